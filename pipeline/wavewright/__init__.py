@@ -1,0 +1,49 @@
+"""Wavewright: train, compare and ship neural vocoders.
+
+    import wavewright as ww
+
+    vocoder = ww.load_vocoder("exp/train/latest")
+    mel = ww.log_mel(wav, vocoder.mel)
+    wav = vocoder.generate(mel)
+
+Names are imported when first used, so that `import wavewright` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wavewright.checkpoint import load_vocoder as load_vocoder
+    from wavewright.errors import WavewrightError as WavewrightError
+    from wavewright.mel import convert_mel as convert_mel
+    from wavewright.mel import log_mel as log_mel
+    from wavewright.melspec import MelSpec as MelSpec
+    from wavewright.registry import create_vocoder as create_vocoder
+    from wavewright.registry import list_vocoders as list_vocoders
+    from wavewright.vocoder import Vocoder as Vocoder
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "MelSpec": "melspec",
+    "Vocoder": "vocoder",
+    "WavewrightError": "errors",
+    "convert_mel": "mel",
+    "create_vocoder": "registry",
+    "list_vocoders": "registry",
+    "load_vocoder": "checkpoint",
+    "log_mel": "mel",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'wavewright' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"wavewright.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m wavewright`."""
+
+from wavewright.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""Pictures of attention: text upwards, time to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from wavewright.acoustic.model import Speech
+
+
+class Panel(NamedTuple):
+    """One alignment of the picture.
+
+    Attributes:
+        title: a line above it.
+        speech: whose alignment is shown.
+        symbols: written along the text axis.
+    """
+
+    title: str
+    speech: Speech
+    symbols: Sequence[str]
+
+
+def plot_attention(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
+    """Write alignments into one PNG, row by row; equal panels give equal bytes."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(6.0 * columns, 3.6 * rows), dpi=80)
+    figure.subplots_adjust(
+        left=0.06,
+        right=0.98,
+        top=1 - 0.5 / (3.6 * rows),
+        bottom=0.5 / (3.6 * rows),
+        wspace=0.12,
+        hspace=0.4,
+    )
+    for axes, panel in zip(
+        figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False
+    ):
+        weights = panel.speech.alignment.T.numpy()
+        axes.imshow(weights, aspect="auto", origin="lower", vmin=0, vmax=1, cmap="viridis")
+        scores = panel.speech.scores
+        end = "" if panel.speech.stopped else ", no end found"
+        axes.set_title(
+            f"{panel.title}\nfocus {scores.focus:.2f}, diagonality {scores.diagonality:.2f}, "
+            f"coverage {scores.coverage:.2f}{end}",
+            fontsize=8,
+        )
+        axes.set_yticks(range(len(panel.symbols)), labels=list(panel.symbols), fontsize=4)
+        axes.set_xlabel("decoder step", fontsize=7)
+        axes.tick_params(axis="x", labelsize=7)
+    figure.savefig(path, format="png", metadata={"Software": None})

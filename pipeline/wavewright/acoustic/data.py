@@ -1,0 +1,120 @@
+"""Batches of texts with their mels, for training and for teacher forcing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from wavewright.acoustic.model import AcousticModel, TextBatch
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.shards import Shards
+
+_POOL = 16  # batches among which utterances of like length are put together
+
+
+def encode_texts(
+    model: AcousticModel, texts: Mapping[str, str]
+) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Number the texts of utterances.
+
+    Args:
+        model: whose symbols to use.
+        texts: by utterance id.
+
+    Returns:
+        The numbers by id, and, for each text that cannot be read, the reason by id.
+    """
+    encoded, refused = {}, {}
+    for utterance, text in texts.items():
+        try:
+            encoded[utterance] = model.encode_text(text)
+        except WavewrightError as error:
+            refused[utterance] = str(error)
+    return encoded, refused
+
+
+def collate(
+    mels: Shards, spec: MelSpec, ids: Sequence[str], texts: Mapping[str, list[int]]
+) -> TextBatch:
+    """Pad utterances to the longest: texts with symbol 0, mels with silence."""
+    symbols = [len(texts[id_]) for id_ in ids]
+    frames = [mels.length(id_) for id_ in ids]
+    text = np.zeros((len(ids), max(symbols)), dtype=np.int64)
+    mel = np.full((len(ids), spec.n_mels, max(frames)), spec.silence, dtype=np.float32)
+    for row, id_ in enumerate(ids):
+        text[row, : symbols[row]] = texts[id_]
+        mel[row, :, : frames[row]] = mels.array(id_)
+    return TextBatch(
+        text=torch.from_numpy(text),
+        text_lengths=torch.tensor(symbols),
+        mel=torch.from_numpy(mel),
+        mel_lengths=torch.tensor(frames),
+        ids=list(ids),
+    )
+
+
+class TextMelData:
+    """Training batches of whole utterances, of like length within a batch.
+
+    Which utterances meet in a batch, and the order of batches, depend on (seed, epoch) alone.
+    An epoch holds as many full batches as there are; what is left over differs from epoch to
+    epoch.
+
+    Args:
+        mels: natural mels.
+        texts: numbered texts of the utterances to train on; all must be in `mels`.
+        batch_size: utterances of a step, over all processes.
+        seed: of the order.
+        longest_frames: utterances with more frames are left out; None means none are.
+    """
+
+    def __init__(
+        self,
+        mels: Shards,
+        texts: Mapping[str, list[int]],
+        *,
+        batch_size: int,
+        seed: int,
+        longest_frames: int | None = None,
+    ) -> None:
+        if mels.mel is None:
+            raise WavewrightError(f"{mels.folder}: holds audio where mels are expected")
+        self.mels, self.spec, self.texts = mels, mels.mel, texts
+        self.ids = [
+            id_
+            for id_ in sorted(texts)
+            if longest_frames is None or mels.length(id_) <= longest_frames
+        ]
+        if not self.ids:
+            raise WavewrightError(
+                f"{mels.folder}: none of {len(texts)} utterances is left to train on"
+                + (f" under {longest_frames} frames" if texts and longest_frames else "")
+            )
+        self.batch_size, self.seed = min(batch_size, len(self.ids)), seed
+        self._frames = [mels.length(id_) for id_ in self.ids]
+        self._planned: tuple[int, list[list[str]]] = (-1, [])
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self.ids) // self.batch_size
+
+    def batch(self, step: int) -> TextBatch:
+        """The batch of a step, counted over all epochs."""
+        epoch, position = divmod(step, len(self))
+        return collate(self.mels, self.spec, self._epoch(epoch)[position], self.texts)
+
+    def _epoch(self, epoch: int) -> list[list[str]]:
+        """Batches of one epoch: shuffled, sorted by length within pools, shuffled again."""
+        if self._planned[0] != epoch:
+            random = np.random.default_rng([self.seed, epoch])
+            order = random.permutation(len(self.ids))[: len(self) * self.batch_size]
+            size = self.batch_size * _POOL
+            pools = [order[start : start + size] for start in range(0, len(order), size)]
+            sorted_ = [i for pool in pools for i in sorted(pool, key=self._frames.__getitem__)]
+            ids = [self.ids[i] for i in sorted_]
+            starts = random.permutation(len(self)) * self.batch_size
+            self._planned = epoch, [ids[start : start + self.batch_size] for start in starts]
+        return self._planned[1]

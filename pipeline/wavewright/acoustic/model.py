@@ -1,0 +1,132 @@
+"""AcousticModel: the contract between text-to-mel models and the stages that use them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from wavewright.acoustic.scores import AlignmentScores, score_alignment
+from wavewright.errors import WavewrightError
+from wavewright.model import Model
+
+
+@dataclass
+class TextBatch:
+    """Utterances with their text, padded to the longest.
+
+    Attributes:
+        text: (B, symbols) int64, padded with 0.
+        text_lengths: (B,) int64.
+        mel: (B, n_mels, frames), padded with the spec's silence.
+        mel_lengths: (B,) int64, in frames.
+        ids: the utterances.
+    """
+
+    text: Tensor
+    text_lengths: Tensor
+    mel: Tensor
+    mel_lengths: Tensor
+    ids: list[str]
+
+    def to(self, device: torch.device) -> TextBatch:
+        """The same batch on a device."""
+        return TextBatch(
+            self.text.to(device, non_blocking=True),
+            self.text_lengths.to(device, non_blocking=True),
+            self.mel.to(device, non_blocking=True),
+            self.mel_lengths.to(device, non_blocking=True),
+            self.ids,
+        )
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One spoken utterance.
+
+    Attributes:
+        mel: (n_mels, frames) float32, in the model's convention.
+        alignment: (steps, symbols); each row sums to one.
+        stopped: the model itself found the end, rather than reaching a limit; with teacher
+            forcing, whether it would have stopped at the last step.
+    """
+
+    mel: Tensor
+    alignment: Tensor
+    stopped: bool
+
+    @property
+    def scores(self) -> AlignmentScores:
+        """How well the alignment reads the text from its start to its end."""
+        return score_alignment(self.alignment)
+
+
+def utterance_seed(seed: int, utterance: str) -> int:
+    """A seed for one utterance's noise: it depends on no batch, order or process."""
+    digest = hashlib.sha256(f"{seed}/{utterance}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class AcousticModel(Model):
+    """Turns numbered symbols into mels.
+
+    Noise for an utterance comes from its own seed alone, so that a batch equals its items.
+    """
+
+    kind: ClassVar[Literal["vocoder", "acoustic"]] = "acoustic"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What the numbers of `encode_text` stand for."""
+        raise WavewrightError(f"'{self.name}' does not read text")
+
+    def encode_text(self, text: str) -> list[int]:
+        """Numbers of a text's symbols, as `speak` and `TextBatch.text` take them.
+
+        Raises:
+            WavewrightError: the text is empty or has symbols that the model does not know.
+        """
+        raise WavewrightError(f"'{self.name}' does not read text")
+
+    def speak(self, text: Sequence[int], *, seed: int, max_seconds: float | None = None) -> Speech:
+        """Say one text freely, in eval mode.
+
+        Args:
+            text: from `encode_text`.
+            seed: of all noise.
+            max_seconds: where to stop at the latest; None means a limit by the text's length.
+        """
+        return self.speak_all([text], seeds=[seed], max_seconds=max_seconds)[0]
+
+    def speak_all(
+        self, texts: Sequence[Sequence[int]], *, seeds: Sequence[int], max_seconds: float | None
+    ) -> list[Speech]:
+        """`speak` for several texts at once, each with its own seed."""
+        raise WavewrightError(f"'{self.name}' cannot speak freely")
+
+    def teacher_forced(self, batch: TextBatch, seeds: Sequence[int]) -> list[Speech]:
+        """Mels that follow the recordings frame by frame (GTA mels), in eval mode.
+
+        Args:
+            batch: texts and natural mels.
+            seeds: of each utterance's noise; see `utterance_seed`.
+
+        Returns:
+            In the batch's order; each mel has exactly its recording's number of frames.
+        """
+        return self.follow(batch, seeds)[1]
+
+    def follow(
+        self, batch: TextBatch, seeds: Sequence[int]
+    ) -> tuple[dict[str, Tensor], list[Speech]]:
+        """`teacher_forced`, and the terms of the training loss on the way, by name."""
+        raise WavewrightError(f"'{self.name}' cannot follow recordings")
+
+    def require_eval(self) -> None:
+        """Raise in training mode, where dropout and batch statistics would spoil the mels."""
+        if self.training:
+            raise WavewrightError(f"'{self.name}' is in training mode: call eval() first")

@@ -1,0 +1,89 @@
+"""Read, check, resample and write audio. Waveforms are float32, mono, in [-1, 1]."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from wavewright.errors import WavewrightError
+
+Wav = npt.NDArray[np.float32]
+Pcm = npt.NDArray[np.int16]
+Channel = Literal["left", "mean"]
+
+
+def load_wav(
+    path: str | Path, sample_rate: int | None = None, *, channel: Channel = "left"
+) -> tuple[Wav, int]:
+    """Read any file that libsndfile reads, as mono.
+
+    Args:
+        path: the file.
+        sample_rate: resample to this rate; None keeps the file's.
+        channel: what becomes of several channels: the first (`left`) or their `mean`.
+
+    Returns:
+        (samples,) float32 and its sample rate in Hz.
+
+    Raises:
+        WavewrightError: the file is missing, unreadable, empty, or holds NaN or infinite samples.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise WavewrightError(f"{path}: no such audio file")
+    if path.stat().st_size == 0:
+        raise WavewrightError(f"{path}: the file is empty")
+    try:
+        data, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise WavewrightError(f"{path}: not readable as audio ({error})") from error
+    wav: Wav = np.ascontiguousarray(
+        data[:, 0] if channel == "left" else data.mean(axis=1, dtype=np.float32)
+    )
+    if wav.size == 0:
+        raise WavewrightError(f"{path}: the file has a header but no samples")
+    if not np.isfinite(wav).all():
+        raise WavewrightError(f"{path}: contains NaN or infinite samples")
+    if sample_rate is not None and rate != sample_rate:
+        return resample(wav, rate, sample_rate), sample_rate
+    return wav, int(rate)
+
+
+def resample(wav: Wav, source: int, target: int) -> Wav:
+    """(samples,) at `source` Hz to `target` Hz by soxr at its very high quality."""
+    if source == target:
+        return wav
+    import soxr
+
+    resampled: Wav = soxr.resample(wav, source, target, quality="VHQ").astype(np.float32)
+    return resampled
+
+
+def to_pcm16(wav: npt.NDArray[np.floating]) -> Pcm:
+    """Round to 16 bits. Values beyond [-1, 1] are clipped; they never wrap around."""
+    return np.clip(np.round(wav * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def from_pcm16(pcm: Pcm) -> Wav:
+    """int16 to float32 in [-1, 1)."""
+    return pcm.astype(np.float32) / np.float32(32768)
+
+
+def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) -> None:
+    """Write (samples,) as 16-bit WAV, clipped; the file appears whole or not at all."""
+    import soundfile
+
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        soundfile.write(partial, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")
+        os.replace(partial, path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise WavewrightError(f"{path}: could not be written ({error})") from error

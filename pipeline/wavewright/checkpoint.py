@@ -1,0 +1,221 @@
+"""Checkpoints: whole, hashed, and safe to load.
+
+A run folder holds `step-00010000/` folders, each published by one rename:
+
+    vocoder.safetensors   what generate() needs; config and MelSpec in its metadata; shareable
+    training.pt           raw weights, adversaries, optimisers (plain values, weights_only)
+    checkpoint.json       sha256 of both
+
+torch and safetensors notice no flipped bit, so the hash is checked here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wavewright import registry
+from wavewright.errors import WavewrightError
+from wavewright.model import Model
+from wavewright.vocoder import Vocoder
+
+_FORMAT = 1
+log = logging.getLogger("wavewright")
+
+
+def save_checkpoint(
+    run: str | Path, step: int, model: Model, training: dict[str, Any] | None = None
+) -> Path:
+    """Write `run/step-N/` whole or not at all.
+
+    Args:
+        run: the run's folder.
+        step: number of training steps taken.
+        model: whose inference weights are saved.
+        training: state that only a resumed training needs; tensors and plain values.
+
+    Returns:
+        The step's folder.
+    """
+    run = Path(run)
+    folder = run / f"step-{step:08d}"
+    scratch = run / f".step-{step:08d}.partial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    write_weights(scratch / f"{model.kind}.safetensors", model, step)
+    if training is not None:
+        torch.save(training, scratch / "training.pt")
+    digests = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
+    (scratch / "checkpoint.json").write_text(
+        json.dumps({"format": _FORMAT, "step": step, "sha256": digests}, indent=1)
+    )
+    for path in [*scratch.iterdir(), scratch]:
+        _sync(path)
+    if folder.exists():  # the same step, saved again after a resume
+        shutil.rmtree(folder)
+    os.rename(scratch, folder)
+    _sync(run)
+    return folder
+
+
+def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | None = None) -> None:
+    """Write a model's inference weights, with everything needed to load them again.
+
+    Args:
+        path: the .safetensors file.
+        model: the model.
+        step: recorded in the file.
+        dtype: store floating-point weights in this type; None keeps theirs.
+    """
+    from safetensors.torch import save_file
+
+    state = {
+        key: (value.to(dtype) if dtype and value.is_floating_point() else value)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for key, value in model.inference_state().items()
+    }
+    about = {
+        "format": _FORMAT,
+        "kind": model.kind,
+        "name": model.name,
+        "config": model.config.model_dump(mode="json"),
+        "step": step,
+    }
+    save_file(state, path, metadata={"wavewright": json.dumps(about, sort_keys=True)})
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
+    """Load a vocoder or acoustic model for inference, in eval mode.
+
+    Args:
+        path: a `.safetensors` file of ours, a step folder, or a run folder (its newest step
+            that is whole).
+        device: where to put it.
+
+    Raises:
+        WavewrightError: missing, damaged or foreign file, with what to do.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _weights_in(path)
+    about, state = read_weights(path)
+    model: Model = registry.create_model(about["kind"], about["name"], **about["config"])
+    model.load_inference_state(state)
+    return model.to(device).eval()
+
+
+def load_vocoder(path: str | Path, device: torch.device | str = "cpu") -> Vocoder:
+    """Load a vocoder for inference: `load_model`, refusing acoustic models."""
+    model = load_model(path, device)
+    if not isinstance(model, Vocoder):
+        raise WavewrightError(f"{path}: holds the {model.kind} model '{model.name}', not a vocoder")
+    return model
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What a weights file of ours says of itself, and its tensors as float32."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise WavewrightError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("wavewright", "null"))
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise WavewrightError(f"{path}: not a readable safetensors file ({error})") from error
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
+        raise WavewrightError(
+            f"{path}: a safetensors file, but not one that Wavewright wrote (no such metadata)"
+        )
+    return about, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def load_training(folder: Path) -> dict[str, Any]:
+    """State that `save_checkpoint` was given, from a step folder; loads no code."""
+    try:
+        state: dict[str, Any] = torch.load(
+            folder / "training.pt", map_location="cpu", weights_only=True
+        )
+    except Exception as error:
+        raise WavewrightError(f"{folder / 'training.pt'}: not loadable ({error})") from error
+    return state
+
+
+def latest_checkpoint(run: str | Path) -> Path | None:
+    """The newest step folder whose hashes hold; damaged newer ones are warned about.
+
+    Raises:
+        WavewrightError: there are checkpoints but all are damaged. Training never restarts
+            silently from step 0.
+    """
+    steps = sorted(Path(run).glob("step-*"), reverse=True)
+    for folder in steps:
+        problem = damage(folder)
+        if problem is None:
+            return folder
+        log.warning("%s: %s; falling back to the checkpoint before it", folder, problem)
+    if steps:
+        raise WavewrightError(
+            f"{run}: all {len(steps)} checkpoints are damaged. Remove them to train from the start."
+        )
+    return None
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a step folder, in words, or None."""
+    try:
+        digests = json.loads((folder / "checkpoint.json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "checkpoint.json is missing or unreadable"
+    for name, digest in digests.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if _sha256(folder / name) != digest:
+            return f"{name} does not have the sha256 it was saved with"
+    return None
+
+
+def prune(run: Path, *, keep: int, always: set[int]) -> None:
+    """Remove all but the newest `keep` steps and those in `always`."""
+    steps = sorted(run.glob("step-*"))
+    for folder in steps[:-keep]:
+        if int(folder.name.removeprefix("step-")) not in always:
+            shutil.rmtree(folder)
+
+
+def _weights_in(folder: Path) -> Path:
+    if not folder.name.startswith("step-"):
+        newest = latest_checkpoint(folder)
+        if newest is None:
+            raise WavewrightError(f"{folder}: holds no checkpoint (no step-* folder)")
+        folder = newest
+    elif (problem := damage(folder)) is not None:
+        raise WavewrightError(f"{folder}: {problem}")
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        raise WavewrightError(f"{folder}: expected one .safetensors file, found {len(files)}")
+    return files[0]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

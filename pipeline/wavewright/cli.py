@@ -1,0 +1,269 @@
+"""The `wavewright` command: parse, call, print. Nothing heavy is imported until it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavewright.errors import WavewrightError
+
+if TYPE_CHECKING:
+    from wavewright.plan import Plan
+
+app = typer.Typer(
+    help="Train, compare and ship neural vocoders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe.yaml, its folder, or a shipped name.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change an option, such as train.max_steps=1000."
+    ),
+]
+VocoderOption = Annotated[
+    list[str] | None,
+    typer.Option("--vocoder", metavar="NAME", help="Train this vocoder (repeat for several)."),
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; default: processors.")
+]
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    stage: Annotated[
+        str | None, typer.Option(help="Start at this stage, by number or name.")
+    ] = None,
+    stop_stage: Annotated[
+        str | None,
+        typer.Option("--stop-stage", "--stop_stage", help="Stop after this stage."),
+    ] = None,
+    changes: SetOption = None,
+    vocoder: VocoderOption = None,
+    jobs: JobsOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and stop.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in full why, old -> new, and stop.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run even what is up to date.")] = False,
+    allow_stale: Annotated[
+        bool, typer.Option("--allow-stale", help="Use outdated results of earlier stages.")
+    ] = False,
+) -> None:
+    """Run a recipe's stages; those that are up to date are skipped.
+
+    Examples: wavewright run mini;
+    wavewright run recipes/ljspeech --stage 3 --stop-stage gta;
+    wavewright run kathleen --vocoder hifigan:v3 --set train.max_steps=20000 --explain
+    """
+    from wavewright.runner import Request
+    from wavewright.runner import run as run_plan
+
+    request = Request(stage, stop_stage, dry_run, explain, force, allow_stale)
+    result = run_plan(_plan(recipe, changes, vocoder, jobs), request, _say)
+    if result is not None:
+        page = result / "index.html"
+        _say(f"Result: {page if page.is_file() else result}")
+
+
+@app.command()
+def status(
+    recipe: RecipeArgument, changes: SetOption = None, vocoder: VocoderOption = None
+) -> None:
+    """Show which stages are up to date and where their results are."""
+    from wavewright.runner import status as show
+
+    show(_plan(recipe, changes, vocoder, None), _say)
+
+
+@app.command()
+def verify(
+    recipe: RecipeArgument, changes: SetOption = None, vocoder: VocoderOption = None
+) -> None:
+    """Hash every current result again and compare."""
+    from wavewright.runner import verify as check
+
+    if not check(_plan(recipe, changes, vocoder, None), _say):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_plugins(
+    group: Annotated[
+        str, typer.Argument(help="vocoders, acoustic, stages, metrics, mels or recipes.")
+    ] = "",
+) -> None:
+    """List installed vocoders, acoustic models, stages, metrics, mel presets and recipes."""
+    from wavewright.config import shipped_recipes
+    from wavewright.errors import UnknownName, nearest
+    from wavewright.melspec import MelSpec
+    from wavewright.registry import GROUPS, plugins
+
+    others = {"mels": MelSpec.presets, "recipes": shipped_recipes}
+    groups = [*GROUPS, *others]
+    if group and group not in groups:
+        raise UnknownName(
+            f"no group '{group}'.{nearest(group, groups)} Groups: {', '.join(groups)}."
+        )
+    for name in [group] if group else groups:
+        if not group:
+            _say(f"{name}:")
+        for entry in others[name]() if name in others else plugins(name):
+            origin = "" if name in others else plugins(name)[entry].distribution
+            _say(f"  {entry}" + (f"  (from {origin})" if origin not in ("", "wavewright") else ""))
+
+
+@app.command()
+def config(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="system[:variant], mel:PRESET, or a recipe.")
+    ],
+) -> None:
+    """Print a vocoder's, acoustic model's or mel preset's configuration as YAML.
+
+    Examples: wavewright config hifigan:v2; wavewright config mel:hifigan;
+    wavewright config tacotron2
+    """
+    from ruamel.yaml import YAML
+
+    from wavewright.melspec import MelSpec
+    from wavewright.registry import create_model, plugins
+
+    system, _, rest = name.partition(":")
+    if system == "mel":
+        values = MelSpec.preset(rest).model_dump(mode="json")
+    else:
+        kind = "acoustic" if system in plugins("acoustic") else "vocoder"
+        values = create_model(kind, name).config.model_dump(mode="json")
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.dump(values, sys.stdout)
+
+
+CheckpointOption = Annotated[
+    Path, typer.Option("--checkpoint", help="A run or step folder, or a .safetensors file.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="The WAV file to write.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of all noise.")]
+
+
+@app.command()
+def vocode(
+    checkpoint: CheckpointOption,
+    mel: Annotated[Path, typer.Option("--mel", help="A .npy of shape (n_mels, frames).")],
+    out: OutOption,
+    seed: SeedOption = 0,
+) -> None:
+    """Turn a mel in the checkpoint's convention into a WAV file.
+
+    Example: wavewright vocode --checkpoint exp/vocoder --mel speech.npy --out speech.wav
+    """
+    from wavewright.render import vocode_file
+
+    _say(vocode_file(checkpoint, mel, out, seed=seed))
+
+
+@app.command()
+def copy(
+    checkpoint: CheckpointOption,
+    wav: Annotated[Path, typer.Option("--wav", help="The recording.")],
+    out: OutOption,
+    seed: SeedOption = 0,
+) -> None:
+    """Analyse a recording and synthesise it again: what the vocoder does to speech.
+
+    Example: wavewright copy --checkpoint griffinlim --wav speech.wav --out copy.wav
+    """
+    from wavewright.render import copy_file
+
+    _say(copy_file(checkpoint, wav, out, seed=seed))
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    acoustic: Annotated[Path, typer.Option("--acoustic", help="Acoustic model's checkpoint.")],
+    vocoder: Annotated[Path, typer.Option("--vocoder", help="Vocoder's checkpoint.")],
+    out: OutOption,
+    seed: SeedOption = 0,
+) -> None:
+    """Speak a text with an acoustic model and a vocoder.
+
+    Example: wavewright say "Good morning." --acoustic exp/acoustic --vocoder exp/vocoder
+    --out morning.wav
+    """
+    from wavewright.render import say_file
+
+    _say(say_file(text, acoustic, vocoder, out, seed=seed))
+
+
+@app.command()
+def new(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+) -> None:
+    """Copy a shipped recipe to work on.
+
+    Example: wavewright new kathleen my-voice
+    """
+    from wavewright.config import copy_recipe
+
+    made = copy_recipe(recipe, folder)
+    _say(f"Made {made}. Run it with: wavewright run {made}")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks of expected errors.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if debug:
+        os.environ["WAVEWRIGHT_DEBUG"] = "1"
+    if version:
+        from wavewright import __version__
+
+        _say(__version__)
+        raise typer.Exit
+
+
+def _plan(
+    recipe: str, changes: list[str] | None, vocoders: list[str] | None, jobs: int | None
+) -> Plan:
+    from wavewright.config import load_recipe
+    from wavewright.plan import Plan
+
+    return Plan(
+        load_recipe(recipe, changes or ()), vocoders=vocoders or (), jobs=jobs or os.cpu_count()
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> None:
+    """Entry point: expected errors are a sentence on stderr and an exit code."""
+    try:
+        app()
+    except WavewrightError as error:
+        if os.environ.get("WAVEWRIGHT_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

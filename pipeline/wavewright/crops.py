@@ -1,0 +1,107 @@
+"""Training crops for mel-conditioned vocoders, read from shards by byte range.
+
+A batch is a function of (seed, step) alone: which utterances, in which order and which part of
+each depend on no worker, rank or earlier step. That is what makes a resumed run exact.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from wavewright.audio import from_pcm16
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.shards import Shards
+from wavewright.vocoder import Batch
+
+
+class CropData:
+    """Random crops of (waveform, mel) pairs.
+
+    Args:
+        audio: shards of the waveforms.
+        mels: shards of the mels used from step 0 on.
+        ids: utterances to draw from; all must be in the shards.
+        segment_length: samples of a crop, a multiple of the hop length.
+        batch_size: crops of a step, over all processes.
+        seed: of order and crops.
+        later_mels: mels used from step `switch_at` on, such as GTA mels.
+        switch_at: first step that uses `later_mels`.
+    """
+
+    def __init__(
+        self,
+        audio: Shards,
+        mels: Shards,
+        ids: Sequence[str],
+        *,
+        segment_length: int,
+        batch_size: int,
+        seed: int,
+        later_mels: Shards | None = None,
+        switch_at: int = 0,
+    ) -> None:
+        self.spec = _spec_of(mels)
+        if later_mels is not None:
+            self.spec.require_equal(
+                _spec_of(later_mels), mine=f"{mels.folder}", theirs=f"{later_mels.folder}"
+            )
+        if segment_length % self.spec.hop_length:
+            raise WavewrightError(
+                f"segment_length {segment_length} is not a multiple of hop_length "
+                f"{self.spec.hop_length}; nearest: "
+                f"{max(1, segment_length // self.spec.hop_length) * self.spec.hop_length}"
+            )
+        if not ids:
+            raise WavewrightError(f"{audio.folder}: no utterances to train on")
+        self.audio, self.mels, self.ids = audio, mels, sorted(ids)
+        self.later_mels, self.switch_at = later_mels, switch_at
+        self.frames = segment_length // self.spec.hop_length
+        self.batch_size, self.seed = batch_size, seed
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return max(1, len(self.ids) // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: wav (B, segment_length), mel (B, n_mels, frames)."""
+        epoch, position = divmod(step, len(self))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.ids))
+        picked = np.take(
+            order, range(position * self.batch_size, (position + 1) * self.batch_size), mode="wrap"
+        )
+        ids = [self.ids[i] for i in picked]
+        late = self.later_mels is not None and step >= self.switch_at
+        mels = self.later_mels if late and self.later_mels is not None else self.mels
+        crops = [self._crop(id_, mels, epoch, slot) for slot, id_ in enumerate(ids)]
+        return Batch(
+            wav=torch.from_numpy(np.stack([wav for wav, _ in crops])),
+            mel=torch.from_numpy(np.stack([mel for _, mel in crops])),
+            ids=ids,
+        )
+
+    def _crop(
+        self, utterance: str, mels: Shards, epoch: int, slot: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        hop = self.spec.hop_length
+        blocks = min(mels.length(utterance), self.audio.length(utterance) // hop)
+        seed = [self.seed, epoch, zlib.crc32(utterance.encode()), slot]
+        start = int(np.random.default_rng(seed).integers(max(1, blocks - self.frames + 1)))
+        stop = min(blocks, start + self.frames)
+        wav = np.zeros(self.frames * hop, dtype=np.float32)
+        mel = np.full((self.spec.n_mels, self.frames), self.spec.silence, dtype=np.float32)
+        wav[: (stop - start) * hop] = from_pcm16(
+            self.audio.crop(utterance, start * hop, stop * hop)
+        )
+        mel[:, : stop - start] = mels.crop(utterance, start, stop)
+        return wav, mel
+
+
+def _spec_of(shards: Shards) -> MelSpec:
+    if shards.mel is None:
+        raise WavewrightError(f"{shards.folder}: holds audio where mels are expected")
+    return shards.mel

@@ -1,0 +1,79 @@
+"""What a training says of itself: TensorBoard, the validation curve, a few words for the bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from torch import Tensor
+
+
+class Journal:
+    """Writes TensorBoard events below `run/logs` and the curve `run/validation.jsonl`.
+
+    The curve holds one JSON object per validation, with `step` and the metrics. Lines past the
+    step that a run resumes from are dropped, so that every step stands there once.
+    """
+
+    def __init__(self, run: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        run.mkdir(parents=True, exist_ok=True)
+        self.curve = run / "validation.jsonl"
+        self._rewrite([line for line in self._lines() if line["step"] <= step])
+        self.tensorboard: Any = SummaryWriter(str(run / "logs" / "tensorboard"), purge_step=step)
+        self.times = run / "logs" / "times.jsonl"
+        self.started = time.time()
+        self.note = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tensorboard.close()
+
+    def scalars(self, step: int, logs: Mapping[str, Tensor], rates: Mapping[str, float]) -> None:
+        """Losses and learning rates of one step."""
+        values = {name: float(value) for name, value in logs.items()}
+        for name, value in values.items():
+            self.tensorboard.add_scalar(f"train/{name}", value, step)
+        for name, rate in rates.items():
+            self.tensorboard.add_scalar(f"learning_rate/{name}", rate, step)
+        self.note = " ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+    def validation(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics of one validation, for the curve and TensorBoard."""
+        for name, value in metrics.items():
+            self.tensorboard.add_scalar(f"validation/{name}", value, step)
+        kept = [line for line in self._lines() if line["step"] < step]
+        self._rewrite([*kept, {"step": step, **metrics}])
+        with self.times.open("a") as file:
+            file.write(json.dumps({"step": step, "seconds": time.time() - self.started}) + "\n")
+
+    def audio(self, name: str, wav: Tensor, sample_rate: int, step: int) -> None:
+        """(samples,) to listen to in TensorBoard."""
+        self.tensorboard.add_audio(name, wav[None].cpu(), step, sample_rate=sample_rate)
+
+    def image(self, name: str, values: Tensor, step: int) -> None:
+        """(height, width) as an image, low rows at the bottom, in the colours of viridis."""
+        from matplotlib import colormaps
+
+        grid = values.detach().cpu().float().numpy()[::-1]
+        span = max(float(grid.max() - grid.min()), 1e-9)
+        rgb = colormaps["viridis"]((grid - grid.min()) / span)[..., :3]
+        self.tensorboard.add_image(name, rgb.astype(np.float32), step, dataformats="HWC")
+
+    def _lines(self) -> list[dict[str, Any]]:
+        if not self.curve.is_file():
+            return []
+        return [json.loads(line) for line in self.curve.read_text().splitlines()]
+
+    def _rewrite(self, lines: list[dict[str, Any]]) -> None:
+        scratch = self.curve.with_name(f".{self.curve.name}.partial")
+        scratch.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        os.replace(scratch, self.curve)

@@ -1,0 +1,141 @@
+"""How loud speech is, and by how much it should be amplified."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wavewright.audio import Wav
+from wavewright.errors import WavewrightError
+
+Policy = Literal["none", "speaker", "utterance", "peak"]
+_FRAME = 0.05  # seconds
+_ACTIVE = 30.0  # dB below the loudest frame within which a frame counts as speech
+log = logging.getLogger("wavewright")
+
+
+@dataclass(frozen=True)
+class Level:
+    """Of one utterance. Full scale is 1; powers are without the mean (a DC offset is not heard).
+
+    Attributes:
+        peak: largest magnitude.
+        loudest: RMS of the loudest 50 ms.
+        energy: sum of squares over the active 50 ms frames, those within 30 dB of the loudest.
+        samples: how many samples those frames have.
+    """
+
+    peak: float
+    loudest: float
+    energy: float
+    samples: int
+
+
+def measure_level(wav: Wav, sample_rate: int) -> Level:
+    """Level of (samples,) float32; fewer samples than a frame, but at least one, are a frame."""
+    frame = min(max(1, round(_FRAME * sample_rate)), len(wav))
+    centred = wav.astype(np.float64) - float(wav.mean(dtype=np.float64))
+    blocks = centred[: len(wav) // frame * frame].reshape(-1, frame)
+    power = (blocks**2).mean(axis=1)
+    active = power[power >= power.max() * 10 ** (-_ACTIVE / 10)]
+    return Level(
+        peak=float(np.abs(wav).max()),
+        loudest=math.sqrt(power.max()),
+        energy=float(active.sum() * frame),
+        samples=len(active) * frame,
+    )
+
+
+def decibels(amplitude: float) -> float:
+    """dBFS of an RMS or peak amplitude; silence is -200."""
+    return 20 * math.log10(max(amplitude, 1e-10))
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """The level that speech is brought to.
+
+    Attributes:
+        policy: `none` leaves it as recorded; `speaker` amplifies everything of a speaker by one
+            gain, measured on training utterances; `utterance` each one by its own; `peak` brings
+            each one's peak to `ceiling`.
+        target: dBFS, RMS over active speech, for `speaker` and `utterance`.
+        ceiling: no peak is amplified beyond this; an utterance that would be gets less gain.
+    """
+
+    policy: Policy
+    target: float
+    ceiling: float
+
+    def gains(
+        self, levels: Mapping[str, Level], speakers: Mapping[str, str], train: Iterable[str]
+    ) -> tuple[dict[str, float], set[str]]:
+        """Gain by id, and the ids whose gain the ceiling has reduced.
+
+        Args:
+            levels: of all utterances, by id.
+            speakers: speaker by id.
+            train: ids on which the speakers' gains are measured.
+
+        Raises:
+            WavewrightError: a speaker has no training utterance to measure.
+        """
+        wanted = self._wanted(levels, speakers, sorted(train))
+        gains, limited = {}, set()
+        for name, level in levels.items():
+            # As recorded stays as recorded, unless it is beyond full scale.
+            ceiling = 1.0 if self.policy == "none" and level.peak <= 1.0 else self.ceiling
+            gains[name] = wanted[name]
+            if level.peak * wanted[name] > ceiling:
+                gains[name] = ceiling / level.peak
+                limited.add(name)
+        return gains, limited
+
+    def _wanted(
+        self, levels: Mapping[str, Level], speakers: Mapping[str, str], train: Iterable[str]
+    ) -> dict[str, float]:
+        if self.policy == "none":
+            return dict.fromkeys(levels, 1.0)
+        if self.policy == "peak":
+            return {name: self.ceiling / level.peak for name, level in levels.items()}
+        if self.policy == "utterance":
+            return {name: self._gain([level]) for name, level in levels.items()}
+        own: dict[str, list[Level]] = defaultdict(list)
+        for name in train:
+            own[speakers[name]].append(levels[name])
+        missing = sorted({speakers[name] for name in levels} - own.keys())
+        if missing:
+            raise WavewrightError(
+                f"level: no training utterance of speaker '{missing[0]}' to measure; "
+                "use level 'utterance'"
+            )
+        gain = {name: self._speaker_gain(name, measured) for name, measured in sorted(own.items())}
+        return {name: gain[speakers[name]] for name in levels}
+
+    def _gain(self, levels: Iterable[Level]) -> float:
+        energy = samples = 0.0
+        for level in levels:
+            energy += level.energy
+            samples += level.samples
+        return float(10 ** (self.target / 20) / math.sqrt(max(energy / samples, 1e-20)))
+
+    def _speaker_gain(self, speaker: str, levels: list[Level]) -> float:
+        """To the target, but so that only one peak in a thousand would exceed the ceiling."""
+        wanted = self._gain(levels)
+        highest = float(np.quantile([level.peak for level in levels], 0.999, method="lower"))
+        gain = min(wanted, self.ceiling / highest)
+        limit = ", as much as its peaks allow" if gain < wanted else ""
+        log.info(
+            "speaker '%s': amplified by %.2f dB%s, to %.2f dBFS",
+            speaker,
+            decibels(gain),
+            limit,
+            self.target + decibels(gain) - decibels(wanted),
+        )
+        return gain

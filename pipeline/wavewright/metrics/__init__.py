@@ -1,0 +1,1 @@
+"""Objective metrics, one per file; plugins join through the `wavewright.metrics` entry points."""

@@ -1,0 +1,25 @@
+"""Duration ratio: how long free-running speech lasts beside the recording."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wavewright.metrics.metric import Metric
+
+
+class DurationRatio(Metric):
+    """Candidate duration over reference duration; 1 is the recording's own pace."""
+
+    name = "duration_ratio"
+    title = "duration ratio"
+    direction = "ideal"
+    ideal = 1.0
+    conditions = ("tts",)
+    aligned = False
+
+    @property
+    def definition(self) -> str:
+        return "Duration of the candidate divided by the duration of the recording."
+
+    def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
+        return len(candidate) / len(reference)

@@ -1,0 +1,38 @@
+"""Mel L1: the validation distance of HiFi-GAN.
+
+Source: jik876/hifi-gan `train.py` (validation) and `meldataset.py`; Kong et al. 2020,
+arXiv:2010.05646.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wavewright.metrics.logmel import measured_mel
+from wavewright.metrics.metric import Metric
+
+
+class MelL1(Metric):
+    """Mean absolute difference of natural-log mels, frame by frame.
+
+    Sizes at other sample rates than 22,050 Hz: see `measuring_spec`.
+    """
+
+    name = "mel_l1"
+    title = "mel L1"
+    unit = "ln"
+    banded = True
+
+    @property
+    def definition(self) -> str:
+        top = "half the sample rate" if self.band is None else f"{self.band:g} Hz"
+        return (
+            "Mean absolute difference of the natural-log mels of HiFi-GAN's loss: n_fft 1024 and "
+            f"hop 256 (at 22,050 Hz; as long at other rates), 80 Slaney bands from 0 Hz to {top}, "
+            "floor 1e-5. Many vocoders train on nearly this, so it is biased towards them."
+        )
+
+    def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
+        true = measured_mel(reference, sample_rate, self.band)
+        ours = measured_mel(candidate, sample_rate, self.band)
+        return float(np.abs(true.astype(np.float64) - ours).mean())

@@ -1,0 +1,163 @@
+"""What vocoders and acoustic models share: a frozen config, players, and `updates()`.
+
+The training loop (training.py) drives anything that keeps this contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.melspec import MelSpec
+
+
+class FrozenModel(BaseModel):
+    """Base of every configuration: immutable, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(FrozenModel):
+    """Base of model configurations; the defaults of a subclass are the published ones."""
+
+    mel: MelSpec
+
+
+class Optimisation(FrozenModel):
+    """How one player is optimised. The learning rate decays once per epoch."""
+
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decay_per_epoch: float = 1.0
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimiser step that the loop takes before it asks for the next.
+
+    Attributes:
+        player: whose optimiser steps: "generator" is the model, others its adversaries.
+        loss: scalar, with a graph; only that player's parameters receive gradients.
+        logs: named scalars for TensorBoard and the progress bar.
+    """
+
+    player: str
+    loss: Tensor
+    logs: Mapping[str, float | Tensor] = field(default_factory=dict)
+
+
+class Model(nn.Module):
+    """A network with a frozen config that knows how it is trained.
+
+    Attributes:
+        Config: the class of its configuration.
+        kind: "vocoder" or "acoustic"; names its files.
+        variants: changes to the default configuration, by variant name.
+        adversaries: networks that only training needs, by player name. A plain dict, so they
+            are no submodules: they count in no parameter figure and ship in no checkpoint.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    kind: ClassVar[Literal["vocoder", "acoustic"]]
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init__(self, config: ModelConfig, *, name: str = "") -> None:
+        super().__init__()
+        self.name = name or type(self).__name__.lower()
+        self.config = config
+        self.adversaries: dict[str, nn.Module] = {}
+
+    @classmethod
+    def create(cls, name: str, variant: str | None = None, **config: Any) -> Self:
+        """Build the model `name[:variant]` with changes to its configuration.
+
+        Raises:
+            UnknownName: no such variant.
+            WavewrightError: a field that is unknown or out of range.
+        """
+        if variant is not None and variant not in cls.variants:
+            raise UnknownName(
+                f"'{name}' has no variant '{variant}'.{nearest(variant, cls.variants)} "
+                f"Variants: {', '.join(cls.variants) or 'none'}."
+            )
+        fields = {**cls.variants.get(variant or "", {}), **config}
+        full = f"{name}:{variant}" if variant else name
+        try:
+            return cls(cls.Config.model_validate(fields), name=full)
+        except ValidationError as error:
+            raise WavewrightError(explain_validation(error, full, cls.Config)) from error
+
+    @property
+    def mel(self) -> MelSpec:
+        """The mel this model eats (vocoder) or speaks (acoustic model)."""
+        return self.config.mel
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    def parameter_count(self) -> int:
+        """Trainable numbers with weight norm folded, as papers count them."""
+        return sum(
+            value.numel()
+            for key, value in self.inference_state().items()
+            if value.is_floating_point() and "running_" not in key
+        )
+
+    def start_training(self) -> None:
+        """Make ready for the loop: reparametrise weights, build the adversaries."""
+        self.adversaries = self.build_adversaries()
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """Networks that are trained against this one, by player name."""
+        return {}
+
+    def optimisation(self, player: str) -> Optimisation:
+        """The published optimiser settings of a player."""
+        raise WavewrightError(f"'{self.name}' has nothing to train")
+
+    def updates(self, batch: Any, step: int) -> Iterator[Update]:
+        """The optimiser steps of one training step, in order.
+
+        No graph may survive a `yield`, and no `yield` may stand inside a `with`.
+        """
+        raise WavewrightError(f"'{self.name}' has nothing to train")
+
+    def inference_state(self) -> dict[str, Tensor]:
+        """State dict of what inference needs, reparametrisations folded away."""
+        from wavewright.nn.weight_norm import fold_weight_norm
+
+        return fold_weight_norm(self.state_dict())
+
+    def load_inference_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load what `inference_state` gave, before or after `start_training`."""
+        from wavewright.nn.weight_norm import load_folded
+
+        load_folded(self, state)
+
+
+def explain_validation(
+    error: ValidationError, where: str, model: type[BaseModel] | None = None
+) -> str:
+    """A pydantic error in one or two sentences: field, found, allowed, nearest name."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = list(model.model_fields) if model and len(first["loc"]) == 1 else []
+        allowed = f" Allowed: {', '.join(known)}." if known else ""
+        return f"{where}: unknown field '{path}'.{nearest(str(first['loc'][-1]), known)}{allowed}"
+    message = first["msg"].removeprefix("Value error, ")
+    found = first["input"]
+    shown = "" if isinstance(found, dict | list) else f", found {found!r}"
+    return f"{where}: {path + ': ' if path else ''}{message}{shown}"

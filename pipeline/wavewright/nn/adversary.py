@@ -1,0 +1,33 @@
+"""Losses between a generator and discriminators that return scores and features.
+
+Scores: one tensor per discriminator, any shape. Features: per discriminator, its layers' outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def least_squares_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Push real scores to 1 and fake ones to 0; summed over discriminators (LSGAN)."""
+    terms = [(1 - r).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).sum()
+
+
+def least_squares_generator(fake: Sequence[Tensor]) -> Tensor:
+    """Push fake scores to 1; summed over discriminators (LSGAN)."""
+    return torch.stack([(1 - f).square().mean() for f in fake]).sum()
+
+
+def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
+    """L1 between the features of real and fake, summed over layers and discriminators."""
+    terms = [
+        F.l1_loss(f, r)
+        for real_layers, fake_layers in zip(real, fake, strict=True)
+        for r, f in zip(real_layers, fake_layers, strict=True)
+    ]
+    return torch.stack(terms).sum()

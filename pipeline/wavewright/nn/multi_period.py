@@ -1,0 +1,59 @@
+"""Multi-period discriminator of HiFi-GAN (arXiv:2010.05646, section 2.3).
+
+Each part folds the waveform into rows of a prime period and looks down the columns, so that it
+sees samples one period apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wavewright.nn.weight_norm import add_weight_norm
+
+
+class PeriodDiscriminator(nn.Module):
+    """One period: 2-D convolutions that stride along time and never across columns."""
+
+    def __init__(self, period: int, width_divisor: int = 1) -> None:
+        super().__init__()
+        self.period = period
+        widths = [1, *(w // width_divisor for w in (32, 128, 512, 1024, 1024))]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
+        )
+        self.conv_post = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
+        add_weight_norm(self)
+
+    def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, samples) -> (B, n) scores and the features of all six layers."""
+        missing = -wav.shape[-1] % self.period
+        if missing:
+            wav = F.pad(wav[:, None], (0, missing), mode="reflect")[:, 0]
+        x = wav.reshape(len(wav), 1, -1, self.period)
+        features = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.1)
+            features.append(x)
+        x = self.conv_post(x)
+        features.append(x)
+        return torch.flatten(x, 1), features
+
+
+class MultiPeriodDiscriminator(nn.Module):
+    """Period discriminators side by side; published with periods 2, 3, 5, 7 and 11."""
+
+    def __init__(self, periods: tuple[int, ...] = (2, 3, 5, 7, 11), width_divisor: int = 1) -> None:
+        super().__init__()
+        self.discriminators = nn.ModuleList(
+            PeriodDiscriminator(period, width_divisor) for period in periods
+        )
+
+    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, samples) -> scores and features, one entry per period."""
+        results = [discriminator(wav) for discriminator in self.discriminators]
+        return [score for score, _ in results], [features for _, features in results]

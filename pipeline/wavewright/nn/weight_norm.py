@@ -1,0 +1,71 @@
+"""Weight norm: added for training, folded away for inference and in published files.
+
+Checkpoints of the field come in three spellings, all read here: plain `weight`, the old
+`weight_g` and `weight_v`, and torch's `parametrizations.weight.original0` and `original1`.
+Salimans and Kingma 2016, arXiv:1602.07868.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+from wavewright.errors import WavewrightError
+
+_NEW_G, _NEW_V = "parametrizations.weight.original0", "parametrizations.weight.original1"
+
+
+def add_weight_norm(module: nn.Module) -> None:
+    """Reparametrise every convolution below `module`, keeping its weights' values."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.conv._ConvNd) and not parametrize.is_parametrized(layer):
+            parametrizations.weight_norm(layer)
+
+
+def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict with every weight-normed weight multiplied out, under its plain name."""
+    folded: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key.endswith((_NEW_V, "weight_v")):
+            continue
+        if key.endswith(_NEW_G):
+            stem, v = key.removesuffix(_NEW_G), key.removesuffix(_NEW_G) + _NEW_V
+        elif key.endswith("weight_g"):
+            stem, v = key.removesuffix("weight_g"), key.removesuffix("_g") + "_v"
+        else:
+            folded[key] = value
+            continue
+        folded[stem + "weight"] = torch._weight_norm(state[v], value, 0)
+    return folded
+
+
+def load_folded(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load plain weights into a module, weight-normed or not.
+
+    Raises:
+        WavewrightError: naming missing, unexpected and wrongly shaped keys.
+    """
+    own = fold_weight_norm(module.state_dict())
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or unexpected:
+        raise WavewrightError(
+            f"the weights do not fit: missing {missing[:5]}, unexpected {unexpected[:5]}"
+        )
+    for key, value in own.items():
+        if value.shape != state[key].shape:
+            raise WavewrightError(
+                f"the weights do not fit: {key} is {tuple(state[key].shape)}, "
+                f"expected {tuple(value.shape)}"
+            )
+    layers = dict(module.named_modules())
+    with torch.no_grad():
+        for key, value in state.items():
+            path, _, attribute = key.rpartition(".")
+            layer = layers[path]
+            if attribute == "weight" and parametrize.is_parametrized(layer, "weight"):
+                layer.weight = value  # torch splits it into direction and length
+            else:
+                getattr(layer, attribute).copy_(value)

@@ -1,0 +1,306 @@
+"""Which units of a recipe's stages are up to date, which must run, and why.
+
+Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its
+key is made of everything that its result depends on; the result of a key lies in the folder
+`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from wavewright import registry
+from wavewright.config import Recipe
+from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.fingerprint import code_parts, digest, path_digest
+from wavewright.record import Record, read_record, trouble
+from wavewright.stage import Stage
+
+Paths = dict[str, Path | dict[str, Path] | None]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One run of a stage function.
+
+    Attributes:
+        stage: whose function.
+        number: its place in the recipe.
+        name: of the unit; empty for stages that run once.
+        options: validated.
+        home: folder of its results.
+    """
+
+    stage: Stage
+    number: int
+    name: str
+    options: BaseModel
+    home: Path
+
+    @property
+    def label(self) -> str:
+        """`5 train hifigan:v3`."""
+        return " ".join(filter(None, [str(self.number), self.stage.name, self.name]))
+
+    @property
+    def budget(self) -> int | None:
+        """How far to go, for stages that have a budget."""
+        return getattr(self.options, self.stage.budget) if self.stage.budget else None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is to be done about a unit.
+
+    Attributes:
+        unit: the unit.
+        state: `done`, `run`, or `stale`: out of date but used because the user said so.
+        reasons: why it must run, one short sentence each; for a done unit, remarks.
+        key: digest of what the result depends on; empty if an input is not there yet.
+        parts: what the key was made of, for records and explanations.
+        folder: of the result, existing (`done`) or to be made.
+        paths: input folders by parameter name.
+        stale: units whose outdated results are among the inputs.
+    """
+
+    unit: Unit
+    state: Literal["done", "run", "stale"]
+    reasons: list[str]
+    key: str = ""
+    parts: dict[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+    paths: Paths = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
+
+
+class Plan:
+    """The units of a recipe and how they hang together.
+
+    Args:
+        recipe: as read.
+        vocoders: if given, the train stage's units are these.
+        jobs: worker processes for every stage that takes `jobs`.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, vocoders: Sequence[str] = (), jobs: int | None = None
+    ) -> None:
+        self.stages: list[Stage] = [registry.find("stages", name) for name in recipe.stages]
+        if vocoders:
+            for stage in self.stages:
+                if stage.foreach == "vocoders":
+                    recipe = recipe.with_units(stage, vocoders)
+        self.recipe = recipe
+        self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
+        self.makers = {stage.output: stage for stage in self.stages}
+        defaults = {"jobs": jobs} if jobs else {}
+        self.units: list[Unit] = []
+        for number, stage in enumerate(self.stages):
+            self._check_inputs(stage)
+            for name in recipe.units(stage):
+                home = recipe.work_dir / f"{number:02d}_{stage.name}"
+                home = home / name.replace(":", "-") if name else home
+                options = recipe.options(stage, name, defaults)
+                self.units.append(Unit(stage, number, name, options, home))
+
+    def number_of(self, stage: str | None, default: int) -> int:
+        """Number of a stage given by number or name."""
+        if stage is None:
+            return default
+        names = [s.name for s in self.stages]
+        if stage.isdigit() and int(stage) < len(names):
+            return int(stage)
+        if stage in names:
+            return names.index(stage)
+        listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+        raise UnknownName(f"no stage '{stage}'.{nearest(stage, names)} Stages: {listed}.")
+
+    def units_of(self, stage: Stage) -> list[Unit]:
+        """All units of a stage."""
+        return [unit for unit in self.units if unit.stage is stage]
+
+    def needed_by(self, first: int, last: int) -> set[str]:
+        """Names of stages before `first` whose results the stages `first` to `last` read."""
+        waiting = [u for u in self.units if first <= u.number <= last]
+        needed: set[str] = set()
+        while waiting:
+            unit = waiting.pop()
+            for name in self.inputs_of(unit):
+                maker = self.makers[name]
+                before = self.units_of(maker)
+                if before[0].number < first and maker.name not in needed:
+                    needed.add(maker.name)
+                    waiting += before
+        return needed
+
+    def inputs_of(self, unit: Unit) -> list[str]:
+        """Inputs that a unit reads and some stage of the recipe makes."""
+        needs = unit.stage.needs(unit.options)
+        return [name for name in unit.stage.inputs if name in needs and name in self.makers]
+
+    def assess(self, unit: Unit, pending: Mapping[str, str] = {}) -> Assessment:
+        """Decide about one unit.
+
+        Args:
+            unit: the unit.
+            pending: outputs that will be made anew before it, with the label of their unit.
+        """
+        paths: Paths = dict.fromkeys(unit.stage.inputs)
+        digests: dict[str, Any] = {}
+        stale: list[str] = []  # units whose outdated results are used as they are
+        waiting: list[str] = []
+        for name in self.inputs_of(unit):
+            found = {u.name: self.published(u) for u in self.units_of(self.makers[name])}
+            folders = {n: a.folder for n, a in found.items() if a is not None}
+            stale += [a.unit.label for a in found.values() if a and a.state == "stale"]
+            if name in pending or len(folders) < len(found):
+                waiting.append(f"{pending.get(name, name)} comes first")
+                continue
+            records = {n: read_record(folder) for n, folder in folders.items()}
+            sums = {n: record.digest for n, record in records.items() if record}
+            many = unit.stage.inputs[name] == "InMany"
+            paths[name] = folders if many else next(iter(folders.values()))
+            digests[name] = sums if many else next(iter(sums.values()))
+        if waiting:
+            return Assessment(unit, "run", waiting, paths=paths)
+        return replace(self._compare(unit, self._parts(unit, digests), paths), stale=stale)
+
+    def published(self, unit: Unit) -> Assessment | None:
+        """The assessment of a unit if its result is up to date or allowed to be stale."""
+        assessment = self.assess(unit)
+        if assessment.state == "done":
+            return assessment
+        folder = (unit.home / "latest").resolve()
+        record = read_record(folder) if unit.number < self.stale_before else None
+        if record is None or trouble(folder, record) is not None:
+            return None
+        return replace(assessment, state="stale", folder=folder)
+
+    def _parts(self, unit: Unit, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that the result depends on, by kind."""
+        stage = unit.stage
+        values = unit.options.model_dump(mode="json")
+        outside = {n for n, v in unit.options if isinstance(v, Path)}
+        dropped = stage.unkeyed | outside | ({stage.budget} if stage.budget else set())
+        modules = [stage.function.__module__, *_plugin_modules(unit, inputs)]
+        code, libraries = code_parts(modules)
+        return {
+            "stage": stage.name,
+            "version": stage.version,
+            "options": {name: value for name, value in values.items() if name not in dropped},
+            "files": {name: path_digest(getattr(unit.options, name)) for name in sorted(outside)},
+            "inputs": dict(inputs),
+            "code": code,
+            "libraries": libraries,
+        }
+
+    def _compare(self, unit: Unit, parts: dict[str, Any], paths: Paths) -> Assessment:
+        """Look for the result of a key and, without one, say what changed since the last."""
+        keyed = dict(parts)
+        if unit.stage.precious:  # a week of training outlives an edit; the change is reported
+            del keyed["code"], keyed["libraries"]
+        key = digest(keyed)[:12]
+        for folder, record in _candidates(unit, key):
+            if unit.budget is not None and (record.budget or 0) < unit.budget:
+                continue
+            problem = trouble(folder, record)
+            if problem is None:
+                remarks = _remarks(unit, record, parts)
+                return Assessment(unit, "done", remarks, key, parts, folder, paths)
+            broken = [f"its result was damaged: {problem}"]
+            return Assessment(unit, "run", broken, key, parts, folder, paths)
+        folder = unit.home / (key if unit.budget is None else f"{key}-{unit.budget}")
+        return Assessment(unit, "run", _changes(unit, parts, key), key, parts, folder, paths)
+
+    def _check_inputs(self, stage: Stage) -> None:
+        for name, kind in stage.inputs.items():
+            if name not in self.makers and kind == "In":
+                raise WavewrightError(
+                    f"{self.recipe.path}: stage '{stage.name}' reads '{name}', which no stage of "
+                    f"this recipe makes; stages: {', '.join(self.recipe.stages)}"
+                )
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested mappings."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, value
+
+
+def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
+    """Modules of the plugins that a unit's options and inputs name."""
+    named = [
+        ("vocoders", getattr(unit.options, "name", None)),
+        ("acoustic", getattr(unit.options, "model", None)),
+        *(("vocoders", name) for name in getattr(unit.options, "baselines", ())),
+        *(("metrics", name) for name in getattr(unit.options, "metrics", ())),
+        *(
+            ("vocoders", name)
+            for found in inputs.values()
+            if isinstance(found, dict)
+            for name in found
+        ),
+    ]
+    return [
+        registry.module_of(group, name.partition(":")[0])
+        for group, name in named
+        if isinstance(name, str)
+    ]
+
+
+def _candidates(unit: Unit, key: str) -> list[tuple[Path, Record]]:
+    """Published results of a key, smallest sufficient budget first."""
+    found = []
+    for folder in sorted(unit.home.glob(f"{key}*")):
+        record = read_record(folder)
+        if record is not None and record.key == key:
+            found.append((folder, record))
+    return sorted(found, key=lambda pair: pair[1].budget or 0)
+
+
+def _remarks(unit: Unit, record: Record, parts: Mapping[str, Any]) -> list[str]:
+    """What a user should know about a result that is used as it is."""
+    remarks = []
+    if unit.budget is not None and (record.budget or 0) > unit.budget:
+        remarks.append(f"has {record.budget} steps, more than the {unit.budget} asked for")
+    if unit.stage.precious:
+        moved = [
+            kind for kind in ("code", "libraries") if record.parts.get(kind) != parts.get(kind)
+        ]
+        if moved:
+            remarks.append(f"{' and '.join(moved)} changed since; --force trains again")
+    return remarks
+
+
+def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
+    """What differs from the newest result of the unit."""
+    if unit.budget is not None and (smaller := _candidates(unit, key)):
+        return [f"continues from {smaller[-1][1].budget} to {unit.budget} steps"]
+    last = read_record(unit.home / "latest")
+    if last is None:
+        return ["not made yet"]
+    before, now = dict(flatten(last.parts)), dict(flatten(dict(parts)))
+    changed = []
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) == now.get(name):
+            continue
+        kind, _, rest = name.partition(".")
+        if kind in ("code", "files", "inputs"):
+            if kind != "code" or not unit.stage.precious:
+                changed.append(f"{ {'inputs': 'input'}.get(kind, kind) } {rest} changed")
+        elif kind != "libraries" or not unit.stage.precious:
+            changed.append(f"{rest or name} {_brief(before.get(name))} -> {_brief(now.get(name))}")
+    return changed or ["its result is gone"]
+
+
+def _brief(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,151 @@
+"""`stage.json`: what a published result is, what made it, and whether it is still whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wavewright.fingerprint import digest
+
+NAME = "stage.json"
+LOGS = "logs"
+
+
+class FileRecord(BaseModel):
+    """One published file. Times and inode make the quick check; sha256 the thorough one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int
+    sha256: str
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class Record(BaseModel):
+    """Provenance of a published result. `parts` is everything that its key was made of; `stale`
+    names units whose outdated results were used because of --allow-stale."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    stage: str
+    unit: str
+    key: str
+    parts: dict[str, Any]
+    outputs: dict[str, FileRecord]
+    digest: str
+    budget: int | None
+    stale: list[str] = []
+    options: dict[str, Any]
+    seconds: float
+    finished: str
+    environment: dict[str, Any]
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of a published folder, or None if it has none that can be read."""
+    try:
+        return Record.model_validate_json((folder / NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `stage.json` whole or not at all."""
+    scratch = folder / f".{NAME}.partial"
+    scratch.write_text(record.model_dump_json(indent=1))
+    sync(scratch)
+    os.replace(scratch, folder / NAME)
+
+
+def scan(folder: Path) -> dict[str, FileRecord]:
+    """Every file of a result with its sha256, logs and the record itself left out."""
+    return {name: FileRecord(sha256=_sha256(path), **_stat(path)) for name, path in _files(folder)}
+
+
+def outputs_digest(outputs: dict[str, FileRecord]) -> str:
+    """Digest of names, sizes and contents: what later stages depend on."""
+    return digest({name: [file.size, file.sha256] for name, file in sorted(outputs.items())})
+
+
+def trouble(folder: Path, record: Record, *, thorough: bool = False) -> str | None:
+    """What is wrong with a published result, in words, or None.
+
+    A file whose size, times and inode are as recorded is taken as unchanged unless `thorough`;
+    any other is hashed. ctime closes the hole of an edit that keeps size and mtime.
+    """
+    present = dict(_files(folder))
+    for name in record.outputs.keys() - present.keys():
+        return f"{name} is missing"
+    for name in present.keys() - record.outputs.keys():
+        return f"{name} was added"
+    for name, path in present.items():
+        file = record.outputs[name]
+        unchanged = _stat(path) == file.model_dump(exclude={"sha256"})
+        if (thorough or not unchanged) and _sha256(path) != file.sha256:
+            return f"{name} was changed"
+    return None
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and command, for the record."""
+    return {
+        "argv": sys.argv,
+        "git": _git(),
+        "host": platform.node(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name)},
+        "python": platform.python_version(),
+    }
+
+
+def sync(path: Path) -> None:
+    """Ask the system to put a file or folder on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != NAME and not name.startswith(f"{LOGS}/"):
+            yield name, path
+
+
+def _stat(path: Path) -> dict[str, int]:
+    found = path.stat()
+    return {
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "ctime_ns": found.st_ctime_ns,
+        "inode": found.st_ino,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git() -> str:
+    """Commit of the checkout that this code runs from, `-dirty` if changed; empty without one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()

@@ -1,0 +1,137 @@
+"""Plugins by name: a static table of our own and the entry points of other packages.
+
+Listing reads metadata only. Naming a plugin, in a recipe or a command, is what loads it;
+nothing unnamed is ever imported.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wavewright.errors import UnknownName, WavewrightError, nearest
+
+if TYPE_CHECKING:
+    from wavewright.vocoder import Vocoder
+
+GROUPS = ("vocoders", "acoustic", "stages", "metrics")
+
+# The same as pyproject's entry points (a test compares them), so that everything also runs from
+# the source roots without installation.
+FIRST_PARTY: dict[str, dict[str, str]] = {
+    "vocoders": {
+        "griffinlim": "wavewright.vocoders.griffinlim:GriffinLim",
+        "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
+    },
+    "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
+    "stages": {
+        name: f"wavewright_stages.{name}:{name}"
+        for name in ("download", "prepare", "mels", "acoustic", "gta", "train", "evaluate")
+    },
+    "metrics": {
+        "mstft": "wavewright.metrics.mstft:MSTFT",
+        "mel_l1": "wavewright.metrics.mel_l1:MelL1",
+    },
+}
+_CONDITIONING = {"griffinlim": "mel", "hifigan": "mel"}
+
+
+class Plugin(NamedTuple):
+    """One registered name: where it is, and which distribution brings it."""
+
+    name: str
+    target: str
+    distribution: str
+
+
+@cache
+def plugins(group: str) -> dict[str, Plugin]:
+    """All names of a group, ours first, without importing any of them.
+
+    Raises:
+        WavewrightError: two distributions claim one name.
+    """
+    found = {
+        name: Plugin(name, target, "wavewright") for name, target in FIRST_PARTY[group].items()
+    }
+    for point in entry_points(group=f"wavewright.{group}"):
+        distribution = point.dist.name if point.dist else "unknown"
+        if distribution == "wavewright":
+            continue
+        if point.name in found and found[point.name].target != point.value:
+            raise WavewrightError(
+                f"two packages register the name '{point.name}' in wavewright.{group}: "
+                f"{found[point.name].distribution} and {distribution}. Uninstall one of them."
+            )
+        found[point.name] = Plugin(point.name, point.value, distribution)
+    return found
+
+
+def find(group: str, name: str) -> Any:
+    """Import and return what `name` is registered for.
+
+    Raises:
+        UnknownName: with the nearest name, all installed ones, and how to add one.
+        WavewrightError: it is registered but cannot be imported.
+    """
+    plugin = _plugin(group, name)
+    try:
+        return EntryPoint(name, plugin.target, f"wavewright.{group}").load()
+    except (ImportError, AttributeError) as error:
+        raise WavewrightError(
+            f"'{name}' of package {plugin.distribution} cannot be loaded from "
+            f"{plugin.target}: {error}"
+        ) from error
+
+
+def module_of(group: str, name: str) -> str:
+    """Dotted module in which a registered name lives, without importing it."""
+    return _plugin(group, name).target.partition(":")[0]
+
+
+def _plugin(group: str, name: str) -> Plugin:
+    known = plugins(group)
+    if name not in known:
+        raise UnknownName(
+            f"unknown name '{name}' in {group}.{nearest(name, known)} Installed: "
+            f"{', '.join(known)}. A package adds one through the entry-point group "
+            f"'wavewright.{group}'."
+        )
+    return known[name]
+
+
+def list_vocoders(conditioning: str | None = None) -> list[str]:
+    """Names of installed vocoders.
+
+    Args:
+        conditioning: keep only those driven by "mel", "latent" or "none". Other packages'
+            vocoders are loaded to learn it.
+    """
+    names = list(plugins("vocoders"))
+    if conditioning is None:
+        return names
+    return [
+        name
+        for name in names
+        if (_CONDITIONING.get(name) or find("vocoders", name).conditioning) == conditioning
+    ]
+
+
+def create_vocoder(name: str, **config: Any) -> Vocoder:
+    """A new vocoder `system` or `system:variant` in its published configuration.
+
+    Args:
+        name: such as "hifigan:v1".
+        config: fields of its Config to change.
+    """
+    system, _, variant = name.partition(":")
+    vocoder: Vocoder = find("vocoders", system).create(system, variant or None, **config)
+    return vocoder
+
+
+def create_model(kind: str, name: str, **config: Any) -> Any:
+    """A new model of kind "vocoder" or "acoustic" by `system[:variant]`."""
+    system, _, variant = name.partition(":")
+    group = "vocoders" if kind == "vocoder" else "acoustic"
+    return find(group, system).create(system, variant or None, **config)

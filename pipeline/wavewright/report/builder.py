@@ -1,0 +1,180 @@
+"""The page: one HTML file that opens from disk, loads nothing and shows everything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from wavewright.metrics.metric import Condition
+from wavewright.report import figures, tables
+from wavewright.report.media import articles
+from wavewright.report.results import FULL_BAND, NATURAL, Results, Speed
+from wavewright.report.summary import ranking
+from wavewright.report.verdict import answers, headline_metric
+
+_HERE = Path(__file__).parent
+_TOGETHER = re.compile(r"\[[\d., -]+\]|≤ [\d.]+ kHz|n = \d+|95 %|mel L1|\d+ %")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the vocoders learned: (step, mel L1 on development clips) by name, and who does not."""
+
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+    levels: Mapping[str, float]
+
+
+def write_report(
+    folder: Path,
+    results: Results,
+    speed: Speed,
+    *,
+    training: Training | None = None,
+    attention: bytes | None = None,
+    shown: int = 12,
+    megabytes: float = 25.0,
+) -> Path:
+    """Write results.json, results.csv, report.md, speed.json and index.html into `folder`.
+
+    Args:
+        folder: holds `wavs/SYSTEM/CONDITION/ID.wav`, the recordings as
+            `wavs/natural/recording/ID.wav`.
+        results: what was measured.
+        speed: what was timed.
+        training: curves to draw.
+        attention: a PNG of the acoustic model's attention.
+        shown: most utterances to embed.
+        megabytes: largest page; fewer utterances are embedded to stay below it.
+
+    Returns:
+        The page's path.
+    """
+    files = {
+        "results.json": results.model_dump_json(indent=1) + "\n",
+        "results.csv": tables.results_csv(results),
+        "speed.json": speed.model_dump_json(indent=1) + "\n",
+        "report.md": tables.results_markdown(results, speed),
+    }
+    page = _context(results, speed, training, attention)
+    around = len(_render({**page, "articles": []}).encode())
+    budget = int(megabytes * 1e6) - around
+    page["articles"] = list(articles(results, folder, shown=shown, budget=budget))
+    files["index.html"] = _render(page)
+    for name, text in files.items():
+        _write_text(folder / name, text)
+    return folder / "index.html"
+
+
+def _context(
+    results: Results, speed: Speed, training: Training | None, attention: bytes | None
+) -> dict[str, Any]:
+    by_id = {system.id: system for system in results.systems}
+    levels = list(training.levels) if training else []
+    return {
+        "results": results,
+        "speed": speed,
+        "answers": answers(results),
+        "tables": {c.id: tables.summary_table(results, c) for c in results.present()},
+        "charts": {c.id: _chart(results, c.id) for c in results.present()},
+        "details": {c.id: _details(results, c.id) for c in results.present()},
+        "aim": tables.aim,
+        "arrows": tables.ARROWS,
+        "names": {system.id: system.title for system in results.systems},
+        "titles": {condition.id: condition.title for condition in results.conditions},
+        "band_limited": results.mel.fmax < FULL_BAND * results.mel.sample_rate / 2,
+        "speeds": [(by_id[row.system], row) for row in speed.systems],
+        "curve": _curve(training),
+        "level": " and ".join(levels),
+        "attention": figures.data_uri("image/png", attention) if attention else "",
+        "scale": figures.data_uri("image/webp", figures.colour_scale()),
+        "darkest": figures.DARKEST,
+        "brightest": figures.BRIGHTEST,
+    }
+
+
+def _curve(training: Training | None) -> Markup | str:
+    curves = {name: curve for name, curve in (training.curves if training else {}).items() if curve}
+    if not curves or training is None:
+        return ""
+    return figures.training_curve(curves, training.levels, "mel L1, logarithmic")
+
+
+def _chart(results: Results, condition: Condition) -> tuple[str, Markup] | None:
+    metric = headline_metric(results, condition)
+    if metric is None:
+        return None
+    names = {system.id: system.title for system in results.systems}
+    rows = [
+        (names[row.system], row.mean, row.low, row.high)
+        for row in ranking(results, condition, metric)
+        if row.mean is not None
+    ]
+    return metric.title, figures.interval_chart(rows)
+
+
+def _details(
+    results: Results, condition: Condition
+) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(utterance, system, (value, why undefined) per metric) for every utterance and system."""
+    found = {
+        (v.utterance, v.system, v.metric): v for v in results.values if v.condition == condition
+    }
+    rows = []
+    for utterance in results.utterances:
+        for system in (s for s in results.systems if s.id != NATURAL):
+            numbers = []
+            for metric in results.metrics_of(condition):
+                value = found.get((utterance.id, system.id, metric.id))
+                shown = "" if value is None or value.value is None else f"{value.value:.4f}"
+                numbers.append((shown, value.reason if value else "absent"))
+            rows.append((utterance.id, system.title, numbers))
+    return rows
+
+
+def _render(page: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = ((_HERE / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    environment.filters["unbroken"] = _unbroken
+    template = environment.get_template("template.html.j2")
+    return template.render(
+        **page, style=Markup(style), script=Markup(script), policy=_policy(style, script)
+    )
+
+
+def _unbroken(text: str) -> str:
+    """Keep intervals, thresholds and counts on one line."""
+    return _TOGETHER.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
+
+
+def _policy(style: str, script: str) -> str:
+    """Content security policy: embedded media and exactly our style and script, no network."""
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    ]
+    return (
+        "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(partial, path)

@@ -1,0 +1,141 @@
+"""Which utterances are for training, validation (`dev`) and test. No text is in two of them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from wavewright.corpus import AUDIO, read_lines
+from wavewright.errors import WavewrightError
+from wavewright.manifest import SPLITS
+from wavewright.text import normalise_text
+
+HELD_OUT = ("test", "dev")  # in this order: a text of both is the test's
+log = logging.getLogger("wavewright")
+
+
+def read_lists(folder: str | Path) -> dict[str, list[str]]:
+    """Ids by split from `train.txt`, `dev.txt` and `test.txt`, as many as there are.
+
+    One utterance per line: an id, or a path of its audio; what follows a `|` is not read, so that
+    the file lists of other toolkits work as they are.
+    """
+    folder = Path(folder)
+    lists = {}
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        if path.is_file():
+            lists[split] = [_id_of(line) for _, line in read_lines(path)]
+    if not lists:
+        raise WavewrightError(f"{folder}: no train.txt, dev.txt or test.txt in it")
+    return lists
+
+
+def _id_of(line: str) -> str:
+    name = PurePosixPath(line.split("|")[0].strip()).name
+    return name[: -len(PurePosixPath(name).suffix)] if name.endswith(AUDIO) else name
+
+
+def split_utterances(
+    texts: Mapping[str, str], lists: Mapping[str, Sequence[str]], *, dev: int, test: int
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Split utterances by lists where there are some, and by a hash of their ids where not.
+
+    Without a list of its own, `dev` or `test` is taken out of what would be training: `dev` or
+    `test` texts, those whose id has the smallest SHA-256, at most a tenth of all texts and at
+    least one. Without a `train` list everything that is not held out is for training. Lists that
+    leave `dev` or `test` empty (a part of the corpus is at hand) are not used, with a warning.
+
+    Texts are compared without case and punctuation. Repeated takes of a held-out text go with it
+    when the hash holds it out, and are left out when a list does.
+
+    Args:
+        texts: normalised text by id.
+        lists: ids by split, as `read_lists` gives them.
+        dev: texts to hold out for validation.
+        test: texts to hold out for test.
+
+    Returns:
+        Split by id, and why by id for those that are left out.
+
+    Raises:
+        WavewrightError: an id in two lists, or fewer than three different texts.
+    """
+    chosen = _listed(texts, lists)
+    for split in (split for split in HELD_OUT if split in lists and not chosen[split]):
+        log.warning(
+            "THE OFFICIAL SPLIT IS NOT USED: its %s list names none of the %d utterances at hand. "
+            "They are split by a hash of their ids instead; results do not compare with others'.",
+            split,
+            len(texts),
+        )
+        lists = {}
+        chosen = _listed(texts, lists)
+        break
+    pool = set(chosen["train"]) if "train" in lists else set(texts) - set().union(*chosen.values())
+    counts = {"test": test, "dev": dev}
+    for split in HELD_OUT:
+        if split not in lists:
+            chosen[split] = _hashed(texts, pool, counts[split])
+            pool -= set(chosen[split])
+    chosen["train"] = sorted(pool)
+    return _without_leaks(texts, chosen, bool(lists.get("train")))
+
+
+def _listed(texts: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What of the lists is at hand."""
+    seen: dict[str, str] = {}
+    for split, ids in lists.items():
+        for name in ids:
+            if seen.setdefault(name, split) != split:
+                raise WavewrightError(f"'{name}' is in the lists of {seen[name]} and of {split}")
+    chosen: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for name, split in seen.items():
+        if name in texts:
+            chosen[split].append(name)
+    return chosen
+
+
+def _hashed(texts: Mapping[str, str], pool: set[str], count: int) -> list[str]:
+    takes: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(pool):
+        takes[_key(texts[name])].append(name)
+    if len(takes) < 2:
+        raise WavewrightError(
+            f"{len(texts)} utterances are too few different texts for train, dev and test"
+        )
+    order = sorted(takes.values(), key=lambda names: min(map(_hash, names)))
+    count = max(1, min(count, len(order) // 10))
+    return sorted(name for names in order[:count] for name in names)
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _key(text: str) -> str:
+    """What two takes of one text have in common; an utterance of nothing else is itself."""
+    return re.sub(r"[^\w]+", " ", normalise_text(text)).strip() or text
+
+
+def _without_leaks(
+    texts: Mapping[str, str], chosen: Mapping[str, Sequence[str]], train_is_listed: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    splits: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    for split in (*HELD_OUT, "train"):
+        for name in sorted(chosen[split]):
+            other = owner.setdefault(_key(texts[name]), name)
+            if splits.get(other, split) == split:
+                splits[name] = split
+            else:
+                reasons[name] = f"left out: same text as {other}, which is in {splits[other]}"
+    if train_is_listed:
+        for name in texts.keys() - splits.keys() - reasons.keys():
+            reasons[name] = "left out: in none of the split lists"
+    return splits, reasons

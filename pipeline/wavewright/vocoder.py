@@ -1,0 +1,92 @@
+"""Vocoder: the one interface behind which every vocoder is swapped, compared and plugged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+from wavewright.model import Model
+
+
+@dataclass
+class Batch:
+    """Training crops.
+
+    Attributes:
+        wav: (B, samples) in [-1, 1].
+        mel: (B, n_mels, frames) of the same crops; samples = frames * hop_length.
+        ids: the utterances, for messages.
+    """
+
+    wav: Tensor
+    mel: Tensor
+    ids: list[str]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(
+            self.wav.to(device, non_blocking=True), self.mel.to(device, non_blocking=True), self.ids
+        )
+
+
+class Vocoder(Model):
+    """Turns mels (or noise) into waveforms.
+
+    Attributes:
+        conditioning: what it is driven by: "mel", a "latent" vector, or "none".
+        trains: whether it has parameters to train.
+        streams: whether `stream` works.
+    """
+
+    kind: ClassVar[Literal["vocoder", "acoustic"]] = "vocoder"
+    conditioning: ClassVar[Literal["mel", "latent", "none"]] = "mel"
+    trains: ClassVar[bool] = True
+    streams: ClassVar[bool] = False
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in Hz."""
+        return self.mel.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return self.mel.hop_length
+
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """Synthesise, without gradients.
+
+        Args:
+            mel: (B, n_mels, frames) in the convention `self.mel`.
+            seed: of all noise; item i of a batch draws from (seed, i), so that a batch equals
+                its items. None draws afresh.
+
+        Returns:
+            (B, frames * hop_length) float32 in [-1, 1].
+        """
+        raise WavewrightError(f"'{self.name}' is not driven by mels")
+
+    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Synthesise as mels arrive; the pieces joined equal `generate` of the whole.
+
+        Args:
+            mel_chunks: (B, n_mels, any number of frames) each.
+        """
+        raise WavewrightError(f"'{self.name}' does not stream")
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """(n, samples) drawn from a latent or unconditional model."""
+        raise WavewrightError(f"'{self.name}' is driven by mels: use generate()")
+
+    def check_mel(self, mel: Tensor) -> None:
+        """Raise unless `mel` is (B, n_mels, frames) with the right number of bands."""
+        if mel.ndim != 3 or mel.shape[1] != self.mel.n_mels:
+            raise WavewrightError(
+                f"'{self.name}' takes mels of shape (batch, {self.mel.n_mels}, frames), "
+                f"found {tuple(mel.shape)}"
+            )

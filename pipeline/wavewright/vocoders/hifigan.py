@@ -1,0 +1,233 @@
+"""HiFi-GAN (Kong, Kim and Bae 2020, arXiv:2010.05646): a GAN vocoder of three sizes.
+
+A stack of transposed convolutions stretches the mel to the waveform's rate; after each, several
+residual stacks with different kernels and dilations are averaged (multi-receptive field fusion).
+Two sets of discriminators judge it: one sees the waveform folded at prime periods, the other at
+three rates. Facts that the paper leaves open are those of the authors' code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from wavewright.mel import log_mel
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.multi_period import MultiPeriodDiscriminator
+from wavewright.nn.multi_scale import MultiScaleDiscriminator
+from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.vocoder import Batch, Vocoder
+
+_SLOPE = 0.1
+
+
+class AdversaryConfig(FrozenModel):
+    """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published."""
+
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    scales: int = 3
+    width_divisor: Literal[1, 2, 4, 8] = 1
+
+
+class HiFiGANConfig(ModelConfig):
+    """V1 as published; `variants` holds V2 and V3."""
+
+    mel: MelSpec = MelSpec.preset("hifigan")
+    upsample_rates: tuple[int, ...] = (8, 8, 2, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (16, 16, 4, 4)
+    upsample_initial_channel: int = 512
+    resblock: Literal[1, 2] = 1
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    adversary: AdversaryConfig = AdversaryConfig()
+    adversary_start: int = 0
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 0.01
+    learning_rate_decay: float = 0.999
+    mel_weight: float = 45.0
+    feature_weight: float = 2.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        total = prod(self.upsample_rates)
+        if total != self.mel.hop_length:
+            raise ValueError(
+                f"upsample_rates {self.upsample_rates} multiply to {total}, "
+                f"but mel.hop_length is {self.mel.hop_length}"
+            )
+        if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
+            raise ValueError("upsample_rates and upsample_kernel_sizes differ in length")
+        for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
+            if kernel < rate or (kernel - rate) % 2:
+                raise ValueError(
+                    f"upsample kernel {kernel} must exceed its rate {rate} by an even number"
+                )
+        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
+        return self
+
+
+class ResidualStack1(nn.Module):
+    """V1 and V2: per dilation, a dilated and a plain convolution around a shortcut."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(_same(channels, kernel, d) for d in dilations)
+        self.convs2 = nn.ModuleList(_same(channels, kernel, 1) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) -> the same shape."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, _SLOPE)), _SLOPE))
+        return x
+
+
+class ResidualStack2(nn.Module):
+    """V3: per dilation, one dilated convolution around a shortcut."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(_same(channels, kernel, d) for d in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) -> the same shape."""
+        for dilated in self.convs:
+            x = x + dilated(F.leaky_relu(x, _SLOPE))
+        return x
+
+
+def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+    padding = (kernel - 1) * dilation // 2
+    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=padding)
+
+
+class HiFiGAN(Vocoder):
+    """The generator, its losses and its schedule."""
+
+    Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
+    config: HiFiGANConfig
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "v1": {},
+        "v2": {"upsample_initial_channel": 128},
+        "v3": {
+            "upsample_rates": (8, 8, 4),
+            "upsample_kernel_sizes": (16, 16, 8),
+            "upsample_initial_channel": 256,
+            "resblock": 2,
+            "resblock_kernel_sizes": (3, 5, 7),
+            "resblock_dilation_sizes": ((1, 2), (2, 6), (3, 12)),
+        },
+    }
+
+    def __init__(self, config: HiFiGANConfig, *, name: str = "hifigan") -> None:
+        super().__init__(config, name=name)
+        width = config.upsample_initial_channel
+        stack = ResidualStack1 if config.resblock == 1 else ResidualStack2
+        self.conv_pre = nn.Conv1d(config.mel.n_mels, width, 7, padding=3)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+            self.ups.append(
+                nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2)
+            )
+            width //= 2
+            for size, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            ):
+                self.resblocks.append(stack(width, size, dilations))
+        self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
+        # The published mel loss sees the whole band, whatever the input mel is limited to.
+        self.loss_spec = config.mel.model_copy(update={"fmax": config.mel.sample_rate / 2})
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
+        x = self.conv_pre(mel)
+        branches = len(self.config.resblock_kernel_sizes)
+        for i, upsample in enumerate(self.ups):
+            x = upsample(F.leaky_relu(x, _SLOPE))
+            stacks = self.resblocks[i * branches : (i + 1) * branches]
+            x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
+        # The last slope is torch's default, as in the authors' code.
+        wav: Tensor = torch.tanh(self.conv_post(F.leaky_relu(x)))
+        return wav.squeeze(1)
+
+    @torch.inference_mode()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
+        self.check_mel(mel)
+        wav: Tensor = self(mel.to(self.device, torch.float32))
+        return wav
+
+    def start_training(self) -> None:
+        """Weight-normalise the generator and build the discriminators."""
+        add_weight_norm(self)
+        super().start_training()
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """One player: both sets of discriminators step together."""
+        return {"discriminator": HiFiGANDiscriminator(self.config.adversary)}
+
+    def optimisation(self, player: str) -> Optimisation:
+        """AdamW for both players, decaying per epoch."""
+        return Optimisation(
+            optimiser="adamw",
+            learning_rate=self.config.learning_rate,
+            betas=self.config.betas,
+            weight_decay=self.config.weight_decay,
+            decay_per_epoch=self.config.learning_rate_decay,
+        )
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
+        adversarial = step >= self.config.adversary_start
+        if adversarial:
+            yield self._critic_update(batch)
+        yield self._generator_update(batch, adversarial)
+
+    def _critic_update(self, batch: Batch) -> Update:
+        with torch.no_grad():
+            fake = self(batch.mel)
+        discriminator = self.adversaries["discriminator"]
+        real_scores, _ = discriminator(batch.wav)
+        fake_scores, _ = discriminator(fake)
+        loss = least_squares_critic(real_scores, fake_scores)
+        return Update("discriminator", loss, {"critic": loss})
+
+    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
+        fake = self(batch.mel)
+        mel_l1 = F.l1_loss(log_mel(fake, self.loss_spec), log_mel(batch.wav, self.loss_spec))
+        loss = self.config.mel_weight * mel_l1
+        logs: dict[str, float | Tensor] = {"mel_l1": mel_l1}
+        if adversarial:
+            discriminator = self.adversaries["discriminator"]
+            with torch.no_grad():  # the real branch is a constant of this step
+                _, real_features = discriminator(batch.wav)
+            scores, features = discriminator(fake)
+            logs["adversarial"] = least_squares_generator(scores)
+            logs["features"] = feature_matching(real_features, features)
+            loss = loss + logs["adversarial"] + self.config.feature_weight * logs["features"]
+        return Update("generator", loss, logs)
+
+
+class HiFiGANDiscriminator(nn.Module):
+    """Multi-period and multi-scale discriminators, side by side."""
+
+    def __init__(self, config: AdversaryConfig) -> None:
+        super().__init__()
+        self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
+        self.multi_scale = MultiScaleDiscriminator(config.scales, config.width_divisor)
+
+    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, samples) -> scores and features of every discriminator, in one list each."""
+        period_scores, period_features = self.multi_period(wav)
+        scale_scores, scale_features = self.multi_scale(wav)
+        return period_scores + scale_scores, period_features + scale_features

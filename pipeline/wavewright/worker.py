@@ -1,0 +1,51 @@
+"""Child process that runs one unit of one stage: `python -m wavewright.worker JOB.json`.
+
+The runner starts it, so that a stage's memory, threads and crashes stay its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from wavewright import registry
+from wavewright.errors import WavewrightError
+from wavewright.stage import Stage
+
+
+def main() -> int:
+    """Run the job; an expected error is one line, any other a traceback."""
+    job = json.loads(Path(sys.argv[1]).read_text())
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("matplotlib", "numba", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    stage: Stage = registry.find("stages", job["stage"])
+    paths = {
+        name: TypeAdapter(Path | dict[str, Path] | None).validate_python(value)
+        for name, value in job["paths"].items()
+    }
+    options = stage.options.model_validate(job["options"])
+    values = {name: getattr(options, name) for name in type(options).model_fields}
+    try:
+        stage.function(**paths, **values)
+    except WavewrightError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("WAVEWRIGHT_DEBUG"):
+            traceback.print_exc()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except MemoryError:
+        print("error: out of memory; lower the batch size or the jobs", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The one test command: sets up .venv, then lint, format, types, import arrows and the tests.
+#
+# Usage: ./run_tests.sh                          everything (what CI runs)
+#        ./run_tests.sh tests/unit -k mel        any arguments go to pytest, which then runs alone
+#        WAVEWRIGHT_TEST_WORKERS=4 ./run_tests.sh
+set -euo pipefail
+cd -P "$(dirname "${BASH_SOURCE[0]}")"
+./setup.sh --dev
+python=.venv/bin/python
+export OMP_NUM_THREADS=1
+
+run() {
+    printf '\n== %s\n' "$1"
+    shift
+    "$@"
+}
+
+if (($#)); then
+    echo "== pytest $* (only the tests asked for; linters and types are left out)"
+    exec "$python" -m pytest "$@"
+fi
+
+failed=()
+run "ruff check" "$python" -m ruff check . || failed+=("ruff check")
+run "ruff format" "$python" -m ruff format --check . || failed+=("ruff format")
+run "mypy" "$python" -m mypy || failed+=("mypy")
+run "import-linter" "$python" -c 'from importlinter.cli import lint_imports_command as main; main()' ||
+    failed+=("import-linter")
+run "pytest" "$python" -m pytest -n "${WAVEWRIGHT_TEST_WORKERS:-2}" || failed+=("pytest")
+# pytest's closing line stays the last one of a good run.
+if ((${#failed[@]})); then
+    (IFS=,; printf '\nFAILED: %s\n' "${failed[*]}") >&2
+    exit 1
+fi

@@ -1,0 +1,92 @@
+"""Stage 0: get a speech corpus, from this machine, from the network, or spoken by espeak-ng."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from wavewright.errors import WavewrightError
+from wavewright.stage import Out, Unkeyed, stage
+
+
+@stage(version=1)
+def download(
+    corpus: Out,
+    *,
+    source: Path | None = None,
+    url: str | None = None,
+    sha256: str | None = None,
+    size: int | None = None,
+    archives: Unkeyed[Path | None] = None,
+    sentences: Path | None = None,
+    prefix: str = "spoken",
+    voice: str = "en-us",
+    words_per_minute: int = 160,
+    follow_links: bool = False,
+) -> None:
+    """Put a corpus into one layout, that of LJSpeech-1.1.
+
+    The first of `source`, `sentences` and `url` that is given is where it comes from, so that
+    `--set download.source=PATH` works with every recipe.
+
+    Args:
+        corpus: metadata.csv (`id|raw text|normalised text`), wavs/ID.wav or .flac, and, where the
+            corpus has them, alignments/ID.TextGrid, splits/*.txt, its README and licence.
+        source: a corpus on this machine: a folder or an archive (tar, tar.gz, tar.bz2, tar.xz,
+            zip), in LJSpeech layout or as pairs of ID.wav and ID.txt.
+        url: http(s) address of such an archive; the download continues where it was cut off.
+        sha256: of the archive at `url`.
+        size: bytes of the archive at `url`.
+        archives: folder in which downloaded archives are kept for the next time; without one they
+            are deleted after unpacking.
+        sentences: text file with one sentence per line, to be spoken by espeak-ng.
+        prefix: of the ids of spoken sentences.
+        voice: espeak-ng voice of spoken sentences.
+        words_per_minute: of spoken sentences, 80 to 450.
+        follow_links: whether symbolic links in a folder may lead out of it.
+    """
+    if source is not None and source.is_dir():
+        from wavewright.ingest import publish_corpus
+
+        publish_corpus(source, corpus, follow_links=follow_links)
+    elif source is not None:
+        if not source.exists():
+            raise WavewrightError(f"download.source: there is no {source}")
+        _unpack(source, corpus)
+    elif sentences is not None:
+        from wavewright.ingest import speak_corpus
+
+        speak_corpus(
+            sentences, corpus, prefix=prefix, voice=voice, words_per_minute=words_per_minute
+        )
+    elif url is not None:
+        from wavewright.download import fetch
+
+        kept = archives if archives is not None else _scratch(corpus)
+        archive = fetch(url, kept / _file_name(url), sha256=sha256, size=size)
+        _unpack(archive, corpus)
+    else:
+        raise WavewrightError(
+            "download: nothing to get; set download.source to a folder or an archive on this "
+            "machine, or download.url"
+        )
+    shutil.rmtree(_scratch(corpus), ignore_errors=True)
+
+
+def _scratch(corpus: Path) -> Path:
+    """Holds the archive and what comes out of it; gone before the corpus is published."""
+    return corpus / ".unpacking"
+
+
+def _file_name(url: str) -> str:
+    return url.partition("?")[0].rstrip("/").rpartition("/")[2] or "corpus"
+
+
+def _unpack(archive: Path, corpus: Path) -> None:
+    from wavewright.archive import extract
+    from wavewright.ingest import publish_corpus
+
+    folder = _scratch(corpus) / "corpus"
+    shutil.rmtree(folder, ignore_errors=True)
+    # Links, because what was unpacked is ours alone and goes away.
+    publish_corpus(extract(archive, folder), corpus, link=True)

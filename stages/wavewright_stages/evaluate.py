@@ -1,0 +1,235 @@
+"""Stage 6: let every vocoder speak the test split under three conditions, measure, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
+
+if TYPE_CHECKING:
+    from wavewright.report.builder import Training
+    from wavewright.report.results import Speed
+    from wavewright.synthesis import Sentence, Speaker
+
+
+@stage(version=1)
+def evaluate(
+    prepared: In,
+    mels: In,
+    gta: InMaybe,
+    acoustic: InMaybe,
+    vocoder: InMany,
+    report: Out,
+    *,
+    mel: MelSpec,
+    seed: int,
+    title: str = "Vocoder evaluation",
+    corpus: str = "",
+    note: str = "",
+    split: str = "test",
+    utterances: int | None = None,
+    baselines: tuple[str, ...] = ("griffinlim",),
+    metrics: tuple[str, ...] = ("mel_l1", "mstft", "mel_l1_dtw", "duration_ratio"),
+    max_seconds: float | None = None,
+    dev_utterances: int = 8,
+    speed_seconds: float = 4.0,
+    speed_repeats: int = 5,
+    shown: int = 12,
+    megabytes: float = 25.0,
+    jobs: Unkeyed[int] = 2,
+    device: Unkeyed[str] = "auto",
+) -> None:
+    """Compare all vocoders with the recordings, in copy-synthesis, GTA and free-running TTS.
+
+    Args:
+        prepared: manifest and audio shards.
+        mels: natural mels, for copy-synthesis.
+        gta: teacher-forced mels; None leaves that condition out, and the report says so.
+        acoustic: the acoustic model, for free-running TTS; None leaves that out likewise.
+        vocoder: trained vocoders, by name.
+        report: index.html, results.json, results.csv, report.md, speed.json and wavs/. All but
+            the speeds and the page that shows them are the same for equal inputs.
+        mel: the convention; must be that of every input.
+        seed: of all noise.
+        title: the page's heading.
+        corpus: what the speech is, in a few words.
+        note: a sentence shown at the head, such as how far the training went.
+        split: which utterances.
+        utterances: how many of them, spread over the split; None for all.
+        baselines: vocoders that need no training, by name.
+        metrics: by name; the first that applies to a condition decides its headline. Those that
+            can are also confined to the band of a band-limited mel.
+        max_seconds: longest free-running utterance; None lets the acoustic model decide.
+        dev_utterances: first utterances of the dev split on which the baselines are held against
+            the training curve: the number that training validated on.
+        speed_seconds: seconds of audio in a timed call.
+        speed_repeats: timed calls, after two to warm up.
+        shown: most utterances to embed in the page; the others stay in wavs/.
+        megabytes: largest page; fewer utterances are embedded to stay below it.
+        jobs: worker processes for the metrics.
+        device: auto, cpu or cuda, for the synthesis.
+    """
+    from wavewright import evaluation, synthesis
+    from wavewright.report.builder import write_report
+    from wavewright.report.results import NATURAL, Results, System
+    from wavewright.training import pick_device
+
+    place = pick_device(device)
+    sentences, split_size, quarantined = _sentences(prepared, split, utterances)
+    speakers = synthesis.load_speakers(vocoder, baselines, mel, place)
+    sources = [synthesis.shard_source("copy", mels, mel)]
+    if gta is not None:
+        sources.append(synthesis.shard_source("gta", gta, mel))
+    if acoustic is not None:
+        sources.append(
+            synthesis.acoustic_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
+        )
+    natural = System(id=NATURAL, title="natural speech", kind="natural", parameters=0)
+    systems = [natural, *(speaker.system for speaker in speakers)]
+    spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
+    events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
+    found = evaluation.measure(
+        report,
+        spoken,
+        systems,
+        [source.condition for source in sources],
+        evaluation.build_metrics(metrics, mel),
+        jobs=jobs,
+    )
+    results = Results(
+        title=title,
+        note=note,
+        corpus=corpus,
+        split=split,
+        split_size=split_size,
+        quarantined=quarantined,
+        seed=seed,
+        mel=mel,
+        versions=evaluation.versions(),
+        conditions=evaluation.conditions(_absent(gta, acoustic)),
+        systems=tuple(systems),
+        utterances=tuple(spoken),
+        events=tuple(events),
+        **found._asdict(),
+    )
+    write_report(
+        report,
+        results,
+        _speed(mels, sentences, speakers, speed_seconds, speed_repeats),
+        training=_training(vocoder, speakers, prepared, mels, dev_utterances),
+        attention=_attention(acoustic),
+        shown=shown,
+        megabytes=megabytes,
+    )
+
+
+def _sentences(
+    prepared: Path, split: str, utterances: int | None
+) -> tuple[list[Sentence], int, int]:
+    """The test sentences, how many the split has, and how many of all splits are quarantined."""
+    from wavewright.manifest import read_manifest, usable
+    from wavewright.report.media import evenly
+    from wavewright.synthesis import Sentence
+
+    manifest = read_manifest(prepared / "manifest.parquet")
+    rows = usable(manifest, split)
+    if rows.empty:
+        raise WavewrightError(
+            f"{prepared / 'manifest.parquet'}: no usable utterances in split '{split}'"
+        )
+    columns = (rows[name].tolist() for name in ("id", "text", "normalised_text"))
+    everything = [Sentence(*row) for row in zip(*columns, strict=True)]
+    chosen = everything if utterances is None else evenly(everything, utterances)
+    return chosen, len(everything), len(manifest) - len(usable(manifest))
+
+
+def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:
+    """Why a condition is not there."""
+    absent = {}
+    if gta is None:
+        absent["gta"] = "Not evaluated: this run made no GTA mels."
+    if acoustic is None:
+        absent["tts"] = "Not evaluated: this run has no acoustic model to read the text."
+    return absent
+
+
+def _speed(
+    mels: Path,
+    sentences: Sequence[Sentence],
+    speakers: Sequence[Speaker],
+    seconds: float,
+    repeats: int,
+) -> Speed:
+    """Time every vocoder on natural mels, joined until they last `seconds`."""
+    import numpy as np
+    import torch
+
+    from wavewright.shards import Shards
+    from wavewright.speed import time_vocoders
+
+    shards = Shards(mels)
+    vocoder = speakers[0].vocoder
+    wanted = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
+    pieces: list[np.ndarray] = []
+    while sum(piece.shape[1] for piece in pieces) < wanted:
+        pieces.append(shards.array(sentences[len(pieces) % len(sentences)].id))
+    mel = torch.from_numpy(np.concatenate(pieces, axis=1)[None, :, :wanted].copy())
+    named = {speaker.system.id: speaker.vocoder for speaker in speakers}
+    device = next((v.device for v in named.values() if v.device.type != "cpu"), mel.device)
+    return time_vocoders(named, mel.to(device), repeats=repeats)
+
+
+def _training(
+    vocoder: Mapping[str, Path],
+    speakers: Sequence[Speaker],
+    prepared: Path,
+    mels: Path,
+    dev_utterances: int,
+) -> Training | None:
+    """The vocoders' validation curves, and the baselines' mel L1 on the same clips."""
+    from wavewright.report.builder import Training
+
+    curves = {}
+    for name, run in vocoder.items():
+        file = run / "validation.jsonl"
+        lines = file.read_text().splitlines() if file.is_file() else []
+        points = [json.loads(line) for line in lines]
+        curves[name] = [(p["step"], p["mel_l1"]) for p in points if "mel_l1" in p]
+    if not any(curves.values()):
+        return None
+    levels = {
+        speaker.system.title: level
+        for speaker in speakers
+        if speaker.system.kind == "baseline"
+        and (level := _dev_level(speaker, prepared, mels, dev_utterances)) is not None
+    }
+    return Training(curves, levels)
+
+
+def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) -> float | None:
+    """Mean mel L1 of copy-synthesis over the first dev utterances, as training validates."""
+    import torch
+
+    from wavewright.audio import from_pcm16
+    from wavewright.manifest import read_manifest, usable
+    from wavewright.metrics.mel_l1 import MelL1
+    from wavewright.shards import Shards
+
+    audio, shards, metric, values = Shards(prepared / "audio"), Shards(mels), MelL1(), []
+    ids = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
+    for utterance in ids[:utterances]:
+        mel = torch.from_numpy(shards.array(utterance).copy())[None].to(speaker.vocoder.device)
+        wav = speaker.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()
+        values.append(metric(from_pcm16(audio.array(utterance)), wav, audio.sample_rate))
+    return sum(values) / len(values) if values else None
+
+
+def _attention(acoustic: Path | None) -> bytes | None:
+    """The acoustic model's attention plot, if it left one."""
+    picture = acoustic / "attention.png" if acoustic else None
+    return picture.read_bytes() if picture and picture.is_file() else None

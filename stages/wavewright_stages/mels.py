@@ -1,0 +1,55 @@
+"""Stage 2: the log-mel of every prepared utterance, in tar shards."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wavewright.melspec import MelSpec
+from wavewright.stage import In, Out, Unkeyed, stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from wavewright.shards import Shards
+
+
+@stage(version=1)
+def mels(
+    prepared: In, mels: Out, *, mel: MelSpec, shard_size: int = 256, jobs: Unkeyed[int] = 2
+) -> None:
+    """Extract the natural mels of all usable utterances.
+
+    Args:
+        prepared: manifest and audio shards.
+        mels: float32 (n_mels, frames) shards, with the same ids as the manifest's usable rows.
+        mel: the convention.
+        shard_size: utterances in a shard.
+        jobs: worker processes.
+    """
+    from wavewright.manifest import read_manifest, usable
+    from wavewright.shards import Shards, write_shards
+
+    audio = Shards(prepared / "audio")
+    ids = usable(read_manifest(prepared / "manifest.parquet"))["id"].tolist()
+    write_shards(
+        mels,
+        ids,
+        partial(_log_mel_of, audio=audio, spec=mel),
+        mel=mel,
+        sample_rate=mel.sample_rate,
+        jobs=jobs,
+        shard_size=shard_size,
+        what="mels",
+    )
+
+
+def _log_mel_of(utterance: str, audio: Shards, spec: MelSpec) -> np.ndarray:
+    import torch
+
+    from wavewright.audio import from_pcm16
+    from wavewright.mel import log_mel
+
+    wav = torch.from_numpy(from_pcm16(audio.array(utterance)))
+    values: np.ndarray = log_mel(wav, spec).numpy()
+    return values

@@ -1,0 +1,51 @@
+"""Metrics against an independent script's values on two systems' copies of LJSpeech clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wavewright.audio import load_wav
+from wavewright.metrics.mel_l1 import MelL1
+from wavewright.metrics.metric import Metric
+from wavewright.metrics.mstft import MSTFT
+from wavewright.report.statistics import estimate
+
+TOLERANCE = 0.01  # of the value, as the fixture's README states it
+
+
+@pytest.mark.parametrize("system", ["gl60_mel80", "world_harvest"])
+@pytest.mark.parametrize(
+    ("metric", "key"),
+    [(MSTFT(), "mstft"), (MelL1(), "mel_l1"), (MelL1(band=8000.0), "mel_l1_8k")],
+    ids=["mstft", "mel_l1", "mel_l1_8k"],
+)
+def test_values_agree_with_the_independent_script(
+    shared: Path, system: str, metric: Metric, key: str
+) -> None:
+    folder = shared / "fixtures" / "evaluation"
+    expected = json.loads((folder / f"{system}.json").read_text())["per_utt"]
+    assert len(expected) == 8
+    for utterance, values in expected.items():
+        reference, rate = _recording(shared, utterance)
+        candidate, _ = load_wav(folder / system / f"{utterance}.flac")
+        assert metric(reference, candidate, rate) == pytest.approx(values[key], rel=TOLERANCE)
+
+
+def test_intervals_agree_with_the_independent_script(shared: Path) -> None:
+    """Another generator drew its resamples, so the ends agree to a twentieth of the width."""
+    data = json.loads((shared / "fixtures" / "evaluation" / "gl60_mel80.json").read_text())
+    found = estimate([values["mstft"] for values in data["per_utt"].values()])
+    expected = data["summary"]["mstft"]
+    width = expected["ci95_hi"] - expected["ci95_lo"]
+    assert found.mean == pytest.approx(expected["mean"])
+    assert found.low == pytest.approx(expected["ci95_lo"], abs=width / 20)
+    assert found.high == pytest.approx(expected["ci95_hi"], abs=width / 20)
+
+
+def _recording(shared: Path, utterance: str) -> tuple[np.ndarray, int]:
+    (path,) = (shared / "corpora" / "ljspeech-mini" / "wavs").glob(f"{utterance}.*")
+    return load_wav(path)

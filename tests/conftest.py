@@ -1,0 +1,49 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.official import FixtureFolder
+
+# One thread each, before torch is imported: tests run side by side on small machines.
+for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of corpora and official outputs that development machines have."""
+    folder = Path(os.environ.get("WAVEWRIGHT_SHARED") or ROOT.parent / "shared").absolute()
+    if not (folder / "fixtures").is_dir():
+        pytest.skip(f"no shared material at {folder} (WAVEWRIGHT_SHARED says where to look)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fixture_folder(shared: Path) -> FixtureFolder:
+    """`fixture_folder("hifigan-v2")` -> that official run (see tests/official.py)."""
+    from tests.official import load_official
+
+    return lambda name: load_official(shared / "fixtures" / name)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the source tree."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def source_environment() -> dict[str, str]:
+    """The environment of a child Python that runs from the source roots."""
+    roots = os.pathsep.join(str(ROOT / name) for name in ("pipeline", "stages"))
+    return {**os.environ, "PYTHONPATH": roots}

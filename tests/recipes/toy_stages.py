@@ -1,0 +1,80 @@
+"""Small stages, made visible to the runner by an entry point, that count how often they ran."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.stage import Budget, In, InMany, InMaybe, Out, Unkeyed, stage
+
+
+def _count(name: str) -> None:
+    with Path(os.environ["TOY_COUNTS"]).open("a") as file:
+        file.write(name + "\n")
+
+
+@stage(version=1)
+def source(text: Out, *, words: str, source: Path | None = None) -> None:
+    """Write the words down."""
+    _count("source")
+    extra = source.read_text() if source else ""
+    (text / "words.txt").write_text(words + extra)
+
+
+@stage(version=1)
+def shout(
+    text: In, loud: Out, *, mel: MelSpec, mark: str = "!", jobs: Unkeyed[int] = 1, fail: str = ""
+) -> None:
+    """Say it louder."""
+    _count("shout")
+    if fail == "user":
+        raise WavewrightError("words.txt: field 'words' is too quiet; shout")
+    if fail == "crash":
+        raise RuntimeError("out of breath")
+    if fail == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    (loud / "words.txt").write_text((text / "words.txt").read_text().upper() + mark)
+    (loud / "logs" / "noise.txt").write_text(str(time.time_ns()))
+
+
+def _needs(options: Any) -> set[str]:
+    return {"text", "loud"} if options.listen else {"text"}
+
+
+@stage(version=1, precious=True, foreach="vocoders", uses=_needs)
+def learn(
+    text: In,
+    loud: InMaybe,
+    skill: Out,
+    *,
+    name: str,
+    seed: int,
+    max_steps: Budget[int],
+    listen: bool = True,
+    rate: float = 0.5,
+    pause: Unkeyed[float] = 0.0,
+) -> None:
+    """Count steps, continuing where an earlier run stood."""
+    _count(f"learn {name}")
+    assert (loud is not None) == listen
+    heard = (loud / "words.txt").read_text() if loud else ""
+    (skill / "notes.txt").write_text(f"{rate} {seed} {heard}")
+    steps = skill / "steps.txt"
+    done = len(steps.read_text()) if steps.exists() else 0
+    while done < max_steps:
+        time.sleep(pause)
+        done += 1
+        steps.write_text("." * done)
+
+
+@stage(version=1)
+def judge(skill: InMany, verdict: Out) -> None:
+    """List what was learnt."""
+    _count("judge")
+    lines = [f"{name} {len((path / 'steps.txt').read_text())}" for name, path in skill.items()]
+    (verdict / "verdict.txt").write_text("\n".join(lines))

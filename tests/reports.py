@@ -1,0 +1,139 @@
+"""Small, quick material for tests of reports: made-up speech, results and run folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wavewright.audio import save_wav, to_pcm16
+from wavewright.evaluation import build_metrics, conditions, measure, versions
+from wavewright.manifest import COLUMNS, write_manifest
+from wavewright.melspec import MelSpec
+from wavewright.report.builder import Training, write_report
+from wavewright.report.media import wav_file
+from wavewright.report.results import NATURAL, Event, Results, Speed, System, SystemSpeed, Utterance
+from wavewright.shards import write_shards
+
+RATE = 22050
+HOSTILE = "She said <script>document.title = 'broken'</script> & \"left\" {{ 7 * 7 }} | é."
+SYSTEMS = (
+    System(id=NATURAL, title="natural speech", kind="natural", parameters=0),
+    System(id="griffinlim", title="griffinlim", kind="baseline", parameters=0),
+    System(id="toy-v1", title="toy:v1", kind="vocoder", parameters=1234, step=200),
+)
+
+
+def speech(seed: int, seconds: float = 0.6) -> np.ndarray:
+    """A buzz of wandering pitch in the rhythm of syllables, different for every seed."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * RATE)) / RATE
+    pitch = 110 + 40 * rng.random() + 20 * np.sin(2 * np.pi * (1 + rng.random()) * t)
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    buzz = sum(np.sin(k * phase) / k for k in range(1, 30))
+    envelope = np.clip(np.sin(2 * np.pi * 4 * t + 6 * rng.random()), 0.02, 1)
+    wav = 0.1 * envelope * buzz + 0.002 * rng.normal(size=len(t))
+    return np.asarray(wav.astype(np.float32))
+
+
+def small_report(
+    folder: Path, utterances: int = 7, seconds: float = 0.6, **options: float
+) -> tuple[Path, Results]:
+    """A whole report of made-up wavs: `toy:v1` is noisier than `griffinlim`, GTA is absent."""
+    ids = [f"made-{index:03d}" for index in range(utterances)]
+    rng = np.random.default_rng(0)
+    spoken, events = [], []
+    for index, utterance in enumerate(ids):
+        natural = speech(index, seconds)
+        _write(folder / wav_file(NATURAL, "", utterance), natural)
+        for system, noise in (("griffinlim", 0.002), ("toy-v1", 0.02)):
+            for condition in ("copy", "tts"):
+                if (system, condition, index) == ("toy-v1", "tts", 2):
+                    events.append(
+                        Event(
+                            utterance=utterance,
+                            system=system,
+                            condition="tts",
+                            reason="the vocoder gave values that are not finite",
+                        )
+                    )
+                    continue
+                wav = natural + noise * rng.normal(size=len(natural)).astype(np.float32)
+                wav = wav[: round(0.9 * len(wav))] if condition == "tts" else wav
+                _write(folder / wav_file(system, condition, utterance), wav)
+        text = HOSTILE if index == 1 else f"Sentence number {index}."
+        spoken.append(Utterance(id=utterance, text=text, seconds=len(natural) / RATE))
+    spec = MelSpec.preset("hifigan")
+    names = ("mel_l1", "mstft", "mel_l1_dtw", "duration_ratio")
+    found = measure(folder, spoken, SYSTEMS, ["copy", "tts"], build_metrics(names, spec), jobs=1)
+    results = Results(
+        title="Two <b>toys</b> & a baseline",
+        note="A note that the recipe passes in.",
+        corpus="made-up speech",
+        split="test",
+        split_size=9,
+        quarantined=1,
+        seed=7,
+        mel=spec,
+        versions=versions(),
+        conditions=conditions({"gta": "Not evaluated: this run made no GTA mels."}),
+        systems=SYSTEMS,
+        utterances=tuple(spoken),
+        events=tuple(events),
+        **found._asdict(),
+    )
+    training = Training({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
+    page = write_report(folder, results, made_up_speed(), training=training, **options)  # type: ignore[arg-type]
+    return page, results
+
+
+def made_up_speed() -> Speed:
+    """Speeds that no clock was asked for."""
+    rows = [
+        SystemSpeed(system=s.id, real_time_factor=f, lower_quartile=0.9 * f, upper_quartile=1.1 * f)
+        for s, f in zip(SYSTEMS[1:], (0.05, 0.5), strict=True)
+    ]
+    return Speed(
+        device="made-up processor",
+        threads=1,
+        audio_seconds=4.0,
+        warm_ups=2,
+        repeats=5,
+        systems=tuple(rows),
+    )
+
+
+def write_prepared(folder: Path, spec: MelSpec, splits: dict[str, str]) -> None:
+    """`prepared/` and `mels/` below `folder`, with one made-up utterance per id."""
+    import torch
+
+    from wavewright.mel import log_mel
+
+    (folder / "prepared").mkdir(parents=True)
+    waves = {utterance: speech(index) for index, utterance in enumerate(splits)}
+    defaults = {"audio": "", "speaker": "s", "alignment": "", "flags": "", "sample_rate": RATE}
+    rows = [
+        {
+            **defaults,
+            "id": utterance,
+            "samples": len(waves[utterance]),
+            "text": "This is a sentence.",
+            "normalised_text": "this is a sentence.",
+            "split": split,
+            "reason": "" if split else "too short",
+        }
+        for utterance, split in splits.items()
+    ]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_manifest(frame, folder / "prepared" / "manifest.parquet")
+    ids = list(splits)
+    pcm = {name: to_pcm16(wav) for name, wav in waves.items()}
+    mels = {name: log_mel(torch.from_numpy(wav), spec).numpy() for name, wav in waves.items()}
+    write_shards(folder / "prepared" / "audio", ids, pcm.__getitem__, mel=None, sample_rate=RATE)
+    write_shards(folder / "mels", ids, mels.__getitem__, mel=spec, sample_rate=RATE)
+
+
+def _write(path: Path, wav: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_wav(path, wav, RATE)

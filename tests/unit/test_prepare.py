@@ -1,0 +1,284 @@
+"""The stage prepare: one row per utterance, and the audio that the row promises."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from wavewright.alignment import Alignment, Interval, read_alignment, write_alignment
+from wavewright.audio import Wav, from_pcm16
+from wavewright.errors import WavewrightError
+from wavewright.ingest import publish_corpus
+from wavewright.level import decibels, measure_level
+from wavewright.manifest import read_manifest, usable
+from wavewright.melspec import MelSpec
+from wavewright.shards import Shards
+from wavewright_stages.prepare import prepare
+
+MEL = MelSpec.preset("hifigan")
+RATE = MEL.sample_rate
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def tone(seconds: float, amplitude: float = 0.1, rate: int = RATE, hertz: float = 500.0) -> Wav:
+    time = np.arange(round(seconds * rate)) / rate
+    return (amplitude * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Twenty clips: a tone between two silences, with the TextGrid that says so."""
+    folder = tmp_path / "corpus"
+    (folder / "wavs").mkdir(parents=True)
+    (folder / "alignments").mkdir()
+    lines = []
+    for i, letter in enumerate(LETTERS[:20]):
+        wav = np.pad(tone(0.6 + 0.01 * i), RATE // 2)
+        soundfile.write(folder / f"wavs/u{i:02d}.wav", wav, RATE, subtype="PCM_16")
+        end = len(wav) / RATE
+        phones = (
+            Interval(0, 0.5, "sil"),
+            Interval(0.5, end - 0.5, "AA1"),
+            Interval(end - 0.5, end, "sil"),
+        )
+        words = (
+            Interval(0, 0.5, ""),
+            Interval(0.5, end - 0.5, letter),
+            Interval(end - 0.5, end, ""),
+        )
+        write_alignment(folder / f"alignments/u{i:02d}.TextGrid", Alignment(words, phones, end))
+        lines.append(f"u{i:02d}|The letter {letter}!|The letter {letter}!\n")
+    (folder / "metadata.csv").write_text("".join(lines))
+    return folder
+
+
+def run(corpus: Path, name: str = "prepared", **options: Any) -> Path:
+    prepared = corpus.parent / name
+    prepared.mkdir(exist_ok=True)
+    prepare(corpus, prepared, mel=MEL, **{"jobs": 1, **options})
+    return prepared
+
+
+def table(prepared: Path) -> pd.DataFrame:
+    return read_manifest(prepared / "manifest.parquet").set_index("id", drop=False)
+
+
+def digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def test_as_recorded(corpus: Path) -> None:
+    prepared = run(corpus)
+    rows = table(prepared)
+    audio = Shards(prepared / "audio")
+    assert len(rows) == 20
+    assert rows["split"].value_counts().to_dict() == {"train": 17, "dev": 1, "test": 2}
+    assert audio.ids == sorted(rows["id"])
+    assert audio.sample_rate == RATE
+    original, _ = soundfile.read(corpus / "wavs/u03.wav", dtype="int16")
+    assert np.array_equal(audio.array("u03"), original), "bit for bit"
+    row = rows.loc["u03"]
+    assert (row["samples"], row["sample_rate"]) == (len(original), RATE)
+    assert (row["text"], row["normalised_text"]) == ("The letter d!", "The letter d!")
+    assert (row["speaker"], row["audio"]) == ("speaker", "audio/shard-00000.tar")
+    assert read_alignment(prepared / row["alignment"]).phones[1].label == "AA1"
+    assert (prepared / "quarantine.csv").read_text() == "id,reason\n"
+
+
+def test_equal_inputs_give_equal_bytes(corpus: Path) -> None:
+    options = {"trim": "alignment", "level": "speaker", "shard_size": 4}
+    one = run(corpus, "one", **options)
+    two = run(corpus, "two", **options, jobs=2)
+    assert len(list((one / "audio").glob("*.tar"))) == 5
+    assert digest(one) == digest(two)
+    assert digest(run(corpus, "one", **options)) == digest(two), "over what is there already"
+
+
+def test_trimming_moves_audio_and_times_together(corpus: Path) -> None:
+    prepared = run(corpus, trim="alignment", margin=0.1)
+    pcm = Shards(prepared / "audio").array("u00")
+    assert len(pcm) / RATE == pytest.approx(0.8, abs=1e-3)
+    grid = read_alignment(prepared / "alignments/u00.TextGrid", len(pcm) / RATE)
+    assert [phone.label for phone in grid.phones] == ["sil", "AA1", "sil"]
+    assert (grid.phones[1].start, grid.phones[1].end) == pytest.approx((0.1, 0.7), abs=1e-4)
+    loud = np.flatnonzero(np.abs(pcm) > 300)
+    assert loud[0] / RATE == pytest.approx(grid.phones[1].start, abs=0.001)
+    assert loud[-1] / RATE == pytest.approx(grid.phones[1].end, abs=0.001)
+
+
+def test_resampling_keeps_a_tone(corpus: Path) -> None:
+    stereo = np.stack([tone(1.0, 0.3, 48_000), np.zeros(48_000, np.float32)], axis=1)
+    soundfile.write(corpus / "wavs/u05.wav", stereo, 48_000, subtype="PCM_16")
+    (corpus / "alignments/u05.TextGrid").unlink()
+    left = Shards(run(corpus, "left") / "audio").array("u05").astype(np.float64)
+    mean = Shards(run(corpus, "mean", channel="mean") / "audio").array("u05").astype(np.float64)
+    assert len(left) == RATE
+    spectrum = np.abs(np.fft.rfft(left * np.hanning(RATE)))
+    assert int(spectrum.argmax()) == 500
+    middle = slice(RATE // 4, RATE // 2)
+    assert np.sqrt((left[middle] ** 2).mean()) / 32_768 == pytest.approx(0.3 / 2**0.5, rel=1e-3)
+    assert np.sqrt((mean[middle] ** 2).mean()) / 32_768 == pytest.approx(0.15 / 2**0.5, rel=1e-3)
+
+
+def test_level_of_a_speaker(corpus: Path) -> None:
+    soundfile.write(corpus / "wavs/u05.wav", tone(1.0, 0.9), RATE, subtype="PCM_16")
+    (corpus / "alignments/u05.TextGrid").unlink()
+    prepared = run(corpus, level="speaker", target_dbfs=-11.0)
+    rows, audio = table(prepared), Shards(prepared / "audio")
+    levels = {name: measure_level(from_pcm16(audio.array(name)), RATE) for name in rows.id}
+    train = [levels[name] for name in rows.id[rows.split == "train"] if name != "u05"]
+    gain = levels["u00"].peak / 0.1
+    assert all(level.peak == pytest.approx(0.1 * gain, rel=0.01) for level in train)
+    assert gain > 1.2
+    assert levels["u05"].peak == pytest.approx(0.95, abs=0.005), "limited, not clipped"
+    assert rows.loc["u05", "flags"] == "less_gain"
+
+
+def test_an_offset_can_be_removed(corpus: Path) -> None:
+    wav = tone(1.0) + np.float32(0.2)
+    soundfile.write(corpus / "wavs/u05.wav", wav, RATE, subtype="PCM_16")
+    prepared = run(corpus, remove_offset=True)
+    assert abs(float(Shards(prepared / "audio").array("u05").mean())) < 1
+    assert table(prepared).loc["u05", "flags"] == "bad_alignment,offset"
+
+
+def break_some(corpus: Path) -> None:
+    (corpus / "wavs/u00.wav").write_bytes(b"")
+    (corpus / "wavs/u01.wav").unlink()
+    data = (corpus / "wavs/u02.wav").read_bytes()
+    (corpus / "wavs/u02.wav").write_bytes(data[: len(data) // 2])
+    with (corpus / "metadata.csv").open("a") as file:
+        file.write("../x|A|A\nu03|Other|Other\n<b>|=cmd|3 £\n")
+
+
+def test_faults_are_quarantined(corpus: Path) -> None:
+    break_some(corpus)
+    prepared = run(corpus, max_quarantine=0.4)
+    rows = table(prepared)
+    faulty = rows[rows.reason != ""]
+    assert list(faulty.id) == [
+        "line-0000021",
+        "line-0000023",
+        "u00",
+        "u01",
+        "u02",
+        "u03",
+        "u03.repeat-1",
+    ]
+    assert (faulty.split == "").all()
+    assert (faulty.samples == 0).all()
+    assert (faulty.alignment == "").all()
+    assert len(usable(rows.reset_index(drop=True))) == 16
+    assert Shards(prepared / "audio").ids == sorted(rows.id[rows.reason == ""])
+    with (prepared / "quarantine.csv").open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [line["id"] for line in listed] == list(faulty.id)
+    assert "cut short" in {line["id"]: line["reason"] for line in listed}["u02"]
+
+
+def test_too_many_faults_stop_the_stage(corpus: Path) -> None:
+    break_some(corpus)
+    message = (
+        r"7 of 23 .* more than the 1 that prepare\.max_quarantine=0\.01 allows.*quarantine\.csv"
+    )
+    with pytest.raises(WavewrightError, match=message):
+        run(corpus)
+    assert not (corpus.parent / "prepared/manifest.parquet").exists()
+    assert len((corpus.parent / "prepared/quarantine.csv").read_text().splitlines()) == 8
+    for path in (corpus / "wavs").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(WavewrightError, match="23 of 23"):
+        run(corpus, max_quarantine=1.0)
+
+
+def test_lists_of_the_corpus_of_the_recipe_or_none(corpus: Path) -> None:
+    (corpus / "splits").mkdir()
+    (corpus / "splits/dev.txt").write_text("u01\nu02\n")
+    (corpus / "splits/test.txt").write_text("u03\n")
+    own = corpus.parent / "lists"
+    own.mkdir()
+    (own / "test.txt").write_text("u07\nu08\n")
+
+    def held_out(**options: Any) -> tuple[list[str], list[str]]:
+        rows = table(run(corpus, **options))
+        return list(rows.id[rows.split == "dev"]), list(rows.id[rows.split == "test"])
+
+    assert held_out() == (["u01", "u02"], ["u03"])
+    dev, test = held_out(lists=own, dev=1)
+    assert test == ["u07", "u08"]
+    assert len(dev) == 1
+    assert held_out(splits="hash")[1] not in (["u03"], ["u07", "u08"])
+
+
+def test_repeats_of_a_held_out_text_are_left_out(corpus: Path) -> None:
+    with (corpus / "metadata.csv").open("a") as file:
+        file.write("v00|THE LETTER A|THE LETTER A\n")
+    (corpus / "wavs/v00.wav").write_bytes((corpus / "wavs/u00.wav").read_bytes())
+    (corpus / "splits").mkdir()
+    (corpus / "splits/test.txt").write_text("u00\n")
+    rows = table(run(corpus))
+    assert rows.loc["v00", "reason"] == "left out: same text as u00, which is in test"
+    assert rows.loc["v00", "split"] == ""
+
+
+def test_ljspeech_mini(
+    shared: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    publish_corpus(shared / "corpora/ljspeech-mini", corpus)
+    rows = table(run(corpus, lists=root / "recipes/ljspeech/splits"))
+    assert rows["split"].value_counts().to_dict() == {"train": 20, "dev": 2, "test": 2}
+    assert "THE OFFICIAL SPLIT IS NOT USED" in caplog.text
+    audio = Shards(tmp_path / "prepared/audio")
+    original, _ = soundfile.read(corpus / "wavs/LJ001-0007.wav", dtype="int16")
+    assert np.array_equal(audio.array("LJ001-0007"), original)
+
+
+def test_kathleen_raw_layout_and_level(shared: Path, root: Path, tmp_path: Path) -> None:
+    """A few clips in the layout of the published repository: 48 kHz stereo beside a text."""
+    from wavewright.audio import load_wav, resample
+    from wavewright_stages.download import download
+
+    source = tmp_path / "raw" / "data"
+    source.mkdir(parents=True)
+    kathleen = shared / "corpora/kathleen"
+    held_out = (root / "recipes/kathleen/splits/test.txt").read_text().split()[:2]
+    texts = dict(
+        line.split("|")[:2] for line in (kathleen / "metadata.csv").read_text().splitlines()
+    )
+    names = sorted({*list(texts)[:12], *held_out})
+    for name in names:
+        wav, rate = load_wav(kathleen / f"wavs/{name}.flac")
+        stereo = np.stack([resample(wav, rate, 48_000)] * 2, axis=1)
+        soundfile.write(source / f"{name}.wav", stereo, 48_000, subtype="PCM_16")
+        (source / f"{name}.txt").write_text(texts[name] + "\n")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    download(corpus, source=tmp_path / "raw")
+    prepared = run(
+        corpus,
+        lists=root / "recipes/kathleen/splits",
+        level="speaker",
+        trim="energy",
+        remove_offset=True,
+    )
+    rows, audio = table(prepared), Shards(prepared / "audio")
+    assert sorted(rows.id[rows.split == "test"]) == sorted(held_out)
+    train = [
+        measure_level(from_pcm16(audio.array(name)), RATE)
+        for name in rows.id[rows.split == "train"]
+    ]
+    energy = sum(level.energy for level in train) / sum(level.samples for level in train)
+    assert decibels(energy**0.5) == pytest.approx(-23.0, abs=0.5)
+    assert max(level.peak for level in train) < 0.97
