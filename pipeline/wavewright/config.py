@@ -54,7 +54,7 @@ class Recipe:
         work_dir: where results go.
         stages: names in order; their place is their number.
         sections: raw options by stage name.
-        shared: values of `mel` and `seed`.
+        shared: values of `mel`, its `sample_rate`, and `seed`, for stages that take them.
         lines: line of each dotted field in the file.
         changed: dotted fields set on the command line, and the folder their paths start from.
         changes: the same as the user wrote them.
@@ -202,7 +202,7 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
         work_dir=recipe._base("work_dir") / head.work_dir.expanduser(),
         stages=tuple(head.stages),
         sections=sections,
-        shared={"mel": head.mel, "seed": head.seed},
+        shared={"mel": head.mel, "sample_rate": head.mel.sample_rate, "seed": head.seed},
     )
 
 

@@ -65,7 +65,7 @@ class Assessment:
         parts: what the key was made of, for records and explanations.
         folder: of the result, existing (`done`) or to be made.
         paths: input folders by parameter name.
-        stale: units whose outdated results are among the inputs.
+        stale: units whose outdated results are used, as inputs or as inputs' inputs.
     """
 
     unit: Unit
@@ -157,7 +157,8 @@ class Plan:
         for name in self.inputs_of(unit):
             found = {u.name: self.published(u) for u in self.units_of(self.makers[name])}
             folders = {n: a.folder for n, a in found.items() if a is not None}
-            stale += [a.unit.label for a in found.values() if a and a.state == "stale"]
+            for each in filter(None, found.values()):
+                stale += [each.unit.label] if each.state == "stale" else each.stale
             if name in pending or len(folders) < len(found):
                 waiting.append(f"{pending.get(name, name)} comes first")
                 continue
@@ -168,7 +169,7 @@ class Plan:
             digests[name] = sums if many else next(iter(sums.values()))
         if waiting:
             return Assessment(unit, "run", waiting, paths=paths)
-        return replace(self._compare(unit, self._parts(unit, digests), paths), stale=stale)
+        return replace(self._compare(unit, self._parts(unit, digests), paths), stale=sorted(set(stale)))
 
     def published(self, unit: Unit) -> Assessment | None:
         """The assessment of a unit if its result is up to date or allowed to be stale."""

@@ -36,7 +36,6 @@ class Rules:
 
     Attributes:
         sample_rate: Hz of the prepared audio.
-        shortest: samples of the prepared audio that a mel needs.
         minimum_seconds, maximum_seconds: allowed duration, the minimum after trimming.
         channel: which channel is taken.
         remove_offset: whether the mean of the samples will be subtracted.
@@ -48,7 +47,6 @@ class Rules:
     """
 
     sample_rate: int
-    shortest: int
     minimum_seconds: float
     maximum_seconds: float
     channel: Channel
@@ -206,7 +204,7 @@ def _check_header(path: Path, rules: Rules) -> tuple[int, list[str]]:
 
 
 def _require_length(samples: int, rate: int, rules: Rules) -> None:
-    least = max(rules.minimum_seconds, rules.shortest / rules.sample_rate)
+    least = rules.minimum_seconds
     if samples / rate < least:
         raise WavewrightError(f"too short: {samples / rate:.3f} s, the minimum is {least:.3f} s")
 

@@ -5,7 +5,7 @@
 
 Positional parameters are folders. Exactly one is `Out`; each `In` is named like the `Out` of the
 stage that makes it. Keyword-only parameters are options, validated from the recipe's section of
-the stage's name (`mel` and `seed` also from the recipe's top level). A stage knows neither its
+the stage's name (`mel`, `sample_rate` and `seed` also from the recipe's top level). A stage knows neither its
 number nor the runner nor other stages.
 
 The `Out` folder exists when the function starts and may hold what an interrupted run with the

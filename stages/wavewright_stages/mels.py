@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.stage import In, Out, Unkeyed, stage
 
@@ -51,5 +52,8 @@ def _log_mel_of(utterance: str, audio: Shards, spec: MelSpec) -> np.ndarray:
     from wavewright.mel import log_mel
 
     wav = torch.from_numpy(from_pcm16(audio.array(utterance)))
-    values: np.ndarray = log_mel(wav, spec).numpy()
+    try:
+        values: np.ndarray = log_mel(wav, spec).numpy()
+    except WavewrightError as error:
+        raise WavewrightError(f"utterance '{utterance}': {error}") from error
     return values

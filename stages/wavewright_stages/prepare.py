@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
 from wavewright.stage import In, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def prepare(
     corpus: In,
     prepared: Out,
     *,
-    mel: MelSpec,
+    sample_rate: int,
     columns: tuple[str, ...] = ("id", "raw", "normalised"),
     speaker: str = "speaker",
     channel: Literal["left", "mean"] = "left",
@@ -63,7 +62,7 @@ def prepare(
         prepared: `manifest.parquet`, one row per utterance; `audio/`, PCM16 shards of the usable
             ones; `alignments/ID.TextGrid`, in the time of the prepared audio; `quarantine.csv`,
             what cannot be used and why.
-        mel: gives the sample rate. Audio is resampled to it by soxr at its very high quality.
+        sample_rate: Hz; audio is resampled to it by soxr at its very high quality.
         columns: fields of metadata.csv; `speaker` may be one of them.
         speaker: name of the speaker where no column says it.
         channel: what becomes of several channels: the first, or their mean.
@@ -94,8 +93,7 @@ def prepare(
     from wavewright.screening import Rules
 
     rules = Rules(
-        sample_rate=mel.sample_rate,
-        shortest=mel.n_fft,
+        sample_rate=sample_rate,
         minimum_seconds=minimum_seconds,
         maximum_seconds=maximum_seconds,
         channel=channel,

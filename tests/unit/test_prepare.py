@@ -62,7 +62,7 @@ def corpus(tmp_path: Path) -> Path:
 def run(corpus: Path, name: str = "prepared", **options: Any) -> Path:
     prepared = corpus.parent / name
     prepared.mkdir(exist_ok=True)
-    prepare(corpus, prepared, mel=MEL, **{"jobs": 1, **options})
+    prepare(corpus, prepared, sample_rate=22050, **{"jobs": 1, **options})
     return prepared
 
 

@@ -20,7 +20,6 @@ from wavewright.screening import Rules, energy_bounds, screen
 RATE = 22_050
 RULES = Rules(
     sample_rate=RATE,
-    shortest=1024,
     minimum_seconds=0.1,
     maximum_seconds=20.0,
     channel="left",
