@@ -36,10 +36,12 @@ _PUBLIC = {
     "load_vocoder": "checkpoint",
     "log_mel": "mel",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "testing", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module("wavewright.testing")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'wavewright' has no attribute '{name}'")
     return getattr(importlib.import_module(f"wavewright.{_PUBLIC[name]}"), name)

@@ -76,10 +76,16 @@ def from_pcm16(pcm: Pcm) -> Wav:
 
 
 def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) -> None:
-    """Write (samples,) as 16-bit WAV, clipped; the file appears whole or not at all."""
+    """Write (samples,) as 16-bit WAV, clipped; the file appears whole or not at all.
+
+    Raises:
+        WavewrightError: samples are NaN or infinite, or the file cannot be written.
+    """
     import soundfile
 
     path = Path(path)
+    if not np.isfinite(wav).all():
+        raise WavewrightError(f"{path}: not written, the waveform holds NaN or infinite samples")
     partial = path.with_name(f".{path.name}.partial")
     try:
         soundfile.write(partial, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")

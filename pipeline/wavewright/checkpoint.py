@@ -27,6 +27,7 @@ from wavewright.model import Model
 from wavewright.vocoder import Vocoder
 
 _FORMAT = 1
+_SUMS = "checkpoint.json"
 log = logging.getLogger("wavewright")
 
 
@@ -53,7 +54,7 @@ def save_checkpoint(
     if training is not None:
         torch.save(training, scratch / "training.pt")
     digests = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
-    (scratch / "checkpoint.json").write_text(
+    (scratch / _SUMS).write_text(
         json.dumps({"format": _FORMAT, "step": step, "sha256": digests}, indent=1)
     )
     for path in [*scratch.iterdir(), scratch]:
@@ -108,9 +109,14 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
     path = Path(path)
     if path.is_dir():
         path = _weights_in(path)
+    elif (path.parent / _SUMS).is_file() and (problem := damage(path.parent, only=path.name)):
+        raise WavewrightError(f"{path.parent}: {problem}")
     about, state = read_weights(path)
-    model: Model = registry.create_model(about["kind"], about["name"], **about["config"])
-    model.load_inference_state(state)
+    try:
+        model: Model = registry.create_model(about["kind"], about["name"], **about["config"])
+        model.load_inference_state(state)
+    except WavewrightError as error:
+        raise WavewrightError(f"{path}: {error}") from error
     return model.to(device).eval()
 
 
@@ -138,6 +144,9 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise WavewrightError(
             f"{path}: a safetensors file, but not one that Wavewright wrote (no such metadata)"
         )
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise WavewrightError(f"{path}: the weights in '{key}' are not finite")
     return about, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
@@ -172,13 +181,15 @@ def latest_checkpoint(run: str | Path) -> Path | None:
     return None
 
 
-def damage(folder: Path) -> str | None:
-    """What is wrong with a step folder, in words, or None."""
+def damage(folder: Path, *, only: str | None = None) -> str | None:
+    """What is wrong with a step folder, or with one file of it, in words, or None."""
     try:
-        digests = json.loads((folder / "checkpoint.json").read_text())["sha256"]
+        digests = dict(json.loads((folder / _SUMS).read_text())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "checkpoint.json is missing or unreadable"
+        return f"{_SUMS} is missing or unreadable"
     for name, digest in digests.items():
+        if only not in (None, name):
+            continue
         if not (folder / name).is_file():
             return f"{name} is missing"
         if _sha256(folder / name) != digest:
@@ -186,12 +197,10 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def prune(run: Path, *, keep: int, always: set[int]) -> None:
-    """Remove all but the newest `keep` steps and those in `always`."""
-    steps = sorted(run.glob("step-*"))
-    for folder in steps[:-keep]:
-        if int(folder.name.removeprefix("step-")) not in always:
-            shutil.rmtree(folder)
+def prune(run: Path, *, keep: int) -> None:
+    """Remove all but the newest `keep` steps."""
+    for folder in sorted(run.glob("step-*"))[:-keep]:
+        shutil.rmtree(folder)
 
 
 def _weights_in(folder: Path) -> Path:

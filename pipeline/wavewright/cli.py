@@ -84,7 +84,10 @@ def run(
 def status(
     recipe: RecipeArgument, changes: SetOption = None, vocoder: VocoderOption = None
 ) -> None:
-    """Show which stages are up to date and where their results are."""
+    """Show which stages are up to date and where their results are.
+
+    Example: wavewright status kathleen
+    """
     from wavewright.runner import status as show
 
     show(_plan(recipe, changes, vocoder, None), _say)
@@ -94,7 +97,10 @@ def status(
 def verify(
     recipe: RecipeArgument, changes: SetOption = None, vocoder: VocoderOption = None
 ) -> None:
-    """Hash every current result again and compare."""
+    """Hash every current result again and compare.
+
+    Example: wavewright verify kathleen
+    """
     from wavewright.runner import verify as check
 
     if not check(_plan(recipe, changes, vocoder, None), _say):
@@ -107,7 +113,10 @@ def list_plugins(
         str, typer.Argument(help="vocoders, acoustic, stages, metrics, mels or recipes.")
     ] = "",
 ) -> None:
-    """List installed vocoders, acoustic models, stages, metrics, mel presets and recipes."""
+    """List installed vocoders, acoustic models, stages, metrics, mel presets and recipes.
+
+    Examples: wavewright list; wavewright list mels
+    """
     from wavewright.config import shipped_recipes
     from wavewright.errors import UnknownName, nearest
     from wavewright.melspec import MelSpec
@@ -150,7 +159,11 @@ def config(
         kind = "acoustic" if system in plugins("acoustic") else "vocoder"
         values = create_model(kind, name).config.model_dump(mode="json")
     yaml = YAML()
-    yaml.default_flow_style = None
+    yaml.default_flow_style = False
+    yaml.width = 100
+    yaml.representer.add_representer(
+        list, lambda r, items: r.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+    )
     yaml.dump(values, sys.stdout)
 
 

@@ -6,16 +6,15 @@ and unknown fields are errors that name file, line, field, what was found and wh
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
@@ -38,9 +37,17 @@ class _Head(BaseModel):
     recipe: str
     about: str
     work_dir: Path
-    seed: int
+    seed: int = Field(ge=0)
     mel: MelSpec
     stages: list[str]
+
+    @field_validator("stages")
+    @classmethod
+    def _once_each(cls, stages: list[str]) -> list[str]:
+        repeated = [name for name in stages if stages.count(name) > 1]
+        if repeated:
+            raise ValueError(f"'{repeated[0]}' is there more than once")
+        return stages
 
 
 @dataclass(frozen=True)
@@ -131,15 +138,20 @@ class Recipe:
 
     def _base(self, place: str) -> Path:
         """Folder from which a relative path at this place starts."""
-        for changed, folder in self.changed.items():
-            if place == changed or place.startswith(changed + "."):
-                return folder
-        return self.path.parent
+        change = self._change_of(place)
+        return self.path.parent if change is None else self.changed[change]
+
+    def _change_of(self, place: str) -> str | None:
+        """The field set on the command line that a place is, or is below."""
+        return next((c for c in self.changed if place == c or place.startswith(f"{c}.")), None)
 
     def _place(self, dotted: str) -> str:
         """`file:line` of a field, or `--set` if it came from the command line."""
-        if self._base(dotted) is not self.path.parent:
+        if self._change_of(dotted) is not None:
             return f"--set {dotted}"
+        below = next((change for change in self.changed if change.startswith(f"{dotted}.")), None)
+        if below is not None and dotted not in self.lines:
+            return f"--set {below}"
         while dotted and dotted not in self.lines:
             dotted = dotted.rpartition(".")[0]
         return f"{self.path}:{self.lines[dotted]}" if dotted else str(self.path)
@@ -154,7 +166,7 @@ class Recipe:
         first = error.errors()[0]
         parts = [str(part) for part in first["loc"]]
         known = _fields_at(model, parts[:-1])
-        top = where.get(parts[0], f"{section}.{parts[0]}")
+        top = where.get(parts[0], f"{section}.{parts[0]}".removeprefix("."))
         dotted = ".".join([top, *parts[1:]])
         if first["type"] == "missing":
             return f"{self._place(section)}: {dotted} is required and missing"
@@ -182,7 +194,10 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
     path = find_recipe(where)
     if path.stat().st_size > _LARGEST_RECIPE:
         raise WavewrightError(f"{path}: larger than {_LARGEST_RECIPE} bytes, so not a recipe")
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WavewrightError(f"{path}: not a readable UTF-8 text ({error})") from error
     data, lines = _parse(text, path)
     changed = {}
     for change in changes:
@@ -258,14 +273,21 @@ def copy_recipe(name: str, folder: Path) -> Path:
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Plain data, and the line of every dotted field."""
+    yaml = YAML(typ="safe", pure=True)
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
-        if re.search(r"(?m)^[^#'\"]*[:\-]\s+[&*!]\S", text):
-            raise WavewrightError(f"{path}: YAML tags, anchors and aliases are not allowed")
-        data = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+        marked = [e for e in yaml.parse(text) if getattr(e, "anchor", 0) or getattr(e, "tag", 0)]
+        if not marked:
+            node, data = yaml.compose(text), yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}" if mark else path
+        raise WavewrightError(f"{place}: not valid YAML: {error.problem}") from error
+    except (YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date
         reason = " ".join(str(error).split())
         raise WavewrightError(f"{path}: not valid YAML: {reason}") from error
+    if marked:
+        line = marked[0].start_mark.line + 1
+        raise WavewrightError(f"{path}:{line}: YAML tags, anchors and aliases are not allowed")
     if not isinstance(data, dict):
         raise WavewrightError(f"{path}: a recipe must map fields to values")
     return data, dict(_lines(node, ""))
@@ -286,7 +308,7 @@ def _assignment(change: str) -> tuple[list[str], Any]:
         raise WavewrightError(f"--set {change}: expected FIELD=VALUE, such as train.max_steps=1000")
     try:
         return dotted.strip().split("."), YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
+    except (YAMLError, RecursionError, ValueError) as error:
         raise WavewrightError(f"--set {change}: the value is not valid YAML") from error
 
 

@@ -50,6 +50,11 @@ class CropData:
             self.spec.require_equal(
                 _spec_of(later_mels), mine=f"{mels.folder}", theirs=f"{later_mels.folder}"
             )
+        if audio.sample_rate != self.spec.sample_rate:
+            raise WavewrightError(
+                f"{audio.folder}: audio at {audio.sample_rate} Hz, but the mels in {mels.folder} "
+                f"are of {self.spec.sample_rate} Hz"
+            )
         if segment_length % self.spec.hop_length:
             raise WavewrightError(
                 f"segment_length {segment_length} is not a multiple of hop_length "

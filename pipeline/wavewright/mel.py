@@ -56,8 +56,10 @@ def magnitude(wav: Tensor, spec: MelSpec) -> Tensor:
         (..., 1 + n_fft // 2, frames), raised to `spec.power`.
 
     Raises:
-        WavewrightError: `wav` is too short to be padded by reflection.
+        WavewrightError: `wav` holds integers, or is too short to be padded by reflection.
     """
+    if not wav.is_floating_point():
+        raise WavewrightError(f"a waveform must be floating-point in [-1, 1], found {wav.dtype}")
     samples = wav.shape[-1]
     if samples < spec.hop_length or (spec.pad_mode == "reflect" and samples <= spec.edge):
         needed = max(spec.hop_length, spec.edge + 1 if spec.pad_mode == "reflect" else 0)
@@ -82,7 +84,8 @@ def magnitude(wav: Tensor, spec: MelSpec) -> Tensor:
         power = power.clamp(min=spec.magnitude_eps)
     else:
         power = power + spec.magnitude_eps
-    values = power.sqrt() if spec.power == 1 else power
+    # The root's gradient at exactly 0 is infinite; the smallest normal number is as silent.
+    values = power.clamp(min=torch.finfo(power.dtype).tiny).sqrt() if spec.power == 1 else power
     return values.reshape(*wav.shape[:-1], *values.shape[-2:])
 
 
@@ -96,10 +99,11 @@ def log_mel(wav: Tensor, spec: MelSpec) -> Tensor:
         (..., n_mels, spec.frames(samples)), in the unit of `spec.log`, normalised if it says so.
 
     Raises:
-        WavewrightError: `wav` is too short to be padded by reflection.
+        WavewrightError: `wav` holds integers, or is too short to be padded by reflection.
     """
+    values = magnitude(wav, spec)
     basis, _ = _constants(spec, wav.device, wav.dtype)
-    amplitude = basis @ magnitude(wav, spec)
+    amplitude = basis @ values
     guarded = amplitude + spec.floor if spec.guard == "add" else amplitude.clamp(min=spec.floor)
     mel = guarded.log() * _LOG_UNIT[spec.log]
     if spec.normalisation is None:

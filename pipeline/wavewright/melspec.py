@@ -52,7 +52,7 @@ class MelSpec(BaseModel):
     `magnitude_eps` is applied to the power spectrum before its root, by `magnitude_guard`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sample_rate: int = Field(gt=0)
     n_fft: int = Field(gt=1)
@@ -106,6 +106,8 @@ class MelSpec(BaseModel):
                 f"need fmin < fmax <= sample_rate / 2, found {self.fmin:g}, {self.fmax:g} "
                 f"and {self.sample_rate / 2:g}"
             )
+        if self.framing == "center" and self.n_fft % 2:
+            raise ValueError(f"framing 'center' needs n_fft even, found {self.n_fft}")
         if self.framing == "hop" and (self.n_fft - self.hop_length) % 2:
             raise ValueError(
                 f"framing 'hop' needs n_fft - hop_length even, found {self.n_fft} and "
@@ -115,8 +117,12 @@ class MelSpec(BaseModel):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """The named convention, such as `hifigan` or `tacotron2` (see `MelSpec.presets()`)."""
-        return cls.model_validate({"preset": name})
+        """The named convention, such as `hifigan` or `tacotron2` (see `MelSpec.presets()`).
+
+        Raises:
+            UnknownName: listing the known ones.
+        """
+        return cls.model_validate(_preset_fields(name))
 
     @staticmethod
     def presets() -> tuple[str, ...]:

@@ -169,7 +169,9 @@ class Plan:
             digests[name] = sums if many else next(iter(sums.values()))
         if waiting:
             return Assessment(unit, "run", waiting, paths=paths)
-        return replace(self._compare(unit, self._parts(unit, digests), paths), stale=sorted(set(stale)))
+        return replace(
+            self._compare(unit, self._parts(unit, digests), paths), stale=sorted(set(stale))
+        )
 
     def published(self, unit: Unit) -> Assessment | None:
         """The assessment of a unit if its result is up to date or allowed to be stale."""
@@ -224,6 +226,12 @@ class Plan:
                 raise WavewrightError(
                     f"{self.recipe.path}: stage '{stage.name}' reads '{name}', which no stage of "
                     f"this recipe makes; stages: {', '.join(self.recipe.stages)}"
+                )
+            maker = self.makers.get(name)
+            if maker and self.stages.index(maker) >= self.stages.index(stage):
+                raise WavewrightError(
+                    f"{self.recipe.path}: stage '{stage.name}' reads '{name}', which "
+                    f"'{maker.name}' makes only after it; change the order in `stages`"
                 )
 
 

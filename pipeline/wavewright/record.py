@@ -105,7 +105,7 @@ def environment() -> dict[str, Any]:
         "git": _git(),
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name)},
+        "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: str(d.name))},
         "python": platform.python_version(),
     }
 

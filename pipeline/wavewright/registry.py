@@ -32,6 +32,8 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
     "metrics": {
         "mstft": "wavewright.metrics.mstft:MSTFT",
         "mel_l1": "wavewright.metrics.mel_l1:MelL1",
+        "mel_l1_dtw": "wavewright.metrics.mel_l1_dtw:MelL1DTW",
+        "duration_ratio": "wavewright.metrics.duration_ratio:DurationRatio",
     },
 }
 _CONDITIONING = {"griffinlim": "mel", "hifigan": "mel"}

@@ -58,10 +58,12 @@ def open_vocoder(where: Path) -> Vocoder:
 def _read_mel(path: Path, vocoder: Vocoder) -> Tensor:
     try:
         mel = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise WavewrightError(f"{path}: not a .npy array of numbers ({error})") from error
+    except (OSError, EOFError, MemoryError, ValueError) as error:
+        raise WavewrightError(f"{path}: not a .npy file with an array of numbers") from error
+    if not isinstance(mel, np.ndarray):
+        raise WavewrightError(f"{path}: an archive of arrays; give one .npy array")
     bands = vocoder.mel.n_mels
-    if mel.ndim != 2 or mel.shape[0] != bands:
+    if mel.ndim != 2 or mel.shape[0] != bands or mel.shape[1] == 0:
         turned = " It looks transposed." if mel.ndim == 2 and mel.shape[1] == bands else ""
         raise WavewrightError(
             f"{path}: expected a mel of shape ({bands}, frames), found {mel.shape}.{turned}"

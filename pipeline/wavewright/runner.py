@@ -40,6 +40,7 @@ from wavewright.record import (
     write_record,
 )
 
+_STOPPED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
 _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 Say = Callable[[str], None]
@@ -239,7 +240,7 @@ def _execute(recipe: Recipe, assessment: Assessment, partial: Path, lock: int, s
     code = _spawn(job, log, lock)
     if code == 0:
         return
-    if code in (130, 143, 138):
+    if code in _STOPPED:
         raise StageFailed(f"stage {unit.label} was stopped; the same command continues it", code)
     lines = log.read_text(errors="replace").splitlines()[-_TAIL:]
     say(f"--- last lines of {log}")

@@ -182,7 +182,7 @@ def _write_one(
 ) -> list[Row]:
     number, ids = task
     kept = finished_rows(folder, number)
-    if kept is not None:
+    if kept is not None and [row.id for row in kept] == ids:
         return kept
     return write_shard(folder, number, ((id_, load(id_)) for id_ in ids), header)
 
@@ -236,12 +236,17 @@ class Shards:
         index = self.folder / "index.parquet"
         if not index.is_file():
             raise WavewrightError(f"{self.folder}: no index.parquet, so not a folder of shards")
-        table = pq.read_table(index)
-        metadata = table.schema.metadata or {}
-        header = Header.from_json(metadata[b"wavewright.header"], index)
+        try:
+            table = pq.read_table(index)
+            metadata = table.schema.metadata
+            header = Header.from_json(metadata[b"wavewright.header"], index)
+            self.sha256: dict[str, str] = json.loads(metadata[b"wavewright.shards"])
+            columns = [table.column(field).to_pylist() for field in Row._fields]
+        except WavewrightError:
+            raise
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise WavewrightError(f"{index}: not an index of ours ({error})") from error
         self.sample_rate, self.mel = header
-        self.sha256: dict[str, str] = json.loads(metadata[b"wavewright.shards"])
-        columns = [table.column(field).to_pylist() for field in Row._fields]
         self._rows = {row[0]: Row(*row) for row in zip(*columns, strict=True)}
         self.ids = sorted(self._rows)
         self._maps: dict[str, mmap.mmap] = {}
@@ -252,8 +257,8 @@ class Shards:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
+    def __reduce__(self) -> tuple[type[Shards], tuple[Path]]:
+        return Shards, (self.folder,)  # a worker reads the index itself; it can be large
 
     def length(self, utterance: str) -> int:
         """Samples of an audio, frames of a mel."""
@@ -274,7 +279,12 @@ class Shards:
         kind: type[np.int16 | np.float32] = np.int16 if self.mel is None else np.float32
         step = row.rows * np.dtype(kind).itemsize
         begin = row.offset + start * step
-        data = self._map(row.shard)[begin : begin + (stop - start) * step]
+        end = begin + (stop - start) * step
+        data = self._map(row.shard)[begin:end]
+        if len(data) != end - begin:
+            raise WavewrightError(
+                f"{self.folder / row.shard}: ends before '{utterance}' does, so it was cut short"
+            )
         flat: Array = np.frombuffer(data, dtype=kind)
         return flat if self.mel is None else flat.reshape(stop - start, row.rows).T
 
@@ -286,6 +296,9 @@ class Shards:
 
     def _map(self, shard: str) -> mmap.mmap:
         if shard not in self._maps:
-            with (self.folder / shard).open("rb") as file:
-                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            try:
+                with (self.folder / shard).open("rb") as file:
+                    self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:  # ValueError: the file is empty
+                raise WavewrightError(f"{self.folder / shard}: cannot be read ({error})") from error
         return self._maps[shard]

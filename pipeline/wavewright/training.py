@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,12 +45,12 @@ class TrainingData(Protocol):
 class TrainingOptions(FrozenModel):
     """What the loop needs to know besides the model and the data."""
 
-    max_steps: int
-    seed: int
-    checkpoint_every: int = 1000
-    keep: int = 2
-    log_every: int = 50
-    workers: int = 0
+    max_steps: PositiveInt
+    seed: NonNegativeInt
+    checkpoint_every: PositiveInt = 1000
+    keep: PositiveInt = 2
+    log_every: PositiveInt = 50
+    workers: NonNegativeInt = 0
     device: str = "auto"
 
 
@@ -92,11 +93,12 @@ def train(
             last = session.step == options.max_steps
             if validate and session.step in milestones:
                 session.validate(validate, journal)
-            if last or stop.signal or session.step % options.checkpoint_every == 0:
+            stopping = stop.signal  # looked at once, so that nothing stops here without a save
+            if last or stopping or session.step % options.checkpoint_every == 0:
                 session.save(run, keep=options.keep)
-            if stop.signal and not last:
-                log.warning("stopped by signal %d after saving step %d", stop.signal, session.step)
-                raise SystemExit(128 + stop.signal)
+            if stopping and not last:
+                log.warning("stopped by signal %d after saving step %d", stopping, session.step)
+                raise SystemExit(128 + stopping)
 
 
 class Session:
@@ -129,7 +131,8 @@ class Session:
                     f"(utterances {', '.join(batch.ids[:4])}...). The last checkpoint is intact; "
                     "lower the learning rate or look at these utterances."
                 )
-            parameters = list(self.players[update.player].parameters())
+            player = self.players[update.player]
+            parameters = [p for p in player.parameters() if p.requires_grad]
             optimiser = self.optimisers[update.player]
             optimiser.zero_grad(set_to_none=True)
             # Only this player's gradients: the others' would be computed and thrown away.
@@ -162,7 +165,7 @@ class Session:
             "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
         }
         save_checkpoint(run, self.step, self.model, training)
-        prune(run, keep=keep, always=set())
+        prune(run, keep=keep)
 
     def resume(self, run: Path) -> None:
         """Continue from the newest whole checkpoint in `run`, if there is one."""
@@ -170,9 +173,15 @@ class Session:
         if folder is None:
             return
         state = load_training(folder)
-        for name, player in self.players.items():
-            player.load_state_dict(state["players"][name])
-            self.optimisers[name].load_state_dict(state["optimisers"][name])
+        try:
+            for name, player in self.players.items():
+                player.load_state_dict(state["players"][name])
+                self.optimisers[name].load_state_dict(state["optimisers"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise WavewrightError(
+                f"{folder}: does not fit '{self.model.name}': {reason}"
+            ) from error
         self.step = int(state["step"])
         log.info("%s: resuming from step %d", self.model.name, self.step)
 
@@ -239,9 +248,11 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise WavewrightError(f"device '{name}' is unknown; use auto, cpu or cuda") from error
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        raise WavewrightError(
+            f"device '{name}' is unknown or not there; use auto, cpu or cuda"
+        ) from error
 
 
 class StopRequest:

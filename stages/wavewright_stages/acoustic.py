@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wavewright.acoustic.data import TextMelData
     from wavewright.acoustic.model import AcousticModel, Speech
     from wavewright.journal import Journal
-    from wavewright.shards import Shards
+    from wavewright.shards import Array, Shards
 
 log = logging.getLogger("wavewright")
 
@@ -121,13 +121,29 @@ def _training_data(
 ) -> TextMelData:
     from wavewright.acoustic.data import TextMelData
 
+    texts = _texts(network, prepared, natural, "train")
     return TextMelData(
         natural,
-        _texts(network, prepared, natural, "train"),
+        texts,
         batch_size=batch_size,
         seed=seed,
         longest_frames=longest_frames,
+        places=_places(network, prepared, natural, texts) if network.learns_places else None,
     )
+
+
+def _places(
+    network: AcousticModel, prepared: Path, natural: Shards, texts: Mapping[str, list[int]]
+) -> dict[str, Array]:
+    """Where in its text each utterance is at each frame, by the TextGrids of the corpus."""
+    from wavewright.acoustic.places import read_places
+    from wavewright.manifest import read_manifest, usable
+
+    rows = usable(read_manifest(prepared / "manifest.parquet"), "train")
+    named = zip(rows["id"].tolist(), rows["alignment"].tolist(), strict=True)
+    written = {id_: [network.symbols[n] for n in numbers] for id_, numbers in texts.items()}
+    grids = {id_: prepared / path for id_, path in named if path}
+    return read_places(written, grids, natural, network.mel)
 
 
 def _texts(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic import PositiveInt
+
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.stage import In, Out, Unkeyed, stage
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @stage(version=1)
 def mels(
-    prepared: In, mels: Out, *, mel: MelSpec, shard_size: int = 256, jobs: Unkeyed[int] = 2
+    prepared: In, mels: Out, *, mel: MelSpec, shard_size: PositiveInt = 256, jobs: Unkeyed[int] = 2
 ) -> None:
     """Extract the natural mels of all usable utterances.
 
@@ -32,6 +34,11 @@ def mels(
     from wavewright.shards import Shards, write_shards
 
     audio = Shards(prepared / "audio")
+    if audio.sample_rate != mel.sample_rate:
+        raise WavewrightError(
+            f"{audio.folder}: audio at {audio.sample_rate} Hz, but mel.sample_rate is "
+            f"{mel.sample_rate} Hz"
+        )
     ids = usable(read_manifest(prepared / "manifest.parquet"))["id"].tolist()
     write_shards(
         mels,

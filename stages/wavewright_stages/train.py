@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from wavewright.journal import Journal
     from wavewright.vocoder import Vocoder
 
+log = logging.getLogger("wavewright")
 Features = Literal["natural", "gta", "natural-then-gta"]
 
 
@@ -33,19 +37,19 @@ def train(
     mel: MelSpec,
     seed: int,
     name: str,
-    max_steps: Budget[int],
+    max_steps: Budget[PositiveInt],
     config: dict[str, Any] = {},  # noqa: B006 (never mutated; pydantic copies it)
     features: Features = "natural",
-    gta_start: int | None = None,
-    adversary_start: int = 0,
+    gta_start: NonNegativeInt | None = None,
+    adversary_start: NonNegativeInt = 0,
     init_from: Path | None = None,
-    batch_size: int = 16,
-    segment_length: int = 8192,
-    validation_utterances: int = 8,
-    checkpoint_every: Unkeyed[int] = 1000,
-    keep: Unkeyed[int] = 2,
-    log_every: Unkeyed[int] = 50,
-    workers: Unkeyed[int] = 0,
+    batch_size: PositiveInt = 16,
+    segment_length: PositiveInt = 8192,
+    validation_utterances: NonNegativeInt = 8,
+    checkpoint_every: Unkeyed[PositiveInt] = 1000,
+    keep: Unkeyed[PositiveInt] = 2,
+    log_every: Unkeyed[PositiveInt] = 50,
+    workers: Unkeyed[NonNegativeInt] = 0,
     device: Unkeyed[str] = "auto",
 ) -> None:
     """Train one vocoder until `max_steps`; a larger budget continues.
@@ -61,7 +65,7 @@ def train(
         max_steps: training steps in all.
         config: changes to the published configuration.
         features: mels to learn from; validation always uses natural ones.
-        gta_start: step at which natural-then-gta changes over; None means half way.
+        gta_start: step at which natural-then-gta changes over.
         adversary_start: until this step the generator learns from its mel loss alone.
         init_from: checkpoint to start from, its adversaries included where it has them.
         batch_size: crops per step.
@@ -77,16 +81,10 @@ def train(
     from wavewright.training import TrainingOptions, seed_everything
     from wavewright.training import train as run_training
 
-    data = _crops(
-        prepared,
-        mels,
-        gta,
-        features,
-        gta_start if gta_start is not None else max_steps // 2,
-        segment_length=segment_length,
-        batch_size=batch_size,
-        seed=seed,
-    )
+    if features == "natural-then-gta" and gta_start is None:
+        raise WavewrightError("train.features is 'natural-then-gta': set train.gta_start to a step")
+    crops = {"segment_length": segment_length, "batch_size": batch_size, "seed": seed}
+    data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     mel.require_equal(data.spec, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
     fields = {**config, "mel": mel}
@@ -141,19 +139,24 @@ def _crops(
 
 def _start_from(model: Vocoder, path: Path) -> None:
     """Load weights of an earlier checkpoint, and its adversaries if they are there and fit."""
-    from wavewright.checkpoint import load_training, load_vocoder
+    from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 
+    if path.is_dir() and not path.name.startswith("step-"):
+        path = latest_checkpoint(path) or path
     source = load_vocoder(path)
     source.mel.require_equal(model.mel, mine=f"checkpoint {path}", theirs="this training")
     model.start_training()
     model.load_inference_state(source.inference_state())
-    training = path / "training.pt" if path.name.startswith("step-") else None
-    if training is None or not training.is_file():
+    if not (path / "training.pt").is_file():
         return
     players = load_training(path)["players"]
     for player, adversary in model.adversaries.items():
-        if player in players:
-            adversary.load_state_dict(players[player])
+        theirs = players.get(player, {})
+        ours = {key: value.shape for key, value in adversary.state_dict().items()}
+        if ours == {key: value.shape for key, value in theirs.items()}:
+            adversary.load_state_dict(theirs)
+        else:
+            log.warning("%s: has no %s that fits; a new one starts", path, player)
 
 
 class _Validation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ SMALL_TACOTRON: dict[str, Any] = {
     "frames_per_step": 2,
     "gate_threshold": 0.99,
 }
+PICTURE = b"\x89PNG\r\n\x1a\n and whatever follows"
 QUICK: dict[str, Any] = {"speed_seconds": 0.2, "speed_repeats": 2, "jobs": 1, "device": "cpu"}
 
 
@@ -43,10 +45,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     torch.manual_seed(0)
     write_prepared(folder, SPEC, SPLITS)
-    save_checkpoint(
-        folder / "acoustic", 3, create_model("acoustic", "tacotron2", mel=SPEC, **SMALL_TACOTRON)
-    )
-    save_checkpoint(folder / "vocoder", 20, create_vocoder("hifigan:v3", mel=SPEC, **SMALL_HIFIGAN))
+    acoustic = create_model("acoustic", "tacotron2", mel=SPEC, **SMALL_TACOTRON)
+    save_checkpoint(folder / "acoustic", 3, acoustic)
+    (folder / "acoustic" / "attention.png").write_bytes(PICTURE)
+    vocoder = create_vocoder("hifigan:v3", mel=SPEC, **SMALL_HIFIGAN)
+    save_checkpoint(folder / "vocoder", 20, vocoder)
     lines = [{"step": 0, "mel_l1": 5.0}, {"step": 20, "mel_l1": 4.0}]
     (folder / "vocoder" / "validation.jsonl").write_text("\n".join(map(json.dumps, lines)))
     natural = Shards(folder / "mels")
@@ -109,6 +112,11 @@ def test_speech_that_never_ends_is_told(full: tuple[Path, Results]) -> None:
 def test_the_page_has_a_training_curve_and_its_baseline(full: tuple[Path, Results]) -> None:
     text = (full[0] / "index.html").read_text()
     assert "hifigan:v3 goes from 5.000 to 4.000; griffinlim stays at 0." in text
+
+
+def test_the_page_shows_the_attention_of_the_acoustic_model(full: tuple[Path, Results]) -> None:
+    encoded = base64.b64encode(PICTURE).decode()
+    assert f'src="data:image/png;base64,{encoded}"' in (full[0] / "index.html").read_text()
 
 
 def test_equal_inputs_give_equal_results(

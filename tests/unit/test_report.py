@@ -254,6 +254,11 @@ def test_the_policy_allows_exactly_the_pages_own_style_and_script(
     assert " style=" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
 
 
+def test_titles_keep_their_abbreviations_within_sentences(report: tuple[Path, Results]) -> None:
+    found = [condition.in_sentence for condition in report[1].conditions]
+    assert found == ["copy-synthesis", "GTA", "free-running TTS"]
+
+
 def test_text_stays_text(report: tuple[Path, Results]) -> None:
     text = report[0].read_text("utf-8")
     page = Page(text)
@@ -356,7 +361,7 @@ def test_axes_have_a_handful_of_round_ticks_within(high: float) -> None:
 def test_labels_of_lines_that_end_together_do_not_overlap() -> None:
     curves = {name: [(0, 3.0), (10, 0.5)] for name in ("a", "b", "c")}
     chart = figures.training_curve(curves, {"level": 0.5}, "mel L1")
-    heights = sorted(float(y) for y in re.findall(r'label[^>]*x="570" y="([\d.]+)"', chart))
+    heights = sorted(float(y) for y in re.findall(r'label[^>]*x="460" y="([\d.]+)"', chart))
     assert len(heights) == 4
     assert min(np.diff(heights)) >= 12
 

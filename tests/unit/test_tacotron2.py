@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavewright.acoustic.attention import guided_attention_loss
+from wavewright.acoustic.attention import guided_attention_loss, stray
 from wavewright.acoustic.model import TextBatch, utterance_seed
 from wavewright.acoustic.recurrence import LoopLinear, lstm_cell
 from wavewright.acoustic.scores import score_alignment
@@ -165,6 +165,64 @@ def test_guided_attention_falls_towards_the_diagonal() -> None:
     assert losses[0] < 0.05 < 0.3 < losses[1] < losses[2] <= 1
     padded = F.pad(shapes[1], (0, 4, 0, 6))[None]
     assert float(guided_attention_loss(padded, *lengths, sigma=0.2)) == pytest.approx(losses[1])
+
+
+def test_aligned_attention_knows_no_place_but_the_stated_ones() -> None:
+    expected = torch.linspace(0, 9, 30)[None]
+    sigma = torch.tensor([2.0])
+    right, wrong = diagonal(30, 10), diagonal(30, 10).flip(0)
+    assert float(stray(right[None], expected, sigma)) < 0.05
+    assert float(stray(wrong[None], expected, sigma)) > 0.6
+    half = expected.clone()
+    half[:, 15:] = torch.nan
+    mixed = torch.cat([right[:15], wrong[15:]])
+    assert float(stray(mixed[None], half, sigma)) < 0.05
+    assert float(stray(wrong[None], torch.full((1, 30), torch.nan), sigma)) == 0
+
+
+@torch.inference_mode()
+def test_known_places_become_a_loss_at_the_middle_of_each_step() -> None:
+    model = tiny(aligned_attention=1.0, frames_per_step=3).eval()
+    assert model.learns_places
+    batch = item(some_batch(), 1)  # 11 frames: the fourth step is not whole
+    batch.places = torch.arange(11.0)[None]
+    spoken, refined = model(batch)
+    loss = model.losses(batch, spoken, refined)["aligned"]
+    expected = torch.tensor([[1.0, 4.0, 7.0, torch.nan]])
+    same = stray(spoken.alignment, expected, torch.tensor([2.0]))
+    assert float(loss) == pytest.approx(float(same))
+    batch.places = None
+    assert "aligned" not in model.losses(batch, spoken, refined)
+
+
+def test_guided_attention_fades_as_stated() -> None:
+    model = tiny(guided_attention=1.0, guided_attention_steps=10, prenet_dropout=0.0).eval()
+    at = [float(next(model.updates(some_batch(), step)).logs["attention"]) for step in (0, 5, 20)]
+    assert at[1] == pytest.approx(at[0] / 2)
+    assert at[2] == 0
+
+
+def test_dropped_frames_are_unheard_in_training_only() -> None:
+    still = {f"{part}_dropout": 0.0 for part in ("encoder", "prenet", "attention_rnn", "postnet")}
+    model = tiny(frame_dropout=0.999, decoder_rnn_dropout=0.0, **still)
+    batch = some_batch()
+    louder = TextBatch(batch.text, batch.text_lengths, batch.mel + 1, batch.mel_lengths, batch.ids)
+
+    def decoded(heard: TextBatch) -> Tensor:
+        torch.manual_seed(0)
+        spoken, _ = model(heard)
+        mel: Tensor = spoken.mel
+        return mel
+
+    assert torch.equal(decoded(batch), decoded(louder))
+    model.eval()
+    assert not torch.equal(decoded(batch), decoded(louder))
+
+
+def test_the_gate_can_weigh_the_end() -> None:
+    batch, seeds = some_batch(), [1, 2, 3]
+    plain, heavy = (tiny(gate_end_weight=w).eval().follow(batch, seeds)[0] for w in (1.0, 9.0))
+    assert float(heavy["gate"]) > float(plain["gate"])
 
 
 def test_alignment_scores_tell_good_from_bad() -> None:

@@ -94,22 +94,37 @@ class AttentionLoop:
 def guided_attention_loss(
     alignments: Tensor, steps: Tensor, symbols: Tensor, sigma: float
 ) -> Tensor:
-    """How far attention strays from the diagonal: 0 on it, towards 1 far from it.
+    """How far attention strays from the diagonal; see `stray`.
 
-    The expected value of `1 - exp(-d^2 / (2 sigma^2))` under the weights, averaged over all true
-    steps, d being the distance between the relative places in text and speech. Source: Tachibana
-    et al. 2018, arXiv:1710.08969 (who average over symbols too, which hides it in long texts).
+    Source: Tachibana et al. 2018, arXiv:1710.08969 (who average over symbols too, which makes the
+    loss of a long text small).
 
     Args:
         alignments: (B, steps, symbols), padded.
         steps: (B,) true steps.
         symbols: (B,) true symbols.
-        sigma: width of the free corridor, as a share of the whole.
+        sigma: width of the free corridor, as a share of the text.
     """
-    _, longest, widest = alignments.shape
-    time = torch.arange(longest, device=alignments.device)
-    place = torch.arange(widest, device=alignments.device)
-    distance = (time / steps[:, None])[:, :, None] - (place / symbols[:, None])[:, None, :]
-    cost = 1 - torch.exp(-distance.square() / (2 * sigma**2))
-    real = (time < steps[:, None])[:, :, None]
-    return (alignments * cost * real).sum() / steps.sum()
+    time = torch.arange(alignments.shape[1], device=alignments.device)
+    diagonal = time / steps[:, None] * symbols[:, None]
+    diagonal = diagonal.masked_fill(time >= steps[:, None], torch.nan)
+    return stray(alignments, diagonal, sigma * symbols)
+
+
+def stray(alignments: Tensor, expected: Tensor, sigma: Tensor) -> Tensor:
+    """How far attention is from where it should be: 0 there, towards 1 far away.
+
+    The mean of `1 - exp(-d^2 / (2 sigma^2))` under the weights, over all steps whose place is
+    known, d being the distance in symbols.
+
+    Args:
+        alignments: (B, steps, symbols).
+        expected: (B, steps), the place in the text as a fractional symbol number; NaN where it is
+            not known.
+        sigma: (B,) width of the free corridor, in symbols.
+    """
+    known = ~expected.isnan()
+    place = torch.arange(alignments.shape[2], device=alignments.device)
+    distance = place - expected.nan_to_num()[:, :, None]
+    cost = 1 - torch.exp(-distance.square() / (2 * sigma[:, None, None] ** 2))
+    return (alignments * cost * known[:, :, None]).sum() / known.sum().clamp(min=1)

@@ -10,7 +10,7 @@ import torch
 from wavewright.acoustic.model import AcousticModel, TextBatch
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
-from wavewright.shards import Shards
+from wavewright.shards import Array, Shards
 
 _POOL = 16  # batches among which utterances of like length are put together
 
@@ -37,22 +37,38 @@ def encode_texts(
 
 
 def collate(
-    mels: Shards, spec: MelSpec, ids: Sequence[str], texts: Mapping[str, list[int]]
+    mels: Shards,
+    spec: MelSpec,
+    ids: Sequence[str],
+    texts: Mapping[str, list[int]],
+    places: Mapping[str, Array] | None = None,
 ) -> TextBatch:
-    """Pad utterances to the longest: texts with symbol 0, mels with silence."""
+    """Pad utterances to the longest: texts with symbol 0, mels with silence.
+
+    Args:
+        mels: natural mels.
+        spec: of the mels.
+        ids: utterances of the batch, in this order.
+        texts: numbered texts by id.
+        places: the symbol spoken at each frame, where known; None leaves `TextBatch.places` out.
+    """
     symbols = [len(texts[id_]) for id_ in ids]
     frames = [mels.length(id_) for id_ in ids]
     text = np.zeros((len(ids), max(symbols)), dtype=np.int64)
     mel = np.full((len(ids), spec.n_mels, max(frames)), spec.silence, dtype=np.float32)
+    where = np.full((len(ids), max(frames)), np.nan, dtype=np.float32)
     for row, id_ in enumerate(ids):
         text[row, : symbols[row]] = texts[id_]
         mel[row, :, : frames[row]] = mels.array(id_)
+        if places is not None and id_ in places:
+            where[row, : frames[row]] = places[id_]
     return TextBatch(
         text=torch.from_numpy(text),
         text_lengths=torch.tensor(symbols),
         mel=torch.from_numpy(mel),
         mel_lengths=torch.tensor(frames),
         ids=list(ids),
+        places=None if places is None else torch.from_numpy(where),
     )
 
 
@@ -69,6 +85,7 @@ class TextMelData:
         batch_size: utterances of a step, over all processes.
         seed: of the order.
         longest_frames: utterances with more frames are left out; None means none are.
+        places: the symbol spoken at each frame, for those utterances where that is known.
     """
 
     def __init__(
@@ -79,10 +96,11 @@ class TextMelData:
         batch_size: int,
         seed: int,
         longest_frames: int | None = None,
+        places: Mapping[str, Array] | None = None,
     ) -> None:
         if mels.mel is None:
             raise WavewrightError(f"{mels.folder}: holds audio where mels are expected")
-        self.mels, self.spec, self.texts = mels, mels.mel, texts
+        self.mels, self.spec, self.texts, self.places = mels, mels.mel, texts, places
         self.ids = [
             id_
             for id_ in sorted(texts)
@@ -104,7 +122,7 @@ class TextMelData:
     def batch(self, step: int) -> TextBatch:
         """The batch of a step, counted over all epochs."""
         epoch, position = divmod(step, len(self))
-        return collate(self.mels, self.spec, self._epoch(epoch)[position], self.texts)
+        return collate(self.mels, self.spec, self._epoch(epoch)[position], self.texts, self.places)
 
     def _epoch(self, epoch: int) -> list[list[str]]:
         """Batches of one epoch: shuffled, sorted by length within pools, shuffled again."""

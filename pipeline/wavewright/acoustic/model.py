@@ -25,6 +25,8 @@ class TextBatch:
         mel: (B, n_mels, frames), padded with the spec's silence.
         mel_lengths: (B,) int64, in frames.
         ids: the utterances.
+        places: (B, frames) float32, the symbol spoken at each frame as a fractional number, NaN
+            where it is not known; or None. See `places.word_places`.
     """
 
     text: Tensor
@@ -32,6 +34,7 @@ class TextBatch:
     mel: Tensor
     mel_lengths: Tensor
     ids: list[str]
+    places: Tensor | None = None
 
     def to(self, device: torch.device) -> TextBatch:
         """The same batch on a device."""
@@ -41,6 +44,7 @@ class TextBatch:
             self.mel.to(device, non_blocking=True),
             self.mel_lengths.to(device, non_blocking=True),
             self.ids,
+            None if self.places is None else self.places.to(device, non_blocking=True),
         )
 
 
@@ -78,6 +82,11 @@ class AcousticModel(Model):
     """
 
     kind: ClassVar[Literal["vocoder", "acoustic"]] = "acoustic"
+
+    @property
+    def learns_places(self) -> bool:
+        """Whether training makes use of `TextBatch.places`."""
+        return False
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from wavewright.acoustic.attention import (
     LocationSensitiveAttention,
     Memory,
     guided_attention_loss,
+    stray,
 )
 from wavewright.acoustic.model import AcousticModel, Speech, TextBatch
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
@@ -42,6 +43,12 @@ class Tacotron2Config(ModelConfig):
             network sees the log mel as it is.
         guided_attention: weight of the guided attention loss; 0, the published value, is none.
         guided_attention_sigma: width of its free corridor, as a share of the utterance.
+        guided_attention_steps: training steps over which it fades to nothing; None: it stays.
+        aligned_attention: weight of a loss that holds attention to the word times of TextGrids,
+            for utterances that have them; 0, the published value, is none.
+        aligned_attention_sigma: width of its free corridor, in symbols.
+        frame_dropout: share of the frames heard in training that are silenced to the network's
+            zero, so that it has to read (Liu et al. 2019, arXiv:1909.01145); 0 is published.
         ignore_padding: zero whatever stands beyond an utterance before every convolution, so
             that results do not depend on batch mates. False is NVIDIA's behaviour: the padding
             symbol's embedding and the decoder's frames after the end leak in.
@@ -77,6 +84,10 @@ class Tacotron2Config(ModelConfig):
     mel_scale: float = Field(default=1.0, gt=0)
     guided_attention: float = Field(default=0.0, ge=0)
     guided_attention_sigma: float = Field(default=0.2, gt=0)
+    guided_attention_steps: int | None = Field(default=None, gt=0)
+    aligned_attention: float = Field(default=0.0, ge=0)
+    aligned_attention_sigma: float = Field(default=2.0, gt=0)
+    frame_dropout: float = Field(default=0.0, ge=0, lt=1)
     ignore_padding: bool = True
     gate_end_weight: float = Field(default=1.0, gt=0)
     gate_threshold: float = 0.5
@@ -152,6 +163,11 @@ class Tacotron2(AcousticModel):
         )
 
     @property
+    def learns_places(self) -> bool:
+        """True where word times are part of the loss."""
+        return self.config.aligned_attention > 0
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """Symbols by number."""
         return self.config.symbols
@@ -178,6 +194,8 @@ class Tacotron2(AcousticModel):
         mel = self.targets(batch)
         heard = mel[:, :, self.config.frames_per_step - 1 :: self.config.frames_per_step]
         frames = F.pad(heard[:, :, :-1], (1, 0)).permute(2, 0, 1)  # the first step hears zeros
+        if self.training and self.config.frame_dropout:
+            frames = frames * (torch.rand_like(frames[:, :, :1]) >= self.config.frame_dropout)
         spoken = self.decoder(self.remember(batch.text, batch.text_lengths), frames, masks)
         return spoken, self._refine(spoken.mel, self._ends(batch))
 
@@ -193,6 +211,12 @@ class Tacotron2(AcousticModel):
         embedded = self.embedding(text).transpose(1, 2)
         encoded = self.encoder(embedded, lengths, keep)
         return self.decoder.attention_layer.remember(encoded, lengths)
+
+    def _places(self, places: Tensor) -> Tensor:
+        """(B, frames) -> (B, steps): the place in the middle of each step."""
+        missing = -places.shape[1] % self.config.frames_per_step
+        filled = F.pad(places, (0, missing), value=torch.nan)
+        return filled.reshape(len(places), -1, self.config.frames_per_step).mean(dim=2)
 
     def _refine(self, mel: Tensor, ends: Tensor) -> Tensor:
         refined: Tensor = mel + self.postnet(mel, self._keep(mel.shape[2], ends))
@@ -222,6 +246,9 @@ class Tacotron2(AcousticModel):
     def updates(self, batch: TextBatch, step: int) -> Iterator[Update]:
         """One update: the mel twice, the gate, and guided attention where it is asked for."""
         losses = self.losses(batch, *self(batch))
+        if "attention" in losses and self.config.guided_attention_steps:
+            fade = max(0.0, 1 - step / self.config.guided_attention_steps)
+            losses["attention"] = losses["attention"] * fade
         yield Update(
             "generator",
             torch.stack(list(losses.values())).sum(),
@@ -245,6 +272,10 @@ class Tacotron2(AcousticModel):
                 spoken.alignment, steps, batch.text_lengths, self.config.guided_attention_sigma
             )
             losses["attention"] = self.config.guided_attention * strays
+        if self.config.aligned_attention and batch.places is not None:
+            sigma = torch.full_like(steps, self.config.aligned_attention_sigma, dtype=torch.float)
+            strays = stray(spoken.alignment, self._places(batch.places), sigma)
+            losses["aligned"] = self.config.aligned_attention * strays
         return losses
 
     @torch.inference_mode()

@@ -29,8 +29,10 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State dict with every weight-normed weight multiplied out, under its plain name."""
     folded: dict[str, Tensor] = {}
     for key, value in state.items():
-        if key.endswith((_NEW_V, "weight_v")):
+        if key.endswith(_NEW_V):
             continue
+        if key.endswith("weight_v") and key.removesuffix("v") + "g" in state:
+            continue  # alone, it belongs to the old spectral norm and stays
         if key.endswith(_NEW_G):
             stem, v = key.removesuffix(_NEW_G), key.removesuffix(_NEW_G) + _NEW_V
         elif key.endswith("weight_g"):

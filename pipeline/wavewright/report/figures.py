@@ -95,14 +95,14 @@ def training_curve(
     """
     points = [point for curve in curves.values() for point in curve]
     values = [value for _, value in points] + list(levels.values())
-    x = Axis(0, max(step for step, _ in points) or 1, 52, 560)
+    x = Axis(0, max(step for step, _ in points) or 1, 52, 450)
     lowest = max(min(values), 1e-3)
     y = Axis(lowest * 0.85, max(max(values), lowest) * 1.1, 258, 14, logarithmic=True)
     parts = [_grid(x, y, unit)]
     heights = _apart({**levels, **{n: c[-1][1] for n, c in curves.items()}}, y)
     for name, level in levels.items():
         parts.append(
-            Markup('<line class="level" x1="52" x2="560" y1="{0}" y2="{0}"/>').format(y.at(level))
+            Markup('<line class="level" x1="52" x2="450" y1="{0}" y2="{0}"/>').format(y.at(level))
         )
         parts.append(_end_label(name, level, heights[name], "level-label"))
     for index, (name, curve) in enumerate(curves.items()):
@@ -114,13 +114,13 @@ def training_curve(
         [f"{n} goes from {c[0][1]:.3f} to {c[-1][1]:.3f}" for n, c in curves.items()]
         + [f"{n} stays at {v:.3f}" for n, v in levels.items()]
     )
-    return _svg(740, 300, f"{unit} over training steps. {summary}.", parts)
+    return _svg(610, 300, f"{unit} over training steps. {summary}.", parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]) -> Markup:
     """Dots with their intervals, one row each: (name, mean, low, high)."""
     edges = [v for _, mean, low, high in rows for v in (mean, low, high) if v is not None]
-    x = Axis(0, max(max(edges) * 1.05, 1e-9), 150, 700)
+    x = Axis(0, max(max(edges) * 1.05, 1e-9), 130, 470)
     height = 34 + 30 * len(rows)
     floor = height - 28
     parts: list[Markup] = []
@@ -134,7 +134,7 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
     for index, (name, mean, low, high) in enumerate(rows):
         y = 22 + 30 * index
         parts.append(
-            Markup('<text class="name" x="138" y="{0}" text-anchor="end">{1}</text>').format(
+            Markup('<text class="name" x="118" y="{0}" text-anchor="end">{1}</text>').format(
                 y + 5, name
             )
         )
@@ -146,7 +146,7 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
             )
         parts.append(_mark(0, x.at(mean), y, f"{name}: {mean:.3f}"))
     text = "; ".join(f"{name} {mean:.3f}" for name, mean, _, _ in rows)
-    return _svg(740, height, f"Means with 95 % intervals: {text}.", parts)
+    return _svg(490, height, f"Means with 95 % intervals: {text}.", parts)
 
 
 def _svg(width: int, height: int, title: str, parts: Sequence[Markup]) -> Markup:
@@ -191,7 +191,7 @@ def _apart(ends: Mapping[str, float], y: Axis, gap: float = 16.0) -> dict[str, f
 
 
 def _end_label(name: str, value: float, height: float, style: str) -> Markup:
-    return Markup('<text class="{0}" x="570" y="{1}">{2} {3}</text>').format(
+    return Markup('<text class="{0}" x="460" y="{1}">{2} {3}</text>').format(
         style, height + 4, name, f"{value:.3f}"
     )
 

@@ -103,7 +103,7 @@ def _article(results: Results, folder: Path, utterance: Utterance) -> Article:
                 for metric in results.metrics_of(condition.id)
                 if (value := values.get((system.id, condition.id, metric.id))) is not None
             ]
-            label = f"{system.title}, {condition.title.lower()}"
+            label = f"{system.title}, {condition.in_sentence}"
             row.append(_clip(folder, system, condition.id, utterance.id, label, numbers))
         if any(row):
             grid.append((system, row))

@@ -39,6 +39,11 @@ class ConditionInfo(_Record):
     definition: str
     absent: str = ""
 
+    @property
+    def in_sentence(self) -> str:
+        """The title within a sentence: small first letter, unless it is an abbreviation."""
+        return self.title if self.title[:2].isupper() else self.title[:1].lower() + self.title[1:]
+
 
 class MetricInfo(_Record):
     """The exact recipe of one column."""

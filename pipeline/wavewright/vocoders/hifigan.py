@@ -71,6 +71,12 @@ class HiFiGANConfig(ModelConfig):
                 raise ValueError(
                     f"upsample kernel {kernel} must exceed its rate {rate} by an even number"
                 )
+        halvings = 2 ** len(self.upsample_rates)
+        if self.upsample_initial_channel % halvings:
+            raise ValueError(
+                f"upsample_initial_channel {self.upsample_initial_channel} must be a multiple of "
+                f"{halvings}: it halves at each of {len(self.upsample_rates)} upsamplings"
+            )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
         return self

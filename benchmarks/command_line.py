@@ -1,0 +1,44 @@
+"""How long the command line takes to start, and to find that nothing is to do.
+
+    python benchmarks/command_line.py [RECIPE] [--runs 11]
+
+Times whole processes, alternating the commands, and prints medians. RECIPE must have been run to
+its end (default: mini).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+
+def main() -> None:
+    """Print a table of medians in milliseconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", nargs="?", default="mini")
+    parser.add_argument("--runs", type=int, default=11)
+    arguments = parser.parse_args()
+    commands = {
+        "python -c pass": ["-c", "pass"],
+        "wavewright --help": ["-m", "wavewright", "--help"],
+        "wavewright list": ["-m", "wavewright", "list"],
+        "wavewright run --explain": ["-m", "wavewright", "run", arguments.recipe, "--explain"],
+        "wavewright run, nothing to do": ["-m", "wavewright", "run", arguments.recipe],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(arguments.runs + 1):
+        for name, command in commands.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            if turn:  # the first turn warms the caches
+                times[name].append(1000 * (time.perf_counter() - started))
+    print("| command | median ms | min | max |\n|---|---:|---:|---:|")
+    for name, values in times.items():
+        print(f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {max(values):.0f} |")
+
+
+if __name__ == "__main__":
+    main()

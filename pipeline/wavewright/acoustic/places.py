@@ -1,0 +1,86 @@
+"""Where in a text a recording is at each frame, from the word times of a TextGrid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wavewright.alignment import SILENCES, Alignment, read_alignment
+from wavewright.melspec import MelSpec
+from wavewright.shards import Shards
+
+log = logging.getLogger("wavewright")
+
+
+def word_places(
+    alignment: Alignment, written: Sequence[str], spec: MelSpec, frames: int
+) -> npt.NDArray[np.float32] | None:
+    """The symbol that is spoken at each frame, as a fractional number.
+
+    Within a word the symbols pass at an even pace; what stands between two words (spaces,
+    punctuation) takes the time between them.
+
+    Args:
+        alignment: of the same audio.
+        written: the text's symbols, in order.
+        spec: of the mel.
+        frames: of the mel.
+
+    Returns:
+        (frames,) float32; None where text and alignment do not have the same number of words.
+    """
+    spoken = [word for word in alignment.words if word.label not in SILENCES]
+    spans = _words(written)
+    if not spoken or len(spans) != len(spoken):
+        return None
+    times, places = [0.0], [0.0]
+    for word, (start, stop) in zip(spoken, spans, strict=True):
+        times += [word.start, word.end]
+        places += [start, stop]
+    times.append(max(alignment.duration, times[-1]))
+    places.append(len(written))
+    middles = (np.arange(frames) + 0.5) * spec.hop_length / spec.sample_rate
+    # Symbol n passes from place n to n + 1, so its middle is at n + 0.5.
+    return (np.interp(middles, times, places) - 0.5).astype(np.float32)
+
+
+def _words(written: Sequence[str]) -> list[tuple[int, int]]:
+    """First and last-but-one symbol of each word, without the punctuation around it."""
+    words, start = [], 0
+    for end in [i for i, symbol in enumerate(written) if symbol == " "] + [len(written)]:
+        letters = [i for i in range(start, end) if _is_letter(written[i])]
+        if letters:
+            words.append((letters[0], letters[-1] + 1))
+        start = end + 1
+    return words
+
+
+def _is_letter(symbol: str) -> bool:
+    return symbol[0].isalpha() or symbol.startswith("@")
+
+
+def read_places(
+    texts: Mapping[str, Sequence[str]], grids: Mapping[str, Path], mels: Shards, spec: MelSpec
+) -> dict[str, npt.NDArray[np.float32]]:
+    """`word_places` of all utterances that have a fitting TextGrid.
+
+    Args:
+        texts: the symbols of each text, by id.
+        grids: paths of TextGrids, by id; texts without one are passed over.
+        mels: natural mels.
+        spec: of the mels.
+    """
+    places: dict[str, npt.NDArray[np.float32]] = {}
+    for utterance, written in texts.items():
+        if utterance in grids:
+            found = word_places(
+                read_alignment(grids[utterance]), written, spec, mels.length(utterance)
+            )
+            if found is not None:
+                places[utterance] = found
+    log.info("word times known for %d of %d utterances", len(places), len(texts))
+    return places

@@ -1,0 +1,70 @@
+"""Where a recording is in its text: word times become a place for every frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wavewright.acoustic.places import read_places, word_places
+from wavewright.alignment import Alignment, Interval, write_alignment
+from wavewright.melspec import MelSpec
+from wavewright.shards import Shards, write_shards
+
+SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 4})
+FRAME = SPEC.hop_length / SPEC.sample_rate
+TEXT = "ab, cd."
+
+
+def alignment(*labels: str) -> Alignment:
+    """A frame of silence, two words of four frames with two frames between, three of silence."""
+    edges = [0, 1, 5, 7, 11, 14]
+    words = tuple(
+        Interval(start * FRAME, end * FRAME, label)
+        for start, end, label in zip(edges[:-1], edges[1:], labels, strict=True)
+    )
+    return Alignment(words=words, phones=words, duration=14 * FRAME)
+
+
+def test_symbols_pass_evenly_within_words_and_pauses() -> None:
+    places = word_places(alignment("", "AB", "sil", "CD", ""), TEXT, SPEC, 14)
+    assert places is not None
+    # The first word's two symbols take four frames, so each frame is half a symbol further.
+    np.testing.assert_allclose(places[1:5], [-0.25, 0.25, 0.75, 1.25], atol=1e-5)
+    np.testing.assert_allclose(places[5:7], [2.0, 3.0], atol=1e-5)  # the comma and the space
+    np.testing.assert_allclose(places[7:11], [3.75, 4.25, 4.75, 5.25], atol=1e-5)
+    assert (np.diff(places) >= 0).all()
+    assert 5.5 < places[11] < places[13] <= 6.5  # the full stop, in the silence at the end
+
+
+def test_another_number_of_words_says_nothing() -> None:
+    assert word_places(alignment("", "AB", "C", "D", ""), TEXT, SPEC, 14) is None
+    assert word_places(alignment("", "", "sil", "", ""), TEXT, SPEC, 14) is None
+
+
+def test_punctuation_that_stands_alone_is_no_word() -> None:
+    assert word_places(alignment("", "ab", "", "cd", ""), "ab - cd", SPEC, 14) is not None
+
+
+def test_a_mel_may_be_a_frame_longer_than_its_textgrid() -> None:
+    places = word_places(alignment("", "ab", "", "cd", ""), TEXT, SPEC, 15)
+    assert places is not None
+    assert places[-1] == pytest.approx(len(TEXT) - 0.5)
+
+
+def test_utterances_without_a_fitting_textgrid_are_passed_over(tmp_path: Path) -> None:
+    pytest.importorskip("tgt")
+    write_shards(
+        tmp_path / "mels",
+        ["a", "b", "c"],
+        lambda _: np.zeros((4, 14), dtype=np.float32),
+        mel=SPEC,
+        sample_rate=SPEC.sample_rate,
+    )
+    grids = {}
+    for name, label in (("a", "cd"), ("b", "")):
+        grids[name] = tmp_path / f"{name}.TextGrid"
+        write_alignment(grids[name], alignment("", "ab", "", label, ""))
+    texts = dict.fromkeys("abc", TEXT)
+    assert list(read_places(texts, grids, Shards(tmp_path / "mels"), SPEC)) == ["a"]
