@@ -37,7 +37,9 @@ def main() -> None:
                 times[name].append(1000 * (time.perf_counter() - started))
     print("| command | median ms | min | max |\n|---|---:|---:|---:|")
     for name, values in times.items():
-        print(f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {max(values):.0f} |")
+        print(
+            f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {max(values):.0f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from wavewright.errors import UnknownName, WavewrightError, nearest
 from wavewright.melspec import MelSpec
 from wavewright.stage import Stage
 
+_INSTALLED = Path(__file__).parent / "_recipes"  # where a wheel puts the recipes
 _LARGEST_RECIPE = 1_000_000  # bytes; a recipe is a page or two
 _RUN_SH = """#!/usr/bin/env bash
 # Usage: ./run.sh [--stage 3] [--stop-stage 5] [--set train.max_steps=1000]
@@ -192,6 +193,11 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
         WavewrightError: naming file, line, field, found and allowed.
     """
     path = find_recipe(where)
+    if path.parent.parent == _INSTALLED and not any(c.startswith("work_dir=") for c in changes):
+        raise WavewrightError(
+            f"the shipped recipe '{path.parent.name}' lies in the installed package; make a copy to "
+            f"run: wavewright new {path.parent.name} DIR"
+        )
     if path.stat().st_size > _LARGEST_RECIPE:
         raise WavewrightError(f"{path}: larger than {_LARGEST_RECIPE} bytes, so not a recipe")
     try:
@@ -251,8 +257,7 @@ def find_recipe(where: str | Path) -> Path:
 
 def shipped_recipes() -> dict[str, Path]:
     """Recipes that came with this installation, by name."""
-    package = Path(__file__).parent
-    for folder in (package.parent.parent / "recipes", package / "_recipes"):
+    for folder in (Path(__file__).parents[2] / "recipes", _INSTALLED):
         found = {p.parent.name: p for p in sorted(folder.glob("*/recipe.yaml"))}
         if found:
             return found

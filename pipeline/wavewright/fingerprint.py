@@ -56,8 +56,10 @@ def code_parts(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         package = module.partition(".")[0]
         for name in imports:
             top = name.partition(".")[0]
+            if name == "wavewright":
+                continue  # it only holds names and the version
             if top in {package, "wavewright"}:
-                waiting.append(name)
+                waiting += [name, *_packages_of(name)]
             else:
                 outside.add(top)
     libraries = {
@@ -82,6 +84,12 @@ def path_digest(path: Path) -> str:
     return digest(listing)
 
 
+def _packages_of(module: str) -> list[str]:
+    """The packages between the top one and a module; importing it runs them."""
+    parts = module.split(".")
+    return [".".join(parts[:i]) for i in range(2, len(parts))]
+
+
 @cache
 def _source_of(module: str) -> Path | None:
     """File of a module. Only its top package is looked up: more would import its parents."""
@@ -98,15 +106,20 @@ def _source_of(module: str) -> Path | None:
 
 @cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
-    """sha256 of a source file, and every module name that it may import."""
-    content = path.read_bytes()
+    """sha256 of a source file, and every module name that it may import.
+
+    A package's digest includes the templates and other data files beside its `__init__.py`.
+    """
+    source = path.read_bytes()
+    data = sorted(path.parent.glob("[!._]*.*")) if path.name == "__init__.py" else []
+    content = [source, *(file.read_bytes() for file in data if file.suffix not in (".py", ".pyc"))]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(content)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return hashlib.sha256(content).hexdigest(), frozenset(names)
+    return hashlib.sha256(b"\0".join(content)).hexdigest(), frozenset(names)
 
 
 @cache

@@ -5,8 +5,8 @@
 
 Positional parameters are folders. Exactly one is `Out`; each `In` is named like the `Out` of the
 stage that makes it. Keyword-only parameters are options, validated from the recipe's section of
-the stage's name (`mel`, `sample_rate` and `seed` also from the recipe's top level). A stage knows neither its
-number nor the runner nor other stages.
+the stage's name (`mel`, `sample_rate` and `seed` also from the recipe's top level). A stage knows
+neither its number nor the runner nor other stages.
 
 The `Out` folder exists when the function starts and may hold what an interrupted run with the
 same key left there: resume from it. Everything below `Out/logs` is for people and counts in no

@@ -148,7 +148,7 @@ class Session:
     def validate(self, validate: Validate, journal: Journal) -> None:
         """Run the validation in eval mode and write its metrics down."""
         self.model.eval()
-        with torch.inference_mode():
+        with torch.no_grad():  # inference_mode would spoil what a plugin caches for training
             metrics = validate(self.step, journal)
         self.model.train()
         journal.validation(self.step, metrics)
