@@ -195,8 +195,8 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
     path = find_recipe(where)
     if path.parent.parent == _INSTALLED and not any(c.startswith("work_dir=") for c in changes):
         raise WavewrightError(
-            f"the shipped recipe '{path.parent.name}' lies in the installed package; make a copy to "
-            f"run: wavewright new {path.parent.name} DIR"
+            f"the shipped recipe '{path.parent.name}' lies in the installed package; make a copy "
+            f"to run: wavewright new {path.parent.name} DIR"
         )
     if path.stat().st_size > _LARGEST_RECIPE:
         raise WavewrightError(f"{path}: larger than {_LARGEST_RECIPE} bytes, so not a recipe")

@@ -154,8 +154,13 @@ class MelSpec(BaseModel):
     def fingerprint(self) -> str:
         """Digest that is the same on every machine; fields at their default do not enter it,
         so a field added later leaves older fingerprints valid."""
-        text = json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.essentials(), sort_keys=True).encode()).hexdigest()[
+            :16
+        ]
+
+    def essentials(self) -> dict[str, Any]:
+        """Fields that are not at their default; `MelSpec(**these)` is this spec again."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     def differences(self, other: MelSpec) -> dict[str, tuple[Any, Any]]:
         """Fields that differ: name -> (value here, value there)."""

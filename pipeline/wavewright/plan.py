@@ -187,16 +187,14 @@ class Plan:
     def _parts(self, unit: Unit, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the result depends on, by kind."""
         stage = unit.stage
-        values = unit.options.model_dump(mode="json")
-        outside = {n for n, v in unit.options if isinstance(v, Path)}
-        dropped = stage.unkeyed | outside | ({stage.budget} if stage.budget else set())
+        outside = sorted(_outside(unit))
         modules = [stage.function.__module__, *_plugin_modules(unit, inputs)]
         code, libraries = code_parts(modules)
         return {
             "stage": stage.name,
             "version": stage.version,
-            "options": {name: value for name, value in values.items() if name not in dropped},
-            "files": {name: path_digest(getattr(unit.options, name)) for name in sorted(outside)},
+            "options": _keyed_options(unit, defaults=True),
+            "files": {name: path_digest(getattr(unit.options, name)) for name in outside},
             "inputs": dict(inputs),
             "code": code,
             "libraries": libraries,
@@ -204,7 +202,7 @@ class Plan:
 
     def _compare(self, unit: Unit, parts: dict[str, Any], paths: Paths) -> Assessment:
         """Look for the result of a key and, without one, say what changed since the last."""
-        keyed = dict(parts)
+        keyed = {**parts, "options": _keyed_options(unit)}
         if unit.stage.precious:  # a week of training outlives an edit; the change is reported
             del keyed["code"], keyed["libraries"]
         key = digest(keyed)[:12]
@@ -242,6 +240,23 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(inner, f"{prefix}.{name}" if prefix else str(name))
     else:
         yield prefix, value
+
+
+def _outside(unit: Unit) -> set[str]:
+    """Options that name files outside the recipe's results."""
+    return {name for name, value in unit.options if isinstance(value, Path)}
+
+
+def _keyed_options(unit: Unit, *, defaults: bool = False) -> dict[str, Any]:
+    """Options that can change the result.
+
+    Values at their default are no part of the key, so that an option, or a field of MelSpec, that
+    is added later leaves results valid; a changed default shows in the code's digest.
+    """
+    stage = unit.stage
+    dropped = stage.unkeyed | _outside(unit) | ({stage.budget} if stage.budget else set())
+    values = unit.options.model_dump(mode="json", exclude_defaults=not defaults)
+    return {name: value for name, value in values.items() if name not in dropped}
 
 
 def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:

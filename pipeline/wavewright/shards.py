@@ -50,7 +50,7 @@ class Header(NamedTuple):
     mel: MelSpec | None
 
     def as_json(self) -> str:
-        mel = self.mel.model_dump() if self.mel else None
+        mel = self.mel.essentials() if self.mel else None
         return json.dumps(
             {"format": _FORMAT, "sample_rate": self.sample_rate, "mel": mel}, sort_keys=True
         )

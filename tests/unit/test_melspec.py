@@ -1,0 +1,197 @@
+"""MelSpec: complete, checked, comparable, and the same on every machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from wavewright.errors import MelMismatch, UnknownName
+from wavewright.mel import log_mel
+from wavewright.melspec import MelSpec
+
+# ESPNet guards the power spectrum above the floor, so that its silence never reaches the floor.
+FLOORED = [name for name in MelSpec.presets() if MelSpec.preset(name).magnitude_guard == "add"]
+
+
+def refusal(**changes: Any) -> str:
+    """What the model says of the `hifigan` convention with these changes."""
+    with pytest.raises(ValidationError) as caught:
+        MelSpec.model_validate({"preset": "hifigan", **changes})
+    first = caught.value.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fmax": 16000.0}, ["fmin < fmax <= sample_rate / 2", "16000", "11025"]),
+        ({"fmin": 9000.0}, ["fmin < fmax", "9000", "8000"]),
+        ({"hop_length": 0}, ["hop_length", "greater than 0"]),
+        ({"hop_length": 2048}, ["hop_length 2048", "win_length 1024"]),
+        ({"win_length": 2048}, ["win_length 2048", "n_fft 1024"]),
+        ({"n_mels": "eighty"}, ["n_mels", "valid integer"]),
+        ({"mel_scale": "bark"}, ["mel_scale", "'slaney' or 'htk'"]),
+        ({"log": "log2"}, ["log", "'ln', 'log10' or 'db'"]),
+        ({"floor": 0.0}, ["floor", "greater than 0"]),
+        ({"floor": float("inf")}, ["floor", "finite"]),
+        ({"fmin": float("nan")}, ["fmin", "finite"]),
+        ({"hop_length": 255}, ["'hop'", "even", "1024", "255"]),
+        ({"framing": "center", "n_fft": 1025}, ["'center'", "even", "1025"]),
+        ({"power": 3}, ["power", "1 or 2"]),
+        ({"normalisation": {"scale": 1.0}}, ["normalisation.shift", "required"]),
+        ({"hop_lenght": 256}, ["hop_lenght", "not permitted"]),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_is_allowed(
+    changes: dict[str, Any], words: list[str]
+) -> None:
+    text = refusal(**changes)
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("rival", "ours"),
+    [
+        ("hop_size", "hop_length"),
+        ("n_shift", "hop_length"),
+        ("win_size", "win_length"),
+        ("num_mels", "n_mels"),
+        ("sampling_rate", "sample_rate"),
+        ("fs", "sample_rate"),
+        ("filter_length", "n_fft"),
+        ("fft_size", "n_fft"),
+        ("mel_fmin", "fmin"),
+        ("mel_fmax", "fmax"),
+    ],
+)
+def test_other_toolkits_names_are_explained(rival: str, ours: str) -> None:
+    assert f"'{rival}' is called '{ours}' here" in refusal(**{rival: 1})
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        MelSpec.model_validate({"sample_rate": 22050, "hop_length": 256, "n_mels": 80})
+    assert caught.value.errors()[0]["loc"] == ("n_fft",)
+
+
+def test_it_is_frozen_and_hashable() -> None:
+    spec = MelSpec.preset("hifigan")
+    with pytest.raises(ValidationError):
+        spec.hop_length = 300  # type: ignore[misc]
+    assert hash(spec) == hash(MelSpec.preset("bigvgan-22k"))
+
+
+@pytest.mark.parametrize("name", MelSpec.presets())
+def test_every_preset_is_whole_and_survives_json(name: str) -> None:
+    spec = MelSpec.preset(name)
+    again = MelSpec.model_validate(json.loads(json.dumps(spec.model_dump(mode="json"))))
+    assert again == spec
+    assert again.fingerprint == spec.fingerprint
+    assert spec.differences(again) == {}
+
+
+def test_an_unknown_preset_answers_with_the_nearest_and_all() -> None:
+    with pytest.raises(UnknownName, match=r"Did you mean 'hifigan'\?.*tacotron2"):
+        MelSpec.preset("hifi-gan")
+
+
+def test_a_preset_takes_changes_and_follows_the_sample_rate() -> None:
+    spec = MelSpec.model_validate({"preset": "hifigan-loss", "sample_rate": 24000})
+    assert spec.fmax == 12000.0, "fmax null means half the sample rate"
+    assert spec.differences(MelSpec.preset("hifigan-loss")) == {
+        "sample_rate": (24000, 22050),
+        "fmax": (12000.0, 11025.0),
+    }
+    assert MelSpec.model_validate({"preset": "hifigan", "n_fft": 2048}).win_length == 1024
+
+
+def test_the_window_is_as_long_as_the_transform_unless_said() -> None:
+    fields = {"sample_rate": 16000, "n_fft": 512, "hop_length": 128, "n_mels": 40, "fmax": None}
+    assert MelSpec.model_validate(fields).win_length == 512
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("hifigan", "e13a97cc36607a98"), ("wavernn", "d70235cd2f833167")]
+)
+def test_fingerprints_never_change(name: str, expected: str) -> None:
+    """Checkpoints and shards in the wild carry these."""
+    spec = MelSpec.preset(name)
+    assert spec.fingerprint == expected
+    backwards = dict(reversed(spec.model_dump().items()))
+    assert MelSpec.model_validate(backwards).fingerprint == expected
+
+
+def test_every_field_enters_the_fingerprint() -> None:
+    spec = MelSpec.preset("wavernn")
+    changes: dict[str, Any] = {
+        "sample_rate": 24000,
+        "n_fft": 4096,
+        "hop_length": 274,
+        "win_length": 1102,
+        "window_periodic": False,
+        "n_mels": 81,
+        "fmin": 41.0,
+        "fmax": 11000.0,
+        "mel_scale": "htk",
+        "mel_norm": None,
+        "power": 2,
+        "log": "ln",
+        "floor": 1e-6,
+        "guard": "add",
+        "magnitude_eps": 1e-9,
+        "magnitude_guard": "clamp",
+        "framing": "hop",
+        "pad_mode": "reflect",
+        "normalisation": None,
+    }
+    assert changes.keys() == MelSpec.model_fields.keys() - {"window"}, "hann is the only window"
+    changed = [spec.model_copy(update={field: value}) for field, value in changes.items()]
+    assert len({spec.fingerprint, *(one.fingerprint for one in changed)}) == len(changes) + 1
+
+
+@pytest.mark.parametrize("samples", [256 * 40, 256 * 40 + 1, 256 * 41 - 1])
+@pytest.mark.parametrize(("name", "extra"), [("hifigan", 0), ("tacotron2", 1)])
+def test_frames_counts_what_log_mel_gives(name: str, extra: int, samples: int) -> None:
+    spec = MelSpec.preset(name)
+    assert spec.frames(samples) == 40 + extra
+    assert log_mel(torch.zeros(samples), spec).shape == (80, 40 + extra)
+
+
+@pytest.mark.parametrize("name", FLOORED)
+def test_silence_is_the_mel_of_digital_silence(name: str) -> None:
+    spec = MelSpec.preset(name)
+    mel = log_mel(torch.zeros(4 * spec.n_fft), spec)
+    assert mel == pytest.approx(torch.full_like(mel, spec.silence), abs=1e-5)
+
+
+def test_silence_is_below_every_mel_of_the_others() -> None:
+    others = sorted(set(MelSpec.presets()) - set(FLOORED))
+    assert others == ["espnet", "espnet-24k"]
+    for spec in map(MelSpec.preset, others):
+        assert float(log_mel(torch.zeros(4 * spec.n_fft), spec).min()) > spec.silence
+
+
+def test_equal_specs_pass_the_border() -> None:
+    MelSpec.preset("hifigan").require_equal(MelSpec.preset("bigvgan-22k"), mine="a", theirs="b")
+
+
+def test_a_mismatch_names_both_sides_and_every_field() -> None:
+    mine, theirs = MelSpec.preset("melgan"), MelSpec.preset("tacotron2")
+    with pytest.raises(MelMismatch) as caught:
+        mine.require_equal(theirs, mine="the mels in DIR", theirs="checkpoint X")
+    assert str(caught.value) == (
+        "mel mismatch between the mels in DIR and checkpoint X: fmax 11025.0 vs 8000.0, "
+        "log log10 vs ln, framing hop vs center. Recompute one side with the other's settings."
+    )
+    assert caught.value.exit_code == 2
+
+
+def test_framing_alone_has_its_own_advice() -> None:
+    mine, theirs = MelSpec.preset("nemo-hifigan-22k"), MelSpec.preset("nemo-hifigan-22k")
+    theirs = theirs.model_copy(update={"framing": "center"})
+    with pytest.raises(MelMismatch, match=r"framing hop vs center\. Frames sit half a hop apart"):
+        mine.require_equal(theirs, mine="a", theirs="b")
