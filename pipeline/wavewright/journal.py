@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Journal:
-    """Writes TensorBoard events below `run/logs` and the curve `run/validation.jsonl`.
+    """Writes TensorBoard events below `run/logs`, and `run/validation.jsonl` with its picture.
 
     The curve holds one JSON object per validation, with `step` and the metrics. Lines past the
     step that a run resumes from are dropped, so that every step stands there once.
@@ -36,6 +36,9 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.tensorboard.close()
+        lines = self._lines()
+        if len(lines) > 1:
+            draw_curves(lines, self.curve.with_name("validation.png"))
 
     def scalars(self, step: int, logs: Mapping[str, Tensor], rates: Mapping[str, float]) -> None:
         """Losses and learning rates of one step."""
@@ -77,3 +80,26 @@ class Journal:
         scratch = self.curve.with_name(f".{self.curve.name}.partial")
         scratch.write_text("".join(json.dumps(line) + "\n" for line in lines))
         os.replace(scratch, self.curve)
+
+
+def draw_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw every metric of a validation curve over the steps, one panel each."""
+    from matplotlib.figure import Figure
+
+    names = [name for name in lines[-1] if name != "step"]
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4.5 * columns, 2.8 * rows), layout="constrained")
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color="#0b6470")
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("step", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    scratch = path.with_name(f".{path.name}.partial")
+    figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})
+    os.replace(scratch, path)
