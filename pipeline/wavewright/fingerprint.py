@@ -112,7 +112,8 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
     """
     source = path.read_bytes()
     data = sorted(path.parent.glob("[!._]*.*")) if path.name == "__init__.py" else []
-    content = [source, *(file.read_bytes() for file in data if file.suffix not in (".py", ".pyc"))]
+    data = [file for file in data if file.is_file() and file.suffix not in (".py", ".pyc")]
+    content = [source, *(file.read_bytes() for file in data)]
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -206,6 +206,7 @@ class Plan:
         if unit.stage.precious:  # a week of training outlives an edit; the change is reported
             del keyed["code"], keyed["libraries"]
         key = digest(keyed)[:12]
+        broken: tuple[Path, str] | None = None
         for folder, record in _candidates(unit, key):
             if unit.budget is not None and (record.budget or 0) < unit.budget:
                 continue
@@ -213,8 +214,9 @@ class Plan:
             if problem is None:
                 remarks = _remarks(unit, record, parts)
                 return Assessment(unit, "done", remarks, key, parts, folder, paths)
-            broken = [f"its result was damaged: {problem}"]
-            return Assessment(unit, "run", broken, key, parts, folder, paths)
+            broken = broken or (folder, f"its result was damaged: {problem}")
+        if broken:
+            return Assessment(unit, "run", [broken[1]], key, parts, broken[0], paths)
         folder = unit.home / (key if unit.budget is None else f"{key}-{unit.budget}")
         return Assessment(unit, "run", _changes(unit, parts, key), key, parts, folder, paths)
 

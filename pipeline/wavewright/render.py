@@ -27,7 +27,11 @@ def copy_file(checkpoint: Path, wav: Path, out: Path, *, seed: int) -> str:
     """Resynthesise a recording; returns what it did."""
     vocoder = open_vocoder(checkpoint)
     samples, _ = load_wav(wav, vocoder.sample_rate)
-    return _write(vocoder, log_mel(torch.from_numpy(samples), vocoder.mel), out, seed)
+    try:
+        mel = log_mel(torch.from_numpy(samples), vocoder.mel)
+    except WavewrightError as error:
+        raise WavewrightError(f"{wav}: {error}") from error
+    return _write(vocoder, mel, out, seed)
 
 
 def say_file(text: str, acoustic: Path, checkpoint: Path, out: Path, *, seed: int) -> str:
@@ -38,7 +42,8 @@ def say_file(text: str, acoustic: Path, checkpoint: Path, out: Path, *, seed: in
     if not isinstance(speaker, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{speaker.name}', no acoustic model")
     if not vocoder.trains:  # it speaks whatever convention it is given
-        vocoder = create_vocoder(vocoder.name, mel=speaker.mel)
+        settings = {**vocoder.config.model_dump(), "mel": speaker.mel}
+        vocoder = create_vocoder(vocoder.name, **settings).eval()
     speaker.mel.require_equal(vocoder.mel, mine=f"{acoustic}", theirs=f"{checkpoint}")
     speech = speaker.speak(speaker.encode_text(text), seed=seed)
     note = "" if speech.stopped else " The model did not find the end and was cut off."

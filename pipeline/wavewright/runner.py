@@ -210,19 +210,26 @@ def _lock(unit: Unit) -> Iterator[int]:
 
 
 def _open_partial(assessment: Assessment, force: bool) -> Path:
-    """The folder to work in: left by an interrupted run, or seeded by a smaller budget."""
+    """The folder to work in: left by an interrupted run, or seeded by what went before.
+
+    A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
+    which of its checkpoints are whole.
+    """
     unit = assessment.unit
     partial = unit.home / f".partial-{assessment.key}"
-    if force or any(reason.startswith("its result was damaged") for reason in assessment.reasons):
+    damaged = any(reason.startswith("its result was damaged") for reason in assessment.reasons)
+    if force or damaged:
         shutil.rmtree(partial, ignore_errors=True)
-    elif unit.budget is not None and not partial.exists():
+    seed = assessment.folder if damaged and unit.stage.precious else None
+    if not damaged and unit.budget is not None:
         smaller = [f for f in unit.home.glob(f"{assessment.key}-*") if read_record(f)]
-        if smaller:
-            scratch = unit.home / f".seed-{assessment.key}"
-            shutil.rmtree(scratch, ignore_errors=True)
-            shutil.copytree(max(smaller, key=lambda f: int(f.name.rpartition("-")[2])), scratch)
-            (scratch / "stage.json").unlink()
-            os.rename(scratch, partial)
+        seed = max(smaller, key=lambda f: int(f.name.rpartition("-")[2]), default=None)
+    if seed is not None and not force and not partial.exists():
+        scratch = unit.home / f".seed-{assessment.key}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.copytree(seed, scratch)
+        (scratch / "stage.json").unlink()
+        os.rename(scratch, partial)
     (partial / LOGS).mkdir(parents=True, exist_ok=True)
     return partial
 

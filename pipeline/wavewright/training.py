@@ -127,7 +127,7 @@ class Session:
         for update in self.model.updates(batch.to(self.device), self.step):
             if not torch.isfinite(update.loss):
                 raise WavewrightError(
-                    f"the {update.player}'s loss became {float(update.loss)} at step {self.step} "
+                    f"the {update.player}'s loss became {update.loss.item()} at step {self.step} "
                     f"(utterances {', '.join(batch.ids[:4])}...). The last checkpoint is intact; "
                     "lower the learning rate or look at these utterances."
                 )

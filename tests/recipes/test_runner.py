@@ -180,6 +180,26 @@ def test_tampered_output_is_noticed_and_made_again(toy: Toy) -> None:
     assert toy.result("01_shout", "words.txt") == "HELLO!"
 
 
+def test_a_damaged_training_goes_on_from_what_is_whole(toy: Toy) -> None:
+    """A stray file must not cost a week: the stage itself knows which checkpoints to trust."""
+    toy.run()
+    toy.ran()
+    result = toy.folder / "exp" / "02_learn" / "hifigan-v3" / "latest"
+    (result / "stray.txt").touch()
+    (result / "steps.txt").write_text("ab")  # the last of three steps is lost
+    again = toy.run()
+    assert "its result was damaged" in again.stdout
+    assert toy.ran() == ["learn hifigan:v3", "judge"]
+    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "..."
+    (result / "stray2.txt").touch()
+    (result / "steps.txt").write_text("abc")
+    toy.run()
+    assert toy.ran() == ["learn hifigan:v3", "judge"]
+    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "abc", "nothing was left to do"
+    toy.run("--force", "--stage", "learn", "--stop-stage", "learn", "--vocoder", "hifigan:v3")
+    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "..."
+
+
 def test_touching_an_output_changes_nothing(toy: Toy) -> None:
     toy.run()
     toy.ran()

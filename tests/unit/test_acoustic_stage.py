@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from wavewright.acoustic.tacotron2 import Tacotron2
+from wavewright.alignment import Alignment, Interval, write_alignment
 from wavewright.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import write_manifest
@@ -55,7 +56,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             "text": texts[index % 2 if index != 3 else 2],
             "normalised_text": texts[index % 2 if index != 3 else 2],
             "split": "dev" if index > 8 else "train",
-            "alignment": "",
+            "alignment": f"{id_}.TextGrid" if index % 2 == 0 and index < 8 else "",
             "flags": "",
             "reason": "",
         }
@@ -120,6 +121,19 @@ def test_training_can_start_from_a_checkpoint(inputs: tuple[Path, Path], tmp_pat
     )
     for key, value in load_model(first).named_parameters():
         torch.testing.assert_close(value, load_model(second).get_parameter(key))
+
+
+def test_word_times_of_the_corpus_are_used_where_they_are(
+    inputs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("tgt")
+    said = (Interval(0.01, 0.1, "hello"),)
+    for index in range(0, 8, 2):
+        path = inputs[0] / f"u{index:02d}.TextGrid"
+        write_alignment(path, Alignment(words=said, phones=said, duration=0.16))
+    caplog.set_level(logging.INFO, "wavewright")
+    run(inputs, tmp_path, max_steps=1, config={**CONFIG, "aligned_attention": 1.0})
+    assert "word times known for 4 of 8 utterances" in caplog.text
 
 
 def test_mels_of_another_convention_are_refused(inputs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_inference_first_does_not_poison_training() -> None:
     with torch.inference_mode():
         log_mel(torch.zeros(4096), spec)
     wav = noise(4096).requires_grad_()
-    log_mel(wav, spec).sum().backward()
+    log_mel(wav, spec).sum().backward()  # type: ignore[no-untyped-call]
     assert wav.grad is not None
     assert bool(wav.grad.any())
 
@@ -137,7 +137,7 @@ def test_inference_first_does_not_poison_training() -> None:
 @pytest.mark.parametrize("name", ["hifigan-loss", "tacotron2", "nemo-hifigan-22k", "melgan"])
 def test_the_gradient_is_finite_at_silence(name: str) -> None:
     wav = torch.zeros(1, 4096, requires_grad=True)
-    log_mel(wav, MelSpec.preset(name)).sum().backward()
+    log_mel(wav, MelSpec.preset(name)).sum().backward()  # type: ignore[no-untyped-call]
     assert wav.grad is not None
     assert bool(wav.grad.isfinite().all())
 

@@ -39,8 +39,25 @@ def test_symbols_pass_evenly_within_words_and_pauses() -> None:
 
 
 def test_another_number_of_words_says_nothing() -> None:
-    assert word_places(alignment("", "AB", "C", "D", ""), TEXT, SPEC, 14) is None
+    assert word_places(alignment("", "AB", "C", "X", ""), TEXT, SPEC, 14) is None
     assert word_places(alignment("", "", "sil", "", ""), TEXT, SPEC, 14) is None
+
+
+def test_labels_may_join_or_part_words() -> None:
+    joined = word_places(alignment("", "Of the", "", "Wolf", "dog"), "of the wolf-dog", SPEC, 14)
+    assert joined is not None
+    # Six symbols in four frames, then the space; the hyphen has no time of its own.
+    np.testing.assert_allclose(joined[1:5], 6 * np.array([1, 3, 5, 7]) / 8 - 0.5, atol=1e-5)
+    np.testing.assert_allclose(joined[7:11], 7 + np.array([1, 3, 5, 7]) / 2 - 0.5, atol=1e-5)
+    assert 11.5 < joined[11] < 12.5
+
+
+def test_phonemes_are_matched_by_the_number_of_words() -> None:
+    places = word_places(
+        alignment("", "one", "", "two", ""), "w\u02c8\u028cn t\u02c8u\u02d0", SPEC, 14
+    )
+    assert places is not None
+    np.testing.assert_allclose(places[1:5], 4 * np.array([1, 3, 5, 7]) / 8 - 0.5, atol=1e-5)
 
 
 def test_punctuation_that_stands_alone_is_no_word() -> None:

@@ -28,12 +28,12 @@ def plot_attention(path: Path, panels: Sequence[Panel], columns: int = 2) -> Non
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(6.0 * columns, 3.6 * rows), dpi=80)
+    figure = Figure(figsize=(6.0 * columns, 4.0 * rows), dpi=90)
     figure.subplots_adjust(
         left=0.06,
         right=0.98,
-        top=1 - 0.5 / (3.6 * rows),
-        bottom=0.5 / (3.6 * rows),
+        top=1 - 0.5 / (4.0 * rows),
+        bottom=0.5 / (4.0 * rows),
         wspace=0.12,
         hspace=0.4,
     )
@@ -49,7 +49,7 @@ def plot_attention(path: Path, panels: Sequence[Panel], columns: int = 2) -> Non
             f"coverage {scores.coverage:.2f}{end}",
             fontsize=8,
         )
-        axes.set_yticks(range(len(panel.symbols)), labels=list(panel.symbols), fontsize=4)
+        axes.set_yticks(range(len(panel.symbols)), labels=list(panel.symbols), fontsize=5)
         axes.set_xlabel("decoder step", fontsize=7)
         axes.tick_params(axis="x", labelsize=7)
     figure.savefig(path, format="png", metadata={"Software": None})

@@ -31,11 +31,11 @@ def word_places(
         frames: of the mel.
 
     Returns:
-        (frames,) float32; None where text and alignment do not have the same number of words.
+        (frames,) float32; None where text and alignment do not say the same words.
     """
     spoken = [word for word in alignment.words if word.label not in SILENCES]
-    spans = _words(written)
-    if not spoken or len(spans) != len(spoken):
+    spans = _spans(written, [word.label for word in spoken])
+    if not spans:
         return None
     times, places = [0.0], [0.0]
     for word, (start, stop) in zip(spoken, spans, strict=True):
@@ -48,19 +48,33 @@ def word_places(
     return (np.interp(middles, times, places) - 0.5).astype(np.float32)
 
 
+def _spans(written: Sequence[str], labels: Sequence[str]) -> list[tuple[int, int]]:
+    """First symbol of each spoken label, and the one after its last; empty where they differ.
+
+    Letters are matched, so that "rifle-shot" may be two labels and "of the" one. A text of
+    phonemes has other letters than its labels; there their number has to agree.
+    """
+    letters = [i for i, symbol in enumerate(written) if symbol.isalpha()]
+    heard = ["".join(c for c in label.lower() if c.isalpha()) for label in labels]
+    if all(heard) and "".join(written[i] for i in letters).lower() == "".join(heard):
+        stops = np.cumsum([len(label) for label in heard])
+        return [
+            (letters[stop - len(label)], letters[stop - 1] + 1)
+            for label, stop in zip(heard, stops, strict=True)
+        ]
+    words = _words(written)
+    return words if len(words) == len(labels) else []
+
+
 def _words(written: Sequence[str]) -> list[tuple[int, int]]:
-    """First and last-but-one symbol of each word, without the punctuation around it."""
+    """First symbol and the one after the last of each word, without punctuation around it."""
     words, start = [], 0
     for end in [i for i, symbol in enumerate(written) if symbol == " "] + [len(written)]:
-        letters = [i for i in range(start, end) if _is_letter(written[i])]
-        if letters:
-            words.append((letters[0], letters[-1] + 1))
+        sounds = [i for i in range(start, end) if written[i][0].isalpha() or written[i][0] == "@"]
+        if sounds:
+            words.append((sounds[0], sounds[-1] + 1))
         start = end + 1
     return words
-
-
-def _is_letter(symbol: str) -> bool:
-    return symbol[0].isalpha() or symbol.startswith("@")
 
 
 def read_places(

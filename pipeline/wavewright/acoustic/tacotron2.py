@@ -130,6 +130,10 @@ class Tacotron2(AcousticModel):
             "mel_shift": -5.0,
             "mel_scale": 2.0,
             "guided_attention": 1.0,
+            "guided_attention_steps": 500,
+            "aligned_attention": 1.0,
+            "frame_dropout": 0.2,
+            "gate_end_weight": 8.0,
         },
     }
 

@@ -1,0 +1,311 @@
+"""Contract tests for vocoders, for anybody who writes one.
+
+    from wavewright.testing import check_vocoder
+
+    def test_my_vocoder() -> None:
+        check_vocoder(create_vocoder("mine", channels=4))
+
+Every check follows from what the vocoder declares of itself (`conditioning`, `trains`,
+`streams`) and fails with an AssertionError that says what was expected. The vocoder is left as it
+was. Give it a small configuration: everything runs on the CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wavewright.checkpoint import read_weights, write_weights
+from wavewright.errors import WavewrightError
+from wavewright.mel import log_mel
+from wavewright.model import Optimisation, Update
+from wavewright.vocoder import Batch, Vocoder
+
+_FRAMES = 12
+_LATE = 10**9  # a step by which every adversary has started
+_CLOSE = 1e-4
+Check = Callable[[Vocoder], None]
+"""One part of the contract."""
+
+
+def check_vocoder(vocoder: Vocoder, *, segment_length: int | None = None) -> None:
+    """Run every check that applies to the vocoder's declared capabilities.
+
+    Args:
+        vocoder: in a small configuration, on the CPU; it is not changed.
+        segment_length: samples of the training crops, a multiple of the hop length; None means
+            the smallest multiple that its mel can be computed of, or 4096 if that is longer.
+
+    Raises:
+        AssertionError: saying what was expected of which capability.
+    """
+    if vocoder.conditioning == "mel":
+        check_output(vocoder)
+        check_determinism(vocoder)
+        check_batch(vocoder)
+        check_refusals(vocoder)
+    else:
+        check_sampling(vocoder)
+    check_saving(vocoder)
+    check_streaming(vocoder)
+    check_training(vocoder, segment_length=segment_length)
+
+
+def example_mel(vocoder: Vocoder, *, batch: int = 2, frames: int = _FRAMES) -> Tensor:
+    """(batch, n_mels, frames) of noise, each item quieter, in the vocoder's own convention."""
+    spec = vocoder.mel
+    return log_mel(_noise(batch, max(spec.n_fft, frames * spec.hop_length)), spec)[..., :frames]
+
+
+def check_output(vocoder: Vocoder) -> None:
+    """`generate` gives frames * hop_length float32 samples in [-1, 1], without a graph."""
+    for frames in (_FRAMES, 1):
+        wav = _ready(vocoder).generate(example_mel(vocoder, frames=frames), seed=0)
+        _check_wav(wav, (2, frames * vocoder.hop_length), f"generate() of {frames} frames")
+
+
+def check_determinism(vocoder: Vocoder) -> None:
+    """The same mel and seed give the same waveform, whatever else draws random numbers."""
+    vocoder, mel = _ready(vocoder), example_mel(vocoder)
+    first = vocoder.generate(mel, seed=3)
+    torch.rand(7)
+    _expect(
+        torch.equal(first, vocoder.generate(mel, seed=3)),
+        "generate() with one seed must give one waveform: draw all noise from the seed",
+    )
+
+
+def check_batch(vocoder: Vocoder) -> None:
+    """A batch equals its items: item i draws its noise from (seed, i) and sees no other item."""
+    vocoder, mel = _ready(vocoder), example_mel(vocoder, batch=3)
+    together = vocoder.generate(mel, seed=3)
+    for size in (1, 2):
+        _expect(
+            _close(vocoder.generate(mel[:size], seed=3), together[:size]),
+            f"the first {size} of 3 items must come out as they do without the others",
+        )
+    one = mel[:1]
+    if not torch.equal(vocoder.generate(one, seed=3), vocoder.generate(one, seed=4)):
+        twins = vocoder.generate(torch.cat([one, one]), seed=3)
+        _expect(
+            not torch.equal(twins[0], twins[1]),
+            "item i of a batch must draw from (seed, i): two equal mels got the same noise",
+        )
+
+
+def check_refusals(vocoder: Vocoder) -> None:
+    """Mels of the wrong shape are refused with a WavewrightError, and so is `sample`."""
+    vocoder, mel = _ready(vocoder), example_mel(vocoder)
+    _refuses(lambda: vocoder.generate(mel[0], seed=0), "a mel without a batch dimension")
+    _refuses(lambda: vocoder.generate(mel[:, 1:], seed=0), "a mel with a band missing")
+    _refuses(lambda: vocoder.sample(1, seed=0), "sample(), because it is driven by mels")
+
+
+def check_sampling(vocoder: Vocoder) -> None:
+    """`sample` of latent and unconditional models gives n seeded waveforms; `generate` refuses."""
+    vocoder = _ready(vocoder)
+    wav = vocoder.sample(2, seed=3)
+    _check_wav(wav, (2, wav.shape[-1]), "sample(2)")
+    _expect(
+        torch.equal(wav, vocoder.sample(2, seed=3)), "sample() with one seed must give one result"
+    )
+    _expect(
+        _close(vocoder.sample(1, seed=3), wav[:1]), "sample(1) must give the first of sample(2)"
+    )
+    _refuses(lambda: vocoder.generate(example_mel(vocoder), seed=0), "mels")
+
+
+def check_saving(vocoder: Vocoder) -> None:
+    """What `write_weights` stores makes the same vocoder again, to the last bit."""
+    original = _ready(vocoder)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocoder.safetensors"
+        write_weights(path, original, step=0)
+        about, state = read_weights(path)
+    config = type(original).Config.model_validate(about["config"])
+    again = type(original)(config, name=about["name"])
+    _expect(again.config == original.config, "config must survive being saved as JSON")
+    again.load_inference_state(state)
+    _expect(
+        torch.equal(_speak(again.eval()), _speak(original)),
+        "a saved and loaded vocoder must sound the same: keep everything that inference needs in "
+        "inference_state()",
+    )
+
+
+def check_streaming(vocoder: Vocoder) -> None:
+    """`stream` joined equals `generate` of the whole, or refuses if `streams` is False."""
+    vocoder, mel = _ready(vocoder), example_mel(vocoder, batch=1)
+    pieces = torch.split(mel, [1, 4, 2, _FRAMES - 7], dim=-1)
+    if not vocoder.streams:
+        _refuses(lambda: list(vocoder.stream(pieces)), "stream()")
+        return
+    joined = torch.cat(list(vocoder.stream(pieces)), dim=-1)
+    whole = vocoder.generate(mel, seed=0)
+    _expect(joined.shape == whole.shape, f"streamed pieces must join to {tuple(whole.shape)}")
+    _expect(_close(joined, whole), "streamed pieces joined must equal generate() of the whole")
+
+
+def check_training(vocoder: Vocoder, *, segment_length: int | None = None) -> None:
+    """`updates` yields players that exist, with finite losses that reach their parameters.
+
+    The loop's part is played with plain gradient descent, at the first step and at a late one.
+    """
+    model = copy.deepcopy(vocoder).train()
+    batch = _example_batch(model, segment_length)
+    if not model.trains:
+        _refuses(lambda: list(model.updates(batch, 0)), "updates(), because trains is False")
+        return
+    keys, count = model.inference_state().keys(), model.parameter_count()
+    model.start_training()
+    _expect(
+        model.inference_state().keys() == keys and model.parameter_count() == count,
+        "start_training() must not change inference_state(): fold weight norm, and keep "
+        "adversaries out of the modules",
+    )
+    players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
+    for name in players:
+        rule = model.optimisation(name)
+        _expect(isinstance(rule, Optimisation), f"optimisation('{name}') must be an Optimisation")
+    seen = [name for step in (0, _LATE) for name in _train_once(model, players, batch, step)]
+    idle = sorted(players.keys() - set(seen))
+    _expect(not idle, f"updates() never let {idle} step; every player must")
+
+
+def _train_once(
+    model: Vocoder, players: dict[str, nn.Module], batch: Batch, step: int
+) -> Iterator[str]:
+    """Names of the players that stepped."""
+    updates = model.updates(batch, step)
+    while True:
+        born = _now()
+        update = next(updates, None)
+        if update is None:
+            return
+        where = f"update '{getattr(update, 'player', '?')}' of step {step}"
+        _expect(isinstance(update, Update), f"updates() must yield Update, found {update!r}")
+        _expect(
+            update.player in players,
+            f"{where}: no such player; there are {', '.join(players)}",
+        )
+        _check_loss(update, where, born)
+        _descend(update.loss, players[update.player], where)
+        yield update.player
+
+
+def _check_loss(update: Update, where: str, born: int) -> None:
+    loss = update.loss
+    _expect(loss.ndim == 0, f"{where}: the loss must be a scalar, found {tuple(loss.shape)}")
+    value = float(loss.detach())
+    _expect(math.isfinite(value), f"{where}: the loss must be finite, found {value}")
+    _expect(loss.grad_fn is not None, f"{where}: the loss must have a graph")
+    _expect(
+        _oldest(loss) >= born,
+        f"{where}: its graph was partly made before the last yield; no graph may survive a yield, "
+        "so compute what it needs again",
+    )
+    for name, logged in update.logs.items():
+        number = float(torch.as_tensor(logged).detach())
+        _expect(math.isfinite(number), f"{where}: log '{name}' must be finite, found {number}")
+
+
+def _descend(loss: Tensor, player: nn.Module, where: str) -> None:
+    """One small step of this player alone, as the loop takes it."""
+    parameters = [p for p in player.parameters() if p.requires_grad]
+    _expect(bool(parameters), f"{where}: the player has no parameters to train")
+    player.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    _expect(
+        any(bool(g.any()) for g in gradients),
+        f"{where}: the loss must reach that player's parameters; every gradient is zero",
+    )
+    _expect(all(bool(g.isfinite().all()) for g in gradients), f"{where}: gradients must be finite")
+    with torch.no_grad():
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.sub_(parameter.grad, alpha=1e-6)
+    player.zero_grad(set_to_none=True)
+
+
+def _now() -> int:
+    """A number that every graph node made from here on exceeds (nodes are counted per thread)."""
+    return int(torch.ones((), requires_grad=True).clone().grad_fn._sequence_nr())  # type: ignore[union-attr]
+
+
+def _oldest(loss: Tensor) -> int:
+    """The smallest such number in a loss's graph."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return min(int(node._sequence_nr()) for node in seen)
+
+
+def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
+    hop = vocoder.hop_length
+    samples = segment_length or -(-max(4096, vocoder.mel.n_fft) // hop) * hop
+    wav = _noise(2, samples)
+    mel = log_mel(wav, vocoder.mel)[..., : samples // hop]
+    return Batch(wav=wav, mel=mel, ids=["first", "second"])
+
+
+def _noise(batch: int, samples: int) -> Tensor:
+    level = 0.3 * 0.1 ** torch.arange(float(batch))
+    return level[:, None] * torch.randn(
+        batch, samples, generator=torch.Generator().manual_seed(0)
+    ).clamp(-3, 3)
+
+
+def _ready(vocoder: Vocoder) -> Vocoder:
+    """A copy in eval mode, so that the caller's own is not changed."""
+    return copy.deepcopy(vocoder).eval()
+
+
+def _speak(vocoder: Vocoder) -> Tensor:
+    if vocoder.conditioning == "mel":
+        return vocoder.generate(example_mel(vocoder), seed=3)
+    return vocoder.sample(2, seed=3)
+
+
+def _check_wav(wav: Tensor, shape: tuple[int, int], what: str) -> None:
+    _expect(
+        tuple(wav.shape) == shape, f"{what}: expected the shape {shape}, found {tuple(wav.shape)}"
+    )
+    _expect(wav.dtype == torch.float32, f"{what}: expected float32, found {wav.dtype}")
+    _expect(bool(wav.isfinite().all()), f"{what}: expected finite samples")
+    peak = float(wav.detach().abs().max())
+    _expect(peak <= 1.0, f"{what}: expected samples in [-1, 1], found a peak of {peak:.4g}")
+    _expect(not wav.requires_grad, f"{what}: expected no graph: generate without gradients")
+
+
+def _refuses(call: Callable[[], object], what: str) -> None:
+    try:
+        call()
+    except WavewrightError:
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"expected {what} to be refused with a WavewrightError, found "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    raise AssertionError(f"expected {what} to be refused with a WavewrightError, found no error")
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and float((a - b).abs().max()) <= _CLOSE
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)

@@ -1,0 +1,258 @@
+"""The public kit finds what breaks the contract, and passes what keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.tiny import SPEC
+from wavewright import testing
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.vocoder import Batch, Vocoder
+
+
+class ToyConfig(ModelConfig):
+    mel: MelSpec = SPEC
+    gain: float = 0.1
+
+
+class Toy(Vocoder):
+    """One matrix from a frame to its block of samples, plus seeded noise, against one critic."""
+
+    Config = ToyConfig
+    streams = True
+    config: ToyConfig
+
+    def __init__(self, config: ToyConfig, *, name: str = "toy") -> None:
+        super().__init__(config, name=name)
+        torch.manual_seed(0)
+        self.frame = nn.Linear(config.mel.n_mels, config.mel.hop_length)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return torch.tanh(self.config.gain * self.frame(mel.transpose(1, 2)).flatten(1))
+
+    def noise(self, item: int, samples: int, seed: int | None) -> Tensor:
+        generator = torch.Generator().manual_seed(1000 * (seed or 0) + item)
+        return 0.01 * torch.rand(samples, generator=generator)
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        self.check_mel(mel)
+        wav: Tensor = self(mel)
+        noise = [self.noise(i, wav.shape[1], seed) for i in range(len(wav))]
+        return (wav + torch.stack(noise)).clamp(-1, 1)
+
+    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        whole = self.generate(torch.cat(list(mel_chunks), dim=-1), seed=0)
+        yield from torch.split(whole, 50, dim=1)
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        return {"critic": nn.Linear(self.hop_length, 1)}
+
+    def optimisation(self, player: str) -> Optimisation:
+        return Optimisation(learning_rate=1e-3)
+
+    def judged(self, wav: Tensor) -> Tensor:
+        score: Tensor = self.adversaries["critic"](wav.reshape(len(wav), -1, self.hop_length))
+        return score
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        fake = self(batch.mel).detach()
+        critic = self.judged(fake).mean() - self.judged(batch.wav).square().mean()
+        yield Update("critic", critic, {"critic": critic})
+        again = self(batch.mel)
+        yield Update("generator", F.l1_loss(again, batch.wav) - self.judged(again).mean())
+
+
+class OneSampleShort(Toy):
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        return super().generate(mel, seed=seed)[:, 1:]
+
+
+class TooLoud(Toy):
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        return super().generate(mel, seed=seed) + 2
+
+
+class DoublePrecision(Toy):
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        return super().generate(mel, seed=seed).double()
+
+
+class NotANumber(Toy):
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        return super().generate(mel, seed=seed) * float("nan")
+
+
+class KeepsTheGraph(Toy):
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        self.check_mel(mel)
+        wav: Tensor = self(mel)
+        return wav
+
+
+class IgnoresTheSeed(Toy):
+    def noise(self, item: int, samples: int, seed: int | None) -> Tensor:
+        return 0.01 * torch.rand(samples)
+
+
+class OneNoiseForAll(Toy):
+    def noise(self, item: int, samples: int, seed: int | None) -> Tensor:
+        return super().noise(0, samples, seed)
+
+
+class LooksAtItsNeighbours(Toy):
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        wav = super().generate(mel, seed=seed)
+        return wav - wav.mean()
+
+
+class TakesAnything(Toy):
+    def check_mel(self, mel: Tensor) -> None:
+        if mel.ndim != 3:
+            super().check_mel(mel)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return super().forward(F.pad(mel, (0, 0, 0, SPEC.n_mels - mel.shape[1])))
+
+
+class CrashesOnWrongMels(Toy):
+    def check_mel(self, mel: Tensor) -> None:
+        """Leaves it to torch."""
+
+
+class ForgetsItsWeights(Toy):
+    def inference_state(self) -> dict[str, Tensor]:
+        return {"frame.bias": self.frame.bias.detach()}
+
+    def load_inference_state(self, state: Any) -> None:
+        with torch.no_grad():
+            self.frame.weight.zero_()
+
+
+class StreamsSomethingElse(Toy):
+    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        for chunk in mel_chunks:
+            yield self.generate(chunk, seed=0)
+
+
+class ClaimsNotToStream(Toy):
+    streams = False
+
+
+class NamesNobody(Toy):
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        yield Update("actor", F.l1_loss(self(batch.mel), batch.wav))
+
+
+class LeavesTheCriticIdle(Toy):
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        yield Update("generator", F.l1_loss(self(batch.mel), batch.wav))
+
+
+class TrainsOnTheOthersLoss(Toy):
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        yield Update("critic", F.l1_loss(self(batch.mel), batch.wav))
+
+
+class KeepsAGraphAcrossAYield(Toy):
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        fake = self(batch.mel)
+        yield Update("critic", self.judged(fake.detach()).mean())
+        yield Update("generator", self.judged(fake).mean())
+
+
+class LosesItsLoss(Toy):
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        yield Update("generator", F.l1_loss(self(batch.mel), batch.wav) * float("inf"))
+
+
+class AdversaryInside(Toy):
+    def start_training(self) -> None:
+        super().start_training()
+        self.inside = self.adversaries["critic"]
+
+
+class ClaimsNotToTrain(Toy):
+    trains = False
+
+
+class Latent(Toy):
+    """Driven by noise."""
+
+    conditioning: ClassVar[Any] = "latent"
+    streams = False
+
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        raise WavewrightError("driven by a latent vector")
+
+    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        raise WavewrightError("does not stream")
+
+    @torch.no_grad()
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        noise = torch.stack([self.noise(i, 64, seed) for i in range(n)])
+        return torch.tanh(noise * self.frame.bias[0])
+
+
+class UnseededLatent(Latent):
+    def noise(self, item: int, samples: int, seed: int | None) -> Tensor:
+        return torch.rand(samples)
+
+
+def made(system: type[Toy]) -> Toy:
+    return system(ToyConfig())
+
+
+@pytest.mark.parametrize("system", [Toy, Latent])
+def test_a_good_vocoder_passes(system: type[Toy]) -> None:
+    testing.check_vocoder(made(system))
+
+
+@pytest.mark.parametrize(
+    ("system", "check", "words"),
+    [
+        (OneSampleShort, testing.check_output, r"expected the shape \(2, 192\), found \(2, 191\)"),
+        (TooLoud, testing.check_output, r"in \[-1, 1\], found a peak of [123]"),
+        (DoublePrecision, testing.check_output, "expected float32, found torch.float64"),
+        (NotANumber, testing.check_output, "expected finite samples"),
+        (KeepsTheGraph, testing.check_output, "generate without gradients"),
+        (IgnoresTheSeed, testing.check_determinism, "draw all noise from the seed"),
+        (OneNoiseForAll, testing.check_batch, r"must draw from \(seed, i\)"),
+        (LooksAtItsNeighbours, testing.check_batch, "first 1 of 3 items"),
+        (TakesAnything, testing.check_refusals, "a mel with a band missing.*found no error"),
+        (CrashesOnWrongMels, testing.check_refusals, "refused with a WavewrightError, found"),
+        (ForgetsItsWeights, testing.check_saving, "must sound the same"),
+        (StreamsSomethingElse, testing.check_streaming, "joined must equal generate"),
+        (ClaimsNotToStream, testing.check_streaming, r"stream\(\) to be refused"),
+        (NamesNobody, testing.check_training, "'actor' of step 0: no such player"),
+        (LeavesTheCriticIdle, testing.check_training, r"never let \['critic'\] step"),
+        (TrainsOnTheOthersLoss, testing.check_training, "must reach that player's parameters"),
+        (KeepsAGraphAcrossAYield, testing.check_training, "no graph may survive a yield"),
+        (LosesItsLoss, testing.check_training, "the loss must be finite, found inf"),
+        (AdversaryInside, testing.check_training, "keep adversaries out of the modules"),
+        (ClaimsNotToTrain, testing.check_training, r"updates\(\), because trains is False"),
+        (UnseededLatent, testing.check_sampling, r"sample\(\) with one seed"),
+    ],
+)
+def test_a_broken_promise_is_found_and_named(
+    system: type[Toy], check: Callable[[Vocoder], None], words: str
+) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check(made(system))
+    with pytest.raises(AssertionError):
+        testing.check_vocoder(made(system))
+
+
+def test_it_is_part_of_the_public_api() -> None:
+    import wavewright
+
+    assert wavewright.testing is testing
+    assert "testing" in dir(wavewright)

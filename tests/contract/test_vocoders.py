@@ -1,0 +1,71 @@
+"""Every registered vocoder keeps the contract; registering one is being tested."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from tests.tiny import SMALL, SPEC
+from wavewright import testing
+from wavewright.registry import create_vocoder, find, list_vocoders
+from wavewright.vocoder import Vocoder
+
+DRIVEN_BY_MELS = list_vocoders(conditioning="mel")
+
+
+def small(name: str) -> Vocoder:
+    torch.manual_seed(0)
+    return create_vocoder(name, **SMALL[name])
+
+
+@pytest.mark.parametrize("name", DRIVEN_BY_MELS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        testing.check_output,
+        testing.check_determinism,
+        testing.check_batch,
+        testing.check_refusals,
+        testing.check_saving,
+        testing.check_streaming,
+        testing.check_training,
+    ],
+)
+def test_it_keeps_the_contract(name: str, check: testing.Check) -> None:
+    check(small(name))
+
+
+@pytest.mark.parametrize("name", DRIVEN_BY_MELS)
+def test_checking_changes_nothing(name: str) -> None:
+    vocoder = small(name)
+    before = copy.deepcopy(vocoder.state_dict())
+    testing.check_vocoder(vocoder, segment_length=64 * SPEC.hop_length)
+    assert vocoder.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[key]) for key, value in vocoder.state_dict().items())
+    assert vocoder.training
+    assert not vocoder.adversaries
+
+
+@pytest.mark.parametrize("name", list_vocoders())
+def test_it_says_what_it_is(name: str) -> None:
+    system = find("vocoders", name)
+    assert issubclass(system, Vocoder)
+    assert system.kind == "vocoder"
+    assert (name in DRIVEN_BY_MELS) == (system.conditioning == "mel"), "registry.py is wrong"
+    assert system.__doc__
+
+
+@pytest.mark.parametrize("name", list_vocoders())
+def test_every_variant_has_a_sound_configuration(name: str) -> None:
+    """Variants change only fields that there are; the default is complete."""
+    system = find("vocoders", name)
+    for variant in ("", *system.variants):
+        config = system.Config.model_validate(dict(system.variants.get(variant, {})))
+        assert config.mel.fingerprint
+        assert system.Config.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_every_vocoder_has_a_small_configuration() -> None:
+    assert SMALL.keys() == set(list_vocoders()), "add new systems to tests/tiny.py"

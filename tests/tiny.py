@@ -1,0 +1,72 @@
+"""Vocoders and corpora small enough to train in a moment."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wavewright.audio import from_pcm16, to_pcm16
+from wavewright.mel import log_mel
+from wavewright.melspec import MelSpec
+from wavewright.shards import Array, Shards, write_shards
+from wavewright.vocoders.hifigan import HiFiGAN
+
+SPEC = MelSpec(
+    sample_rate=8000,
+    n_fft=64,
+    hop_length=16,
+    win_length=64,
+    n_mels=8,
+    fmax=4000.0,
+    magnitude_eps=1e-9,
+    framing="hop",
+)
+HIFIGAN: dict[str, Any] = {
+    "mel": SPEC,
+    "upsample_rates": (4, 4),
+    "upsample_kernel_sizes": (8, 8),
+    "upsample_initial_channel": 16,
+    "resblock": 2,
+    "resblock_kernel_sizes": (3, 5),
+    "resblock_dilation_sizes": ((1, 2), (1, 3)),
+    "adversary": {"periods": (2, 3), "scales": 2, "width_divisor": 8},
+}
+#: Changes that make a registered vocoder small.
+SMALL: dict[str, dict[str, Any]] = {
+    "griffinlim": {"mel": SPEC, "iterations": 4},
+    "hifigan": HIFIGAN,
+}
+IDS = [f"tone{i}" for i in range(6)]
+
+
+def hifigan(**changes: Any) -> HiFiGAN:
+    """The same weights at every call."""
+    torch.manual_seed(0)
+    return HiFiGAN.create("hifigan", **{**HIFIGAN, **changes})
+
+
+def tone(utterance: str) -> Array:
+    """int16 (samples,): a tone and its octave, another pitch and length for every utterance."""
+    number = IDS.index(utterance)
+    time = np.arange(900 + 150 * number) / SPEC.sample_rate
+    pitch = 200 * 2 ** (number / 5)
+    wave = 0.4 * np.sin(2 * np.pi * pitch * time) + 0.2 * np.sin(4 * np.pi * pitch * time)
+    return to_pcm16(wave)
+
+
+def mel(utterance: str, shift: float = 0.0) -> Array:
+    """float32 (n_mels, frames), each value raised by `shift`."""
+    values: Array = log_mel(torch.from_numpy(from_pcm16(tone(utterance))), SPEC).numpy()
+    return values + np.float32(shift)
+
+
+def corpus(folder: Path, shift: float = 0.0) -> tuple[Shards, Shards]:
+    """Shards of the audio and of the mels."""
+    write_shards(folder / "audio", IDS, tone, mel=None, sample_rate=SPEC.sample_rate)
+    load = partial(mel, shift=shift)
+    write_shards(folder / "mels", IDS, load, mel=SPEC, sample_rate=SPEC.sample_rate)
+    return Shards(folder / "audio"), Shards(folder / "mels")

@@ -1,0 +1,183 @@
+"""Training crops: a batch is a function of the step, and its waveform and mel belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from wavewright.audio import from_pcm16
+from wavewright.crops import CropData
+from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.mel import log_mel
+from wavewright.shards import Shards, write_shards
+from wavewright.vocoder import Batch
+
+HOP = tiny.SPEC.hop_length
+
+
+@pytest.fixture(scope="module")
+def audio_and_mels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shards, Shards]:
+    return tiny.corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def raised_mels(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    """The same mels, every value one higher, as if an acoustic model had made them."""
+    return tiny.corpus(tmp_path_factory.mktemp("raised"), shift=1.0)[1]
+
+
+def crops(shards: tuple[Shards, Shards], **options: object) -> CropData:
+    settings = {"segment_length": 32 * HOP, "batch_size": 2, "seed": 5, **options}
+    return CropData(*shards, tiny.IDS, **settings)  # type: ignore[arg-type]
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return a.ids == b.ids and torch.equal(a.wav, b.wav) and torch.equal(a.mel, b.mel)
+
+
+def test_a_batch_has_the_shapes_that_its_spec_says(audio_and_mels: tuple[Shards, Shards]) -> None:
+    data = crops(audio_and_mels)
+    assert len(data) == 3
+    batch = data.batch(0)
+    assert batch.wav.shape == (2, 32 * HOP)
+    assert batch.mel.shape == (2, 8, 32)
+    assert (batch.wav.dtype, batch.mel.dtype) == (torch.float32, torch.float32)
+    assert len(batch.ids) == 2
+
+
+def test_a_batch_depends_on_seed_and_step_alone(audio_and_mels: tuple[Shards, Shards]) -> None:
+    first, second = crops(audio_and_mels), crops(audio_and_mels)
+    batches = [first.batch(step) for step in range(12)]
+    for step in (11, 0, 7, 3):
+        assert same(second.batch(step), batches[step]), "in any order, from any instance"
+    assert not any(
+        same(crops(audio_and_mels, seed=6).batch(step), batches[step]) for step in range(12)
+    )
+
+
+def test_the_order_of_the_ids_does_not_matter(audio_and_mels: tuple[Shards, Shards]) -> None:
+    turned = CropData(
+        *audio_and_mels, tiny.IDS[::-1], segment_length=32 * HOP, batch_size=2, seed=5
+    )
+    assert same(turned.batch(4), crops(audio_and_mels).batch(4))
+
+
+def test_an_epoch_sees_every_utterance_once_and_in_a_new_order(
+    audio_and_mels: tuple[Shards, Shards],
+) -> None:
+    data = crops(audio_and_mels)
+    epochs = [[id_ for step in range(3) for id_ in data.batch(3 * e + step).ids] for e in range(4)]
+    assert all(sorted(epoch) == tiny.IDS for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_crops_move_from_epoch_to_epoch(audio_and_mels: tuple[Shards, Shards]) -> None:
+    data = crops(audio_and_mels)
+    of_one = [
+        batch.wav[batch.ids.index("tone5")].numpy().tobytes()
+        for batch in map(data.batch, range(24))
+        if "tone5" in batch.ids
+    ]
+    assert len(of_one) == 8
+    assert len(set(of_one)) > 4
+
+
+def test_waveform_and_mel_are_of_the_same_place(audio_and_mels: tuple[Shards, Shards]) -> None:
+    """Away from the crop's edges, the mel of the cropped waveform is the cropped mel."""
+    data = crops(audio_and_mels)
+    for step in range(6):
+        batch = data.batch(step)
+        again = log_mel(batch.wav, tiny.SPEC)
+        torch.testing.assert_close(
+            again[..., 2:-2], batch.mel[..., 2:-2], rtol=0, atol=1e-3, msg=f"step {step}"
+        )
+
+
+def test_a_crop_is_a_piece_of_the_recording(audio_and_mels: tuple[Shards, Shards]) -> None:
+    batch = crops(audio_and_mels).batch(1)
+    for utterance, wav in zip(batch.ids, batch.wav.numpy(), strict=True):
+        whole = from_pcm16(tiny.tone(utterance))
+        starts = range(0, len(whole) - len(wav) + 1, HOP)
+        assert any(np.array_equal(whole[s : s + len(wav)], wav) for s in starts)
+
+
+def test_short_utterances_are_padded_with_silence(audio_and_mels: tuple[Shards, Shards]) -> None:
+    data = crops(audio_and_mels, segment_length=200 * HOP, batch_size=6)
+    batch = data.batch(0)
+    for utterance, wav, mel in zip(batch.ids, batch.wav, batch.mel, strict=True):
+        frames = len(tiny.tone(utterance)) // HOP
+        assert frames < 200
+        np.testing.assert_array_equal(mel[:, :frames], tiny.mel(utterance)[:, :frames])
+        assert bool((mel[:, frames:] == np.float32(tiny.SPEC.silence)).all())
+        assert bool(wav[: frames * HOP].any())
+        assert not bool(wav[frames * HOP :].any())
+
+
+def test_a_batch_may_be_larger_than_the_corpus(audio_and_mels: tuple[Shards, Shards]) -> None:
+    data = crops(audio_and_mels, batch_size=14)
+    assert len(data) == 1
+    batch = data.batch(3)
+    assert len(batch.ids) == 14
+    counts = [batch.ids.count(id_) for id_ in tiny.IDS]
+    assert sorted(counts) == [2, 2, 2, 2, 3, 3]
+    twice = [i for i, id_ in enumerate(batch.ids) if id_ == "tone5"]
+    pieces = {batch.wav[i].numpy().tobytes() for i in twice}
+    assert len(pieces) > 1, "the same utterance twice is cropped twice"
+
+
+def test_later_mels_are_used_from_their_step_on(
+    audio_and_mels: tuple[Shards, Shards], raised_mels: Shards
+) -> None:
+    natural = crops(audio_and_mels)
+    both = crops(audio_and_mels, later_mels=raised_mels, switch_at=4)
+    assert same(both.batch(3), natural.batch(3))
+    for step in (4, 5, 9):
+        late, early = both.batch(step), natural.batch(step)
+        assert late.ids == early.ids
+        assert torch.equal(late.wav, early.wav)
+        torch.testing.assert_close(late.mel, early.mel + 1)
+
+
+def test_a_mel_with_one_frame_more_or_less_is_cut_to_the_audio(
+    audio_and_mels: tuple[Shards, Shards], tmp_path: Path
+) -> None:
+    """A `center` mel has a frame beyond the audio; a GTA mel may miss one."""
+    audio, _ = audio_and_mels
+    center = tiny.SPEC.model_copy(update={"framing": "center"})
+
+    def longer(utterance: str) -> np.ndarray:
+        mel = log_mel(torch.from_numpy(from_pcm16(tiny.tone(utterance))), center).numpy()
+        return np.asarray(mel, dtype=np.float32)
+
+    write_shards(tmp_path, tiny.IDS, longer, mel=center, sample_rate=8000)
+    data = CropData(
+        audio, Shards(tmp_path), tiny.IDS, segment_length=400 * HOP, batch_size=6, seed=1
+    )
+    batch = data.batch(0)
+    for utterance, mel in zip(batch.ids, batch.mel, strict=True):
+        frames = len(tiny.tone(utterance)) // HOP
+        np.testing.assert_array_equal(mel[:, :frames], longer(utterance)[:, :frames])
+        assert bool((mel[:, frames:] == np.float32(center.silence)).all())
+
+
+def test_impossible_requests_are_refused(
+    audio_and_mels: tuple[Shards, Shards], tmp_path: Path
+) -> None:
+    audio, mels = audio_and_mels
+    with pytest.raises(WavewrightError, match=r"1000 is not a multiple of .* 16; nearest: 992"):
+        crops(audio_and_mels, segment_length=1000)
+    with pytest.raises(WavewrightError, match="no utterances to train on"):
+        CropData(audio, mels, [], segment_length=HOP, batch_size=1, seed=0)
+    with pytest.raises(WavewrightError, match="holds audio where mels are expected"):
+        CropData(audio, audio, tiny.IDS, segment_length=HOP, batch_size=1, seed=0)
+    other = tiny.SPEC.model_copy(update={"fmax": 3000.0})
+    write_shards(tmp_path / "other", tiny.IDS, tiny.mel, mel=other, sample_rate=8000)
+    with pytest.raises(MelMismatch, match=r"fmax 4000\.0 vs 3000\.0"):
+        crops(audio_and_mels, later_mels=Shards(tmp_path / "other"))
+    write_shards(tmp_path / "slow", tiny.IDS, tiny.tone, mel=None, sample_rate=4000)
+    with pytest.raises(WavewrightError, match=r"audio at 4000 Hz, but the mels in .* 8000 Hz"):
+        crops((Shards(tmp_path / "slow"), mels))

@@ -1,0 +1,133 @@
+"""Digests of code, libraries and outside files: what counts changes them, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from wavewright.fingerprint import code_parts, digest, path_digest
+
+MODULES = {
+    "__init__.py": "",
+    "start.py": "import json\nfrom parts_package import middle\nimport parts_package.deep.end\n",
+    "middle.py": "def work():\n    import soundfile\n    from wavewright.errors import nearest\n",
+    "deep/__init__.py": "",
+    "deep/end.py": "import numpy.linalg\nimport no_such_module\n",
+    "deep/page.html": "<p>",
+    "unused.py": "import torch\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "site" / "parts_package"
+    for name, text in MODULES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def parts(package: Path, environment: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """code_parts of the package's start, in a Python of its own: digests are kept per process."""
+    code = (
+        "import json, sys\n"
+        "from wavewright.fingerprint import code_parts\n"
+        "found = code_parts(['parts_package.start'])\n"
+        "assert not {'parts_package', 'soundfile', 'numpy'} & set(sys.modules)\n"
+        "print(json.dumps(found))"
+    )
+    roots = os.pathsep.join([environment["PYTHONPATH"], str(package.parent)])
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "PYTHONPATH": roots},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    import json
+
+    modules, libraries = json.loads(answer.stdout)
+    return modules, libraries
+
+
+def test_imports_are_followed_without_importing(
+    package: Path, source_environment: dict[str, str]
+) -> None:
+    modules, libraries = parts(package, source_environment)
+    assert modules.keys() == {
+        "parts_package",
+        "parts_package.start",
+        "parts_package.middle",
+        "parts_package.deep",
+        "parts_package.deep.end",
+        "wavewright.errors",
+    }
+    expected = {name: ".".join(version(name).split(".")[:2]) for name in ("numpy", "soundfile")}
+    assert libraries == expected
+
+
+def test_an_edit_shows_in_its_module_alone(
+    package: Path, source_environment: dict[str, str]
+) -> None:
+    before, _ = parts(package, source_environment)
+    (package / "deep" / "end.py").write_text(MODULES["deep/end.py"] + "# edited\n")
+    (package / "deep" / "page.html").write_text("<p>edited")
+    (package / "unused.py").write_text("import tgt\n")
+    after, _ = parts(package, source_environment)
+    assert {name for name in after if after[name] != before[name]} == {
+        "parts_package.deep.end",
+        "parts_package.deep",
+    }
+
+
+def test_the_place_of_the_code_does_not_count(
+    package: Path, source_environment: dict[str, str], tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere" / "parts_package"
+    shutil.copytree(package, moved)
+    assert parts(package, source_environment) == parts(moved, source_environment)
+
+
+def test_stages_depend_on_what_shapes_their_output() -> None:
+    modules, libraries = code_parts(["wavewright_stages.mels"])
+    assert {"wavewright.mel", "wavewright.melspec", "wavewright.shards"} <= modules.keys()
+    assert "wavewright.training" not in modules
+    assert {"torch", "librosa"} <= libraries.keys()
+    assert "wavewright.training" in code_parts(["wavewright_stages.train"])[0]
+
+
+def test_unknown_modules_are_nothing() -> None:
+    assert code_parts(["no_such_package.module"]) == ({}, {})
+
+
+def test_digest_is_of_the_value_not_of_its_order() -> None:
+    assert digest({"a": 1, "b": [1.5, None]}) == digest({"b": [1.5, None], "a": 1})
+    assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
+    values = [{"a": 1}, {"a": "1"}, {"a": [1]}, {"b": 1}, [1], 1, None, {}]
+    assert len({digest(value) for value in values}) == len(values)
+
+
+def test_path_digest_sees_content_times_and_names_but_not_the_place(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "x.wav").write_bytes(b"123")
+    first = path_digest(folder)
+    folder.rename(tmp_path / "b")
+    folder = tmp_path / "b"
+    assert path_digest(folder) == first
+    os.utime(folder / "sub" / "x.wav", (1, 1))
+    touched = path_digest(folder)
+    assert touched != first
+    (folder / "sub" / "x.wav").rename(folder / "sub" / "y.wav")
+    renamed = path_digest(folder)
+    assert renamed != touched
+    (folder / "z").touch()
+    assert path_digest(folder) != renamed
+    assert path_digest(tmp_path / "nowhere") == "missing"
+    assert path_digest(folder / "z") != path_digest(folder / "sub" / "y.wav")
