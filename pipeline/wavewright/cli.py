@@ -36,7 +36,7 @@ VocoderOption = Annotated[
     typer.Option("--vocoder", metavar="NAME", help="Train this vocoder (repeat for several)."),
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; default: processors.")
+    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes of every stage.")
 ]
 
 
@@ -262,9 +262,7 @@ def _plan(
     from wavewright.config import load_recipe
     from wavewright.plan import Plan
 
-    return Plan(
-        load_recipe(recipe, changes or ()), vocoders=vocoders or (), jobs=jobs or os.cpu_count()
-    )
+    return Plan(load_recipe(recipe, changes or ()), vocoders=vocoders or (), jobs=jobs)
 
 
 def _say(text: str) -> None:

@@ -1,25 +1,23 @@
 """Recipes: one complete YAML file each, read strictly.
 
-YAML 1.2 without tags, so that `1e-4` is a number and no file can build an object; duplicate keys
-and unknown fields are errors that name file, line, field, what was found and what is allowed.
+Unknown fields and values out of range are errors that name file, line, field, what was found and
+what is allowed.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
 from wavewright.melspec import MelSpec
 from wavewright.stage import Stage
+from wavewright.strict_yaml import parse_assignment, parse_yaml
 
 _INSTALLED = Path(__file__).parent / "_recipes"  # where a wheel puts the recipes
 _LARGEST_RECIPE = 1_000_000  # bytes; a recipe is a page or two
@@ -79,13 +77,13 @@ class Recipe:
     changed: Mapping[str, Path]
     changes: tuple[str, ...] = ()
 
-    def options(self, stage: Stage, unit: str = "", defaults: Mapping[str, Any] = {}) -> BaseModel:
+    def options(self, stage: Stage, unit: str = "", forced: Mapping[str, Any] = {}) -> BaseModel:
         """Validated options of a stage, or of one unit of it.
 
         Args:
             stage: whose signature decides.
             unit: one of `units(stage)`.
-            defaults: values for options that the recipe leaves out, such as `jobs`.
+            forced: values that go before the recipe's, for the stages that take them.
 
         Raises:
             WavewrightError: naming file, line, field, found and allowed.
@@ -99,8 +97,8 @@ class Recipe:
             section |= own
             where |= {name: f"{stage.name}.{stage.foreach}.{unit}.{name}" for name in own}
         fields = stage.options.model_fields
-        for source in (self.shared, defaults):
-            section = {**{k: v for k, v in source.items() if k in fields}, **section}
+        section = {**{k: v for k, v in self.shared.items() if k in fields}, **section}
+        section |= {k: v for k, v in forced.items() if k in fields}
         for name, value in section.items():
             if name in fields and isinstance(value, str) and _takes_path(fields[name].annotation):
                 base = self._base(where.get(name, name))
@@ -204,10 +202,10 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WavewrightError(f"{path}: not a readable UTF-8 text ({error})") from error
-    data, lines = _parse(text, path)
+    data, lines = parse_yaml(text, path)
     changed = {}
     for change in changes:
-        dotted, value = _assignment(change)
+        dotted, value = parse_assignment(change)
         _put(data, dotted, value, change)
         changed[".".join(dotted)] = Path.cwd()
     recipe = Recipe(path, "", "", path.parent, (), {}, {}, lines, changed, tuple(changes))
@@ -269,52 +267,13 @@ def copy_recipe(name: str, folder: Path) -> Path:
     source = find_recipe(name).parent
     if folder.exists():
         raise WavewrightError(f"{folder}: exists already; name a folder that does not")
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("exp", "weights", "run.sh"))
+    shutil.copytree(
+        source, folder, ignore=shutil.ignore_patterns("exp", "downloads", "weights", "run.sh")
+    )
     script = folder / "run.sh"
     script.write_text(_RUN_SH)
     script.chmod(0o755)
     return folder
-
-
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Plain data, and the line of every dotted field."""
-    yaml = YAML(typ="safe", pure=True)
-    try:
-        marked = [e for e in yaml.parse(text) if getattr(e, "anchor", 0) or getattr(e, "tag", 0)]
-        if not marked:
-            node, data = yaml.compose(text), yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}" if mark else path
-        raise WavewrightError(f"{place}: not valid YAML: {error.problem}") from error
-    except (YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date
-        reason = " ".join(str(error).split())
-        raise WavewrightError(f"{path}: not valid YAML: {reason}") from error
-    if marked:
-        line = marked[0].start_mark.line + 1
-        raise WavewrightError(f"{path}:{line}: YAML tags, anchors and aliases are not allowed")
-    if not isinstance(data, dict):
-        raise WavewrightError(f"{path}: a recipe must map fields to values")
-    return data, dict(_lines(node, ""))
-
-
-def _lines(node: Node, prefix: str) -> Iterator[tuple[str, int]]:
-    if not isinstance(node, MappingNode):
-        return
-    for key, value in node.value:
-        dotted = f"{prefix}{key.value}"
-        yield dotted, key.start_mark.line + 1
-        yield from _lines(value, dotted + ".")
-
-
-def _assignment(change: str) -> tuple[list[str], Any]:
-    dotted, equals, value = change.partition("=")
-    if not equals or not dotted.strip():
-        raise WavewrightError(f"--set {change}: expected FIELD=VALUE, such as train.max_steps=1000")
-    try:
-        return dotted.strip().split("."), YAML(typ="safe", pure=True).load(value)
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise WavewrightError(f"--set {change}: the value is not valid YAML") from error
 
 
 def _put(data: dict[str, Any], path: Sequence[str], value: Any, change: str) -> None:

@@ -65,6 +65,7 @@ class Model(nn.Module):
         variants: changes to the default configuration, by variant name.
         adversaries: networks that only training needs, by player name. A plain dict, so they
             are no submodules: they count in no parameter figure and ship in no checkpoint.
+        in_training: whether `start_training` has been called.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
@@ -76,6 +77,7 @@ class Model(nn.Module):
         self.name = name or type(self).__name__.lower()
         self.config = config
         self.adversaries: dict[str, nn.Module] = {}
+        self.in_training = False
 
     @classmethod
     def create(cls, name: str, variant: str | None = None, **config: Any) -> Self:
@@ -118,6 +120,7 @@ class Model(nn.Module):
     def start_training(self) -> None:
         """Make ready for the loop: reparametrise weights, build the adversaries."""
         self.adversaries = self.build_adversaries()
+        self.in_training = True
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         """Networks that are trained against this one, by player name."""

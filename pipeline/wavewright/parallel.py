@@ -6,6 +6,7 @@ processor's threads out among the workers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -25,11 +26,13 @@ def parallel_map(
 ) -> list[Result]:
     """`[function(item) for item in items]`, in order, by `jobs` workers, with a progress bar.
 
-    `function` and `items` must be picklable. With one job everything stays in this process.
+    `function` and `items` must be picklable. With one job everything stays in this process; a
+    negative number of jobs is one per processor.
     """
+    workers = min(jobs if jobs > 0 else os.cpu_count() or 1, len(items))
     results: list[Result] = []
     with progress(what, total=len(items), unit=unit) as bar:
-        if jobs == 1 or len(items) <= 1:
+        if workers <= 1:
             for item in items:
                 results.append(function(item))
                 bar.advance()
@@ -37,7 +40,7 @@ def parallel_map(
         import joblib
 
         tasks = (joblib.delayed(function)(item) for item in items)
-        for result in joblib.Parallel(n_jobs=min(jobs, len(items)), return_as="generator")(tasks):
+        for result in joblib.Parallel(n_jobs=workers, return_as="generator")(tasks):
             results.append(result)
             bar.advance()
     return results

@@ -84,7 +84,7 @@ class Plan:
     Args:
         recipe: as read.
         vocoders: if given, the train stage's units are these.
-        jobs: worker processes for every stage that takes `jobs`.
+        jobs: worker processes of every stage that takes `jobs`; None leaves that to the recipe.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class Plan:
         self.recipe = recipe
         self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
         self.makers = {stage.output: stage for stage in self.stages}
-        defaults = {"jobs": jobs} if jobs else {}
+        forced = {"jobs": jobs} if jobs else {}
         self.units: list[Unit] = []
         for number, stage in enumerate(self.stages):
             self._check_inputs(stage)
             for name in recipe.units(stage):
                 home = recipe.work_dir / f"{number:02d}_{stage.name}"
                 home = home / name.replace(":", "-") if name else home
-                options = recipe.options(stage, name, defaults)
+                options = recipe.options(stage, name, forced)
                 self.units.append(Unit(stage, number, name, options, home))
 
     def number_of(self, stage: str | None, default: int) -> int:

@@ -105,7 +105,7 @@ class Session:
     """Players, their optimisers, and where training stands."""
 
     def __init__(self, model: Model, steps_per_epoch: int, device: torch.device, seed: int) -> None:
-        if not model.adversaries:
+        if not model.in_training:
             model.start_training()
         self.model, self.device, self.seed = model, device, seed
         self.players: dict[str, nn.Module] = {"generator": model, **model.adversaries}

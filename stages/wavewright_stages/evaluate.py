@@ -41,7 +41,7 @@ def evaluate(
     speed_repeats: int = 5,
     shown: int = 12,
     megabytes: float = 25.0,
-    jobs: Unkeyed[int] = 2,
+    jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
 ) -> None:
     """Compare all vocoders with the recordings, in copy-synthesis, GTA and free-running TTS.

@@ -24,7 +24,7 @@ def gta(
     missing: Literal["fail", "natural", "leave_out"] = "fail",
     least_diagonality: float | None = None,
     batch_size: int = 16,
-    jobs: Unkeyed[int] = 2,
+    jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
 ) -> None:
     """Make the mel of every usable utterance again, along its recording.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @stage(version=1)
 def mels(
-    prepared: In, mels: Out, *, mel: MelSpec, shard_size: PositiveInt = 256, jobs: Unkeyed[int] = 2
+    prepared: In, mels: Out, *, mel: MelSpec, shard_size: PositiveInt = 256, jobs: Unkeyed[int] = -1
 ) -> None:
     """Extract the natural mels of all usable utterances.
 
@@ -28,7 +28,7 @@ def mels(
         mels: float32 (n_mels, frames) shards, with the same ids as the manifest's usable rows.
         mel: the convention.
         shard_size: utterances in a shard.
-        jobs: worker processes.
+        jobs: worker processes; -1 means one per processor.
     """
     from wavewright.manifest import read_manifest, usable
     from wavewright.shards import Shards, write_shards

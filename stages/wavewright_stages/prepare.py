@@ -44,7 +44,7 @@ def prepare(
     level: Literal["none", "speaker", "utterance", "peak"] = "none",
     target_dbfs: Annotated[float, Field(le=0)] = -23.0,
     ceiling: Annotated[float, Field(gt=0, le=1)] = 0.95,
-    minimum_seconds: Annotated[float, Field(ge=0)] = 0.1,
+    minimum_seconds: Annotated[float, Field(ge=0.05)] = 0.1,
     maximum_seconds: Annotated[float, Field(gt=0)] = 20.0,
     unknown_symbols: Literal["quarantine", "flag"] = "quarantine",
     splits: Literal["lists", "hash"] = "lists",
@@ -53,7 +53,7 @@ def prepare(
     test: Annotated[int, Field(gt=0)] = 50,
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.01,
     shard_size: Annotated[int, Field(gt=0)] = 256,
-    jobs: Unkeyed[int] = 2,
+    jobs: Unkeyed[int] = -1,
 ) -> None:
     """Check every utterance, split them, and write their audio in shards.
 
@@ -76,7 +76,7 @@ def prepare(
             one's peak to `ceiling`. No policy clips: where it would, that utterance gets less.
         target_dbfs: RMS of active speech for `speaker` and `utterance`.
         ceiling: largest peak that a gain may lead to.
-        minimum_seconds: after trimming.
+        minimum_seconds: after trimming; a mel needs half a window, which 0.05 s always is.
         maximum_seconds: before trimming; longer files are not decoded.
         unknown_symbols: texts with digits or other scripts are left out, or only flagged.
         splits: `lists`: by the files of `lists`, or else of the corpus's own splits/; what they do
@@ -86,7 +86,7 @@ def prepare(
         test: texts held out for test where no list names them.
         max_quarantine: share of faulty utterances, rounded up, beyond which the stage fails.
         shard_size: utterances in a shard.
-        jobs: worker processes.
+        jobs: worker processes; -1 means one per processor.
     """
     from wavewright.corpus import read_corpus
     from wavewright.level import Loudness

@@ -178,7 +178,7 @@ class HiFiGAN(Vocoder):
         wav: Tensor = torch.tanh(self.conv_post(F.leaky_relu(x)))
         return wav.squeeze(1)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
         self.check_mel(mel)
