@@ -36,7 +36,7 @@ VocoderOption = Annotated[
     typer.Option("--vocoder", metavar="NAME", help="Train this vocoder (repeat for several)."),
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes of every stage.")
+    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; default: one per processor.")
 ]
 
 
