@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import logging
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.errors import MissingExtra, WavewrightError
+from wavewright.files import write_text
 
 SILENCES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "pau", "_"})
 """Labels that mean silence to the Montreal Forced Aligner, PocketSphinx, Festival or espeak-ng."""
@@ -90,9 +90,7 @@ def write_alignment(path: str | Path, alignment: Alignment) -> None:
             tier.add_annotation(tgt.Interval(round(item.start, 6), round(item.end, 6), item.label))
         grid.add_tier(tier)
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(tgt.io.export_to_long_textgrid(grid) + "\n", encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    write_text(path, tgt.io.export_to_long_textgrid(grid) + "\n")
 
 
 def speech_bounds(alignment: Alignment, margin: float = 0.0) -> tuple[float, float]:

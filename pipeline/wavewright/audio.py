@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
+from wavewright.files import whole
 
 Wav = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
@@ -86,10 +86,8 @@ def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) 
     path = Path(path)
     if not np.isfinite(wav).all():
         raise WavewrightError(f"{path}: not written, the waveform holds NaN or infinite samples")
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        soundfile.write(partial, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")
-        os.replace(partial, path)
+        with whole(path) as scratch:
+            soundfile.write(scratch, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")
     except (soundfile.LibsndfileError, OSError) as error:
-        partial.unlink(missing_ok=True)
         raise WavewrightError(f"{path}: could not be written ({error})") from error

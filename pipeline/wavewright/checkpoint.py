@@ -11,7 +11,6 @@ torch and safetensors notice no flipped bit, so the hash is checked here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
+from wavewright.files import sha256_of, sync
 from wavewright.model import Model
 from wavewright.vocoder import Vocoder
 
@@ -53,16 +53,16 @@ def save_checkpoint(
     write_weights(scratch / f"{model.kind}.safetensors", model, step)
     if training is not None:
         torch.save(training, scratch / "training.pt")
-    digests = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
+    digests = {path.name: sha256_of(path) for path in sorted(scratch.iterdir())}
     (scratch / _SUMS).write_text(
         json.dumps({"format": _FORMAT, "step": step, "sha256": digests}, indent=1)
     )
     for path in [*scratch.iterdir(), scratch]:
-        _sync(path)
+        sync(path)
     if folder.exists():  # the same step, saved again after a resume
         shutil.rmtree(folder)
     os.rename(scratch, folder)
-    _sync(run)
+    sync(run)
     return folder
 
 
@@ -192,7 +192,7 @@ def damage(folder: Path, *, only: str | None = None) -> str | None:
             continue
         if not (folder / name).is_file():
             return f"{name} is missing"
-        if _sha256(folder / name) != digest:
+        if sha256_of(folder / name) != digest:
             return f"{name} does not have the sha256 it was saved with"
     return None
 
@@ -215,16 +215,3 @@ def _weights_in(folder: Path) -> Path:
     if len(files) != 1:
         raise WavewrightError(f"{folder}: expected one .safetensors file, found {len(files)}")
     return files[0]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -36,7 +36,8 @@ VocoderOption = Annotated[
     typer.Option("--vocoder", metavar="NAME", help="Train this vocoder (repeat for several)."),
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; default: one per processor.")
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Worker processes; default: one per processor."),
 ]
 
 

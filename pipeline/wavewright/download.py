@@ -8,7 +8,6 @@ after size and SHA-256 were found right.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import logging
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.errors import WavewrightError
+from wavewright.files import sha256_of
 from wavewright.progress import progress
 
 _BLOCK = 2**18
@@ -102,12 +102,6 @@ def fetch(
     os.replace(part, target)
     _notes(part).unlink(missing_ok=True)
     return target
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeout: float) -> None:
@@ -237,11 +231,11 @@ def _require_room(target: Path, needed: int) -> None:
 def _is_right(path: Path, sha256: str | None, size: int | None) -> bool:
     if size is not None and path.stat().st_size != size:
         return False
-    return sha256 is None or file_sha256(path) == sha256.lower()
+    return sha256 is None or sha256_of(path) == sha256.lower()
 
 
 def _require_right(part: Path, url: str, sha256: str | None, size: int | None) -> None:
-    found_size, found = part.stat().st_size, file_sha256(part)
+    found_size, found = part.stat().st_size, sha256_of(part)
     if sha256 is None:
         log.warning("%s: no checksum is known for it; the sha256 of what came is %s", url, found)
     if (sha256 is None or found == sha256.lower()) and size in (None, found_size):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
+
+from wavewright.files import whole, write_text
 
 
 class Journal:
@@ -77,9 +78,7 @@ class Journal:
         return [json.loads(line) for line in self.curve.read_text().splitlines()]
 
     def _rewrite(self, lines: list[dict[str, Any]]) -> None:
-        scratch = self.curve.with_name(f".{self.curve.name}.partial")
-        scratch.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        os.replace(scratch, self.curve)
+        write_text(self.curve, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def draw_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -100,6 +99,5 @@ def draw_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.grid(alpha=0.3)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    scratch = path.with_name(f".{path.name}.partial")
-    figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})
-    os.replace(scratch, path)
+    with whole(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavewright.errors import WavewrightError
+from wavewright.files import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,9 +51,8 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> None:
     if missing:
         raise WavewrightError(f"{path}: manifest lacks the columns {sorted(missing)}")
     table = frame[list(COLUMNS)].astype(COLUMNS).sort_values("id", ignore_index=True)
-    partial = path.with_name(f".{path.name}.partial")
-    table.to_parquet(partial, index=False)
-    os.replace(partial, path)
+    with whole(path) as scratch:
+        table.to_parquet(scratch, index=False)
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from wavewright.files import sha256_of, write_text
 from wavewright.fingerprint import digest
 
 NAME = "stage.json"
@@ -63,15 +63,14 @@ def read_record(folder: Path) -> Record | None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write `stage.json` whole or not at all."""
-    scratch = folder / f".{NAME}.partial"
-    scratch.write_text(record.model_dump_json(indent=1))
-    sync(scratch)
-    os.replace(scratch, folder / NAME)
+    write_text(folder / NAME, record.model_dump_json(indent=1), durable=True)
 
 
 def scan(folder: Path) -> dict[str, FileRecord]:
     """Every file of a result with its sha256, logs and the record itself left out."""
-    return {name: FileRecord(sha256=_sha256(path), **_stat(path)) for name, path in _files(folder)}
+    return {
+        name: FileRecord(sha256=sha256_of(path), **_stat(path)) for name, path in _files(folder)
+    }
 
 
 def outputs_digest(outputs: dict[str, FileRecord]) -> str:
@@ -93,7 +92,7 @@ def trouble(folder: Path, record: Record, *, thorough: bool = False) -> str | No
     for name, path in present.items():
         file = record.outputs[name]
         unchanged = _stat(path) == file.model_dump(exclude={"sha256"})
-        if (thorough or not unchanged) and _sha256(path) != file.sha256:
+        if (thorough or not unchanged) and sha256_of(path) != file.sha256:
             return f"{name} was changed"
     return None
 
@@ -108,15 +107,6 @@ def environment() -> dict[str, Any]:
         "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: str(d.name))},
         "python": platform.python_version(),
     }
-
-
-def sync(path: Path) -> None:
-    """Ask the system to put a file or folder on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -134,11 +124,6 @@ def _stat(path: Path) -> dict[str, int]:
         "ctime_ns": found.st_ctime_ns,
         "inode": found.st_ino,
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git() -> str:

@@ -26,6 +26,7 @@ from typing import IO
 
 from wavewright.config import Recipe
 from wavewright.errors import Locked, Stale, WavewrightError
+from wavewright.files import sync
 from wavewright.plan import Assessment, Plan, Unit
 from wavewright.progress import on_terminal
 from wavewright.record import (
@@ -35,7 +36,6 @@ from wavewright.record import (
     outputs_digest,
     read_record,
     scan,
-    sync,
     trouble,
     write_record,
 )

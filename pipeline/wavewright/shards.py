@@ -9,11 +9,9 @@ equal inputs give equal bytes.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import mmap
-import os
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -24,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
+from wavewright.files import sha256_of, whole, write_text
 from wavewright.manifest import check_id
 from wavewright.melspec import MelSpec
 from wavewright.parallel import parallel_map
@@ -102,14 +101,12 @@ def write_shard(
         One row per item, for `publish_index`.
     """
     name = f"shard-{number:05d}.tar"
-    scratch = folder / f".{name}.partial"
     rows: list[Row] = []
-    with tarfile.open(
-        scratch,
-        "w",
-        format=tarfile.PAX_FORMAT,
-        pax_headers={"WAVEWRIGHT.header": header.as_json()},
-    ) as tar:
+    about = {"WAVEWRIGHT.header": header.as_json()}
+    with (
+        whole(folder / name, durable=True) as scratch,
+        tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT, pax_headers=about) as tar,
+    ):
         for utterance, array in items:
             suffix, data, skip = _member(array, header)
             info = tarfile.TarInfo(check_id(utterance) + suffix)
@@ -118,22 +115,8 @@ def write_shard(
             offset = tar.fileobj.tell() - -(-len(data) // 512) * 512 + skip
             height = 1 if array.ndim == 1 else len(array)
             rows.append(Row(utterance, name, offset, len(data) - skip, array.shape[-1], height))
-    _sync(scratch)
-    os.replace(scratch, folder / name)
-    _write_text(folder / f"{name}.json", json.dumps(rows))
+    write_text(folder / f"{name}.json", json.dumps(rows), durable=True)
     return rows
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _write_text(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.partial")
-    scratch.write_text(text)
-    _sync(scratch)
-    os.replace(scratch, path)
 
 
 def finished_rows(folder: Path, number: int) -> list[Row] | None:
@@ -152,23 +135,16 @@ def publish_index(folder: Path, rows: Iterable[Row], header: Header) -> None:
 
     ordered = sorted(rows)
     names = sorted({row.shard for row in ordered})
-    digests = {name: _sha256(folder / name) for name in names}
+    digests = {name: sha256_of(folder / name) for name in names}
     table = pa.table(
         {field: [getattr(row, field) for row in ordered] for field in Row._fields}
     ).replace_schema_metadata(
         {"wavewright.header": header.as_json(), "wavewright.shards": json.dumps(digests)}
     )
-    scratch = folder / ".index.parquet.partial"
-    pq.write_table(table, scratch)
-    _sync(scratch)
-    os.replace(scratch, folder / "index.parquet")
+    with whole(folder / "index.parquet", durable=True) as scratch:
+        pq.write_table(table, scratch)
     for name in names:
         (folder / f"{name}.json").unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shard_plan(ids: Sequence[str], shard_size: int) -> list[list[str]]:

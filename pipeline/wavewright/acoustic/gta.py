@@ -8,7 +8,6 @@ postnet is kept, cut to the recording's true number of frames.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +21,7 @@ from wavewright.acoustic.data import collate, encode_texts
 from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.checkpoint import load_model
 from wavewright.errors import WavewrightError
+from wavewright.files import write_text
 from wavewright.manifest import read_manifest, usable
 from wavewright.melspec import MelSpec
 from wavewright.shards import Array, Header, Row, Shards, finished_rows, write_shard
@@ -136,9 +136,7 @@ class GtaMaker:
             made, entries = self.make(ids)
         finally:
             torch.set_num_threads(threads)
-        scratch = notes.with_name(f".{notes.name}.partial")
-        scratch.write_text(json.dumps([list(vars(entry).values()) for entry in entries]))
-        os.replace(scratch, notes)
+        write_text(notes, json.dumps([list(vars(entry).values()) for entry in entries]))
         items = [(id_, made[id_]) for id_ in ids if id_ in made]
         header = Header(self.natural.sample_rate, self.spec)
         return write_shard(self.gta, number, items, header), entries

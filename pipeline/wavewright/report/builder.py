@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from wavewright.files import write_text
 from wavewright.metrics.metric import Condition
 from wavewright.report import figures, tables
 from wavewright.report.media import articles
@@ -69,7 +69,7 @@ def write_report(
     page["articles"] = list(articles(results, folder, shown=shown, budget=budget))
     files["index.html"] = _render(page)
     for name, text in files.items():
-        _write_text(folder / name, text)
+        write_text(folder / name, text)
     return folder / "index.html"
 
 
@@ -173,9 +173,3 @@ def _policy(style: str, script: str) -> str:
         "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)

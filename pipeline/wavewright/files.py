@@ -1,0 +1,50 @@
+"""Files that appear whole or not at all, and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A hidden file to write instead of `path`; it takes that name when the block ends well.
+
+    Args:
+        path: the final name; what stood there is replaced in one step.
+        durable: put the contents on the disk first, for files that later work trusts after a
+            power cut.
+    """
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        yield scratch
+        if durable:
+            sync(scratch)
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write UTF-8 text, whole or not at all; line ends stay as they are."""
+    with whole(path, durable=durable) as scratch:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sync(path: Path) -> None:
+    """Ask the system to put a file or folder on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: str | Path) -> str:
+    """sha256 of a file's contents, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
