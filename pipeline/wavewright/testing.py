@@ -31,8 +31,6 @@ from wavewright.vocoder import Batch, Vocoder
 _FRAMES = 12
 _LATE = 10**9  # a step by which every adversary has started
 _CLOSE = 1e-4
-Check = Callable[[Vocoder], None]
-"""One part of the contract."""
 
 
 def check_vocoder(vocoder: Vocoder, *, segment_length: int | None = None) -> None:
