@@ -96,6 +96,7 @@ class Plan:
                 if stage.foreach == "vocoders":
                     recipe = recipe.with_units(stage, vocoders)
         self.recipe = recipe
+        self._known: dict[str, Assessment] = {}  # by label; a result is looked at once
         self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
         self.makers = {stage.output: stage for stage in self.stages}
         forced = {"jobs": jobs} if jobs else {}
@@ -144,12 +145,23 @@ class Plan:
         return [name for name in unit.stage.inputs if name in needs and name in self.makers]
 
     def assess(self, unit: Unit, pending: Mapping[str, str] = {}) -> Assessment:
-        """Decide about one unit.
+        """Decide about one unit; what is decided stays so until `look_again`.
 
         Args:
             unit: the unit.
             pending: outputs that will be made anew before it, with the label of their unit.
         """
+        if pending:
+            return self._assess(unit, pending)
+        if unit.label not in self._known:
+            self._known[unit.label] = self._assess(unit, {})
+        return self._known[unit.label]
+
+    def look_again(self) -> None:
+        """Forget what was seen, because files may have changed."""
+        self._known.clear()
+
+    def _assess(self, unit: Unit, pending: Mapping[str, str]) -> Assessment:
         paths: Paths = dict.fromkeys(unit.stage.inputs)
         digests: dict[str, Any] = {}
         stale: list[str] = []  # units whose outdated results are used as they are

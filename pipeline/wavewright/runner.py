@@ -86,6 +86,7 @@ def run(plan: Plan, request: Request, say: Say) -> Path | None:
     if last < first:
         raise WavewrightError(f"--stop-stage {last} comes before --stage {first}")
     plan.stale_before = first if request.allow_stale else 0
+    plan.look_again()
     _require_earlier(plan, first, last)
     overview(plan, first, last, request, say)
     if request.dry_run or request.explain:
@@ -154,7 +155,8 @@ def _bring_up_to_date(plan: Plan, unit: Unit, force: bool, say: Say) -> Path:
     if assessment.state == "done" and not force:
         return _reuse(assessment, say)
     with _lock(unit) as lock:
-        assessment = plan.assess(unit)  # another runner may just have made it
+        plan.look_again()  # another runner may just have made it
+        assessment = plan.assess(unit)
         if assessment.state == "done" and not force:
             return _reuse(assessment, say)
         say(f"[{unit.label}] {unit.stage.summary}")
@@ -162,6 +164,7 @@ def _bring_up_to_date(plan: Plan, unit: Unit, force: bool, say: Say) -> Path:
         partial = _open_partial(assessment, force)
         _execute(plan.recipe, assessment, partial, lock, say)
         folder = _publish(assessment, partial, time.monotonic() - started)
+        plan.look_again()
         say(f"[{unit.label}] done in {time.monotonic() - started:.0f} s: {folder}")
         return folder
 
