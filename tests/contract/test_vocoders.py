@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def small(name: str) -> Vocoder:
         testing.check_training,
     ],
 )
-def test_it_keeps_the_contract(name: str, check: testing.Check) -> None:
+def test_it_keeps_the_contract(name: str, check: Callable[[Vocoder], None]) -> None:
     check(small(name))
 
 
