@@ -58,9 +58,9 @@ def tone(utterance: str) -> Array:
     return to_pcm16(wave)
 
 
-def mel(utterance: str, shift: float = 0.0) -> Array:
+def mel(utterance: str, shift: float = 0.0, spec: MelSpec = SPEC) -> Array:
     """float32 (n_mels, frames), each value raised by `shift`."""
-    values: Array = log_mel(torch.from_numpy(from_pcm16(tone(utterance))), SPEC).numpy()
+    values: Array = log_mel(torch.from_numpy(from_pcm16(tone(utterance))), spec).numpy()
     return values + np.float32(shift)
 
 

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.melspec import MelSpec
+from wavewright.melspec import BandsFirst
 from wavewright.stage import Stage
 from wavewright.strict_yaml import parse_assignment, parse_yaml
 
@@ -37,7 +37,7 @@ class _Head(BaseModel):
     about: str
     work_dir: Path
     seed: int = Field(ge=0)
-    mel: MelSpec
+    mel: BandsFirst
     stages: list[str]
 
     @field_validator("stages")

@@ -14,9 +14,11 @@ import torch
 
 from wavewright.audio import from_pcm16
 from wavewright.errors import WavewrightError
+from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
 from wavewright.vocoder import Batch
+from wavewright.wav_steps import apply_steps, memory
 
 
 class CropData:
@@ -98,12 +100,20 @@ class CropData:
         start = int(np.random.default_rng(seed).integers(max(1, blocks - self.frames + 1)))
         stop = min(blocks, start + self.frames)
         wav = np.zeros(self.frames * hop, dtype=np.float32)
-        mel = np.full((self.spec.n_mels, self.frames), self.spec.silence, dtype=np.float32)
-        wav[: (stop - start) * hop] = from_pcm16(
-            self.audio.crop(utterance, start * hop, stop * hop)
-        )
+        mel = silent_mel(self.spec, self.frames)
+        wav[: (stop - start) * hop] = self._target(utterance, start * hop, stop * hop)
         mel[:, : stop - start] = mels.crop(utterance, start, stop)
         return wav, mel
+
+    def _target(self, utterance: str, start: int, stop: int) -> np.ndarray:
+        """What a vocoder learns: the waveform after the spec's steps, as in the whole utterance."""
+        steps = (*self.spec.wav_steps, *self.spec.target_steps)
+        before = min(start, memory(steps))
+        wav = from_pcm16(self.audio.crop(utterance, start - before, stop))
+        if not steps:
+            return wav
+        done = apply_steps(torch.from_numpy(wav), steps, self.spec.sample_rate)
+        return done[before:].numpy()
 
 
 def _spec_of(shards: Shards) -> MelSpec:

@@ -1,11 +1,11 @@
-"""Waveform to log-mel, the only mel code of the project.
+"""Waveform to log-mel and between conventions: the reference, differentiable, on any device.
 
-Every convention is a MelSpec; nothing here has a default of its own.
+Every convention is a MelSpec; nothing here has a default of its own. `mel_numpy` is the fast path
+for whole recordings.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -13,27 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
-
-_LOG_UNIT = {"ln": 1.0, "log10": 1 / math.log(10), "db": 20 / math.log(10)}
-
-
-@lru_cache(maxsize=32)
-def mel_filterbank(spec: MelSpec) -> np.ndarray:
-    """Filterbank of `spec`: (n_mels, 1 + n_fft // 2) float32, by librosa."""
-    from librosa.filters import mel
-
-    basis: np.ndarray = mel(
-        sr=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.fmax,
-        htk=spec.mel_scale == "htk",
-        norm=spec.mel_norm,
-    )
-    return basis
+from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.melspec import (
+    LOG_UNIT,
+    MelSpec,
+    Normalisation,
+    RangeNormalisation,
+    StatisticsNormalisation,
+    in_words,
+    mel_filterbank,
+    require_samples,
+)
+from wavewright.wav_steps import apply_steps
 
 
 @lru_cache(maxsize=32)
@@ -61,12 +52,8 @@ def magnitude(wav: Tensor, spec: MelSpec) -> Tensor:
     if not wav.is_floating_point():
         raise WavewrightError(f"a waveform must be floating-point in [-1, 1], found {wav.dtype}")
     samples = wav.shape[-1]
-    if samples < spec.hop_length or (spec.pad_mode == "reflect" and samples <= spec.edge):
-        needed = max(spec.hop_length, spec.edge + 1 if spec.pad_mode == "reflect" else 0)
-        raise WavewrightError(
-            f"waveform of {samples} samples is too short for a mel of n_fft {spec.n_fft}; "
-            f"at least {needed} are needed"
-        )
+    require_samples(samples, spec)
+    wav = apply_steps(wav, spec.wav_steps, spec.sample_rate)
     _, window = _constants(spec, wav.device, wav.dtype)
     flat = wav.reshape(-1, samples)
     padded = F.pad(flat[:, None], (spec.edge, spec.edge), mode=spec.pad_mode)[:, 0]
@@ -96,7 +83,8 @@ def log_mel(wav: Tensor, spec: MelSpec) -> Tensor:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
 
     Returns:
-        (..., n_mels, spec.frames(samples)), in the unit of `spec.log`, normalised if it says so.
+        (..., n_mels, spec.frames(samples)), in the unit of `spec.log`, normalised if it says so;
+        the last two axes the other way round if `spec.layout` is `frames_first`.
 
     Raises:
         WavewrightError: `wav` holds integers, or is too short to be padded by reflection.
@@ -105,44 +93,149 @@ def log_mel(wav: Tensor, spec: MelSpec) -> Tensor:
     basis, _ = _constants(spec, wav.device, wav.dtype)
     amplitude = basis @ values
     guarded = amplitude + spec.floor if spec.guard == "add" else amplitude.clamp(min=spec.floor)
-    mel = guarded.log() * _LOG_UNIT[spec.log]
-    if spec.normalisation is None:
-        return mel
-    affine = spec.normalisation
-    return (mel * affine.scale + affine.shift).clamp(affine.low, affine.high)
+    mel = _normalise(guarded.log() * LOG_UNIT[spec.log], spec.normalisation)
+    return mel if spec.layout == "bands_first" else mel.mT
+
+
+def _per_band(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
+
+
+def _normalise(mel: Tensor, how: Normalisation | None) -> Tensor:
+    if isinstance(how, RangeNormalisation):
+        return (mel * how.scale + how.shift).clamp(how.low, how.high)
+    if isinstance(how, StatisticsNormalisation):
+        return (mel - _per_band(how.mean, mel)) / _per_band(how.scale, mel)
+    return mel
+
+
+def _denormalise(mel: Tensor, how: Normalisation | None) -> Tensor:
+    if isinstance(how, RangeNormalisation):
+        return (mel - how.shift) / how.scale
+    if isinstance(how, StatisticsNormalisation):
+        return mel * _per_band(how.scale, mel) + _per_band(how.mean, mel)
+    return mel
+
+
+def silent_mel(spec: MelSpec, frames: int) -> np.ndarray:
+    """(n_mels, frames) float32, every value what digital silence is in its band."""
+    silence = np.array(spec.silence, dtype=np.float32)
+    return np.repeat(silence[:, None], frames, axis=1)
+
+
+_CONVERTED = ("log", "normalisation", "layout", "target_steps", "floor", "guard")
 
 
 def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
     """Say the same mel in another convention, where that is exact.
 
-    The base of the logarithm and the range normalisation are exact to change; sample rate, hop,
-    window, band, scale, floor and framing are not, and are refused.
+    Exact are the base of the logarithm, the normalisation, the order of the axes, and a floor that
+    is raised (`clamp` or `add` to a higher one; `add` to `clamp`). Sample rate, hop, window, band,
+    mel scale, magnitude guard, framing and steps on the waveform cannot be changed in a mel. What
+    the source's range normalisation has clipped is lost, so a mel with such values is refused
+    where the target would tell them apart.
 
     Args:
-        mel: (..., n_mels, frames) in the convention `source`.
+        mel: (..., n_mels, frames), or (..., frames, n_mels) if `source.layout` says so.
+        source: its convention.
+        target: the convention wanted.
 
     Returns:
-        (..., n_mels, frames) in the convention `target`.
+        The mel in the layout and convention of `target`, in the same dtype.
 
     Raises:
-        MelMismatch: naming every field that cannot be converted.
+        MelMismatch: naming every field that cannot be converted, with both values.
+        WavewrightError: the number of bands is not that of `source`.
     """
-    exact = {"log": target.log, "normalisation": target.normalisation}
-    source.model_copy(update=exact).require_equal(target, mine="the source", theirs="the target")
+    _require_convertible(source, target)
+    axis = -2 if source.layout == "bands_first" else -1
+    if mel.ndim < 2 or mel.shape[axis] != source.n_mels:
+        order = "(n_mels, frames)" if axis == -2 else "(frames, n_mels)"
+        raise WavewrightError(
+            f"the source has {source.n_mels} bands and is laid out {order}, but the mel's shape "
+            f"is {tuple(mel.shape)}"
+        )
     if source == target:
         return mel
-    if source.normalisation is not None:
-        mel = (mel - source.normalisation.shift) / source.normalisation.scale
-    mel = mel * (_LOG_UNIT[target.log] / _LOG_UNIT[source.log])
-    if target.normalisation is not None:
-        affine = target.normalisation
-        mel = (mel * affine.scale + affine.shift).clamp(affine.low, affine.high)
-    return mel
+    if source.layout != target.layout:
+        mel = mel.mT
+    needed = _values_of(source) != _values_of(target)
+    if not needed:
+        return mel
+    bands_first = mel if target.layout == "bands_first" else mel.mT
+    values = _converted(bands_first.double(), source, target).to(mel.dtype)
+    return values if target.layout == "bands_first" else values.mT
+
+
+def _values_of(spec: MelSpec) -> tuple[object, ...]:
+    return spec.log, spec.normalisation, spec.floor, spec.guard
+
+
+def _require_convertible(source: MelSpec, target: MelSpec) -> None:
+    differing = source.differences(target)
+    floor_is_raised = (
+        target.floor >= source.floor
+        if source.guard == "add"
+        else (target.guard == "clamp" and target.floor >= source.floor)
+    )
+    for name in _CONVERTED:
+        if name not in ("floor", "guard") or floor_is_raised:
+            differing.pop(name, None)
+    if not differing:
+        return
+    advice = (
+        "Take the mel from the waveform with the target's settings (ww.log_mel(wav, target)), or "
+        "use a vocoder that was trained on the source's convention"
+    )
+    if differing.keys() <= {"floor", "guard"}:
+        advice = "What lies under the source's floor is lost. " + advice
+    raise MelMismatch(f"this mel cannot be converted exactly: {in_words(differing)}. {advice}.")
+
+
+def _converted(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
+    """Between (..., n_mels, frames) in float64."""
+    _require_nothing_clipped(mel, source, target)
+    natural = _denormalise(mel, source.normalisation) / LOG_UNIT[source.log]
+    if (source.floor, source.guard) != (target.floor, target.guard):
+        amplitude = natural.exp() - (source.floor if source.guard == "add" else 0.0)
+        if target.guard == "add":
+            amplitude = amplitude.clamp(min=0.0) + target.floor
+        natural = amplitude.clamp(min=target.floor).log()
+    return _normalise(natural * LOG_UNIT[target.log], target.normalisation)
+
+
+def _bounds(spec: MelSpec) -> tuple[float, float]:
+    """Natural logarithms of the least and the largest amplitude that a mel of `spec` can say."""
+    least, largest = float(np.log(spec.floor)), float("inf")
+    if isinstance(spec.normalisation, RangeNormalisation):
+        how, unit = spec.normalisation, LOG_UNIT[spec.log]
+        least = max(least, (how.low - how.shift) / how.scale / unit)
+        largest = (how.high - how.shift) / how.scale / unit
+    return least, largest
+
+
+def _require_nothing_clipped(mel: Tensor, source: MelSpec, target: MelSpec) -> None:
+    how = source.normalisation
+    if not isinstance(how, RangeNormalisation):
+        return
+    (least, largest), (lower, higher) = _bounds(source), _bounds(target)
+    slack = 1e-6 * (how.high - how.low)
+    lost = torch.zeros_like(mel, dtype=torch.bool)
+    if higher > largest + 1e-9:
+        lost |= mel >= how.high - slack
+    if lower < least - 1e-9:
+        lost |= mel <= how.low + slack
+    count = int(lost.sum())
+    if count:
+        raise MelMismatch(
+            f"this mel cannot be converted exactly: {count} of its {mel.numel()} values were "
+            f"clipped by the source's normalisation {how}, and normalisation "
+            f"{target.normalisation} with floor {target.floor:g} would tell them apart. Take the "
+            "mel from the waveform with the target's settings (ww.log_mel(wav, target))."
+        )
 
 
 def amplitude_from_log_mel(mel: Tensor, spec: MelSpec) -> Tensor:
     """Undo the logarithm and normalisation: (..., n_mels, frames) mel amplitude, at least 0."""
-    if spec.normalisation is not None:
-        mel = (mel - spec.normalisation.shift) / spec.normalisation.scale
-    amplitude = (mel / _LOG_UNIT[spec.log]).exp()
+    amplitude = (_denormalise(mel, spec.normalisation) / LOG_UNIT[spec.log]).exp()
     return (amplitude - spec.floor).clamp(min=0) if spec.guard == "add" else amplitude

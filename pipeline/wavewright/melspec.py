@@ -9,11 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any, Literal, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
-from wavewright.errors import MelMismatch, UnknownName, nearest
+from wavewright.errors import MelMismatch, UnknownName, WavewrightError, nearest
+from wavewright.mel_presets import PRESETS
+from wavewright.wav_steps import WavStep
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+LOG_UNIT = {"ln": 1.0, "log10": 1 / math.log(10), "db": 20 / math.log(10)}
+"""What a natural logarithm is multiplied by."""
 
 _HINTS = {  # what other toolkits call our fields
     "hop_size": "hop_length",
@@ -32,12 +50,56 @@ _HINTS = {  # what other toolkits call our fields
 class RangeNormalisation(BaseModel):
     """`clip(log_mel * scale + shift, low, high)`, as fatchord's WaveRNN and Coqui store mels."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    kind: Literal["range"] = "range"
     scale: float = Field(gt=0)
     shift: float
     low: float
     high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"need low < high, found {self.low:g} and {self.high:g}")
+        return self
+
+    def __str__(self) -> str:
+        return f"range(x * {self.scale:g} + {self.shift:g}, clipped to {self.low:g}..{self.high:g})"
+
+
+class StatisticsNormalisation(BaseModel):
+    """`(log_mel - mean) / scale` per band, as ESPnet, ParallelWaveGAN and r9y9 feed vocoders.
+
+    `mean` and `scale` have n_mels values each, or one for all bands.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["statistics"] = "statistics"
+    mean: tuple[float, ...] = Field(min_length=1)
+    scale: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that stand for all the values in messages."""
+        return hashlib.sha256(json.dumps([self.mean, self.scale]).encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        return f"statistics({len(self.mean)} means and scales, digest {self.digest})"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("kind", "statistics" if "mean" in value else "range"))
+    return str(getattr(value, "kind", "range"))
+
+
+Normalisation = Annotated[
+    Annotated[RangeNormalisation, Tag("range")]
+    | Annotated[StatisticsNormalisation, Tag("statistics")],
+    Discriminator(_kind),
+]
 
 
 class MelSpec(BaseModel):
@@ -50,6 +112,14 @@ class MelSpec(BaseModel):
     `fmax: null` means half the sample rate. `log` is `ln`, `log10` or `db` (20 log10). `floor`
     is applied to the mel amplitude before the logarithm, by `guard`: `clamp` (max) or `add`.
     `magnitude_eps` is applied to the power spectrum before its root, by `magnitude_guard`.
+    `normalisation` comes after the logarithm.
+
+    `layout` is the order of the axes: `bands_first` (..., n_mels, frames), which is what models,
+    shards and recipes hold, or `frames_first` (..., frames, n_mels), which is how ESPnet,
+    ParallelWaveGAN and transformers pass mels around.
+
+    `wav_steps` are done to the waveform before the mel is taken. `target_steps` are then done to
+    the waveform that a vocoder learns, and undone on what it says; they leave the mel as it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -73,7 +143,10 @@ class MelSpec(BaseModel):
     magnitude_guard: Literal["add", "clamp"] = "add"
     framing: Literal["center", "hop"] = "center"
     pad_mode: Literal["reflect", "constant"] = "reflect"
-    normalisation: RangeNormalisation | None = None
+    normalisation: Normalisation | None = None
+    layout: Literal["bands_first", "frames_first"] = "bands_first"
+    wav_steps: tuple[WavStep, ...] = ()
+    target_steps: tuple[WavStep, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -113,6 +186,24 @@ class MelSpec(BaseModel):
                 f"framing 'hop' needs n_fft - hop_length even, found {self.n_fft} and "
                 f"{self.hop_length}"
             )
+        if isinstance(self.normalisation, StatisticsNormalisation):
+            for name in ("mean", "scale"):
+                found = len(getattr(self.normalisation, name))
+                if found not in (1, self.n_mels):
+                    raise ValueError(
+                        f"normalisation.{name} has {found} values, needed are {self.n_mels} "
+                        "(n_mels) or one"
+                    )
+        highest = max((s.cutoff for s in self.wav_steps if s.step == "highpass"), default=0.0)
+        if highest >= self.sample_rate / 2:
+            raise ValueError(
+                f"wav_steps: the high-pass at {highest:g} Hz leaves nothing below "
+                f"{self.sample_rate / 2:g} Hz, half the sample rate"
+            )
+        if any(step.step == "highpass" for step in self.target_steps):
+            raise ValueError(
+                "target_steps: a high-pass cannot be undone; it belongs into wav_steps"
+            )
         return self
 
     @classmethod
@@ -127,7 +218,7 @@ class MelSpec(BaseModel):
     @staticmethod
     def presets() -> tuple[str, ...]:
         """Names that `preset` knows."""
-        return tuple(sorted(_PRESETS))
+        return tuple(sorted(PRESETS))
 
     def frames(self, n_samples: int) -> int:
         """Number of frames of a mel of `n_samples` samples."""
@@ -141,14 +232,16 @@ class MelSpec(BaseModel):
         return (self.n_fft - self.hop_length) // 2
 
     @property
-    def silence(self) -> float:
-        """The value that means silence. Pad with this: 0.0 in a log mel is loud."""
-        unit = {"ln": 1.0, "log10": 1 / math.log(10), "db": 20 / math.log(10)}[self.log]
-        value = math.log(self.floor) * unit
-        if self.normalisation is None:
-            return value
-        affine = self.normalisation
-        return min(max(value * affine.scale + affine.shift, affine.low), affine.high)
+    def silence(self) -> tuple[float, ...]:
+        """What digital silence is in each band. Pad with this: 0.0 in a log mel is loud."""
+        return _silence(self)
+
+    @property
+    def bands_first(self) -> MelSpec:
+        """The same convention with the axes as models and shards hold them."""
+        if self.layout == "bands_first":
+            return self
+        return self.model_copy(update={"layout": "bands_first"})
 
     @property
     def fingerprint(self) -> str:
@@ -160,7 +253,13 @@ class MelSpec(BaseModel):
 
     def essentials(self) -> dict[str, Any]:
         """Fields that are not at their default; `MelSpec(**these)` is this spec again."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        for name in {"wav_steps", "target_steps"} & fields.keys():
+            fields[name] = [
+                {"step": step.step, **step.model_dump(mode="json", exclude_defaults=True)}
+                for step in getattr(self, name)
+            ]
+        return fields
 
     def differences(self, other: MelSpec) -> dict[str, tuple[Any, Any]]:
         """Fields that differ: name -> (value here, value there)."""
@@ -171,7 +270,9 @@ class MelSpec(BaseModel):
         }
 
     def require_equal(self, other: MelSpec, *, mine: str, theirs: str) -> None:
-        """Raise MelMismatch, naming every differing field, unless both specs are equal.
+        """Raise MelMismatch, naming every field in which the mels differ, unless there is none.
+
+        `target_steps` are not compared: they leave the mel as it is.
 
         Args:
             other: the spec on the other side of the border.
@@ -179,84 +280,83 @@ class MelSpec(BaseModel):
             theirs: what carries the other.
         """
         differing = self.differences(other)
-        if not differing:
-            return
-        listed = ", ".join(f"{name} {a} vs {b}" for name, (a, b) in differing.items())
-        advice = "Recompute one side with the other's settings"
-        if set(differing) == {"framing"}:
-            advice = "Frames sit half a hop apart, so one side must be recomputed or retrained"
-        raise MelMismatch(f"mel mismatch between {mine} and {theirs}: {listed}. {advice}.")
+        differing.pop("target_steps", None)
+        if differing:
+            raise MelMismatch(
+                f"mel mismatch between {mine} and {theirs}: {in_words(differing)}. "
+                f"{_advice(set(differing))}."
+            )
 
 
-_LJ = {"sample_rate": 22050, "n_fft": 1024, "hop_length": 256, "win_length": 1024, "n_mels": 80}
-_HIFIGAN = {**_LJ, "fmax": 8000.0, "magnitude_eps": 1e-9, "framing": "hop"}
-_ESPNET = {
-    **_LJ,
-    "fmin": 80.0,
-    "fmax": 7600.0,
-    "log": "log10",
-    "floor": 1e-10,
-    "magnitude_eps": 1e-10,
-    "magnitude_guard": "clamp",
-}
-_PWG = {**_LJ, "fmin": 80.0, "fmax": 7600.0, "log": "log10", "floor": 1e-10}
-_24K = {"sample_rate": 24000, "n_fft": 2048, "hop_length": 300, "win_length": 1200}
-_44K = {"sample_rate": 44100, "n_fft": 2048, "hop_length": 512, "win_length": 2048}
-_NEMO = {"window_periodic": False, "pad_mode": "constant"}
-_NEMO_HIFIGAN = {**_NEMO, "framing": "hop"}
-_NEMO_FASTPITCH = {**_NEMO, "guard": "add"}
+BandsFirst = Annotated[MelSpec, AfterValidator(lambda spec: spec.bands_first)]
+"""A MelSpec field whose holder keeps all mels as (..., n_mels, frames)."""
 
-_PRESETS: dict[str, dict[str, Any]] = {
-    "hifigan": _HIFIGAN,
-    "hifigan-loss": {**_HIFIGAN, "fmax": None},
-    "tacotron2": {**_LJ, "fmax": 8000.0},
-    "melgan": {**_LJ, "fmax": None, "log": "log10", "framing": "hop"},
-    "bigvgan-22k": _HIFIGAN,
-    "bigvgan-24k": {**_HIFIGAN, "sample_rate": 24000, "n_mels": 100, "fmax": 12000.0},
-    "vocos-24k": {
-        **_LJ,
-        "sample_rate": 24000,
-        "n_mels": 100,
-        "fmax": 12000.0,
-        "mel_scale": "htk",
-        "mel_norm": None,
-        "floor": 1e-7,
-    },
-    "wavernn": {
-        **_LJ,
-        "n_fft": 2048,
-        "hop_length": 275,
-        "win_length": 1100,
-        "fmin": 40.0,
-        "fmax": 11025.0,
-        "log": "db",
-        "pad_mode": "constant",
-        "normalisation": {"scale": 0.01, "shift": 1.0, "low": 0.0, "high": 1.0},
-    },
-    "espnet": _ESPNET,
-    "espnet-24k": {**_ESPNET, **_24K},
-    "parallel-wavegan": _PWG,
-    "parallel-wavegan-24k": {**_PWG, **_24K},
-    "speecht5": {**_PWG, "sample_rate": 16000},
-    "speechbrain": {**_LJ, "fmax": 8000.0},
-    "coqui": {
-        **_LJ,
-        "fmax": None,
-        "log": "db",
-        "floor": 1e-8,
-        "normalisation": {"scale": 0.08, "shift": 2.4, "low": -4.0, "high": 4.0},
-    },
-    "nemo-hifigan-22k": {**_LJ, **_NEMO_HIFIGAN, "fmax": 8000.0},
-    "nemo-hifigan-44k": {**_44K, "n_mels": 80, **_NEMO_HIFIGAN, "fmax": None},
-    "nemo-fastpitch-22k": {**_LJ, **_NEMO_FASTPITCH, "fmax": 8000.0},
-    "nemo-fastpitch-44k": {**_44K, "n_mels": 80, **_NEMO_FASTPITCH, "fmax": None},
-}
+
+def in_words(differing: dict[str, tuple[Any, Any]]) -> str:
+    """`field here vs there, ...` of what `differences` gives."""
+    return ", ".join(f"{name} {_word(a)} vs {_word(b)}" for name, (a, b) in differing.items())
+
+
+def _word(value: Any) -> str:
+    return f"[{'; '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def _advice(fields: set[str]) -> str:
+    if fields == {"framing"}:
+        return "Frames sit half a hop apart, so one side must be recomputed or retrained"
+    if fields <= {"log", "normalisation", "layout"}:
+        return "These can be converted exactly: ww.convert_mel(mel, source, target)"
+    return "Recompute one side with the other's settings"
+
+
+def require_samples(samples: int, spec: MelSpec) -> None:
+    """Raise unless a waveform is long enough for a frame and for the padding by reflection."""
+    needed = max(spec.hop_length, spec.edge + 1 if spec.pad_mode == "reflect" else 0)
+    if samples < needed:
+        raise WavewrightError(
+            f"waveform of {samples} samples is too short for a mel of n_fft {spec.n_fft}; "
+            f"at least {needed} are needed"
+        )
+
+
+@lru_cache(maxsize=32)
+def mel_filterbank(spec: MelSpec) -> npt.NDArray[np.float32]:
+    """Filterbank of `spec`: (n_mels, 1 + n_fft // 2) float32, by librosa."""
+    from librosa.filters import mel
+
+    basis: npt.NDArray[np.float32] = mel(
+        sr=spec.sample_rate,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.fmin,
+        fmax=spec.fmax,
+        htk=spec.mel_scale == "htk",
+        norm=spec.mel_norm,
+    )
+    return basis
+
+
+@lru_cache(maxsize=32)
+def _silence(spec: MelSpec) -> tuple[float, ...]:
+    import numpy as np
+
+    magnitude = spec.magnitude_eps if spec.power == 2 else math.sqrt(spec.magnitude_eps)
+    amplitude = mel_filterbank(spec).sum(axis=1, dtype=np.float64) * magnitude
+    guarded = amplitude + spec.floor if spec.guard == "add" else np.maximum(amplitude, spec.floor)
+    values = np.log(guarded) if spec.log == "ln" else np.log10(guarded)
+    values *= 20 if spec.log == "db" else 1
+    if isinstance(spec.normalisation, RangeNormalisation):
+        affine = spec.normalisation
+        values = np.clip(values * affine.scale + affine.shift, affine.low, affine.high)
+    elif isinstance(spec.normalisation, StatisticsNormalisation):
+        values = (values - np.array(spec.normalisation.mean)) / np.array(spec.normalisation.scale)
+    return tuple(values.tolist())
 
 
 def _preset_fields(name: object) -> dict[str, Any]:
-    if not isinstance(name, str) or name not in _PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise UnknownName(
-            f"unknown mel preset '{name}'.{nearest(str(name), _PRESETS)} "
-            f"Known: {', '.join(sorted(_PRESETS))}."
+            f"unknown mel preset '{name}'.{nearest(str(name), PRESETS)} "
+            f"Known: {', '.join(sorted(PRESETS))}."
         )
-    return dict(_PRESETS[name])
+    return dict(PRESETS[name])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from torch import Tensor, nn
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
@@ -24,9 +24,19 @@ class FrozenModel(BaseModel):
 
 
 class ModelConfig(FrozenModel):
-    """Base of model configurations; the defaults of a subclass are the published ones."""
+    """Base of model configurations; the defaults of a subclass are the published ones.
+
+    Whatever layout the given MelSpec has, a model takes and gives (B, n_mels, frames).
+    """
+
+    model_config = ConfigDict(validate_default=True)
 
     mel: MelSpec
+
+    @field_validator("mel")
+    @classmethod
+    def _bands_first(cls, mel: MelSpec) -> MelSpec:
+        return mel.bands_first
 
 
 class Optimisation(FrozenModel):

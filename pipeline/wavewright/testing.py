@@ -27,6 +27,7 @@ from wavewright.errors import WavewrightError
 from wavewright.mel import log_mel
 from wavewright.model import Optimisation, Update
 from wavewright.vocoder import Batch, Vocoder
+from wavewright.wav_steps import Gain
 
 _FRAMES = 12
 _LATE = 10**9  # a step by which every adversary has started
@@ -49,6 +50,7 @@ def check_vocoder(vocoder: Vocoder, *, segment_length: int | None = None) -> Non
         check_determinism(vocoder)
         check_batch(vocoder)
         check_refusals(vocoder)
+        check_target_steps(vocoder)
     else:
         check_sampling(vocoder)
     check_saving(vocoder)
@@ -104,6 +106,26 @@ def check_refusals(vocoder: Vocoder) -> None:
     _refuses(lambda: vocoder.generate(mel[0], seed=0), "a mel without a batch dimension")
     _refuses(lambda: vocoder.generate(mel[:, 1:], seed=0), "a mel with a band missing")
     _refuses(lambda: vocoder.sample(1, seed=0), "sample(), because it is driven by mels")
+
+
+def check_target_steps(vocoder: Vocoder) -> None:
+    """With `target_steps` in its mel, what the network says becomes speech again, or it refuses."""
+    steps = (Gain(factor=0.5),)
+    mel = vocoder.mel.model_copy(update={"target_steps": steps})
+    config = vocoder.config.model_copy(update={"mel": mel})
+    if vocoder.trains and not vocoder.undoes_steps:
+        _refuses(lambda: type(vocoder)(config), "a mel with target_steps, as undoes_steps is False")
+        return
+    other = type(vocoder)(config)
+    other.load_inference_state(vocoder.inference_state())
+    given = example_mel(vocoder)
+    wav = _ready(vocoder).generate(given, seed=3)
+    if vocoder.trains:
+        wav = (wav / 0.5).clamp(-1.0, 1.0)
+    _expect(
+        _close(other.eval().generate(given, seed=3), wav),
+        "generate() must undo the target_steps of its mel, by self.to_speech(wav), if it learns",
+    )
 
 
 def check_sampling(vocoder: Vocoder) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.model import Model
+from wavewright.model import Model, ModelConfig
+from wavewright.wav_steps import undo_steps
 
 
 @dataclass
@@ -41,12 +42,24 @@ class Vocoder(Model):
         conditioning: what it is driven by: "mel", a "latent" vector, or "none".
         trains: whether it has parameters to train.
         streams: whether `stream` works.
+        undoes_steps: whether `generate` undoes the spec's `target_steps` (by `to_speech`); one
+            that does not cannot be built with a spec that has some.
     """
 
     kind: ClassVar[Literal["vocoder", "acoustic"]] = "vocoder"
     conditioning: ClassVar[Literal["mel", "latent", "none"]] = "mel"
     trains: ClassVar[bool] = True
     streams: ClassVar[bool] = False
+    undoes_steps: ClassVar[bool] = False
+
+    def __init__(self, config: ModelConfig, *, name: str = "") -> None:
+        if config.mel.target_steps and self.trains and not self.undoes_steps:
+            steps = ", ".join(step.step for step in config.mel.target_steps)
+            raise WavewrightError(
+                f"'{name or type(self).__name__}' cannot learn a waveform after the target_steps "
+                f"of its mel ({steps}); set mel.target_steps to []"
+            )
+        super().__init__(config, name=name)
 
     @property
     def sample_rate(self) -> int:
@@ -82,6 +95,12 @@ class Vocoder(Model):
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """(n, samples) drawn from a latent or unconditional model."""
         raise WavewrightError(f"'{self.name}' is driven by mels: use generate()")
+
+    def to_speech(self, wav: Tensor) -> Tensor:
+        """Undo the spec's `target_steps` on what a network trained on them says: (B, samples)."""
+        if not self.mel.target_steps:
+            return wav
+        return undo_steps(wav, self.mel.target_steps, self.sample_rate).clamp(-1.0, 1.0)
 
     def check_mel(self, mel: Tensor) -> None:
         """Raise unless `mel` is (B, n_mels, frames) with the right number of bands."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wavewright.shards import Shards
 
 
-@stage(version=1)
+@stage(version=2)
 def mels(
     prepared: In, mels: Out, *, mel: MelSpec, shard_size: PositiveInt = 256, jobs: Unkeyed[int] = -1
 ) -> None:
@@ -53,14 +53,10 @@ def mels(
 
 
 def _log_mel_of(utterance: str, audio: Shards, spec: MelSpec) -> np.ndarray:
-    import torch
-
     from wavewright.audio import from_pcm16
-    from wavewright.mel import log_mel
+    from wavewright.mel_numpy import log_mel_numpy
 
-    wav = torch.from_numpy(from_pcm16(audio.array(utterance)))
     try:
-        values: np.ndarray = log_mel(wav, spec).numpy()
+        return log_mel_numpy(from_pcm16(audio.array(utterance)), spec)
     except WavewrightError as error:
         raise WavewrightError(f"utterance '{utterance}': {error}") from error
-    return values

@@ -29,6 +29,7 @@ def small(name: str) -> Vocoder:
         testing.check_determinism,
         testing.check_batch,
         testing.check_refusals,
+        testing.check_target_steps,
         testing.check_saving,
         testing.check_streaming,
         testing.check_training,

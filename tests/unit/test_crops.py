@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from tests import tiny
 from wavewright.audio import from_pcm16
 from wavewright.crops import CropData
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.mel import log_mel
+from wavewright.mel import log_mel, silent_mel
+from wavewright.melspec import MelSpec
 from wavewright.shards import Shards, write_shards
 from wavewright.vocoder import Batch
+from wavewright.wav_steps import apply_steps
 
 HOP = tiny.SPEC.hop_length
 
@@ -105,6 +108,32 @@ def test_a_crop_is_a_piece_of_the_recording(audio_and_mels: tuple[Shards, Shards
         assert any(np.array_equal(whole[s : s + len(wav)], wav) for s in starts)
 
 
+def test_crops_of_what_a_vocoder_learns_are_pieces_of_the_whole(tmp_path: Path) -> None:
+    """Steps on the waveform see what lies before the crop."""
+    around = {
+        "wav_steps": [{"step": "highpass", "cutoff": 300.0, "taps": 31}],
+        "target_steps": [
+            {"step": "preemphasis", "coefficient": 0.9},
+            {"step": "gain", "factor": 0.5},
+        ],
+    }
+    spec = MelSpec.model_validate({**tiny.SPEC.model_dump(), **around})
+    audio, _ = tiny.corpus(tmp_path)
+    load = partial(tiny.mel, spec=spec)
+    write_shards(tmp_path / "steps", tiny.IDS, load, mel=spec, sample_rate=spec.sample_rate)
+    data = crops((audio, Shards(tmp_path / "steps")), batch_size=6)
+    found = 0
+    for batch in map(data.batch, range(4)):
+        for utterance, wav in zip(batch.ids, batch.wav.numpy(), strict=True):
+            natural = torch.from_numpy(from_pcm16(tiny.tone(utterance)))
+            whole = apply_steps(natural, (*spec.wav_steps, *spec.target_steps), 8000).numpy()
+            starts = range(0, len(whole) - len(wav) + 1, HOP)
+            near = [np.abs(whole[s : s + len(wav)] - wav).max() for s in starts]
+            assert min(near) < 1e-6
+            found += int(np.argmin(near)) > 3  # not only crops from the very beginning
+    assert found > 3
+
+
 def test_short_utterances_are_padded_with_silence(audio_and_mels: tuple[Shards, Shards]) -> None:
     data = crops(audio_and_mels, segment_length=200 * HOP, batch_size=6)
     batch = data.batch(0)
@@ -112,7 +141,7 @@ def test_short_utterances_are_padded_with_silence(audio_and_mels: tuple[Shards, 
         frames = len(tiny.tone(utterance)) // HOP
         assert frames < 200
         np.testing.assert_array_equal(mel[:, :frames], tiny.mel(utterance)[:, :frames])
-        assert bool((mel[:, frames:] == np.float32(tiny.SPEC.silence)).all())
+        assert bool((mel[:, frames:] == torch.from_numpy(silent_mel(tiny.SPEC, 1))).all())
         assert bool(wav[: frames * HOP].any())
         assert not bool(wav[frames * HOP :].any())
 
@@ -161,7 +190,7 @@ def test_a_mel_with_one_frame_more_or_less_is_cut_to_the_audio(
     for utterance, mel in zip(batch.ids, batch.mel, strict=True):
         frames = len(tiny.tone(utterance)) // HOP
         np.testing.assert_array_equal(mel[:, :frames], longer(utterance)[:, :frames])
-        assert bool((mel[:, frames:] == np.float32(center.silence)).all())
+        assert bool((mel[:, frames:] == torch.from_numpy(silent_mel(center, 1))).all())
 
 
 def test_impossible_requests_are_refused(

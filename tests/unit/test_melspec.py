@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -12,9 +14,7 @@ from pydantic import ValidationError
 from wavewright.errors import MelMismatch, UnknownName
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
-
-# ESPNet guards the power spectrum above the floor, so that its silence never reaches the floor.
-FLOORED = [name for name in MelSpec.presets() if MelSpec.preset(name).magnitude_guard == "add"]
+from wavewright.registry import create_vocoder
 
 
 def refusal(**changes: Any) -> str:
@@ -42,7 +42,29 @@ def refusal(**changes: Any) -> str:
         ({"hop_length": 255}, ["'hop'", "even", "1024", "255"]),
         ({"framing": "center", "n_fft": 1025}, ["'center'", "even", "1025"]),
         ({"power": 3}, ["power", "1 or 2"]),
-        ({"normalisation": {"scale": 1.0}}, ["normalisation.shift", "required"]),
+        ({"normalisation": {"scale": 1.0}}, ["normalisation.range.shift", "required"]),
+        (
+            {"normalisation": {"scale": 1.0, "shift": 0.0, "low": 1.0, "high": 0.0}},
+            ["low < high", "1 and 0"],
+        ),
+        (
+            {"normalisation": {"mean": [0.0] * 79, "scale": [1.0]}},
+            ["normalisation.mean has 79 values", "80"],
+        ),
+        (
+            {"normalisation": {"mean": [0.0], "scale": [0.0]}},
+            ["normalisation.statistics.scale.0", "greater than 0"],
+        ),
+        ({"layout": "BTC"}, ["layout", "'bands_first' or 'frames_first'"]),
+        ({"wav_steps": [{"step": "lowpass"}]}, ["wav_steps.0", "'highpass'"]),
+        (
+            {"wav_steps": [{"step": "highpass", "cutoff": 12000.0}]},
+            ["high-pass at 12000 Hz", "11025"],
+        ),
+        (
+            {"target_steps": [{"step": "highpass", "cutoff": 70.0}]},
+            ["target_steps", "cannot be undone", "wav_steps"],
+        ),
         ({"hop_lenght": 256}, ["hop_lenght", "not permitted"]),
     ],
 )
@@ -91,6 +113,7 @@ def test_every_preset_is_whole_and_survives_json(name: str) -> None:
     again = MelSpec.model_validate(json.loads(json.dumps(spec.model_dump(mode="json"))))
     assert again == spec
     assert again.fingerprint == spec.fingerprint
+    assert MelSpec.model_validate(json.loads(json.dumps(spec.essentials()))) == spec
     assert spec.differences(again) == {}
 
 
@@ -115,7 +138,13 @@ def test_the_window_is_as_long_as_the_transform_unless_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("hifigan", "e13a97cc36607a98"), ("wavernn", "d70235cd2f833167")]
+    ("name", "expected"),
+    [
+        ("hifigan", "e13a97cc36607a98"),
+        ("wavernn", "d70235cd2f833167"),
+        ("r9y9", "30d7046b2d01656c"),
+        ("matcha-normalised", "7128bc2e705dafb8"),
+    ],
 )
 def test_fingerprints_never_change(name: str, expected: str) -> None:
     """Checkpoints and shards in the wild carry these."""
@@ -147,6 +176,9 @@ def test_every_field_enters_the_fingerprint() -> None:
         "framing": "hop",
         "pad_mode": "reflect",
         "normalisation": None,
+        "layout": "frames_first",
+        "wav_steps": MelSpec.preset("r9y9").wav_steps,
+        "target_steps": MelSpec.preset("r9y9").target_steps,
     }
     assert changes.keys() == MelSpec.model_fields.keys() - {"window"}, "hann is the only window"
     changed = [spec.model_copy(update={field: value}) for field, value in changes.items()]
@@ -161,18 +193,75 @@ def test_frames_counts_what_log_mel_gives(name: str, extra: int, samples: int) -
     assert log_mel(torch.zeros(samples), spec).shape == (80, 40 + extra)
 
 
-@pytest.mark.parametrize("name", FLOORED)
+@pytest.mark.parametrize("name", MelSpec.presets())
 def test_silence_is_the_mel_of_digital_silence(name: str) -> None:
-    spec = MelSpec.preset(name)
-    mel = log_mel(torch.zeros(4 * spec.n_fft), spec)
-    assert mel == pytest.approx(torch.full_like(mel, spec.silence), abs=1e-5)
+    spec = MelSpec.preset(name).bands_first
+    mel = log_mel(torch.zeros(4 * spec.n_fft, dtype=torch.float64), spec).numpy()
+    np.testing.assert_allclose(
+        mel, np.repeat(np.array(spec.silence)[:, None], mel.shape[1], 1), atol=1e-12
+    )
 
 
-def test_silence_is_below_every_mel_of_the_others() -> None:
-    others = sorted(set(MelSpec.presets()) - set(FLOORED))
-    assert others == ["espnet", "espnet-24k"]
-    for spec in map(MelSpec.preset, others):
-        assert float(log_mel(torch.zeros(4 * spec.n_fft), spec).min()) > spec.silence
+def test_silence_follows_the_statistics_of_each_band() -> None:
+    mean, scale = [float(-band) for band in range(80)], [1.0 + band for band in range(80)]
+    spec = MelSpec.model_validate(
+        {"preset": "parallel-wavegan", "normalisation": {"mean": mean, "scale": scale}}
+    )
+    expected = [(-10.0 - m) / s for m, s in zip(mean, scale, strict=True)]
+    assert spec.silence == pytest.approx(expected)
+
+
+def test_models_and_recipes_hold_bands_first() -> None:
+    spec = MelSpec.preset("espnet")
+    assert spec.layout == "frames_first"
+    assert create_vocoder("griffinlim", mel=spec).mel == spec.bands_first
+    assert spec.bands_first.differences(spec) == {"layout": ("bands_first", "frames_first")}
+
+
+#: What the survey of the field calls each convention, and our preset of it.
+SURVEYED = {
+    "nvidia_tacotron2_waveglow": "tacotron2",
+    "hifigan_v1": "hifigan",
+    "bigvgan_24k_100": "bigvgan-24k",
+    "nemo_hifigan_22k": "nemo-hifigan-22k",
+    "nemo_hifigan_44k": "nemo-hifigan-44k",
+    "nemo_fastpitch_22k": "nemo-fastpitch-22k",
+    "nemo_fastpitch_44k": "nemo-fastpitch-44k",
+    "nemo2_tacotron2_waveglow_22k": "nemo2-tacotron2-22k",
+    "espnet_ljspeech_22k": "espnet",
+    "espnet_24k": "espnet-24k",
+    "pwg_ljspeech": "parallel-wavegan",
+    "pwg_24k_libritts_vctk_jsut": "parallel-wavegan-24k",
+    "hf_speecht5": "speecht5",
+    "vocos_mel_24k": "vocos-24k",
+    "melgan_neurips": "melgan",
+    "speechbrain_hifigan_lj": "speechbrain",
+    "matcha_lj": "matcha",
+    "fatchord_wavernn": "wavernn",
+    "r9y9_wavenet": "r9y9",
+    "coqui_default": "coqui",
+}
+
+
+def test_every_surveyed_convention_has_a_preset_with_its_values(shared: Path) -> None:
+    known = json.loads((shared / "docs" / "mel-presets.json").read_text())
+    assert known.keys() == SURVEYED.keys()
+    for name, theirs in known.items():
+        ours = MelSpec.preset(SURVEYED[name])
+        for field in ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin"):
+            assert getattr(ours, field) == theirs[field], (name, field)
+        assert ours.fmax == (theirs["fmax"] or theirs["sample_rate"] / 2), name
+        base = {"e": "ln", 10.0: "db" if "log_gain" in theirs else "log10"}
+        assert ours.log == base[theirs["log_base"]], name
+        assert (ours.floor, ours.guard) == (theirs["log_floor"], theirs["log_guard"]), name
+        assert (ours.mel_scale, ours.mel_norm) == (theirs["mel_scale"], theirs["mel_norm"]), name
+        assert ours.window_periodic == theirs["window_periodic"], name
+        if theirs["center"] is not None:
+            assert (ours.framing == "center") == theirs["center"], name
+            assert ours.edge == theirs["pad"], name
+        if theirs["pad_mode"] in ("reflect", "constant"):
+            assert ours.pad_mode == theirs["pad_mode"], name
+        assert (ours.layout == "frames_first") == (theirs["layout"] in ("TC", "BTC")), name
 
 
 def test_equal_specs_pass_the_border() -> None:
@@ -195,3 +284,24 @@ def test_framing_alone_has_its_own_advice() -> None:
     theirs = theirs.model_copy(update={"framing": "center"})
     with pytest.raises(MelMismatch, match=r"framing hop vs center\. Frames sit half a hop apart"):
         mine.require_equal(theirs, mine="a", theirs="b")
+
+
+def test_a_difference_that_converts_says_so() -> None:
+    mine = MelSpec.preset("melgan")
+    theirs = mine.model_copy(update={"log": "ln", "layout": "frames_first"})
+    with pytest.raises(MelMismatch, match=r"log log10 vs ln.*converted exactly: ww.convert_mel"):
+        mine.require_equal(theirs, mine="a", theirs="b")
+
+
+def test_statistics_are_named_by_their_digest() -> None:
+    mine = MelSpec.preset("matcha-normalised")
+    with pytest.raises(MelMismatch, match=r"statistics\(1 means and scales, digest [0-9a-f]{12}\)"):
+        mine.require_equal(MelSpec.preset("matcha"), mine="a", theirs="b")
+
+
+def test_target_steps_are_no_mismatch() -> None:
+    """They are between a vocoder and its training waveforms; the mel is the same."""
+    spec = MelSpec.preset("r9y9")
+    spec.require_equal(spec.model_copy(update={"target_steps": ()}), mine="a", theirs="b")
+    with pytest.raises(MelMismatch, match="wav_steps"):
+        spec.require_equal(spec.model_copy(update={"wav_steps": ()}), mine="a", theirs="b")

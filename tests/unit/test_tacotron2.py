@@ -17,6 +17,7 @@ from wavewright.acoustic.scores import score_alignment
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
+from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.text import IPA_SYMBOLS, SYMBOLS
 
@@ -44,7 +45,7 @@ def some_batch(
 ) -> TextBatch:
     generator = torch.Generator().manual_seed(5)
     text = torch.zeros(len(symbols), max(symbols), dtype=torch.int64)
-    mel = torch.full((len(frames), MEL.n_mels, max(frames)), MEL.silence)
+    mel = torch.from_numpy(silent_mel(MEL, max(frames))).repeat(len(frames), 1, 1)
     for row, (length, count) in enumerate(zip(symbols, frames, strict=True)):
         text[row, :length] = torch.randint(1, 60, (length,), generator=generator)
         mel[row, :, :count] = torch.randn(MEL.n_mels, count, generator=generator) - 5

@@ -9,6 +9,7 @@ import torch
 
 from wavewright.acoustic.model import AcousticModel, TextBatch
 from wavewright.errors import WavewrightError
+from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Array, Shards
 
@@ -55,7 +56,7 @@ def collate(
     symbols = [len(texts[id_]) for id_ in ids]
     frames = [mels.length(id_) for id_ in ids]
     text = np.zeros((len(ids), max(symbols)), dtype=np.int64)
-    mel = np.full((len(ids), spec.n_mels, max(frames)), spec.silence, dtype=np.float32)
+    mel = np.stack([silent_mel(spec, max(frames))] * len(ids))
     where = np.full((len(ids), max(frames)), np.nan, dtype=np.float32)
     for row, id_ in enumerate(ids):
         text[row, : symbols[row]] = texts[id_]

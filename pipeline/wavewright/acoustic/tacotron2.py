@@ -26,6 +26,7 @@ from wavewright.acoustic.attention import (
 )
 from wavewright.acoustic.model import AcousticModel, Speech, TextBatch
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
+from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.text import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
@@ -206,7 +207,8 @@ class Tacotron2(AcousticModel):
     def targets(self, batch: TextBatch) -> Tensor:
         """Natural mels in the network's scale, filled with silence to whole steps."""
         missing = -batch.mel.shape[2] % self.config.frames_per_step
-        mel = F.pad(batch.mel, (0, missing), value=self.mel.silence)
+        silence = torch.from_numpy(silent_mel(self.mel, missing)).to(batch.mel)
+        mel = torch.cat([batch.mel, silence.expand(len(batch.mel), -1, -1)], dim=2)
         return (mel - self.config.mel_shift) / self.config.mel_scale
 
     def remember(self, text: Tensor, lengths: Tensor) -> Memory:

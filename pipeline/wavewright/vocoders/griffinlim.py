@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from wavewright.mel import amplitude_from_log_mel, mel_filterbank
-from wavewright.melspec import MelSpec
+from wavewright.mel import amplitude_from_log_mel
+from wavewright.melspec import MelSpec, mel_filterbank
 from wavewright.model import ModelConfig
 from wavewright.vocoder import Vocoder
 
@@ -69,7 +69,8 @@ class GriffinLim(Vocoder):
 def linear_magnitude(mel: Tensor, spec: MelSpec) -> Tensor:
     """Log-mel (..., n_mels, frames) to STFT magnitude (..., 1 + n_fft // 2, frames)."""
     amplitude = amplitude_from_log_mel(mel, spec)
-    amplitude = amplitude * (mel > spec.silence + 1e-4 * abs(spec.silence))
+    silence = torch.tensor(spec.silence, dtype=mel.dtype, device=mel.device)[:, None]
+    amplitude = amplitude * (amplitude > 1.001 * amplitude_from_log_mel(silence, spec))
     spectrum = (_pseudo_inverse(spec).to(mel.device) @ amplitude).clamp(min=0)
     return spectrum.sqrt() if spec.power == 2.0 else spectrum
 

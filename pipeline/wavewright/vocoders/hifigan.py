@@ -135,6 +135,7 @@ class HiFiGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
     config: HiFiGANConfig
+    undoes_steps = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "v2": {"upsample_initial_channel": 128},
@@ -164,7 +165,9 @@ class HiFiGAN(Vocoder):
                 self.resblocks.append(stack(width, size, dilations))
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         # The published mel loss sees the whole band, whatever the input mel is limited to.
-        self.loss_spec = config.mel.model_copy(update={"fmax": config.mel.sample_rate / 2})
+        # Steps on the waveform have been done to what it compares.
+        band = {"fmax": config.mel.sample_rate / 2, "wav_steps": ()}
+        self.loss_spec = config.mel.model_copy(update=band)
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
@@ -182,8 +185,7 @@ class HiFiGAN(Vocoder):
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
         self.check_mel(mel)
-        wav: Tensor = self(mel.to(self.device, torch.float32))
-        return wav
+        return self.to_speech(self(mel.to(self.device, torch.float32)))
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -1,0 +1,137 @@
+"""Named steps on the waveform around the mel: high-pass, pre-emphasis, gain.
+
+A MelSpec lists those that come before its analysis (`wav_steps`) and those that are done after
+them to the waveform that a vocoder learns (`target_steps`), as r9y9's WaveNet recipes do. This
+module's values load no torch; `apply_steps` and `undo_steps` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wavewright.errors import WavewrightError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class HighPass(_Step):
+    """Causal linear-phase filter of `taps` coefficients; it delays by (taps - 1) / 2 samples."""
+
+    step: Literal["highpass"] = "highpass"
+    cutoff: float = Field(gt=0)
+    """Hz, where the gain is one half."""
+    taps: int = Field(default=255, gt=2)
+
+    @property
+    def memory(self) -> int:
+        """Earlier samples that a sample of the result depends on."""
+        return self.taps - 1
+
+
+class PreEmphasis(_Step):
+    """y[n] = x[n] - coefficient * x[n - 1]."""
+
+    step: Literal["preemphasis"] = "preemphasis"
+    coefficient: float = Field(gt=0, lt=1)
+
+    @property
+    def memory(self) -> int:
+        """Earlier samples that a sample of the result depends on."""
+        return 1
+
+
+class Gain(_Step):
+    """y = factor * x."""
+
+    step: Literal["gain"] = "gain"
+    factor: float = Field(gt=0)
+
+    @property
+    def memory(self) -> int:
+        """Earlier samples that a sample of the result depends on."""
+        return 0
+
+
+WavStep = Annotated[HighPass | PreEmphasis | Gain, Field(discriminator="step")]
+
+
+def memory(steps: Sequence[WavStep]) -> int:
+    """Earlier samples that a sample depends on after all the steps."""
+    return sum(step.memory for step in steps)
+
+
+def apply_steps(wav: Tensor, steps: Sequence[WavStep], sample_rate: int) -> Tensor:
+    """Do the steps in order, differentiably.
+
+    Args:
+        wav: (..., samples), floating-point; what comes before the first sample counts as 0.
+        steps: of a MelSpec.
+        sample_rate: Hz.
+
+    Returns:
+        (..., samples).
+    """
+    import torch
+    import torch.nn.functional as F
+
+    for step in steps:
+        if isinstance(step, Gain):
+            wav = wav * step.factor
+        elif isinstance(step, PreEmphasis):
+            wav = torch.cat([wav[..., :1], wav[..., 1:] - step.coefficient * wav[..., :-1]], -1)
+        else:
+            # In float64: what it takes away is large beside the quietest of what it leaves.
+            taps = torch.tensor(_high_pass(step, sample_rate), device=wav.device).double()
+            flat = F.pad(wav.double().reshape(-1, 1, wav.shape[-1]), (step.memory, 0))
+            filtered = F.conv1d(flat, taps.flip(0)[None, None])
+            wav = filtered.reshape(wav.shape).to(wav.dtype)
+    return wav
+
+
+def undo_steps(wav: Tensor, steps: Sequence[WavStep], sample_rate: int) -> Tensor:
+    """Undo the steps, last one first: what a vocoder that learnt them says becomes speech.
+
+    Args:
+        wav: (..., samples), floating-point.
+        steps: as in `apply_steps`.
+        sample_rate: Hz.
+
+    Raises:
+        WavewrightError: a step cannot be undone.
+    """
+    import torch
+    from scipy.signal import lfilter
+
+    for step in reversed(steps):
+        if isinstance(step, Gain):
+            wav = wav / step.factor
+        elif isinstance(step, PreEmphasis):
+            # Recursive, so it is done in float64: errors would add up.
+            values = lfilter([1.0], [1.0, -step.coefficient], wav.detach().cpu().double().numpy())
+            wav = torch.from_numpy(values).to(wav.device, wav.dtype)
+        else:
+            raise WavewrightError(
+                f"a high-pass filter ({step.cutoff:g} Hz) cannot be undone: it belongs into "
+                "wav_steps, not target_steps"
+            )
+    return wav
+
+
+@lru_cache(maxsize=8)
+def _high_pass(step: HighPass, sample_rate: int) -> tuple[float, ...]:
+    from scipy.signal import firwin
+
+    if not step.cutoff < sample_rate / 2:
+        raise WavewrightError(
+            f"highpass: cutoff {step.cutoff:g} Hz must be below half the sample rate, {sample_rate}"
+        )
+    return tuple(firwin(step.taps, step.cutoff, fs=sample_rate, pass_zero=False).tolist())
