@@ -139,14 +139,22 @@ def list_plugins(
 
 @app.command()
 def config(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="system[:variant], mel:PRESET, or a recipe.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="system[:variant] or mel:PRESET.")],
+    statistics: Annotated[
+        Path | None,
+        typer.Option(
+            help="With mel:PRESET: normalise by these; a folder of mel shards in that convention, "
+            "or another toolkit's stats.h5, stats.npy or feats_stats.npz."
+        ),
+    ] = None,
 ) -> None:
     """Print a vocoder's, acoustic model's or mel preset's configuration as YAML.
 
+    What is printed of a mel is a recipe's section `mel`.
+
     Examples: wavewright config hifigan:v2; wavewright config mel:hifigan;
-    wavewright config tacotron2
+    wavewright config tacotron2;
+    wavewright config mel:parallel-wavegan --statistics stats.h5
     """
     from ruamel.yaml import YAML
 
@@ -155,7 +163,14 @@ def config(
 
     system, _, rest = name.partition(":")
     if system == "mel":
-        values = MelSpec.preset(rest).model_dump(mode="json")
+        spec = MelSpec.preset(rest)
+        if statistics is not None:
+            from wavewright.mel_statistics import statistics_for
+
+            spec = statistics_for(spec, statistics)
+        values = spec.model_dump(mode="json")
+    elif statistics is not None:
+        raise WavewrightError("--statistics belongs to mels: wavewright config mel:PRESET")
     else:
         kind = "acoustic" if system in plugins("acoustic") else "vocoder"
         values = create_model(kind, name).config.model_dump(mode="json")
