@@ -1,0 +1,257 @@
+"""The mel contract at every border, for every pair of conventions.
+
+Whatever meets whatever: the result is exactly right, or it is refused and every differing field is
+named with both values. Never is a mel of one convention taken for one of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from wavewright.acoustic.gta import GtaMaker
+from wavewright.audio import to_pcm16
+from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
+from wavewright.crops import CropData
+from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.manifest import COLUMNS, write_manifest
+from wavewright.mel import convert_mel, log_mel
+from wavewright.melspec import MelSpec
+from wavewright.registry import create_model, create_vocoder
+from wavewright.shards import Shards, write_shards
+from wavewright.synthesis import acoustic_source, load_speakers, shard_source
+from wavewright_stages.train import train
+
+SPECS = {name: MelSpec.preset(name) for name in MelSpec.presets()}
+HOUSE = {name: spec.bands_first for name, spec in SPECS.items()}
+PAIRS = [*product(SPECS, repeat=2)]
+CONVERTIBLE = {"log", "normalisation", "layout", "target_steps", "floor", "guard"}
+RATES = {256: (16, 16), 275: (11, 25), 300: (15, 20), 512: (16, 32)}
+TACOTRON: dict[str, Any] = {
+    "encoder_width": 8,
+    "encoder_convolutions": 1,
+    "prenet_width": 8,
+    "attention_rnn_width": 8,
+    "attention_width": 8,
+    "attention_location_filters": 2,
+    "decoder_rnn_width": 8,
+    "postnet_width": 8,
+}
+
+
+def same_mel(a: str, b: str) -> bool:
+    """Whether both names stand for equal mels in the house."""
+    plain = {"target_steps": ()}
+    return HOUSE[a].model_copy(update=plain) == HOUSE[b].model_copy(update=plain)
+
+
+def speech_like(samples: int) -> np.ndarray:
+    """Noise that swells and fades, down to digital silence."""
+    wav = 0.1 * np.random.default_rng(0).standard_normal(samples)
+    faded: np.ndarray = (wav * np.linspace(-0.2, 1, samples).clip(0) ** 3).astype(np.float32)
+    return faded
+
+
+WAV = speech_like(12_000)
+
+
+class World(NamedTuple):
+    """For each convention: audio, mels, a vocoder, an acoustic model; one utterance."""
+
+    folder: Path
+
+    def audio(self, name: str) -> Path:
+        return self.folder / f"prepared-{SPECS[name].sample_rate}" / "audio"
+
+    def prepared(self, name: str) -> Path:
+        return self.audio(name).parent
+
+    def mels(self, name: str) -> Path:
+        return self.folder / "mels" / name
+
+    def vocoder(self, name: str) -> Path:
+        return self.folder / "vocoders" / name
+
+    def acoustic(self, name: str) -> Path:
+        return self.folder / "acoustic" / name
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("world"))
+    for name, spec in HOUSE.items():
+        rate = spec.sample_rate
+        if not world.audio(name).exists():
+            write_shards(
+                world.audio(name), ["u"], lambda _: to_pcm16(WAV), mel=None, sample_rate=rate
+            )
+            row = dict.fromkeys(COLUMNS, "") | {
+                "id": "u",
+                "samples": len(WAV),
+                "sample_rate": rate,
+                "split": "train",
+                "text": "Ah.",
+                "normalised_text": "Ah.",
+            }
+            write_manifest(pd.DataFrame([row]), world.prepared(name) / "manifest.parquet")
+        mel = log_mel(torch.from_numpy(WAV), spec).numpy()
+        write_shards(world.mels(name), ["u"], lambda _, mel=mel: mel, mel=spec, sample_rate=rate)
+        rates = RATES[spec.hop_length]
+        assert prod(rates) == spec.hop_length
+        torch.manual_seed(0)
+        vocoder = create_vocoder(
+            "hifigan",
+            mel=spec,
+            upsample_rates=rates,
+            upsample_kernel_sizes=tuple(2 * rate + rate % 2 for rate in rates),
+            upsample_initial_channel=4,
+            resblock_kernel_sizes=(3,),
+            resblock_dilation_sizes=((1,),),
+        )
+        save_checkpoint(world.vocoder(name), 1, vocoder)
+        save_checkpoint(
+            world.acoustic(name), 1, create_model("acoustic", "tacotron2", mel=spec, **TACOTRON)
+        )
+    return world
+
+
+def message_of(cross: Callable[..., object], *given: Any, **named: Any) -> str:
+    """What the border says; nothing if it lets pass."""
+    try:
+        cross(*given, **named)
+    except MelMismatch as error:
+        return str(error)
+    return ""
+
+
+def expect(a: str, b: str, cross: Callable[..., object], *given: Any, **named: Any) -> None:
+    """The border passes equal conventions, and names every field in which others differ."""
+    said = message_of(cross, *given, **named)
+    assert bool(said) != same_mel(a, b), (a, b, said)
+    fields = HOUSE[a].differences(HOUSE[b]).keys() - {"target_steps"}
+    assert not said or not {field for field in fields if f"{field} " not in said}, (a, b, said)
+
+
+def test_pairs_of_equal_conventions_are_few_and_known() -> None:
+    equal = {frozenset((a, b)) for a, b in PAIRS if a < b and same_mel(a, b)}
+    assert equal == {
+        frozenset(pair)
+        for pair in (
+            ("bigvgan-22k", "hifigan"),
+            ("bigvgan-22k", "matcha"),
+            ("hifigan", "matcha"),
+            ("speechbrain", "tacotron2"),
+            ("nemo-hifigan-22k", "nemo2-tacotron2-22k"),
+        )
+    }
+
+
+@pytest.mark.parametrize("a", SPECS)
+def test_converting_is_exact_or_refused(a: str) -> None:
+    """In the layouts of the ecosystems, from the same samples whatever their rate."""
+    given = log_mel(torch.from_numpy(WAV), SPECS[a])
+    converted = 0
+    for b in SPECS:
+        if said := message_of(convert_mel, given, SPECS[a], SPECS[b]):
+            assert not same_mel(a, b)
+            differing = SPECS[a].differences(SPECS[b]).keys() - CONVERTIBLE
+            assert not {field for field in differing if f"{field} " not in said}, said
+            continue
+        found = convert_mel(given, SPECS[a], SPECS[b])
+        converted += 1
+        expected = log_mel(torch.from_numpy(WAV), SPECS[b])
+        assert found.shape == expected.shape
+        assert float((found - expected).abs().max()) < 1e-5, (a, b)
+    assert converted >= 1, "at least its own"
+
+
+def test_what_converts_between_presets_is_known() -> None:
+    mels = {name: log_mel(torch.from_numpy(WAV), spec) for name, spec in SPECS.items()}
+    found = {
+        (a, b)
+        for a, b in PAIRS
+        if not same_mel(a, b) and not message_of(convert_mel, mels[a], SPECS[a], SPECS[b])
+    }
+    plain = ("bigvgan-22k", "hifigan", "matcha")
+    assert found == {
+        *((name, "matcha-normalised") for name in plain),
+        *(("matcha-normalised", name) for name in plain),
+        ("nemo-fastpitch-22k", "nemo2-waveglow-22k"),  # an added floor holds more than a clamped
+    }
+
+
+def test_natural_and_gta_mels_of_one_training(world: World) -> None:
+    audio = {name: Shards(world.audio(name)) for name in SPECS}
+    mels = {name: Shards(world.mels(name)) for name in SPECS}
+    for a, b in PAIRS:
+        options = {"segment_length": 8 * HOUSE[a].hop_length, "batch_size": 1, "seed": 0}
+        expect(a, b, CropData, audio[a], mels[a], ["u"], later_mels=mels[b], **options)
+
+
+def test_mels_and_the_training_stage(world: World, tmp_path: Path) -> None:
+    """Griffin-Lim passes the border, and is refused after it as there is nothing to train."""
+
+    def cross(a: str, b: str) -> None:
+        try:
+            train(
+                world.prepared(a),
+                world.mels(a),
+                None,
+                tmp_path,
+                mel=HOUSE[b],
+                seed=0,
+                name="griffinlim",
+                max_steps=1,
+                segment_length=8 * HOUSE[a].hop_length,
+            )
+        except MelMismatch:
+            raise
+        except WavewrightError as error:
+            assert "nothing to train" in str(error)
+
+    for a, b in PAIRS:
+        expect(a, b, cross, a, b)
+
+
+def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
+    for a, b in PAIRS:
+        trained = {"a": world.vocoder(a)}
+        expect(a, b, load_speakers, trained, [], HOUSE[b], torch.device("cpu"))
+        expect(a, b, shard_source, "gta", world.mels(a), HOUSE[b])
+
+
+def test_acoustic_models_in_the_evaluation_and_for_gta(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {str(world.acoustic(name)): load_model(world.acoustic(name)) for name in SPECS}
+    for module in ("synthesis", "acoustic.gta"):
+        monkeypatch.setattr(f"wavewright.{module}.load_model", lambda path, *_: models[str(path)])
+    device = torch.device("cpu")
+    for a, b in PAIRS:
+        maker = GtaMaker(
+            prepared=world.prepared(b),
+            mels=world.mels(b),
+            acoustic=world.acoustic(a),
+            gta=world.folder / "gta",
+            device="cpu",
+            seed=0,
+            missing="fail",
+            least_diagonality=None,
+            batch_size=1,
+        )
+        expect(a, b, getattr, maker, "model")
+        expect(a, b, acoustic_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0)
+
+
+def test_checkpoints_carry_their_convention(world: World) -> None:
+    for name, spec in HOUSE.items():
+        assert load_vocoder(world.vocoder(name)).mel == spec
+        assert Shards(world.mels(name)).mel == spec
