@@ -39,6 +39,13 @@ HIFIGAN: dict[str, Any] = {
 SMALL: dict[str, dict[str, Any]] = {
     "griffinlim": {"mel": SPEC, "iterations": 4},
     "hifigan": HIFIGAN,
+    "melgan": {
+        "mel": SPEC,
+        "upsample_rates": (4, 4),
+        "base_channels": 4,
+        "residual_layers": 2,
+        "adversary": {"scales": 2, "base_channels": 4, "downsamplings": 2},
+    },
 }
 IDS = [f"tone{i}" for i in range(6)]
 

@@ -23,6 +23,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
     "vocoders": {
         "griffinlim": "wavewright.vocoders.griffinlim:GriffinLim",
         "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
+        "melgan": "wavewright.vocoders.melgan:MelGAN",
     },
     "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
     "stages": {
@@ -36,7 +37,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "duration_ratio": "wavewright.metrics.duration_ratio:DurationRatio",
     },
 }
-_CONDITIONING = {"griffinlim": "mel", "hifigan": "mel"}
+_CONDITIONING = {"griffinlim": "mel", "hifigan": "mel", "melgan": "mel"}
 
 
 class Plugin(NamedTuple):

@@ -23,6 +23,17 @@ def least_squares_generator(fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([(1 - f).square().mean() for f in fake]).sum()
 
 
+def hinge_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Push real scores above 1 and fake ones below -1; summed over discriminators."""
+    terms = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).sum()
+
+
+def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
+    """Push fake scores up; summed over discriminators."""
+    return torch.stack([-f.mean() for f in fake]).sum()
+
+
 def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
     """L1 between the features of real and fake, summed over layers and discriminators."""
     terms = [

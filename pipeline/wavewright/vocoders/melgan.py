@@ -1,0 +1,287 @@
+"""MelGAN (Kumar et al. 2019, arXiv:1910.06711): a small GAN vocoder without a mel loss.
+
+Transposed convolutions stretch the mel to the waveform's rate; after each come three residual
+blocks whose dilations grow by three. Discriminators see the waveform at three rates; the generator
+learns from their scores and from matching their features alone. Facts that the paper leaves open
+are those of the authors' code (variant `descript`) and of Seungwon Park's reimplementation
+(`seungwonpark`), which takes NVIDIA's mels and has other losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.mel import log_mel, silent_mel
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
+from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.vocoder import Batch, Vocoder
+
+_SLOPE = 0.2
+_EDGE = 3  # samples or frames reflected before the first and the last convolution
+
+
+class AdversaryConfig(FrozenModel):
+    """The discriminators. `base_channels` is 16 as published; fewer train on a CPU."""
+
+    scales: int = 3
+    base_channels: Literal[4, 8, 16] = 16
+    downsamplings: int = 4
+
+
+class MelGANConfig(ModelConfig):
+    """The authors' configuration; `variants` holds Seungwon Park's.
+
+    The network sees `(mel - input_shift) / input_scale`. `tail_frames` of silence follow a mel in
+    synthesis and are cut off again, against an artefact at the end.
+    """
+
+    mel: MelSpec = MelSpec.preset("melgan")
+    upsample_rates: tuple[int, ...] = (8, 8, 2, 2)
+    base_channels: int = Field(default=32, gt=0)
+    residual_layers: int = Field(default=3, gt=0)
+    input_shift: float = 0.0
+    input_scale: float = Field(default=1.0, gt=0)
+    tail_frames: int = Field(default=0, ge=0)
+    adversary: AdversaryConfig = AdversaryConfig()
+    loss: Literal["hinge", "least-squares"] = "hinge"
+    feature_weight: float = 10.0
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.5, 0.9)
+
+    @model_validator(mode="after")
+    def _fits_the_hop(self) -> Self:
+        total = prod(self.upsample_rates)
+        if total != self.mel.hop_length:
+            raise ValueError(
+                f"upsample_rates {self.upsample_rates} multiply to {total}, "
+                f"but mel.hop_length is {self.mel.hop_length}"
+            )
+        return self
+
+
+class ResidualBlock(nn.Module):
+    """A dilated and a pointwise convolution beside a pointwise shortcut."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.dilated = nn.Conv1d(channels, channels, 3, dilation=dilation)
+        self.pointwise = nn.Conv1d(channels, channels, 1)
+        self.shortcut = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) -> the same shape; T must exceed the dilation."""
+        padded = F.pad(F.leaky_relu(x, _SLOPE), (self.dilation, self.dilation), mode="reflect")
+        residual: Tensor = self.pointwise(F.leaky_relu(self.dilated(padded), _SLOPE))
+        shortcut: Tensor = self.shortcut(x)
+        return shortcut + residual
+
+
+class MelGAN(Vocoder):
+    """The generator, its losses and its schedule."""
+
+    Config: ClassVar[type[ModelConfig]] = MelGANConfig
+    config: MelGANConfig
+    undoes_steps = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "descript": {},
+        "seungwonpark": {
+            "mel": MelSpec.preset("tacotron2"),
+            "input_shift": -5.0,
+            "input_scale": 5.0,
+            "tail_frames": 10,
+            "loss": "least-squares",
+        },
+    }
+
+    def __init__(self, config: MelGANConfig, *, name: str = "melgan") -> None:
+        super().__init__(config, name=name)
+        width = config.base_channels * 2 ** len(config.upsample_rates)
+        self.conv_pre = nn.Conv1d(config.mel.n_mels, width, 2 * _EDGE + 1)
+        self.ups = nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        for rate in config.upsample_rates:
+            odd = rate % 2
+            self.ups.append(
+                nn.ConvTranspose1d(
+                    width, width // 2, 2 * rate, rate, rate // 2 + odd, output_padding=odd
+                )
+            )
+            width //= 2
+            layers = range(config.residual_layers)
+            self.blocks.append(nn.Sequential(*(ResidualBlock(width, 3**i) for i in layers)))
+        self.conv_post = nn.Conv1d(width, 1, 2 * _EDGE + 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""
+        x = (mel - self.config.input_shift) / self.config.input_scale
+        x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
+        for upsample, blocks in zip(self.ups, self.blocks, strict=True):
+            x = blocks(upsample(F.leaky_relu(x, _SLOPE)))
+        x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
+        return torch.tanh(self.conv_post(x)).squeeze(1)
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
+        self.check_mel(mel)
+        frames = mel.shape[-1]
+        # Reflection needs more frames than it pads with.
+        tail = max(self.config.tail_frames, _EDGE + 1 - frames)
+        silence = torch.from_numpy(silent_mel(self.mel, tail)).to(mel)
+        longer = torch.cat([mel, silence.expand(len(mel), -1, -1)], dim=2)
+        wav: Tensor = self(longer.to(self.device, torch.float32))
+        return self.to_speech(wav[:, : frames * self.hop_length])
+
+    def start_training(self) -> None:
+        """Weight-normalise the generator and build the discriminators."""
+        add_weight_norm(self)
+        super().start_training()
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """One player: all scales step together."""
+        return {"discriminator": MelGANDiscriminator(self.config.adversary)}
+
+    def optimisation(self, player: str) -> Optimisation:
+        """Adam for both players, at a constant rate."""
+        return Optimisation(learning_rate=self.config.learning_rate, betas=self.config.betas)
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """Discriminators first, then the generator."""
+        yield self._critic_update(batch)
+        yield self._generator_update(batch)
+
+    def _critic_update(self, batch: Batch) -> Update:
+        with torch.no_grad():
+            fake = self(batch.mel)
+        discriminator = self.adversaries["discriminator"]
+        real_scores, _ = discriminator(batch.wav)
+        fake_scores, _ = discriminator(fake)
+        critic = hinge_critic if self.config.loss == "hinge" else summed_squares_critic
+        loss = critic(real_scores, fake_scores)
+        return Update("discriminator", loss, {"critic": loss})
+
+    def _generator_update(self, batch: Batch) -> Update:
+        fake = self(batch.mel)
+        discriminator = self.adversaries["discriminator"]
+        with torch.no_grad():  # the real branch is a constant of this step
+            _, real = discriminator(batch.wav)
+            # Nothing learns from it; it tells whether learning goes on.
+            spec = self.mel.model_copy(update={"wav_steps": ()})
+            mel_l1 = F.l1_loss(log_mel(fake, spec), log_mel(batch.wav, spec))
+        scores, features = discriminator(fake)
+        if self.config.loss == "hinge":
+            adversarial, matching = hinge_generator(scores), weighted_matching(real, features)
+        else:
+            adversarial, matching = (
+                summed_squares_generator(scores),
+                feature_matching(real, features),
+            )
+        loss = adversarial + self.config.feature_weight * matching
+        logs = {"adversarial": adversarial, "features": matching, "mel_l1": mel_l1}
+        return Update("generator", loss, logs)
+
+
+def summed_squares_critic(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Least squares summed over time, where others take the mean; mean over the batch."""
+    terms = [
+        (1 - r).square().sum(dim=1).mean() + f.square().sum(dim=1).mean()
+        for r, f in zip(real, fake, strict=True)
+    ]
+    return torch.stack(terms).sum()
+
+
+def summed_squares_generator(fake: list[Tensor]) -> Tensor:
+    """The generator's part of `summed_squares_critic`."""
+    return torch.stack([(1 - f).square().sum(dim=1).mean() for f in fake]).sum()
+
+
+def weighted_matching(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """Mean over scales of the L1 between features, times 4 over the number of layers but one."""
+    layers = len(real[0]) - 1  # the first and the strided ones, and one more
+    return feature_matching(real, fake) * 4 / layers / len(real)
+
+
+class ScaleDiscriminator(nn.Module):
+    """One rate: grouped convolutions that stride by four."""
+
+    def __init__(self, config: AdversaryConfig) -> None:
+        super().__init__()
+        width: int = config.base_channels
+        self.convs = nn.ModuleList([nn.Conv1d(1, width, 15)])
+        for _ in range(config.downsamplings):
+            before, width = width, min(4 * width, 64 * config.base_channels)
+            self.convs.append(nn.Conv1d(before, width, 41, 4, padding=20, groups=before // 4))
+        self.convs.append(nn.Conv1d(width, width, 5, padding=2))
+        self.conv_post = nn.Conv1d(width, 1, 3, padding=1)
+        add_weight_norm(self)
+
+    def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 1, samples) -> (B, n) scores and the features of the hidden layers."""
+        x, features = F.pad(wav, (7, 7), mode="reflect"), []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), _SLOPE)
+            features.append(x)
+        return torch.flatten(self.conv_post(x), 1), features
+
+
+class MelGANDiscriminator(nn.Module):
+    """Discriminators over ever more averaged audio."""
+
+    def __init__(self, config: AdversaryConfig) -> None:
+        super().__init__()
+        self.discriminators = nn.ModuleList(
+            ScaleDiscriminator(config) for _ in range(config.scales)
+        )
+
+    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, samples) -> scores and features, one entry per scale."""
+        scores, features = [], []
+        x = wav[:, None]
+        for i, discriminator in enumerate(self.discriminators):
+            if i > 0:
+                x = F.avg_pool1d(x, 4, 2, padding=1, count_include_pad=False)
+            score, layers = discriminator(x)
+            scores.append(score)
+            features.append(layers)
+        return scores, features
+
+
+def rename_official(state: Mapping[str, Tensor], config: MelGANConfig) -> dict[str, Tensor]:
+    """State dict of the authors', Seungwon Park's or ParallelWaveGAN's generator, in our names.
+
+    Weight norm stays as it is spelled; other keys (buffers of statistics) are left out.
+    """
+    stages, layers = len(config.upsample_rates), config.residual_layers
+    park = any(key.startswith("generator.") for key in state)
+    stride = 3 if park else 2 + layers
+    names = {"1": "conv_pre", str(4 + stages * stride): "conv_post"}
+    for stage in range(stages):
+        start = 3 + stage * stride
+        names[str(start)] = f"ups.{stage}"
+        for layer in range(layers):
+            ours = f"blocks.{stage}.{layer}"
+            if park:
+                names[f"{start + 1}.blocks.{layer}.2"] = f"{ours}.dilated"
+                names[f"{start + 1}.blocks.{layer}.4"] = f"{ours}.pointwise"
+                names[f"{start + 1}.shortcuts.{layer}"] = f"{ours}.shortcut"
+            else:
+                for block, shortcut in (("block", "shortcut"), ("stack", "skip_layer")):
+                    names[f"{start + 1 + layer}.{block}.2"] = f"{ours}.dilated"
+                    names[f"{start + 1 + layer}.{block}.4"] = f"{ours}.pointwise"
+                    names[f"{start + 1 + layer}.{shortcut}"] = f"{ours}.shortcut"
+    renamed = {}
+    for key, value in state.items():
+        path, _, attribute = key.partition(".")[2].rpartition(".")
+        if path in names:
+            renamed[f"{names[path]}.{attribute}"] = value
+    return renamed
