@@ -1,8 +1,9 @@
-"""Read a speech corpus.
+"""Read a speech corpus, in one of the two layouts that `ingest` brings all others into.
 
-There is one layout, that of LJSpeech-1.1, and `ingest` brings others into it: `metadata.csv`
-(`id|raw text|normalised text`, UTF-8, quoting off), `wavs/ID.wav` or `.flac`, and, where there are
-some, `alignments/ID.TextGrid` and `splits/{train,dev,test}.txt`.
+That of LJSpeech-1.1: `metadata.csv` (`id|raw text|normalised text`, UTF-8, quoting off),
+`wavs/ID.wav` or another format, and, where there are some, `alignments/ID.TextGrid` and
+`splits/{train,dev,test}.txt`. What it cannot say (speakers, parts of recordings, official splits,
+no text at all) stands in `corpus.parquet` instead: one row per utterance, audio beside it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wavewright.errors import WavewrightError
+from wavewright.files import whole
 from wavewright.manifest import check_id
 
-AUDIO = (".wav", ".flac")
+AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
+"""Suffixes of what libsndfile reads, in lower case."""
 COLUMNS = ("id", "raw", "normalised")
+TABLE = "corpus.parquet"
+_FIELDS = ("id", "audio", "start", "end", "text", "normalised", "speaker", "alignment", "split")
 log = logging.getLogger("wavewright")
 
 
@@ -27,7 +32,8 @@ class Entry:
     """One line of metadata and the files that go with it.
 
     `id` is legal and unique: an entry whose own id is neither is called after its line.
-    `reason` says why the entry cannot be used, and is empty where it can.
+    `reason` says why the entry cannot be used, and is empty where it can. `start` and `end` are
+    seconds of the file, None for its end. `split` is the corpus's own, or empty.
     """
 
     id: str
@@ -37,6 +43,9 @@ class Entry:
     audio: Path
     alignment: Path | None
     reason: str
+    start: float = 0.0
+    end: float | None = None
+    split: str = ""
 
 
 def read_corpus(folder: str | Path, columns: Sequence[str] = COLUMNS) -> list[Entry]:
@@ -44,20 +53,23 @@ def read_corpus(folder: str | Path, columns: Sequence[str] = COLUMNS) -> list[En
 
     Args:
         folder: the corpus.
-        columns: what the fields of a line are: `id`, `raw`, `normalised`, `speaker`. Without
-            `normalised`, and on lines that lack the last field, the raw text stands for it.
+        columns: what the fields of a line of metadata.csv are: `id`, `raw`, `normalised`,
+            `speaker`. Without `normalised`, and on lines that lack the last field, the raw text
+            stands for it. A corpus.parquet names its columns itself.
 
     Raises:
         WavewrightError: no metadata.csv, one that is empty or not UTF-8, or no audio at all.
     """
     folder = Path(folder)
+    if (folder / TABLE).is_file():
+        return _read_table(folder)
     if "id" not in columns or not set(columns) <= {*COLUMNS, "speaker"}:
         raise WavewrightError(
             f"columns {list(columns)}: 'id' and any of 'raw', 'normalised', 'speaker' are allowed"
         )
     audio = files_by_id(folder / "wavs", AUDIO)
     if not audio:
-        raise WavewrightError(f"{folder / 'wavs'}: no .wav or .flac file in it")
+        raise WavewrightError(f"{folder / 'wavs'}: no audio file in it ({', '.join(AUDIO)})")
     alignments = files_by_id(folder / "alignments", (".TextGrid",))
     entries: list[Entry] = []
     for number, line in read_lines(folder / "metadata.csv"):
@@ -79,7 +91,72 @@ def read_corpus(folder: str | Path, columns: Sequence[str] = COLUMNS) -> list[En
         )
     if not entries:
         raise WavewrightError(f"{folder / 'metadata.csv'}: no utterance in it")
-    _warn_of_case(entries, folder)
+    return without_faults_of_ids(entries, folder / "metadata.csv")
+
+
+def _read_table(folder: Path) -> list[Entry]:
+    import pandas as pd
+
+    path = folder / TABLE
+    try:
+        rows = pd.read_parquet(path, columns=[*_FIELDS, "reason"]).to_dict("records")
+    except (KeyError, ValueError, OSError) as error:
+        raise WavewrightError(f"{path}: not a table of utterances ({error})") from error
+    if not rows:
+        raise WavewrightError(f"{path}: no utterance in it")
+    entries = []
+    for row in rows:
+        audio, alignment = str(row["audio"]), str(row["alignment"])
+        reason = str(row["reason"])
+        if not reason and not (folder / audio).is_file():
+            reason = f"missing audio: no {audio}"
+        entries.append(
+            Entry(
+                id=check_id(str(row["id"])),
+                text=str(row["text"]),
+                normalised=str(row["normalised"]),
+                speaker=str(row["speaker"]),
+                audio=folder / audio,
+                alignment=folder / alignment if alignment else None,
+                reason=reason,
+                start=float(row["start"]),
+                end=None if pd.isna(row["end"]) else float(row["end"]),
+                split=str(row["split"]),
+            )
+        )
+    return sorted(entries, key=lambda entry: entry.id)
+
+
+def write_table(folder: Path, entries: Iterable[Entry]) -> None:
+    """Write `corpus.parquet`; audio and alignments must lie in `folder`."""
+    import pandas as pd
+
+    rows = [
+        {
+            "id": entry.id,
+            "audio": _inside(entry.audio, folder),
+            "start": entry.start,
+            "end": float("nan") if entry.end is None else entry.end,
+            "text": entry.text,
+            "normalised": entry.normalised,
+            "speaker": entry.speaker,
+            "alignment": _inside(entry.alignment, folder) if entry.alignment else "",
+            "split": entry.split,
+            "reason": entry.reason,
+        }
+        for entry in sorted(entries, key=lambda entry: entry.id)
+    ]
+    with whole(folder / TABLE) as scratch:
+        pd.DataFrame(rows, columns=[*_FIELDS, "reason"]).to_parquet(scratch, index=False)
+
+
+def _inside(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
+
+
+def without_faults_of_ids(entries: Sequence[Entry], where: Path) -> list[Entry]:
+    """Sorted by id; repeated ids become faults, ids that differ in case only a warning."""
+    _warn_of_case(entries, where)
     return sorted(_without_repeats(entries), key=lambda entry: entry.id)
 
 
@@ -106,7 +183,7 @@ def files_by_id(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if path.suffix in suffixes:
+            if path.suffix in suffixes or path.suffix.lower() in suffixes:
                 found[path.stem].append(path)
     return dict(found)
 
@@ -140,20 +217,20 @@ def _entry(number: int, line: str, columns: Sequence[str]) -> Entry:
 
 def _audio_fault(name: str, found: Sequence[Path]) -> str:
     if not found:
-        return f"missing audio: no wavs/{name}.wav or .flac"
+        return f"missing audio: no wavs/{name}.wav, .flac or other audio file"
     if len(found) > 1:
         return f"more than one audio file: {', '.join(path.name for path in found)}"
     return ""
 
 
-def _warn_of_case(entries: Iterable[Entry], folder: Path) -> None:
+def _warn_of_case(entries: Iterable[Entry], where: Path) -> None:
     seen: dict[str, str] = {}
     for entry in entries:
         other = seen.setdefault(entry.id.casefold(), entry.id)
         if other != entry.id:
             log.warning(
                 "%s: '%s' and '%s' differ in case only; they are one file on some disks",
-                folder / "metadata.csv",
+                where,
                 other,
                 entry.id,
             )

@@ -1,6 +1,7 @@
-"""Bring a speech corpus into the layout that `corpus` reads: from a folder, or spoken here.
+"""Bring a speech corpus into a layout that `corpus` reads: from files, or spoken here.
 
-Folders may have that layout already, or hold (there or in `data/`) pairs of `ID.wav` and `ID.txt`.
+Folders may have LJSpeech's layout already, or hold (there or in `data/`) pairs of `ID.wav` and
+`ID.txt`; all other layouts are those of `readers`.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from wavewright.alignment import write_alignment
 from wavewright.audio import from_pcm16, save_wav
-from wavewright.corpus import AUDIO, files_by_id, read_lines
+from wavewright.corpus import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.errors import WavewrightError
 from wavewright.espeak import speak
 from wavewright.manifest import check_id
 from wavewright.progress import progress
+from wavewright.readers import table
+from wavewright.readers.detect import LAYOUTS, detect_layout, read_layout
 
 _LARGEST_COPY = 10**9  # bytes of audio
+_AUDIO_FOLDERS = ("wavs", "wav", "recordings", "audio", "clips")  # beside a metadata.csv
+_NAMING = ("kaldi", "nemo", "table")  # layouts that name each file, wherever it is
 _ABOUT = re.compile(r"readme|licen[cs]e|copying", re.IGNORECASE)  # what a corpus says of itself
 log = logging.getLogger("wavewright")
 
@@ -30,27 +36,37 @@ def publish_corpus(
     source: str | Path,
     corpus: str | Path,
     *,
+    layout: str | None = None,
     follow_links: bool = False,
     link: bool | None = None,
 ) -> None:
-    """Put a corpus in either layout into the folder `corpus`, in the layout that is kept.
+    """Put a corpus of any known layout into the folder `corpus`, in a layout that is kept.
 
     Text is copied. Audio is copied up to 1 GB in all, so that nothing that happens to the source
     can change what was published; beyond that it is hard-linked where the filesystem can.
 
     Args:
-        source: the corpus, or a folder with nothing but the corpus's folder in it.
+        source: the corpus, a folder with nothing but the corpus's folder in it, or a table or
+            manifest file.
         corpus: filled; files that an interrupted call left are replaced.
+        layout: `ljspeech` or one of `readers.detect.LAYOUTS`; None tells it by the files there.
         follow_links: whether symbolic links may lead out of the source.
         link: whether audio is hard-linked, where the filesystem can; None decides by its size.
 
     Raises:
-        WavewrightError: neither layout, or symbolic links out of the source.
+        WavewrightError: no known layout or several, or symbolic links out of the source.
     """
-    source, corpus = _root(Path(source)), Path(corpus)
+    source, corpus = _root(Path(source), layout), Path(corpus)
     audio, lines = _pairs(source)
-    if (source / "metadata.csv").is_file():
-        audio = [*_files(source / "wavs", AUDIO)]
+    if layout not in (None, "ljspeech") or not (_is_ljspeech(source) or lines):
+        name = layout or detect_layout(source)
+        if name is None or name == "ljspeech":
+            raise WavewrightError(_nothing_known(source))
+        _publish_entries(source, name, corpus, follow_links, link)
+        return
+    if _is_ljspeech(source):
+        folders = [source / name for name in _AUDIO_FOLDERS if (source / name).is_dir()]
+        audio = [*_files(folders[0], AUDIO)] if folders else []
         _put(source, [source / "metadata.csv"], corpus, follow_links, link=False)
     else:
         (corpus / "metadata.csv").write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -63,19 +79,110 @@ def publish_corpus(
     _put(source, audio, corpus / "wavs", follow_links, link=link)
 
 
-def _root(source: Path) -> Path:
+def _root(source: Path, layout: str | None) -> Path:
     """The folder that holds the corpus: this one, or the only folder in it."""
+    if source.is_file():
+        return source
     if not source.is_dir():
         raise WavewrightError(f"{source}: no such folder")
-    if (source / "metadata.csv").is_file() or _pairs(source)[0]:
+    if _is_ljspeech(source) or _pairs(source)[0]:
         return source
+    name = layout if layout in LAYOUTS else detect_layout(source)
+    if name not in (None, "folder", "libritts"):
+        return source  # the last two match at any depth
     folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
-    if len(folders) == 1 and folders[0].name not in ("wavs", "data"):
-        return _root(folders[0])
-    raise WavewrightError(
-        f"{source}: neither metadata.csv with wavs/ID.wav (LJSpeech layout) nor pairs of ID.wav "
-        "and ID.txt (there or in data/)"
+    alone = len(folders) == 1 and not any(
+        p.is_file() and p.suffix in AUDIO for p in source.iterdir()
     )
+    if alone and folders[0].name not in ("wavs", "data"):
+        return _root(folders[0], layout)
+    if name is None:
+        raise WavewrightError(_nothing_known(source))
+    return source
+
+
+def _is_ljspeech(source: Path) -> bool:
+    metadata = source / "metadata.csv"
+    return source.is_dir() and metadata.is_file() and not table.matches(metadata)
+
+
+def _nothing_known(source: Path) -> str:
+    known = ", ".join(layout.about for layout in LAYOUTS.values())
+    return (
+        f"{source}: neither metadata.csv with wavs/ID.wav (LJSpeech layout), nor pairs of ID.wav "
+        f"and ID.txt (there or in data/), nor any of: {known}"
+    )
+
+
+def _publish_entries(
+    source: Path, layout: str, corpus: Path, follow_links: bool, link: bool | None
+) -> None:
+    """Audio as wavs/NAME, TextGrids as alignments/ID.TextGrid, the rest in corpus.parquet."""
+    entries = read_layout(source, layout)
+    usable = [entry for entry in entries if not entry.reason]
+    if not usable:
+        raise WavewrightError(
+            f"{source}: none of its {len(entries)} utterances can be used; the first: "
+            f"{entries[0].id}: {entries[0].reason}"
+        )
+    names = _file_names(usable)
+    if link is None:
+        link = sum(path.stat().st_size for path in names) > _LARGEST_COPY
+    root = None if follow_links or layout in _NAMING else source.resolve()
+    for folder in ("wavs", "alignments"):
+        shutil.rmtree(corpus / folder, ignore_errors=True)
+    (corpus / "wavs").mkdir(parents=True)
+    with progress("gather", total=len(names), unit="files") as bar:
+        for path, name in names.items():
+            _place(_within(path, root), corpus / "wavs" / name, link=link)
+            bar.advance()
+    write_table(corpus, [_published(entry, names, corpus) for entry in entries])
+    if source.is_dir():
+        about = [path for path in sorted(source.iterdir()) if _ABOUT.search(path.name)]
+        _put(source, about, corpus, follow_links, link=False)
+
+
+def _file_names(entries: Iterable[Entry]) -> dict[Path, str]:
+    """Name in wavs/ by audio file: the id of its utterance, or its own where it has several."""
+    users: dict[Path, list[str]] = {}
+    for entry in entries:
+        users.setdefault(entry.audio, []).append(entry.id)
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path, ids in users.items():
+        stem = ids[0] if len(ids) == 1 else re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem)[:100]
+        name, count = f"{stem}{path.suffix.lower()}", 1
+        while name.casefold() in taken:
+            count += 1
+            name = f"{stem}.{count}{path.suffix.lower()}"
+        taken.add(name.casefold())
+        names[path] = name
+    return names
+
+
+def _within(path: Path, root: Path | None) -> Path:
+    origin = Path(os.path.realpath(path))
+    if root is not None and not origin.is_relative_to(root):
+        raise WavewrightError(_link_out(path, origin))
+    return origin
+
+
+def _link_out(path: Path, origin: Path) -> str:
+    return (
+        f"{path}: a symbolic link out of the corpus, to {origin}. If that is meant, allow it with "
+        "--set download.follow_links=true"
+    )
+
+
+def _published(entry: Entry, names: Mapping[Path, str], corpus: Path) -> Entry:
+    alignment = None
+    if entry.alignment is not None and entry.alignment.is_file() and not entry.reason:
+        alignment = corpus / "alignments" / f"{entry.id}.TextGrid"
+        alignment.parent.mkdir(exist_ok=True)
+        _place(entry.alignment, alignment, link=False)
+    name = names.get(entry.audio)
+    audio = corpus / "wavs" / name if name and not entry.reason else Path()
+    return replace(entry, audio=audio, alignment=alignment)
 
 
 def _pairs(source: Path) -> tuple[list[Path], list[str]]:
@@ -105,10 +212,7 @@ def _put(
     for path in files:
         origin = Path(os.path.realpath(path))
         if not origin.is_relative_to(root) and not follow_links:
-            raise WavewrightError(
-                f"{path}: a symbolic link out of the corpus, to {origin}. If that is meant, allow "
-                "it with --set download.follow_links=true"
-            )
+            raise WavewrightError(_link_out(path, origin))
         try:
             regular = stat.S_ISREG(origin.stat().st_mode)
         except OSError:  # a link to nothing, or a loop

@@ -8,12 +8,15 @@ from pathlib import Path
 from wavewright.errors import WavewrightError
 from wavewright.stage import Out, Unkeyed, stage
 
+_MANIFESTS = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
-@stage(version=1)
+
+@stage(version=2)
 def download(
     corpus: Out,
     *,
     source: Path | None = None,
+    layout: str | None = None,
     url: str | None = None,
     sha256: str | None = None,
     size: int | None = None,
@@ -24,16 +27,20 @@ def download(
     words_per_minute: int = 160,
     follow_links: bool = False,
 ) -> None:
-    """Put a corpus into one layout, that of LJSpeech-1.1.
+    """Put a corpus into the layout of LJSpeech-1.1, or into wavs/ and a table.
 
     The first of `source`, `sentences` and `url` that is given is where it comes from, so that
     `--set download.source=PATH` works with every recipe.
 
     Args:
-        corpus: metadata.csv (`id|raw text|normalised text`), wavs/ID.wav or .flac, and, where the
-            corpus has them, alignments/ID.TextGrid, splits/*.txt, its README and licence.
-        source: a corpus on this machine: a folder or an archive (tar, tar.gz, tar.bz2, tar.xz,
-            zip), in LJSpeech layout or as pairs of ID.wav and ID.txt.
+        corpus: metadata.csv (`id|raw text|normalised text`) or corpus.parquet, wavs/ID.wav or
+            another format, and, where the corpus has them, alignments/ID.TextGrid, splits/*.txt,
+            its README and licence.
+        source: a corpus on this machine: a folder, an archive of one (tar, tar.gz, tar.bz2,
+            tar.xz, zip), or a table or manifest file that names the audio.
+        layout: of the corpus; None tells it by its files. `ljspeech` (metadata.csv and wavs/, or
+            pairs of ID.wav and ID.txt), `table` (.csv, .tsv or .parquet with a header), `kaldi`,
+            `nemo`, `libritts`, `vctk`, or `folder` (audio files at any depth, texts beside them).
         url: http(s) address of such an archive; the download continues where it was cut off.
         sha256: of the archive at `url`.
         size: bytes of the archive at `url`.
@@ -45,14 +52,14 @@ def download(
         words_per_minute: of spoken sentences, 80 to 450.
         follow_links: whether symbolic links in a folder may lead out of it.
     """
-    if source is not None and source.is_dir():
+    if source is not None and (source.is_dir() or source.suffix.lower() in _MANIFESTS):
         from wavewright.ingest import publish_corpus
 
-        publish_corpus(source, corpus, follow_links=follow_links)
+        publish_corpus(source, corpus, layout=layout, follow_links=follow_links)
     elif source is not None:
         if not source.exists():
             raise WavewrightError(f"download.source: there is no {source}")
-        _unpack(source, corpus)
+        _unpack(source, corpus, layout)
     elif sentences is not None:
         from wavewright.ingest import speak_corpus
 
@@ -64,7 +71,7 @@ def download(
 
         kept = archives if archives is not None else _scratch(corpus)
         archive = fetch(url, kept / _file_name(url), sha256=sha256, size=size)
-        _unpack(archive, corpus)
+        _unpack(archive, corpus, layout)
     else:
         raise WavewrightError(
             "download: nothing to get; set download.source to a folder or an archive on this "
@@ -82,11 +89,11 @@ def _file_name(url: str) -> str:
     return url.partition("?")[0].rstrip("/").rpartition("/")[2] or "corpus"
 
 
-def _unpack(archive: Path, corpus: Path) -> None:
+def _unpack(archive: Path, corpus: Path, layout: str | None) -> None:
     from wavewright.archive import extract
     from wavewright.ingest import publish_corpus
 
     folder = _scratch(corpus) / "corpus"
     shutil.rmtree(folder, ignore_errors=True)
     # Links, because what was unpacked is ours alone and goes away.
-    publish_corpus(extract(archive, folder), corpus, link=True)
+    publish_corpus(extract(archive, folder), corpus, layout=layout, link=True)

@@ -1,0 +1,1 @@
+"""Readers of the layouts in which speech corpora come; one file each."""

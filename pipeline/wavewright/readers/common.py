@@ -1,0 +1,78 @@
+"""What readers share: entries from what a layout says, faults included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from wavewright.corpus import AUDIO, Entry
+from wavewright.errors import WavewrightError
+from wavewright.manifest import check_id
+
+
+def make_entry(
+    name: str,
+    audio: Path,
+    *,
+    where: str,
+    text: str = "",
+    normalised: str = "",
+    speaker: str = "",
+    start: float = 0.0,
+    end: float | None = None,
+    split: str = "",
+    alignment: Path | None = None,
+    reason: str = "",
+) -> Entry:
+    """An entry with a legal id; what is wrong with it becomes its reason.
+
+    Args:
+        name: the id that the layout gives.
+        where: of the corpus, such as "line 7", for messages and in place of an illegal id.
+    """
+    try:
+        check_id(name)
+    except WavewrightError as error:
+        reason = f"bad id, {where}: {error}"
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", where)
+    if not reason and not audio.is_file():
+        reason = f"missing audio: {audio.name}, {where}"
+    if not reason and end is not None and end <= start:
+        reason = f"a segment from {start:g} to {end:g} s, {where}"
+    return Entry(
+        id=name,
+        text=" ".join((text or normalised).split()),
+        normalised=" ".join((normalised or text).split()),
+        speaker=speaker,
+        audio=audio,
+        alignment=alignment,
+        reason=reason,
+        start=start,
+        end=end,
+        split=split,
+    )
+
+
+def audio_files(folder: Path) -> Iterator[Path]:
+    """Audio files at any depth, in order; hidden files and folders are passed over."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from audio_files(path)
+        elif path.suffix.lower() in AUDIO:
+            yield path
+
+
+def resolved(text: str, folder: Path) -> Path:
+    """A path as a manifest says it; relative ones start at the manifest's folder."""
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else folder / path
+
+
+def text_of(path: Path) -> str:
+    """The words of a small UTF-8 text file, on one line; empty where there is none."""
+    from wavewright.corpus import read_lines
+
+    return " ".join(line.strip() for _, line in read_lines(path)) if path.is_file() else ""

@@ -1,0 +1,83 @@
+"""Which layout a corpus has, and its utterances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from wavewright.corpus import Entry, without_faults_of_ids
+from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.readers import folder, kaldi, libritts, nemo, table, vctk
+
+
+class Layout(NamedTuple):
+    """How a layout is told and read; `about` completes "a corpus is ..."."""
+
+    about: str
+    matches: Callable[[Path], bool]
+    read: Callable[[Path], list[Entry]]
+
+
+#: Each but the last is told by files that the others have not.
+LAYOUTS: dict[str, Layout] = {
+    "kaldi": Layout("a Kaldi data folder (wav.scp)", kaldi.matches, kaldi.read),
+    "nemo": Layout("a NeMo manifest (JSON lines)", nemo.matches, nemo.read),
+    "table": Layout("a table (.csv, .tsv or .parquet with a header)", table.matches, table.read),
+    "libritts": Layout("a LibriTTS tree (*.normalized.txt)", libritts.matches, libritts.read),
+    "vctk": Layout("a VCTK tree (wav48*/ and txt/)", vctk.matches, vctk.read),
+    "folder": Layout("a folder of audio files", folder.matches, folder.read),
+}
+
+
+def detect_layout(source: Path) -> str | None:
+    """Name of the layout; None if it is none of these.
+
+    Raises:
+        WavewrightError: it could be several.
+    """
+    found = [
+        name for name, layout in LAYOUTS.items() if name != "folder" and layout.matches(source)
+    ]
+    if len(found) > 1:
+        raise WavewrightError(
+            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in found)}; say which "
+            f"with --set download.layout=NAME ({', '.join(found)})"
+        )
+    if found:
+        return found[0]
+    return "folder" if folder.matches(source) else None
+
+
+def read_layout(source: Path, name: str) -> list[Entry]:
+    """All utterances of a corpus in the layout of that name, sorted by id.
+
+    Audio paths are those of the source; entries that cannot be used say why.
+
+    Raises:
+        UnknownName: no such layout.
+        WavewrightError: not that layout, or no utterance in it.
+    """
+    if name not in LAYOUTS:
+        raise UnknownName(
+            f"unknown layout '{name}'.{nearest(name, LAYOUTS)} Known: {', '.join(LAYOUTS)}."
+        )
+    layout = LAYOUTS[name]
+    if not layout.matches(source):
+        raise WavewrightError(f"{source}: is not {layout.about}")
+    entries = layout.read(source)
+    if not entries:
+        raise WavewrightError(f"{source}: {layout.about} without any utterance")
+    return without_faults_of_ids(_with_texts(entries), source)
+
+
+def _with_texts(entries: Sequence[Entry]) -> list[Entry]:
+    """Where some utterances have a text, one without is faulty; where none has, none is."""
+    from dataclasses import replace
+
+    if not any(entry.normalised for entry in entries):
+        return list(entries)
+    return [
+        entry if entry.normalised or entry.reason else replace(entry, reason="no text")
+        for entry in entries
+    ]

@@ -1,0 +1,39 @@
+"""A folder of audio files at any depth; ID.txt beside ID.wav is its text."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from wavewright.corpus import Entry
+from wavewright.readers.common import audio_files, make_entry, text_of
+
+
+def matches(source: Path) -> bool:
+    """Whether there is any audio file."""
+    return source.is_dir() and next(audio_files(source), None) is not None
+
+
+def read(source: Path) -> list[Entry]:
+    """All audio files. Ids are the names, with the folders where two files have one name.
+
+    Without any text it is a corpus for vocoders only.
+    """
+    paths = list(audio_files(source))
+    stems: dict[str, int] = {}
+    for path in paths:
+        stems[path.stem] = stems.get(path.stem, 0) + 1
+    entries = []
+    for path in paths:
+        name = path.stem
+        relative = path.relative_to(source)
+        if stems[name] > 1:
+            name = "-".join(relative.with_suffix("").parts)
+        name = re.sub(r"\s+", "_", name)
+        entries.append(
+            make_entry(
+                name, path, where=os.fspath(relative), text=text_of(path.with_suffix(".txt"))
+            )
+        )
+    return entries

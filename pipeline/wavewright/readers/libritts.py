@@ -1,0 +1,46 @@
+"""A LibriTTS tree (Zen et al. 2019): [SUBSET/]SPEAKER/CHAPTER/ID.wav beside ID.normalized.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from wavewright.corpus import Entry
+from wavewright.readers.common import make_entry, text_of
+
+_NORMALISED = ".normalized.txt"
+
+
+def matches(source: Path) -> bool:
+    """Whether such a pair lies at the right depth, in a subset or in a folder of subsets."""
+    return source.is_dir() and next(_chapters(source), None) is not None
+
+
+def _chapters(source: Path) -> Iterator[tuple[str, str, Path]]:
+    """(subset, speaker, chapter folder) of all chapters."""
+    for depth, pattern in ((1, "*/*"), (2, "*/*/*"), (3, "*/*/*/*")):
+        for chapter in sorted(source.glob(pattern)):
+            if chapter.is_dir() and next(chapter.glob(f"*{_NORMALISED}"), None) is not None:
+                parts = chapter.relative_to(source).parts
+                yield (parts[-3] if depth > 1 else source.name, parts[-2], chapter)
+
+
+def read(source: Path) -> list[Entry]:
+    """All utterances; subsets called train-*, dev-* or test-* are the official splits."""
+    entries = []
+    for subset, speaker, chapter in _chapters(source):
+        split = subset.partition("-")[0]
+        for audio in sorted(chapter.glob("*.wav")) + sorted(chapter.glob("*.flac")):
+            normalised = audio.with_name(audio.stem + _NORMALISED)
+            entries.append(
+                make_entry(
+                    audio.stem,
+                    audio,
+                    where=f"in {chapter.relative_to(source)}",
+                    text=text_of(audio.with_name(audio.stem + ".original.txt")),
+                    normalised=text_of(normalised),
+                    speaker=speaker,
+                    split=split if split in ("train", "dev", "test") else "",
+                )
+            )
+    return entries

@@ -1,0 +1,91 @@
+"""A NeMo manifest: one JSON object per line, with audio_filepath, and mostly text and duration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from wavewright.corpus import Entry, read_lines
+from wavewright.errors import WavewrightError
+from wavewright.readers.common import make_entry, resolved
+
+SUFFIXES = (".json", ".jsonl")
+
+
+def matches(source: Path) -> bool:
+    """Whether it is such a file, or a folder in which one or several lie."""
+    return bool(_manifests(source))
+
+
+def _manifests(source: Path) -> list[Path]:
+    files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
+    return [path for path in files if path.suffix.lower() in SUFFIXES and _looks_right(path)]
+
+
+def _looks_right(path: Path) -> bool:
+    with path.open("rb") as file:
+        line = file.readline(65536)
+    return line.lstrip().startswith(b"{") and b'"audio_filepath"' in line
+
+
+def read(source: Path) -> list[Entry]:
+    """Utterances of all manifests; the ids are the audio's names, numbered where one has several.
+
+    Files named after a split (`train_manifest.json`, `dev.json`, ...) give it.
+    """
+    entries: list[Entry] = []
+    taken: dict[str, int] = {}
+    for path in _manifests(source):
+        split = _split_of(path)
+        for number, line in read_lines(path):
+            values = _parsed(line, path, number)
+            audio = resolved(str(values["audio_filepath"]), path.parent)
+            taken[audio.stem] = taken.get(audio.stem, 0) + 1
+            repeat = taken[audio.stem]
+            name = str(values.get("id") or (f"{audio.stem}-{repeat}" if repeat > 1 else audio.stem))
+            entries.append(_entry(values, name, audio, split, path, number))
+    return entries
+
+
+def _parsed(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise WavewrightError(f"{path}: line {number}: not JSON ({error})") from error
+    if not isinstance(values, dict) or not isinstance(values.get("audio_filepath"), str):
+        raise WavewrightError(f"{path}: line {number}: no 'audio_filepath' in it")
+    return values
+
+
+def _entry(
+    values: dict[str, Any], name: str, audio: Path, split: str, path: Path, number: int
+) -> Entry:
+    start = _seconds(values, "offset", path, number) or 0.0
+    duration = _seconds(values, "duration", path, number)
+    part = "offset" in values and duration is not None
+    return make_entry(
+        name,
+        audio,
+        where=f"line {number} of {path.name}",
+        text=str(values.get("text") or ""),
+        normalised=str(values.get("normalized_text") or values.get("text_normalized") or ""),
+        speaker=str(values.get("speaker", "")),
+        start=start,
+        end=start + duration if part and duration is not None else None,
+        split=split,
+    )
+
+
+def _seconds(values: dict[str, Any], field: str, path: Path, number: int) -> float | None:
+    value = values.get(field)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise WavewrightError(f"{path}: line {number}: '{field}' must be seconds, found {value!r}")
+
+
+def _split_of(path: Path) -> str:
+    words = path.stem.lower().replace("-", "_").split("_")
+    names = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev",
+             "test": "test"}  # fmt: skip
+    return next((names[word] for word in words if word in names), "")

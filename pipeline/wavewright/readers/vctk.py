@@ -1,0 +1,35 @@
+"""A VCTK tree (0.92 or 0.80): wav48*/SPEAKER/ID[_mic1].flac or .wav, and txt/SPEAKER/ID.txt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wavewright.corpus import AUDIO, Entry
+from wavewright.readers.common import make_entry, text_of
+
+_MICROPHONE = re.compile(r"_mic(\d)$")
+
+
+def _audio(source: Path) -> Path | None:
+    found = sorted(path for path in source.glob("wav48*") if path.is_dir())
+    return found[0] if found and (source / "txt").is_dir() else None
+
+
+def matches(source: Path) -> bool:
+    """Whether there are wav48*/ and txt/."""
+    return source.is_dir() and _audio(source) is not None
+
+
+def read(source: Path) -> list[Entry]:
+    """All utterances of the first microphone; some speakers have no text and are left faulty."""
+    folder = _audio(source)
+    entries = []
+    for path in sorted(folder.glob("*/*")) if folder else []:
+        microphone = _MICROPHONE.search(path.stem)
+        if path.suffix.lower() not in AUDIO or (microphone and microphone.group(1) != "1"):
+            continue
+        name, speaker = _MICROPHONE.sub("", path.stem), path.parent.name
+        text = text_of(source / "txt" / speaker / f"{name}.txt")
+        entries.append(make_entry(name, path, where=f"in {speaker}", text=text, speaker=speaker))
+    return entries
