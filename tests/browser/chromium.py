@@ -10,7 +10,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,3 +139,29 @@ class Tab:
         text, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(text)
         return message
+
+
+def opened(tab: Tab, page: Path) -> Iterator[Tab]:
+    """Show a page for the length of a test, and undo afterwards what the test has set."""
+    tab.open(page)
+    yield tab
+    tab.call("Emulation.clearDeviceMetricsOverride")
+    tab.call("Emulation.setEmulatedMedia", features=[])
+    tab.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def complaints(tab: Tab) -> list[dict[str, Any]]:
+    """Everything that would stand in the console."""
+    names = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+    return [parameters for name, parameters in tab.events if name in names]
+
+
+def requests(tab: Tab) -> list[str]:
+    """Addresses that the page asked for, embedded data left out."""
+    asked = [p["request"]["url"] for n, p in tab.events if n == "Network.requestWillBeSent"]
+    return [address for address in asked if not address.startswith("data:")]
+
+
+def role(node: dict[str, Any]) -> str:
+    """What a node of the accessibility tree is, in small letters."""
+    return str(node.get("role", {}).get("value", "")).lower()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.browser.chromium import Tab, find_chromium
+from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.reports import HOSTILE, small_report
 
 pytestmark = pytest.mark.browser
@@ -23,39 +22,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_report(tmp_path_factory.mktemp("page"), utterances=UTTERANCES, seconds=SECONDS)[0]
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
-    with Tab(program, tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
-
-
 @pytest.fixture
 def tab(browser: Tab, page: Path) -> Iterator[Tab]:
-    browser.open(page)
-    yield browser
-    browser.call("Emulation.clearDeviceMetricsOverride")
-    browser.call("Emulation.setEmulatedMedia", features=[])
-    browser.call("Emulation.setScriptExecutionDisabled", value=False)
-
-
-def complaints(tab: Tab) -> list[dict[str, Any]]:
-    """Everything that would stand in the console."""
-    names = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-    return [parameters for name, parameters in tab.events if name in names]
-
-
-def requests(tab: Tab) -> list[str]:
-    """Addresses that the page asked for, embedded data left out."""
-    asked = [p["request"]["url"] for n, p in tab.events if n == "Network.requestWillBeSent"]
-    return [address for address in asked if not address.startswith("data:")]
-
-
-def role(node: dict[str, Any]) -> str:
-    """What a node of the accessibility tree is, in small letters."""
-    return str(node.get("role", {}).get("value", "")).lower()
+    yield from opened(browser, page)
 
 
 def test_it_opens_without_a_request_or_a_complaint(tab: Tab, page: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +13,12 @@ from wavewright.files import write_text
 from wavewright.metrics.metric import Condition
 from wavewright.report import figures, tables
 from wavewright.report.media import articles
+from wavewright.report.page import render
 from wavewright.report.results import FULL_BAND, NATURAL, Results, Speed
 from wavewright.report.summary import ranking
 from wavewright.report.verdict import answers, headline_metric
 
-_HERE = Path(__file__).parent
-_TOGETHER = re.compile(r"\[[\d., -]+\]|≤ [\d.]+ kHz|n = \d+|95 %|mel L1|\d+ %")
+_TEMPLATE = "evaluation.html.j2"
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,10 @@ def write_report(
         "report.md": tables.results_markdown(results, speed),
     }
     page = _context(results, speed, training, attention)
-    around = len(_render({**page, "articles": []}).encode())
+    around = len(render(_TEMPLATE, {**page, "articles": []}).encode())
     budget = int(megabytes * 1e6) - around
     page["articles"] = list(articles(results, folder, shown=shown, budget=budget))
-    files["index.html"] = _render(page)
+    files["index.html"] = render(_TEMPLATE, page)
     for name, text in files.items():
         write_text(folder / name, text)
     return folder / "index.html"
@@ -79,6 +76,8 @@ def _context(
     by_id = {system.id: system for system in results.systems}
     levels = list(training.levels) if training else []
     return {
+        "title": results.title,
+        "version": results.versions["wavewright"],
         "results": results,
         "speed": speed,
         "answers": answers(results),
@@ -138,38 +137,3 @@ def _details(
                 numbers.append((shown, value.reason if value else "absent"))
             rows.append((utterance.id, system.title, numbers))
     return rows
-
-
-def _render(page: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("style.css", "script.js"))
-    environment.filters["unbroken"] = _unbroken
-    template = environment.get_template("template.html.j2")
-    return template.render(
-        **page, style=Markup(style), script=Markup(script), policy=_policy(style, script)
-    )
-
-
-def _unbroken(text: str) -> str:
-    """Keep intervals, thresholds and counts on one line."""
-    return _TOGETHER.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
-
-
-def _policy(style: str, script: str) -> str:
-    """Content security policy: embedded media and exactly our style and script, no network."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    ]
-    return (
-        "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
-    )

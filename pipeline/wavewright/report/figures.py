@@ -25,8 +25,8 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def mel_image(mel: np.ndarray) -> bytes:
-    """Log-mel (n_mels, frames) as a WebP, magma between DARKEST and BRIGHTEST, low bands below."""
+def mel_image(mel: np.ndarray, darkest: float = DARKEST, brightest: float = BRIGHTEST) -> bytes:
+    """Log-mel (n_mels, frames) as a WebP, magma between two values, low bands below."""
     from matplotlib.image import imsave
 
     step = max(1, math.ceil(mel.shape[1] / _WIDEST_IMAGE))
@@ -36,8 +36,8 @@ def mel_image(mel: np.ndarray) -> bytes:
     imsave(
         buffer,
         reduced,
-        vmin=DARKEST,
-        vmax=BRIGHTEST,
+        vmin=darkest,
+        vmax=brightest,
         cmap="magma",
         origin="lower",
         format="webp",
@@ -114,7 +114,7 @@ def training_curve(
         [f"{n} goes from {c[0][1]:.3f} to {c[-1][1]:.3f}" for n, c in curves.items()]
         + [f"{n} stays at {v:.3f}" for n, v in levels.items()]
     )
-    return _svg(610, 300, f"{unit} over training steps. {summary}.", parts)
+    return svg(610, 300, f"{unit} over training steps. {summary}.", parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]) -> Markup:
@@ -146,10 +146,11 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
             )
         parts.append(_mark(0, x.at(mean), y, f"{name}: {mean:.3f}"))
     text = "; ".join(f"{name} {mean:.3f}" for name, mean, _, _ in rows)
-    return _svg(490, height, f"Means with 95 % intervals: {text}.", parts)
+    return svg(490, height, f"Means with 95 % intervals: {text}.", parts)
 
 
-def _svg(width: int, height: int, title: str, parts: Sequence[Markup]) -> Markup:
+def svg(width: int, height: int, title: str, parts: Sequence[Markup]) -> Markup:
+    """An inline picture that scales; `title` is what it says to those who cannot see it."""
     return Markup(
         '<svg class="chart" viewBox="0 0 {0} {1}" role="img" aria-label="{2}">{3}</svg>'
     ).format(width, height, title, Markup("").join(parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import Condition, Undefined
 from wavewright.report.figures import data_uri, mel_image
 from wavewright.report.results import NATURAL, Results, System, Utterance
+from wavewright.report.sound import flac
 
 Item = TypeVar("Item")
 
@@ -130,7 +130,7 @@ def _clip(
         condition=condition,
         label=f"{utterance}, {label}",
         seconds=len(wav) / sample_rate,
-        audio=data_uri("audio/flac", _flac(wav, sample_rate)),
+        audio=flac(to_pcm16(wav), sample_rate),
         image=_picture(wav, sample_rate),
         file=file,
         numbers=numbers,
@@ -142,11 +142,3 @@ def _picture(wav: Wav, sample_rate: int) -> str:
         return data_uri("image/webp", mel_image(measured_mel(wav, sample_rate)))
     except Undefined:
         return ""
-
-
-def _flac(wav: Wav, sample_rate: int) -> bytes:
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, to_pcm16(wav), sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()

@@ -1,6 +1,7 @@
 "use strict";
-// Players of one utterance take over from each other at the same position. Without this script
-// every player still works on its own.
+// Only one player sounds at a time. Where the page offers it (the box `keep`), players of one
+// utterance take over from each other at the same position, and digits choose between them.
+// Without this script every player still works on its own.
 (() => {
   document.documentElement.classList.add("script");
   const keep = document.getElementById("keep");
@@ -14,7 +15,7 @@
     const last = current;
     if (last && last !== next) {
       const sameUtterance = last.closest("article") === next.closest("article");
-      if (keep.checked && sameUtterance && !last.ended) {
+      if (keep && keep.checked && sameUtterance && !last.ended) {
         moveTo(next, last.currentTime);
       }
       last.pause();
@@ -40,7 +41,7 @@
 
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input, textarea, select");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !/^[0-9]$/.test(event.key)) {
+    if (!keep || typing || event.ctrlKey || event.metaKey || event.altKey || !/^[0-9]$/.test(event.key)) {
       return;
     }
     const focused = event.target.closest("article");

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 from wavewright.metrics.metric import Condition
+from wavewright.report.page import count
 from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Speed, System
 from wavewright.report.summary import ranking
 from wavewright.report.verdict import answers, difference_of, is_tie
@@ -32,11 +33,6 @@ class Table:
     condition: ConditionInfo
     metrics: list[MetricInfo]
     rows: list[tuple[System, list[Cell]]]
-
-
-def count(number: int, thing: str) -> str:
-    """`1 thread`, `2 threads`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def aim(metric: MetricInfo) -> str:

@@ -1,0 +1,168 @@
+"""Which utterances the data report plays: the odd ones out of every measure, and normal ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from wavewright.report import sound
+from wavewright.report.data_charts import waveform
+from wavewright.report.data_measures import MEASURES, Measure, known
+from wavewright.report.figures import data_uri, mel_image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wavewright.shards import Shards
+
+Floats = npt.NDArray[np.float64]
+_LONGEST = 30.0  # seconds of an utterance that are embedded
+_DARKEST, _BRIGHTEST = -100.0, -20.0  # dB of a sine of full scale
+_HOP, _FRAME, _BANDS = 0.01, 0.04, 96  # seconds, seconds, rows of a spectrogram
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The most extreme utterances of one measure, the most extreme first.
+
+    Attributes:
+        heading: "Shortest".
+        measure: what of.
+        rows: of the table of usable utterances.
+        median: of all utterances.
+    """
+
+    heading: str
+    measure: Measure
+    rows: list[int]
+    median: float
+
+    @property
+    def anchor(self) -> str:
+        return "odd-" + self.heading.lower().replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A player, two pictures and what is known of one utterance.
+
+    Attributes:
+        row: of the table of usable utterances.
+        audio: data: address; empty where the page had no room for it.
+        wave: its waveform as inline SVG.
+        image: its spectrogram as a data: address.
+        cut: seconds that the player holds where that is not all; else 0.
+    """
+
+    row: int
+    audio: str = ""
+    wave: str = ""
+    image: str = ""
+    cut: float = 0.0
+
+    def size(self) -> int:
+        """Characters that it adds to the page."""
+        return len(self.audio) + len(self.wave) + len(self.image)
+
+
+def extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
+    """Up to `most` utterances at either end of every measure that has odd ends.
+
+    A measure that is the same for all has none, and what is not clipped is not the most clipped.
+    """
+    found = []
+    for measure in (measure for measure in MEASURES if measure.id in values):
+        column = values[measure.id]
+        there = np.flatnonzero(np.isfinite(column))
+        if not len(there) or column[there].min() == column[there].max():
+            continue
+        rising = there[np.argsort(column[there], kind="stable")]
+        falling = there[np.argsort(-column[there], kind="stable")]
+        median = float(np.median(column[there]))
+        for heading, order, outward in ((measure.low, rising, -1), (measure.high, falling, 1)):
+            beyond = [int(row) for row in order[:most] if outward * (column[row] - median) > 0]
+            if heading and beyond:
+                found.append(Extremes(heading, measure, beyond, median))
+    return found
+
+
+def normal(frame: pd.DataFrame, values: Mapping[str, Floats], count: int) -> list[int]:
+    """`count` rows without flags and within the middle 80 % of every measure, drawn by id hash.
+
+    Where there are several speakers, every speaker has a turn before one has a second.
+    """
+    fit = (frame["flags"] == "").to_numpy().copy()
+    for column in values.values():
+        if len(known(column)):
+            low, high = np.nanquantile(column, (0.1, 0.9))
+            fit &= ~((column < low) | (column > high))
+    turns: dict[str, int] = defaultdict(int)
+    order = []
+    ids, speakers = frame["id"].to_list(), frame["speaker"].to_list()
+    for digest, row in sorted((_digest(ids[row]), int(row)) for row in np.flatnonzero(fit)):
+        order.append((turns[speakers[row]], digest, row))
+        turns[speakers[row]] += 1
+    return [row for _, _, row in sorted(order)[:count]]
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def clips(
+    lists: Iterable[Sequence[int]], ids: Sequence[str], shards: Shards, budget: int
+) -> dict[int, Clip]:
+    """A clip by row for all rows of some lists, in at most `budget` characters.
+
+    The first of every list come first, then the second, and so on, so that what finds no room is
+    the least extreme. Sounds are lossless where all of them fit, and MP3 where they do not.
+    """
+    turns = zip_longest(*lists)
+    rows = list(dict.fromkeys(row for turn in turns for row in turn if row is not None))
+    made = {row: _clip(row, ids[row], shards, lossless=True) for row in rows}
+    rate = shards.sample_rate
+    if sum(clip.size() for clip in made.values()) > budget and sound.can_mp3(rate):
+        made = {row: _clip(row, ids[row], shards, lossless=False) for row in rows}
+    spent = 0
+    for row, clip in made.items():
+        if spent + clip.size() > budget:
+            made[row] = Clip(row)
+        spent += made[row].size()
+    return made
+
+
+def _clip(row: int, name: str, shards: Shards, *, lossless: bool) -> Clip:
+    rate, length = shards.sample_rate, shards.length(name)
+    kept = min(length, round(_LONGEST * rate))
+    pcm = shards.crop(name, 0, kept)
+    return Clip(
+        row=row,
+        audio=(sound.flac if lossless else sound.mp3)(pcm, rate),
+        wave=waveform(pcm, f"Waveform of {name}"),
+        image=data_uri("image/webp", mel_image(spectrogram(pcm, rate), _DARKEST, _BRIGHTEST)),
+        cut=_LONGEST if kept < length else 0.0,
+    )
+
+
+def spectrogram(pcm: npt.NDArray[np.int16], sample_rate: int) -> Floats:
+    """Levels (96, frames) in dB of a sine of full scale, from 0 Hz to half the sample rate.
+
+    Frequencies are linear, so that hum, noise and missing bands stand out; what models learn from
+    are mels, which are made elsewhere.
+    """
+    size, hop = round(_FRAME * sample_rate), max(1, round(_HOP * sample_rate))
+    window = np.hanning(size + 1)[:-1]
+    padded = np.pad(pcm.astype(np.float64) / 32768, size // 2)
+    padded = np.pad(padded, (0, max(0, size - len(padded))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * window
+    power = np.abs(np.fft.rfft(frames) * (2 / window.sum())) ** 2
+    edges = np.linspace(0, power.shape[1], _BANDS + 1).astype(int)
+    bands = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
+    return np.asarray(10 * np.log10(np.maximum(bands, 1e-12))).T

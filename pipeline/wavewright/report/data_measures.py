@@ -1,0 +1,207 @@
+"""What is measured of every utterance: columns of the manifest, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from wavewright.report.data_phones import Phones
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+UNKNOWN = "\u2013"
+"""What stands for a number that is not known: a dash."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number per utterance.
+
+    Attributes:
+        id: its name in tables of values.
+        title: what people call it.
+        unit: of the values as shown; shares are shown in per cent.
+        digits: decimals shown.
+        definition: what it is, in a sentence.
+        short: what stands before the value in a list of values; empty where the unit says enough.
+        low, high: headings for the utterances with the smallest and the largest values; empty
+            where those are not odd.
+        drawn: whether it has a histogram of its own.
+    """
+
+    id: str
+    title: str
+    unit: str
+    digits: int
+    definition: str
+    short: str = ""
+    low: str = ""
+    high: str = ""
+    drawn: bool = True
+
+    def show(self, value: float) -> str:
+        """`3.21 s`; a dash for what is not known."""
+        if not math.isfinite(value):
+            return UNKNOWN
+        space = "" if self.unit == "%" else "\u00a0"
+        return f"{self.number(value)}{space}{self.unit}"
+
+    def number(self, value: float) -> str:
+        """`3.21`: without the unit."""
+        return f"{value:.{self.digits}f}".replace("-", "\u2212")
+
+
+DURATION = Measure(
+    "duration",
+    "Duration",
+    "s",
+    2,
+    "Of the prepared audio, after trimming.",
+    low="Shortest",
+    high="Longest",
+)
+LEVEL = Measure(
+    "level",
+    "Level as recorded",
+    "dBFS",
+    1,
+    "RMS of the active speech in the recording: of the 50 ms frames that are within 30 dB of the "
+    "loudest.",
+    short="level",
+    low="Quietest",
+    high="Loudest",
+    drawn=False,
+)
+LEVEL_AFTER = Measure(
+    "level_after",
+    "Level as prepared",
+    "dBFS",
+    1,
+    "The same with the gain that preparing has applied.",
+    short="prepared at",
+)
+PEAK = Measure(
+    "peak", "Peak as recorded", "dBFS", 1, "Largest sample of the recording.", short="peak"
+)
+SNR = Measure(
+    "snr",
+    "Signal-to-noise ratio",
+    "dB",
+    1,
+    "An estimate from the recording alone: the power of its active speech over what the quietest "
+    "twentieth of its 10 ms blocks stay below. It takes pauses for noise; without any it is too "
+    "low.",
+    short="SNR",
+    low="Noisiest",
+)
+SILENCE = Measure(
+    "silence",
+    "Share of silence",
+    "%",
+    1,
+    "Of its 10 ms blocks, those 40 dB below the loudest 50 ms.",
+    short="silence",
+    high="Most silence",
+)
+CLIPPED = Measure(
+    "clipped",
+    "Clipped samples",
+    "%",
+    3,
+    "Share of samples of the recording that are at full scale.",
+    short="clipped",
+    high="Most clipped",
+    drawn=False,
+)
+CHARACTERS = Measure(
+    "characters",
+    "Characters per second",
+    "characters/s",
+    1,
+    "Letters, spaces and punctuation of the normalised text over the duration. Far from the "
+    "others, the text is often not what is said.",
+    low="Slowest",
+    high="Fastest",
+)
+WORDS = Measure("words", "Words per second", "words/s", 2, "Of the normalised text.")
+PHONES = Measure(
+    "phones", "Phones per second", "phones/s", 1, "Of the TextGrids, silences not counted."
+)
+LONGEST_PHONE = Measure(
+    "longest_phone",
+    "Longest phone",
+    "s",
+    2,
+    "The longest phone of each utterance, silences not counted. One of a second is rarely real: "
+    "the alignment has slipped there.",
+    short="longest phone",
+    high="Longest phone",
+)
+MEASURES = (
+    DURATION,
+    LEVEL,
+    LEVEL_AFTER,
+    PEAK,
+    SNR,
+    SILENCE,
+    CLIPPED,
+    CHARACTERS,
+    WORDS,
+    PHONES,
+    LONGEST_PHONE,
+)
+
+
+def measured(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
+    """Values (utterances,) by measure id, in the order of the rows; NaN where not known.
+
+    What has no text has no rate of characters or words.
+    Of words and phones per second only one is there: phones where TextGrids tell them.
+    """
+
+    def column(name: str, scale: float = 1.0) -> Floats:
+        return frame[name].to_numpy(np.float64) * scale
+
+    seconds = column("seconds")
+    text = (frame["normalised_text"] != "").to_numpy(bool)
+    found = {
+        "duration": seconds,
+        "level": column("level_dbfs"),
+        "level_after": column("level_dbfs") + column("gain_db"),
+        "peak": column("peak_dbfs"),
+        "snr": column("snr_db"),
+        "silence": column("silence_share", 100.0),
+        "clipped": column("clipped_share", 100.0),
+        "characters": np.where(text, column("characters_per_second"), np.nan),
+    }
+    if len(phones.seconds):
+        found["phones"] = _divided(phones.spoken(), seconds)
+        found["longest_phone"] = phones.longest()
+    else:
+        words = np.asarray(frame["normalised_text"].str.count(r"\S+"), dtype=np.float64)
+        found["words"] = _divided(np.where(text, words, np.nan), seconds)
+    return found
+
+
+def gained(values: Mapping[str, Floats]) -> bool:
+    """Whether any utterance is prepared at another level than it was recorded at."""
+    return not np.allclose(values["level"], values["level_after"], equal_nan=True)
+
+
+def known(values: Floats) -> Floats:
+    """Without what is not known."""
+    return values[np.isfinite(values)]
+
+
+def _divided(counts: Floats, seconds: Floats) -> Floats:
+    """Counts per second; not known where there is no time."""
+    quotients = np.full(len(seconds), np.nan)
+    np.divide(counts, seconds, out=quotients, where=seconds > 0)
+    return quotients

@@ -1,0 +1,156 @@
+"""What the TextGrids say: how long phones last, and which are rare."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from wavewright.alignment import SILENCES
+from wavewright.errors import WavewrightError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int32]  # half the memory, where a corpus has millions of phones
+_SILENCE, _OTHER = "silence", "other"
+_CLASSES = {
+    "vowels": "AA AE AH AX AXR AO EH ER IH IX IY UH UW UX "
+    "i y ɨ ʉ ɯ u ɪ ʏ ʊ e ø ɘ ɵ ɤ o ə ɚ ɝ ɛ œ ɜ ɞ ʌ ɔ æ ɐ a ɶ ɑ ɒ ᵻ",
+    "diphthongs": "AW AY EY OW OY aɪ aʊ eɪ oʊ əʊ ɔɪ ɪə eə ʊə",
+    "stops": "B D G K P T DX Q b d ɡ g k p t c ɟ q ɢ ʔ ɾ ʈ ɖ",
+    "affricates": "CH JH tʃ dʒ ts dz tɕ dʑ ʧ ʤ",
+    "fricatives": "DH F HH S SH TH V Z ZH HV ð f h s ʃ θ v z ʒ x ɣ ç ʝ χ ʁ ħ ʕ ɦ ɸ β ɕ ʑ ʂ ʐ",
+    "nasals": "M N NG EM EN ENG m n ŋ ɲ ɳ ɴ ɱ",
+    "liquids and glides": "L R W Y EL WH l r w j ɹ ɻ ʎ ʟ ɭ ɫ ʀ ɥ ʍ ʋ",
+}
+_CLASS_OF = {phone: name for name, phones in _CLASSES.items() for phone in phones.split()}
+_MARKS = re.compile(r"[ˈˌːˑ0-9\u0303\u0325\u0329\u032a\u032f\u0361ʰʲʷˠˤ˞]")
+
+
+@dataclass(frozen=True)
+class Phones:
+    """Every phone of every utterance, one after the other.
+
+    Attributes:
+        labels: (kinds,) the different labels, sorted.
+        codes: (phones,) index of each one's label.
+        seconds: (phones,) how long each lasts.
+        owner: (phones,) row of the utterance that it belongs to.
+        rows: number of utterances.
+    """
+
+    labels: list[str]
+    codes: Indices
+    seconds: npt.NDArray[np.float32]
+    owner: Indices
+    rows: int
+
+    def spoken(self) -> Floats:
+        """Phones (rows,) that are no silence; NaN for an utterance without a TextGrid."""
+        counts = np.bincount(self.owner[self._speech()], minlength=self.rows).astype(np.float64)
+        return np.where(self._aligned(), counts, np.nan)
+
+    def longest(self) -> Floats:
+        """Seconds (rows,) of the longest phone that is no silence; NaN where there is none."""
+        found = np.full(self.rows, -np.inf)
+        speech = self._speech()
+        np.maximum.at(found, self.owner[speech], self.seconds[speech])
+        return np.where(np.isfinite(found), found, np.nan)
+
+    def aligned(self) -> int:
+        """How many utterances have phones."""
+        return int(self._aligned().sum())
+
+    def _aligned(self) -> npt.NDArray[np.bool_]:
+        return np.bincount(self.owner, minlength=self.rows) > 0
+
+    def _speech(self) -> npt.NDArray[np.bool_]:
+        silent = np.array([label in SILENCES for label in self.labels], dtype=bool)
+        return ~silent[self.codes] if len(self.codes) else np.zeros(0, dtype=bool)
+
+
+@dataclass(frozen=True)
+class PhoneRow:
+    """One class or label: how often, its share of all time, 5th, 50th and 95th percentile.
+
+    Attributes:
+        utterances: how many have it.
+    """
+
+    name: str
+    count: int
+    share: float
+    low: float
+    middle: float
+    high: float
+    utterances: int
+
+
+def read_phones(frame: pd.DataFrame) -> Phones:
+    """The columns `phones` and `phone_seconds` as arrays.
+
+    Raises:
+        WavewrightError: an utterance has more labels than times, or fewer.
+    """
+    import pandas as pd
+
+    lengths = frame["phones"].map(len).to_numpy(np.int64)
+    times = frame["phone_seconds"].map(len).to_numpy(np.int64)
+    if (lengths != times).any():
+        row = frame.iloc[int(np.flatnonzero(lengths != times)[0])]
+        raise WavewrightError(
+            f"manifest: '{row['id']}' has {len(row['phones'])} phones, but "
+            f"{len(row['phone_seconds'])} phone_seconds; they must be as many"
+        )
+    owner = np.repeat(np.arange(len(frame), dtype=np.int32), lengths)
+    if not len(owner):
+        empty = np.zeros(0, dtype=np.int32)
+        return Phones([], empty, np.zeros(0, dtype=np.float32), empty, len(frame))
+    codes, labels = pd.factorize(np.concatenate(frame["phones"].to_list()), sort=True)
+    seconds = np.concatenate(frame["phone_seconds"].to_list(), dtype=np.float32)
+    names = [str(label) for label in labels]
+    return Phones(names, codes.astype(np.int32), seconds, owner, len(frame))
+
+
+def class_of(label: str) -> str:
+    """The class of an ARPAbet or IPA phone, with or without stress; `other` if none is known."""
+    if label in SILENCES:
+        return _SILENCE
+    plain = _MARKS.sub("", label)
+    return _CLASS_OF.get(plain) or _CLASS_OF.get(plain.upper(), _OTHER)
+
+
+def by_class(phones: Phones) -> list[PhoneRow]:
+    """Rows of the classes that occur, speech first, silence last."""
+    order = [*_CLASSES, _OTHER, _SILENCE]
+    place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int32)
+    return _rows(phones, place[phones.codes], order)
+
+
+def by_label(phones: Phones) -> list[PhoneRow]:
+    """Rows of the labels that are no silence, the rarest first."""
+    rows = _rows(phones, phones.codes, phones.labels)
+    kept = [row for row in rows if row.name not in SILENCES]
+    return sorted(kept, key=lambda row: (row.count, row.name))
+
+
+def _rows(phones: Phones, codes: Indices, names: list[str]) -> list[PhoneRow]:
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    total = float(phones.seconds.sum()) or 1.0
+    found = []
+    for name, start, stop in zip(names, starts, starts[1:], strict=False):
+        if start == stop:
+            continue
+        chosen = order[start:stop]
+        seconds = phones.seconds[chosen]
+        low, middle, high = (float(q) for q in np.quantile(seconds, (0.05, 0.5, 0.95)))
+        utterances = len(np.unique(phones.owner[chosen]))
+        share = float(seconds.sum()) / total
+        found.append(PhoneRow(name, len(chosen), share, low, middle, high, utterances))
+    return found

@@ -1,0 +1,108 @@
+"""Why utterances were left out: single reasons, and the groups that they form."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavewright.errors import WavewrightError
+
+LEFT_OUT = "left out: "
+"""How a reason begins that is nobody's fault: the split has no place for the utterance."""
+
+_SHOWN_GROUPS, _SHOWN_EXAMPLES = 20, 3
+_FILE = re.compile(r"[^\s:]+\.\w{2,8}: ")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_WORD = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Utterances that were left out for the same kind of reason.
+
+    Attributes:
+        kind: the reason without names and numbers.
+        count: how many.
+        examples: (id, reason) of the first few.
+    """
+
+    kind: str
+    count: int
+    examples: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups shown, the largest first, and how much is in others that are not shown."""
+
+    shown: list[Group]
+    count: int
+    other_kinds: int
+    other_count: int
+
+
+def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, str]]:
+    """(id, reason) of every line of quarantine.csv.
+
+    Raises:
+        WavewrightError: not such a table, or one of the `expected` ids is not in it.
+    """
+    if not path.is_file():
+        raise WavewrightError(f"{path}: no such file; 'prepare' writes it beside the manifest")
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        if not {"id", "reason"} <= set(table.fieldnames or ()):
+            raise WavewrightError(
+                f"{path}: its columns are {table.fieldnames}, 'id' and 'reason' must be among them"
+            )
+        rows = [(row["id"], row["reason"] or "") for row in table]
+    missing = sorted(set(expected) - {name for name, _ in rows})
+    if missing:
+        raise WavewrightError(
+            f"{path}: '{missing[0]}' and {len(missing) - 1} others have a reason in the manifest, "
+            "but are not here; the two files are not of the same run"
+        )
+    return rows
+
+
+def grouped(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> Groups:
+    """Groups of (id, reason), the largest first; `ids` are names that may stand in reasons."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, reason in rows:
+        found[kind_of(reason, ids)].append((name, reason))
+    order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    shown = [
+        Group(kind, len(members), [_told(*row) for row in sorted(members)[:_SHOWN_EXAMPLES]])
+        for kind, members in order[:_SHOWN_GROUPS]
+    ]
+    count = sum(map(len, found.values()))
+    rest = order[_SHOWN_GROUPS:]
+    return Groups(shown, count, len(rest), sum(len(members) for _, members in rest))
+
+
+def _told(name: str, reason: str) -> tuple[str, str]:
+    """An example under a heading that has said already whose doing it is."""
+    return name, reason.removeprefix(LEFT_OUT)
+
+
+def kind_of(reason: str, ids: Collection[str]) -> str:
+    """What a reason has in common with others of its kind.
+
+    "a.wav: too short: 0.05 s, the minimum is 0.1 s" -> "too short"
+    "left out: same text as b, which is in test" -> "same text as another, which is in test"
+    """
+    text = _FILE.sub("", reason.removeprefix(LEFT_OUT), count=1)
+    text = re.split(r": | \(", text, maxsplit=1)[0]
+    text = _WORD.sub(lambda found: _word(found.group(), ids), text)
+    return _NUMBER.sub("…", _QUOTED.sub("…", text)).strip() or reason
+
+
+def _word(word: str, ids: Collection[str]) -> str:
+    """An id becomes "another"; one that is also a plain word stays."""
+    plain = word.isalpha() and word.islower()
+    return "another" if word in ids and not plain else word
