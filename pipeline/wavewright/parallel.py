@@ -1,19 +1,25 @@
-"""Run one function over many items with joblib, with a progress bar.
+"""Run one function over many items in worker processes, with a progress bar.
 
-The engine is joblib's: loky unless `joblib.parallel_config` says otherwise; loky shares the
-processor's threads out among the workers.
+The engine is the one that `joblib.parallel_config` chooses around the call: loky, which is its
+default, or dask. A worker that is killed costs the tasks it had, which are tried again.
 """
 
 from __future__ import annotations
 
-import os
+import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from wavewright.progress import progress
+from wavewright import engines
+from wavewright.errors import WavewrightError
+from wavewright.progress import Progress, progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_DEATHS = 3  # workers that an item may cost
+_SHOWN = 160  # characters of an item in a message
+log = logging.getLogger("wavewright")
 
 
 def parallel_map(
@@ -23,24 +29,86 @@ def parallel_map(
     jobs: int,
     what: str,
     unit: str = "shards",
+    on_crash: Callable[[Item], Result] | None = None,
 ) -> list[Result]:
     """`[function(item) for item in items]`, in order, by `jobs` workers, with a progress bar.
 
-    `function` and `items` must be picklable. With one job everything stays in this process; a
-    negative number of jobs is one per processor.
+    Args:
+        function: picklable; it may be run again for an item whose worker died.
+        items: each is fetched only when it is handed out, and must be picklable.
+        jobs: worker processes; 1 stays in this process, a negative number is one per processor
+            (of the cluster, with dask).
+        what: name of the work, for the progress bar and for errors.
+        unit: what the items are called.
+        on_crash: result for an item that has killed its worker three times.
+
+    Raises:
+        WavewrightError: an item has killed its worker three times and there is no `on_crash`.
     """
-    workers = min(jobs if jobs > 0 else os.cpu_count() or 1, len(items))
-    results: list[Result] = []
+    workers = min(engines.width(jobs), len(items))
     with progress(what, total=len(items), unit=unit) as bar:
         if workers <= 1:
+            results = []
             for item in items:
                 results.append(function(item))
                 bar.advance()
             return results
-        import joblib
+        return _Map(function, items, workers, what, bar, on_crash).results()
 
-        tasks = (joblib.delayed(function)(item) for item in items)
-        for result in joblib.Parallel(n_jobs=workers, return_as="generator")(tasks):
-            results.append(result)
-            bar.advance()
-    return results
+
+class _Map(Generic[Item, Result]):
+    """The state of one parallel_map."""
+
+    def __init__(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        workers: int,
+        what: str,
+        bar: Progress,
+        on_crash: Callable[[Item], Result] | None,
+    ) -> None:
+        self.function, self.items, self.workers = function, items, workers
+        self.what, self.bar, self.on_crash = what, bar, on_crash
+        self.done: dict[int, Result] = {}
+        self.deaths: Counter[int] = Counter()
+
+    def results(self) -> list[Result]:
+        """All results in order."""
+        while len(self.done) < len(self.items):
+            suspects = self._run([n for n in range(len(self.items)) if n not in self.done])
+            if suspects:
+                log.warning("%s: a worker died; trying its part again", self.what)
+            for number in suspects:
+                self._run_alone(number)
+        return [self.done[number] for number in range(len(self.items))]
+
+    def _run(self, wanted: Sequence[int]) -> list[int]:
+        """Run these; returns those that may have killed a worker."""
+        try:
+            for number, result in engines.run(self.function, self.items, wanted, self.workers):
+                self._take(number, result)
+        except engines.PoolDied as died:
+            suspects = [number for number in died.suspects if number not in self.done]
+            self.deaths.update(suspects)
+            return suspects
+        return []
+
+    def _run_alone(self, number: int) -> None:
+        """Run one item by itself, so that it is known whether it kills its worker."""
+        while self.deaths[number] < _DEATHS:
+            if not self._run([number]):
+                return
+        item = self.items[number]
+        if self.on_crash is None:
+            text = str(item)
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+            raise WavewrightError(
+                f"{self.what}: {shown} has killed its worker process {_DEATHS} times; it may need "
+                "more memory than there is, or crash a library"
+            )
+        self._take(number, self.on_crash(item))
+
+    def _take(self, number: int, result: Result) -> None:
+        self.done[number] = result
+        self.bar.advance()

@@ -84,17 +84,24 @@ def trouble(folder: Path, record: Record, *, thorough: bool = False) -> str | No
     A file whose size, times and inode are as recorded is taken as unchanged unless `thorough`;
     any other is hashed. ctime closes the hole of an edit that keeps size and mtime.
     """
+    return next((f"{name} {what}" for name, what in damage(folder, record, thorough)), None)
+
+
+def damage(folder: Path, record: Record, thorough: bool) -> Iterator[tuple[str, str]]:
+    """Every file that is not as it was published, with `is missing`, `was added` or `was changed`.
+
+    See `trouble`.
+    """
     present = dict(_files(folder))
-    for name in record.outputs.keys() - present.keys():
-        return f"{name} is missing"
-    for name in present.keys() - record.outputs.keys():
-        return f"{name} was added"
-    for name, path in present.items():
-        file = record.outputs[name]
+    for name in sorted(record.outputs.keys() - present.keys()):
+        yield name, "is missing"
+    for name in sorted(present.keys() - record.outputs.keys()):
+        yield name, "was added"
+    for name in sorted(present.keys() & record.outputs.keys()):
+        file, path = record.outputs[name], present[name]
         unchanged = _stat(path) == file.model_dump(exclude={"sha256"})
         if (thorough or not unchanged) and sha256_of(path) != file.sha256:
-            return f"{name} was changed"
-    return None
+            yield name, "was changed"
 
 
 def environment() -> dict[str, Any]:

@@ -32,17 +32,18 @@ from wavewright.progress import on_terminal
 from wavewright.record import (
     LOGS,
     Record,
+    damage,
     environment,
     outputs_digest,
     read_record,
     scan,
-    trouble,
     write_record,
 )
 
 _STOPPED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
 _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_SHARD = re.compile(r"shard-\d+\.tar")
 Say = Callable[[str], None]
 
 
@@ -64,6 +65,8 @@ class Request:
     explain: bool = False
     force: bool = False
     allow_stale: bool = False
+    backend: str = "loky"
+    scheduler: str = ""
 
 
 def run(plan: Plan, request: Request, say: Say) -> Path | None:
@@ -94,7 +97,7 @@ def run(plan: Plan, request: Request, say: Say) -> Path | None:
     result = None
     for unit in plan.units:
         if first <= unit.number <= last:
-            result = _bring_up_to_date(plan, unit, request.force, say)
+            result = _bring_up_to_date(plan, unit, request, say)
     return result
 
 
@@ -130,10 +133,29 @@ def verify(plan: Plan, say: Say) -> bool:
     for unit in plan.units:
         folder = (unit.home / "latest").resolve()
         record = read_record(folder)
-        problem = "no result" if record is None else trouble(folder, record, thorough=True)
-        say(f"{unit.label:<24} {problem or 'intact'}")
-        whole &= problem is None or record is None
+        if record is None:
+            say(f"{unit.label:<24} no result")
+            continue
+        damaged = list(damage(folder, record, thorough=True))
+        say(f"{unit.label:<24} {_describe(damaged, unit) if damaged else 'intact'}")
+        for name, what in damaged:
+            if what == "was changed":
+                os.utime(folder / name)  # so that the next run looks at the contents too
+        whole &= not damaged
     return whole
+
+
+def _describe(damaged: list[tuple[str, str]], unit: Unit) -> str:
+    """What is wrong with a result, and what will be done about it."""
+    shown = "; ".join(f"{name} {what}" for name, what in damaged[:5])
+    more = f" (and {len(damaged) - 5} more files)" if len(damaged) > 5 else ""
+    if unit.stage.precious:
+        then = "the next run goes on from what is whole"
+    elif _only_shards(damaged):
+        then = "the next run keeps what is whole and makes only the damaged shards again"
+    else:
+        then = "the next run makes it again"
+    return f"{shown}{more}; {then}"
 
 
 def _require_earlier(plan: Plan, first: int, last: int) -> None:
@@ -150,19 +172,19 @@ def _require_earlier(plan: Plan, first: int, last: int) -> None:
             )
 
 
-def _bring_up_to_date(plan: Plan, unit: Unit, force: bool, say: Say) -> Path:
+def _bring_up_to_date(plan: Plan, unit: Unit, request: Request, say: Say) -> Path:
     assessment = plan.assess(unit)
-    if assessment.state == "done" and not force:
+    if assessment.state == "done" and not request.force:
         return _reuse(assessment, say)
     with _lock(unit) as lock:
         plan.look_again()  # another runner may just have made it
         assessment = plan.assess(unit)
-        if assessment.state == "done" and not force:
+        if assessment.state == "done" and not request.force:
             return _reuse(assessment, say)
         say(f"[{unit.label}] {unit.stage.summary}")
         started = time.monotonic()
-        partial = _open_partial(assessment, force)
-        _execute(plan.recipe, assessment, partial, lock, say)
+        partial = _open_partial(assessment, request.force)
+        _execute(plan.recipe, assessment, partial, lock, request, say)
         folder = _publish(assessment, partial, time.monotonic() - started)
         plan.look_again()
         say(f"[{unit.label}] done in {time.monotonic() - started:.0f} s: {folder}")
@@ -216,7 +238,8 @@ def _open_partial(assessment: Assessment, force: bool) -> Path:
     """The folder to work in: left by an interrupted run, or seeded by what went before.
 
     A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
-    which of its checkpoints are whole.
+    which of its checkpoints are whole. Another stage gets those files of its damaged result that
+    are as they were published, if only shards are damaged: they can be made one by one.
     """
     unit = assessment.unit
     partial = unit.home / f".partial-{assessment.key}"
@@ -233,18 +256,52 @@ def _open_partial(assessment: Assessment, force: bool) -> Path:
         shutil.copytree(seed, scratch)
         (scratch / "stage.json").unlink()
         os.rename(scratch, partial)
+    elif damaged and not force:
+        _link_intact(assessment.folder, partial)
     (partial / LOGS).mkdir(parents=True, exist_ok=True)
     return partial
 
 
-def _execute(recipe: Recipe, assessment: Assessment, partial: Path, lock: int, say: Say) -> None:
+def _only_shards(damaged: list[tuple[str, str]]) -> bool:
+    lost = [Path(name).name for name, what in damaged if what != "was added"]
+    return all(_SHARD.fullmatch(name) for name in lost)
+
+
+def _link_intact(folder: Path, partial: Path) -> None:
+    """Put the intact files of a damaged result into a new folder, without copying them."""
+    record = read_record(folder)
+    if record is None:
+        return
+    damaged = list(damage(folder, record, thorough=True))
+    if not _only_shards(damaged):
+        return  # what was made on the way to an intact shard would not be made again
+    for name in sorted(record.outputs.keys() - dict(damaged).keys()):
+        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(folder / name, partial / name)
+        except OSError:  # a file system without hard links
+            shutil.copy2(folder / name, partial / name)
+
+
+def _execute(
+    recipe: Recipe, assessment: Assessment, partial: Path, lock: int, request: Request, say: Say
+) -> None:
     """Run the unit's function in a child process, its output on the terminal and in a log."""
     unit = assessment.unit
     job = partial / LOGS / "job.json"
     paths = {**assessment.paths, unit.stage.output: partial}
     options = unit.options.model_dump(mode="json")
     job.write_text(
-        json.dumps({"stage": unit.stage.name, "paths": paths, "options": options}, default=str)
+        json.dumps(
+            {
+                "stage": unit.stage.name,
+                "paths": paths,
+                "options": options,
+                "backend": request.backend,
+                "scheduler": request.scheduler,
+            },
+            default=str,
+        )
     )
     log = partial / LOGS / "stage.log"
     code = _spawn(job, log, lock)

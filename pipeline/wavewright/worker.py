@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from wavewright import registry
+from wavewright.engines import engine
 from wavewright.errors import WavewrightError
 from wavewright.stage import Stage
 
@@ -32,8 +33,11 @@ def main() -> int:
     }
     options = stage.options.model_validate(job["options"])
     values = {name: getattr(options, name) for name in type(options).model_fields}
+    parallel = values.get("jobs", 1) != 1
+    backend = job.get("backend", "loky") if parallel else "loky"
     try:
-        stage.function(**paths, **values)
+        with engine(backend, job.get("scheduler", ""), values.get("jobs")):
+            stage.function(**paths, **values)
     except WavewrightError as error:
         print(f"error: {error}", file=sys.stderr)
         if os.environ.get("WAVEWRIGHT_DEBUG"):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.stage import Budget, In, InMany, InMaybe, Out, Unkeyed, stage
+
+if TYPE_CHECKING:
+    from wavewright.shards import Array
 
 
 def _count(name: str) -> None:
@@ -78,3 +82,25 @@ def judge(skill: InMany, verdict: Out) -> None:
     _count("judge")
     lines = [f"{name} {len((path / 'steps.txt').read_text())}" for name, path in skill.items()]
     (verdict / "verdict.txt").write_text("\n".join(lines))
+
+
+@stage(version=1)
+def tones(
+    tones: Out, *, level: Path, count: int = 12, pause: Unkeyed[float] = 0.0, jobs: Unkeyed[int] = 1
+) -> None:
+    """Write shards of three tones each, as loud as a file says."""
+    from wavewright.shards import write_shards
+
+    ids = {f"tone{number:02d}": number for number in range(count)}
+    load = partial(_tone, level=level, pause=pause)
+    write_shards(tones / "audio", ids, load, mel=None, sample_rate=8000, jobs=jobs, shard_size=3)
+
+
+def _tone(utterance: str, number: int, level: Path, pause: float) -> Array:
+    import numpy as np
+
+    _count(utterance)
+    time.sleep(pause)
+    loudness = float(level.read_text())
+    wave = np.sin(2 * np.pi * (200 + 20 * number) * np.arange(800) / 8000)
+    return (32767 * loudness * wave).astype(np.int16)

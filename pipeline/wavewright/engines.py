@@ -1,0 +1,268 @@
+"""Where parallel work runs: worker processes of joblib, or the workers of a dask cluster.
+
+Both engines hand tasks out as they are needed, give results back as they come, and raise
+`PoolDied` when a worker process was lost. joblib's own dask backend is only used to choose the
+engine: it waits for ever for a task whose worker was killed, so the tasks go to the dask client.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from wavewright.errors import MissingExtra, WavewrightError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+BACKENDS = ("loky", "dask")
+_LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tgt", "torch", "wavewright")
+_AHEAD = 2  # tasks per worker that are handed out: one at work, one waiting
+_SECONDS_FOR_A_WORKER = 60
+log = logging.getLogger("wavewright")
+
+
+class PoolDied(Exception):
+    """Worker processes died while they may have been at these items (their numbers)."""
+
+    def __init__(self, suspects: Sequence[int]) -> None:
+        super().__init__(f"a worker died at one of the items {list(suspects)}")
+        self.suspects = list(suspects)
+
+
+def require_engine(backend: str, scheduler: str = "") -> None:
+    """Refuse what `engine` cannot be, before any work."""
+    if backend not in BACKENDS:
+        raise WavewrightError(f"--backend {backend}: allowed are {', '.join(BACKENDS)}")
+    if scheduler and backend != "dask":
+        raise WavewrightError(f"--scheduler {scheduler}: belongs to --backend dask")
+    if scheduler and not scheduler.startswith(("tcp://", "tls://")):
+        raise WavewrightError(
+            f"--scheduler {scheduler}: must be tcp://HOST:PORT or tls://HOST:PORT"
+        )
+    if backend == "dask" and find_spec("distributed") is None:
+        raise MissingExtra("--backend dask needs dask.distributed: pip install 'wavewright[dask]'")
+
+
+@contextmanager
+def engine(backend: str, scheduler: str = "", jobs: int | None = None) -> Iterator[None]:
+    """Let every `parallel_map` inside run on this engine.
+
+    Args:
+        backend: `loky`: processes of this machine; `dask`: a dask.distributed cluster.
+        scheduler: `tcp://HOST:PORT` or `tls://HOST:PORT` of a cluster that runs; without it one is
+            started here for the time being, reachable from this machine only.
+        jobs: processes of a cluster that is started here; default: one per processor.
+
+    Raises:
+        WavewrightError: an unknown backend, or a scheduler that does not answer.
+        MissingExtra: dask.distributed is not installed.
+    """
+    require_engine(backend, scheduler)
+    if backend == "loky":
+        yield  # joblib's own default
+        return
+    import joblib
+
+    with _client(scheduler, jobs) as client, joblib.parallel_config(backend="dask", client=client):
+        yield
+
+
+@contextmanager
+def _client(scheduler: str, jobs: int | None) -> Iterator[Any]:
+    distributed = _distributed()
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised
+    if not scheduler:
+        with (
+            distributed.LocalCluster(
+                n_workers=jobs if jobs and jobs > 0 else os.cpu_count() or 1,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+                env={f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+        return
+    if scheduler.startswith("tcp://") and not scheduler.startswith("tcp://127.0.0.1:"):
+        log.warning(
+            "%s: whoever reaches this port can run code as you; tls:// closes it (docs/scale.md)",
+            scheduler,
+        )
+    try:
+        client = distributed.Client(scheduler, set_as_default=False)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        raise WavewrightError(f"--scheduler {scheduler}: does not answer ({error})") from error
+    with client:
+        _require_alike(client)
+        yield client
+
+
+def _require_alike(client: Any) -> None:
+    """Refuse workers that would not write the same bytes."""
+    _wait_for_worker(client)
+    try:
+        found = {"the scheduler": client.run_on_scheduler(_versions), **client.run(_versions)}
+    except ImportError as error:
+        raise WavewrightError(
+            f"the dask scheduler {_address(client)} or a worker of it cannot import Wavewright "
+            f"({error}); they need the same installation and the same paths as this machine"
+        ) from error
+    mine = _versions()
+    for where, theirs in found.items():
+        for name in mine:
+            if theirs.get(name) != mine[name]:
+                raise WavewrightError(
+                    f"dask, {where}: has {name} {theirs.get(name)}, this machine has "
+                    f"{mine[name]}; results are only the same with the same versions"
+                )
+
+
+def _versions() -> dict[str, str]:
+    """Of the libraries whose version can change a result."""
+    found = {}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def width(jobs: int) -> int:
+    """Worker processes for `jobs` (negative: all there are); 1 means: stay in this process."""
+    if jobs == 1 or (jobs <= 0 and _dask_client() is None and (os.cpu_count() or 1) == 1):
+        return 1
+    return jobs if jobs > 0 else max(2, os.cpu_count() or 1)
+
+
+def run(
+    function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int], workers: int
+) -> Iterator[tuple[int, Result]]:
+    """Number and result of `function(items[i])` for every wanted number, as they are ready.
+
+    Raises:
+        PoolDied: worker processes died; what was given out before stays valid.
+    """
+    client = _dask_client()
+    if client is not None:
+        return _run_dask(client, function, items, wanted)
+    return _run_joblib(function, items, wanted, workers)
+
+
+def _dask_client() -> Any | None:
+    """The client of the engine that joblib.parallel_config has chosen, if that is dask."""
+    from joblib.parallel import get_active_backend
+
+    return getattr(get_active_backend()[0], "client", None)
+
+
+def _numbered(function: Callable[[Item], Result], number: int, item: Item) -> tuple[int, Result]:
+    return number, function(item)
+
+
+def _run_joblib(
+    function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int], workers: int
+) -> Iterator[tuple[int, Result]]:
+    import joblib
+
+    in_hand: set[int] = set()
+
+    def tasks() -> Iterator[Any]:
+        for number in wanted:
+            in_hand.add(number)
+            yield joblib.delayed(_numbered)(function, number, items[number])
+
+    pool = _joblib_pool(workers)
+    try:
+        for number, result in pool(tasks()):
+            in_hand.discard(number)
+            yield number, result
+    except BrokenProcessPool as error:
+        raise PoolDied(sorted(in_hand)) from error
+
+
+def _joblib_pool(workers: int) -> Any:
+    """One task at a time to each worker, whose libraries get one thread each."""
+    import joblib
+    from joblib.parallel import get_active_backend
+
+    options: dict[str, Any] = {
+        "n_jobs": max(2, workers),  # joblib runs a single job in this process
+        "return_as": "generator_unordered",
+        "batch_size": 1,
+        "pre_dispatch": f"{_AHEAD}*n_jobs",
+    }
+    active = get_active_backend()[0]
+    if type(active).__name__ != "LokyBackend" or active.inner_max_num_threads is not None:
+        return joblib.Parallel(**options)
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        return joblib.Parallel(**options)
+
+
+def _run_dask(
+    client: Any, function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int]
+) -> Iterator[tuple[int, Result]]:
+    _wait_for_worker(client)
+    waiting = iter(wanted)
+    running: dict[Any, int] = {}
+    ready = _distributed().as_completed(loop=client.loop)
+    killed: list[int] = []
+
+    def hand_out() -> None:
+        room = _AHEAD * max(1, sum(client.ncores().values())) - len(running)
+        for number in (n for _, n in zip(range(room), waiting, strict=False)):
+            future = client.submit(function, items[number], pure=False)
+            running[future] = number
+            ready.add(future)
+
+    try:
+        hand_out()
+        while running:
+            future = next(ready)
+            number = running.pop(future)
+            if future.status == "cancelled":
+                raise _gone(client)
+            if isinstance(future.exception(), _distributed().KilledWorker):
+                killed.append(number)
+            else:
+                yield number, future.result()
+            hand_out()
+    except OSError as error:  # distributed's CommClosedError and TimeoutError are such
+        raise _gone(client) from error
+    finally:
+        client.cancel(list(running)) if client.status == "running" else None
+    if killed:
+        raise PoolDied(killed)
+
+
+def _wait_for_worker(client: Any) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
+    except (TimeoutError, OSError) as error:
+        raise WavewrightError(f"the dask scheduler {_address(client)} has no worker") from error
+
+
+def _distributed() -> Any:
+    """The library, which is optional and has types for half of what is used here."""
+    return import_module("distributed")
+
+
+def _address(client: Any) -> str:
+    return str(getattr(client.scheduler, "address", "that was used"))
+
+
+def _gone(client: Any) -> WavewrightError:
+    return WavewrightError(
+        f"the dask scheduler {_address(client)} is gone; what is finished is kept, and the same "
+        "command goes on with a scheduler that answers"
+    )

@@ -1,0 +1,31 @@
+"""Audio and features on disk: uncompressed tar shards and one Parquet index.
+
+A folder of shards holds `shard-00000.tar`, ... (WebDataset layout: one member `ID.wav`, `ID.flac`
+or `ID.npy` per utterance) and `index.parquet` with each member's place, so that the same file
+serves streaming and random access by byte range. The sha256 of every shard and the MelSpec are
+in the index, the MelSpec also in the tar's own header. A shard appears whole or not at all, is
+never written again once it is published, and equal inputs give equal bytes.
+"""
+
+from wavewright.shards.index import publish_index
+from wavewright.shards.layout import Array, Encoding, Header, Row, shard_plan
+from wavewright.shards.reader import Shards
+from wavewright.shards.upkeep import Damage, append_shards, repair_shards, verify_shards
+from wavewright.shards.writer import finished_rows, write_shard, write_shards
+
+__all__ = [
+    "Array",
+    "Damage",
+    "Encoding",
+    "Header",
+    "Row",
+    "Shards",
+    "append_shards",
+    "finished_rows",
+    "publish_index",
+    "repair_shards",
+    "shard_plan",
+    "verify_shards",
+    "write_shard",
+    "write_shards",
+]

@@ -1,0 +1,73 @@
+"""Streaming: whole shards, one after the other, the next one read ahead."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from wavewright.errors import WavewrightError
+from wavewright.shards.index import Index
+from wavewright.shards.layout import Array
+from wavewright.shards.members import decode
+
+Seed = int | Sequence[int]
+Pair = tuple[str, Array]
+
+
+def stream(
+    folder: Path, index: Index, *, seed: Seed | None, buffer: int, check: bool
+) -> Iterator[Pair]:
+    """See `Shards.stream`."""
+    if seed is None:
+        yield from _in_order(folder, index, index.shard_names, check)
+        return
+    random = np.random.default_rng(seed)
+    names = [index.shard_names[i] for i in random.permutation(len(index.shard_names))]
+    held: list[Pair] = []
+    for pair in _in_order(folder, index, names, check):
+        held.append(pair)
+        if len(held) >= max(1, buffer):
+            yield _draw(held, random)
+    while held:
+        yield _draw(held, random)
+
+
+def _draw(held: list[Pair], random: np.random.Generator) -> Pair:
+    chosen = int(random.integers(len(held)))
+    held[chosen], held[-1] = held[-1], held[chosen]
+    return held.pop()
+
+
+def _in_order(folder: Path, index: Index, names: Sequence[str], check: bool) -> Iterator[Pair]:
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead = [reader.submit(_read, folder, index, name, check) for name in names[:1]]
+        for place, name in enumerate(names):
+            data = ahead.pop().result()
+            if place + 1 < len(names):
+                ahead.append(reader.submit(_read, folder, index, names[place + 1], check))
+            yield from _unpack(data, folder / name, index, name)
+
+
+def _read(folder: Path, index: Index, shard: str, check: bool) -> bytes:
+    try:
+        data = (folder / shard).read_bytes()
+    except OSError as error:
+        raise WavewrightError(f"{folder / shard}: cannot be read ({error})") from error
+    if check and hashlib.sha256(data).hexdigest() != index.sha256[shard]:
+        raise WavewrightError(
+            f"{folder / shard}: is not as the index says (another sha256), so it is damaged or was "
+            "cut short"
+        )
+    return data
+
+
+def _unpack(data: bytes, path: Path, index: Index, shard: str) -> Iterator[Pair]:
+    def read(offset: int, size: int) -> bytes:
+        return data[offset : offset + size]
+
+    for row in index.members(shard):
+        yield row.id, decode(read, row, index.header, 0, row.length, path)

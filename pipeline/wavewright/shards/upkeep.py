@@ -1,0 +1,168 @@
+"""Looking after a published folder of shards: adding to it, checking it, mending it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wavewright.errors import WavewrightError
+from wavewright.files import sha256_of
+from wavewright.parallel import parallel_map
+from wavewright.shards.index import Index, publish_index
+from wavewright.shards.layout import (
+    Header,
+    Task,
+    require_once_each,
+    shard_name,
+    shard_number,
+    shard_plan,
+)
+from wavewright.shards.writer import (
+    Load,
+    Tasks,
+    loaded,
+    only_writer,
+    remove_leftovers,
+    rows_of,
+    write_all,
+    write_shard,
+)
+
+
+class Damage(NamedTuple):
+    """A shard that is not as the index says, and why that is known."""
+
+    shard: str
+    reason: str
+
+
+def append_shards(
+    folder: str | Path,
+    ids: Sequence[str] | Mapping[str, Any],
+    load: Load,
+    *,
+    jobs: int = 1,
+    shard_size: int = 256,
+    what: str = "shards",
+) -> None:
+    """Add utterances to a folder of shards.
+
+    They go into new shards, numbered on; those that are there are not touched. Readers see all of
+    the new utterances or none, because the index is replaced in one step. After an interruption
+    the same call goes on.
+
+    Args:
+        folder: with its index.
+        ids: the new utterances, or a mapping, as for `write_shards`.
+        load: as for `write_shards`; the arrays must be of the folder's kind.
+        jobs: worker processes.
+        shard_size: utterances in a new shard.
+        what: name of the work, for the progress bar.
+
+    Raises:
+        WavewrightError: an id is there already or is given twice.
+    """
+    folder = Path(folder)
+    require_once_each(ids, folder)
+    with only_writer(folder):
+        index = Index(folder)
+        there = [utterance for utterance in ids if index.place(utterance) >= 0]
+        if there:
+            more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+            raise WavewrightError(f"{folder}: holds {', '.join(there[:3])}{more} already")
+        first = max(map(shard_number, index.shard_names), default=-1) + 1
+        plan = dict(enumerate(shard_plan([*ids], shard_size), first))
+        write_all(folder, Tasks(plan, ids), load, index.header, jobs=jobs, what=what)
+        sha256 = dict(index.sha256)
+        published = (row for _, rows in index.by_shard() for row in rows)
+        fresh = rows_of(folder, map(shard_name, plan), sha256)
+        publish_index(folder, chain(published, fresh), index.header, sha256=sha256)
+        remove_leftovers(folder, set(sha256))
+
+
+def verify_shards(folder: str | Path, *, jobs: int = 1) -> list[Damage]:
+    """Hash every shard and compare with the index.
+
+    Args:
+        folder: with its index.
+        jobs: processes that read.
+
+    Returns:
+        The damaged and missing ones, in order; empty if all is well.
+    """
+    index = Index(Path(folder))
+    check = partial(_reason, folder=Path(folder))
+    items = [(name, index.sha256[name]) for name in index.shard_names]
+    reasons = parallel_map(check, items, jobs=jobs, what="verify")
+    return [
+        Damage(name, reason if reason != _CHANGED else _detail(Path(folder), index, name))
+        for (name, _), reason in zip(items, reasons, strict=True)
+        if reason
+    ]
+
+
+_CHANGED = "was changed"
+
+
+def _reason(item: tuple[str, str], folder: Path) -> str:
+    shard, sha256 = item
+    path = folder / shard
+    if not path.is_file():
+        return "is missing"
+    try:
+        return "" if sha256_of(path) == sha256 else _CHANGED
+    except OSError as error:
+        return f"cannot be read ({error})"
+
+
+def _detail(folder: Path, index: Index, shard: str) -> str:
+    """Tell a shard that was cut short from one whose bytes were changed."""
+    size = (folder / shard).stat().st_size
+    rows = index.members(shard)
+    whole = sum(row.offset + row.size <= size for row in rows)
+    if whole < len(rows):
+        return f"was cut short: {whole} of its {len(rows)} utterances are there"
+    return "was changed: its sha256 is another"
+
+
+def repair_shards(
+    folder: str | Path, load: Load, items: Mapping[str, Any] | None = None, *, jobs: int = 1
+) -> list[Damage]:
+    """Make damaged and missing shards again from their source.
+
+    Args:
+        folder: with its index.
+        load: as it was for `write_shards`.
+        items: the mapping, if `load` takes a second argument from one; only the entries of damaged
+            shards are looked up.
+        jobs: worker processes.
+
+    Returns:
+        What was mended.
+
+    Raises:
+        WavewrightError: a shard does not come out with its recorded sha256, because the source has
+            changed. It is left as it was found.
+    """
+    folder = Path(folder)
+    with only_writer(folder):
+        damaged = verify_shards(folder, jobs=jobs)
+        index = Index(folder)
+        tasks = []
+        for shard, _ in damaged:
+            ids = [row.id for row in index.members(shard)]
+            own = None if items is None else [items[utterance] for utterance in ids]
+            tasks.append(Task(shard_number(shard), ids, own))
+        work = partial(_rebuild, folder=folder, load=load, header=index.header)
+        digests = [index.sha256[shard] for shard, _ in damaged]
+        parallel_map(work, list(zip(tasks, digests, strict=True)), jobs=jobs, what="repair")
+        remove_leftovers(folder, set(index.shard_names))
+    return damaged
+
+
+def _rebuild(item: tuple[Task, str], folder: Path, load: Load, header: Header) -> None:
+    task, sha256 = item
+    write_shard(folder, task.number, loaded(task, load), header, sha256=sha256)

@@ -1,0 +1,282 @@
+"""Writing shards: a shard appears whole or not at all, and equal inputs give equal bytes."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import tarfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wavewright.errors import Locked, WavewrightError
+from wavewright.files import sha256_of, sync
+from wavewright.manifest import check_id
+from wavewright.melspec import MelSpec
+from wavewright.parallel import parallel_map
+from wavewright.shards.index import (
+    Index,
+    Notes,
+    notes_path,
+    publish_index,
+    read_notes,
+    turn_into_notes,
+    write_notes,
+)
+from wavewright.shards.layout import (
+    INDEX,
+    Array,
+    Encoding,
+    Header,
+    Row,
+    Task,
+    member_name,
+    require_once_each,
+    shard_name,
+    shard_number,
+    shard_plan,
+)
+from wavewright.shards.members import encode
+
+Load = Callable[..., Array]
+
+
+def write_shard(
+    folder: Path,
+    number: int,
+    items: Iterable[tuple[str, Array]],
+    header: Header,
+    *,
+    sha256: str = "",
+) -> list[Row]:
+    """Write one shard from (id, array) pairs; it appears under its name only when complete.
+
+    Args:
+        folder: where the shard goes.
+        number: its place in the numbering.
+        items: int16 (samples,) or float32 (n_mels, frames) by id.
+        header: sample rate and, for mels, their spec.
+        sha256: what must come out, of a shard that is made again.
+
+    Returns:
+        One row per item, for `publish_index`.
+
+    Raises:
+        WavewrightError: an array or id that does not fit, or another sha256 came out.
+    """
+    name = shard_name(number)
+    rows: list[Row] = []
+    about = {"WAVEWRIGHT.header": header.as_json()}
+    # A name of its own: an engine that has lost sight of a worker runs its task a second time.
+    scratch = folder / f".{name}.{uuid.uuid4().hex}.partial"
+    try:
+        with tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT, pax_headers=about) as tar:
+            for utterance, array in items:
+                member = encode(array, header)
+                info = tarfile.TarInfo(member_name(check_id(utterance), member.suffix))
+                info.size = len(member.data)
+                tar.addfile(info, io.BytesIO(member.data))
+                padded = -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                offset = tar.offset - padded + member.skip
+                bands = 1 if array.ndim == 1 else len(array)
+                size = info.size - member.skip
+                rows.append(Row(utterance, name, offset, size, array.shape[-1], bands))
+        found = sha256_of(scratch)
+        if sha256 and found != sha256:
+            raise WavewrightError(
+                f"{folder / name}: made again it has sha256 {found[:12]}..., not the recorded "
+                f"{sha256[:12]}..., so its source has changed; what was made from the old source "
+                "has to be made anew as a whole (a recipe's stage: --force)"
+            )
+        sync(scratch)
+        os.replace(scratch, folder / name)
+    finally:
+        scratch.unlink(missing_ok=True)
+    write_notes(folder, name, Notes(header.as_json(), found, rows))
+    return rows
+
+
+def finished_rows(folder: Path, number: int) -> list[Row] | None:
+    """Rows of a shard that an interrupted run has finished and that is whole, else None."""
+    name = shard_name(number)
+    notes = read_notes(folder, name)
+    return notes.rows if notes is not None and _is_whole(folder, name, notes) else None
+
+
+def write_shards(
+    folder: str | Path,
+    ids: Sequence[str] | Mapping[str, Any],
+    load: Load,
+    *,
+    mel: MelSpec | None,
+    sample_rate: int,
+    encoding: Encoding = "pcm16",
+    like: str | Path | None = None,
+    jobs: int = 1,
+    shard_size: int = 256,
+    what: str = "shards",
+) -> None:
+    """Write every utterance into shards, one task per shard, and index them.
+
+    A shard that is there already and whole is kept: one that an interrupted run has finished, or
+    one of a published folder of the same utterances. One that is damaged is made again, and must
+    come out as it was.
+
+    Args:
+        folder: the shards' folder.
+        ids: all utterances; or a mapping from each to what `load` needs to know about it, of which
+            every task is sent its own part only.
+        load: id -> int16 (samples,) for audio, or float32 (n_mels, frames) for mels; with a
+            mapping, (id, what the mapping has for it). Picklable, and small: it goes to each task.
+        mel: the spec of the mels; None for audio.
+        sample_rate: Hz, of the audio or of the audio under the mels.
+        encoding: of audio: `pcm16`, or `flac`, which takes about half the space and decodes for
+            every crop.
+        like: a folder of shards whose numbers and order these get, such as the audio of the mels.
+        jobs: worker processes. The bytes written do not depend on it.
+        shard_size: utterances in a shard; without `like`.
+        what: name of the work, for the progress bar.
+
+    Raises:
+        WavewrightError: an id twice, illegal or not in `like`; an array that does not fit; a
+            published folder of other utterances or of another kind.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    header = Header(sample_rate, mel, encoding)
+    require_once_each(ids, folder)
+    plan = _plan_like(Path(like), ids) if like else dict(enumerate(shard_plan([*ids], shard_size)))
+    tasks = Tasks(plan, ids)
+    with only_writer(folder):
+        if (folder / INDEX).is_file():
+            _require_same(folder, header, plan)
+            turn_into_notes(folder)
+        write_all(folder, tasks, load, header, jobs=jobs, what=what)
+        names = set(map(shard_name, plan))
+        sha256: dict[str, str] = {}
+        publish_index(folder, rows_of(folder, names, sha256), header, sha256=sha256)
+        remove_leftovers(folder, names)
+
+
+class Tasks(Sequence[Task]):
+    """The tasks of a plan, each made when it is asked for."""
+
+    def __init__(
+        self, plan: Mapping[int, list[str]], ids: Sequence[str] | Mapping[str, Any]
+    ) -> None:
+        self.plan, self.numbers = plan, sorted(plan)
+        self.payloads = ids if isinstance(ids, Mapping) else None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: Any) -> Any:
+        number = self.numbers[place]
+        ids = self.plan[number]
+        own = None if self.payloads is None else [self.payloads[id_] for id_ in ids]
+        return Task(number, ids, own)
+
+
+def write_all(
+    folder: Path, tasks: Sequence[Task], load: Load, header: Header, *, jobs: int, what: str
+) -> None:
+    """Have every task's shard whole and with its notes."""
+    write = partial(_write_one, folder=folder, load=load, header=header)
+    parallel_map(write, tasks, jobs=jobs, what=what)
+
+
+def _write_one(task: Task, folder: Path, load: Load, header: Header) -> None:
+    name = shard_name(task.number)
+    notes = read_notes(folder, name)
+    if notes is not None and (
+        notes.header != header.as_json() or [row.id for row in notes.rows] != task.ids
+    ):
+        notes = None
+    if notes is None or not _is_whole(folder, name, notes):
+        recorded = notes.sha256 if notes else ""
+        write_shard(folder, task.number, loaded(task, load), header, sha256=recorded)
+
+
+def loaded(task: Task, load: Load) -> Iterator[tuple[str, Array]]:
+    """The arrays of a task, one after the other."""
+    for place, utterance in enumerate(task.ids):
+        if task.payloads is None:
+            yield utterance, load(utterance)
+        else:
+            yield utterance, load(utterance, task.payloads[place])
+
+
+def _is_whole(folder: Path, shard: str, notes: Notes) -> bool:
+    try:
+        return sha256_of(folder / shard) == notes.sha256
+    except OSError:
+        return False
+
+
+def _plan_like(like: Path, ids: Iterable[str]) -> dict[int, list[str]]:
+    """Number and ids of every shard as in another folder, without what is not in `ids`."""
+    index = Index(like)
+    wanted = set(ids)
+    plan = {}
+    for shard, rows in index.by_shard():
+        own = [row.id for row in rows if row.id in wanted]
+        if own:
+            plan[shard_number(shard)] = own
+            wanted.difference_update(own)
+    if wanted:
+        raise WavewrightError(f"{like}: holds no utterance '{min(wanted)}'")
+    return plan
+
+
+def _require_same(folder: Path, header: Header, plan: Mapping[int, list[str]]) -> None:
+    """Refuse to write over what is published."""
+    try:
+        index = Index(folder)
+    except WavewrightError:
+        return  # nobody could have used it
+    planned = {shard_name(number): ids for number, ids in plan.items()}
+    there = {shard: [row.id for row in rows] for shard, rows in index.by_shard()}
+    if index.header == header and there == planned:
+        return
+    raise WavewrightError(
+        f"{folder}: holds shards of other utterances or of another kind, and what is published is "
+        "not written over; append_shards adds utterances, anything else needs an empty folder"
+    )
+
+
+def rows_of(folder: Path, names: Iterable[str], sha256: dict[str, str]) -> Iterator[Row]:
+    """Rows of finished shards out of their notes; puts their sha256 into the given dict."""
+    for name in sorted(names):
+        notes = read_notes(folder, name)
+        if notes is None:
+            raise WavewrightError(f"{notes_path(folder, name)}: is gone; was it deleted?")
+        sha256[name] = notes.sha256
+        yield from notes.rows
+
+
+def remove_leftovers(folder: Path, names: set[str]) -> None:
+    """Take away what other runs left unfinished: all that the published index does not name."""
+    for path in folder.glob("shard-*.tar"):
+        if path.name not in names:
+            path.unlink()
+    for path in [*folder.glob("shard-*.tar.json"), *folder.glob(".shard-*.partial")]:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keep a second writer out of a folder, where its file system has locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Locked(f"{folder}: another process writes shards here") from None
+        yield
+    finally:
+        os.close(descriptor)
