@@ -27,6 +27,13 @@ _TIER_SIZE = re.compile(
     r"(?:intervals|points): size = (\d+)"  # the long form
     r'|"(?:IntervalTier|TextTier)"\s+"(?:[^"]|"")*"\s+\S+\s+\S+\s+(\d+)'  # the short form
 )
+_ARPABET = re.compile(
+    "AA|AE|AH|AO|AW|AX|AXR|AY|B|CH|D|DH|DX|EH|EL|EM|EN|ER|EY|F|G|HH|H|IH|IX|IY|JH|K|L|M|N|NG|NX|"
+    "OW|OY|P|Q|R|S|SH|T|TH|UH|UW|UX|V|W|WH|Y|Z|ZH".replace("|", "[012]?|")
+    + "[012]?",
+    re.IGNORECASE,
+)
+_IPA = re.compile(r"[A-Z]?[a-z@{}&?_:~'\"%=,.<>^0-9]{0,5}")  # SAMPA, espeak-ng, plain letters
 log = logging.getLogger("wavewright")
 
 
@@ -51,30 +58,62 @@ class Alignment:
     duration: float
 
 
-def read_alignment(path: str | Path, duration: float | None = None) -> Alignment:
+def read_alignment(
+    path: str | Path,
+    duration: float | None = None,
+    *,
+    phones: str = "phones",
+    words: str = "words",
+) -> Alignment:
     """Read the tiers `words` (optional) and `phones` of a TextGrid.
 
     Args:
         path: the TextGrid.
         duration: seconds of the audio; intervals that end up to 0.05 s later are cut to it.
+        phones, words: names of the tiers.
 
     Raises:
         WavewrightError: not a TextGrid, cut off, declared counts that differ from what is there,
             no `phones`, times that are negative, not finite, overlapping or beyond the audio.
         MissingExtra: the extra `alignments` is not installed.
     """
+    alignment, odd = read_checked(path, duration, phones=phones, words=words)
+    if odd:
+        log.warning("%s: %s", path, odd)
+    return alignment
+
+
+def read_checked(
+    path: str | Path,
+    duration: float | None = None,
+    *,
+    phones: str = "phones",
+    words: str = "words",
+) -> tuple[Alignment, str]:
+    """The same, with what is odd in words (gaps, intervals of no length, unknown phones)."""
     path = Path(path)
     grid = _read_grid(path)
     end = float(grid.end_time) if duration is None else duration
-    words, phones = _tier(grid, "words", path), _tier(grid, "phones", path)
-    if phones is None:
+    word_tier, phone_tier = _tier(grid, words, path), _tier(grid, phones, path)
+    if phone_tier is None:
         found = ", ".join(f"'{name}'" for name in grid.get_tier_names()) or "none"
-        raise WavewrightError(f"{path}: no tier 'phones' (tiers found: {found})")
-    return Alignment(
-        words=_checked(words, end, f"{path}: tier 'words'") if words else (),
-        phones=_checked(phones, end, f"{path}: tier 'phones'"),
-        duration=end,
-    )
+        raise WavewrightError(f"{path}: no tier '{phones}' (tiers found: {found})")
+    spoken, odd = _checked(phone_tier, end, f"{path}: tier '{phones}'")
+    said, more = _checked(word_tier, end, f"{path}: tier '{words}'") if word_tier else ((), [])
+    odd += more + _unknown_phones(spoken)
+    return Alignment(words=said, phones=spoken, duration=end), "; ".join(odd)
+
+
+def _unknown_phones(phones: Sequence[Interval]) -> list[str]:
+    """Labels that no phone set has: more than letters, digits and the marks of IPA and stress."""
+    odd = sorted({p.label for p in phones if p.label not in SILENCES and not _is_phone(p.label)})
+    return [f"unknown phones {', '.join(odd[:10])}"] if odd else []
+
+
+def _is_phone(label: str) -> bool:
+    if _ARPABET.fullmatch(label) or " " in label:  # a phrase stands for more than one phone
+        return True
+    return not label.isascii() or label in ("spn", "SPN", "noise") or bool(_IPA.fullmatch(label))
 
 
 def write_alignment(path: str | Path, alignment: Alignment) -> None:
@@ -163,9 +202,9 @@ def _tier(grid: Any, name: str, path: Path) -> Any | None:
     return found[0] if found else None
 
 
-def _checked(tier: Any, duration: float, where: str) -> tuple[Interval, ...]:
+def _checked(tier: Any, duration: float, where: str) -> tuple[tuple[Interval, ...], list[str]]:
     intervals: list[Interval] = []
-    reached, gaps = 0.0, 0
+    reached, gaps, empty = 0.0, 0, 0
     for item in tier:
         start, end = float(item.start_time), float(item.end_time)
         place = f"{where}: interval {item.text!r} from {start:.4f} to {end:.4f} s"
@@ -178,10 +217,11 @@ def _checked(tier: Any, duration: float, where: str) -> tuple[Interval, ...]:
         if start > reached + 1e-4:
             intervals.append(Interval(reached, start, ""))
             gaps += 1
+        empty += end == start
         reached = min(end, duration)
         intervals.append(Interval(min(start, duration), reached, item.text.strip()))
     if reached < duration - _TOLERANCE:
         intervals.append(Interval(reached, duration, ""))
-    if gaps:
-        log.warning("%s: %d gaps between intervals, taken as silence", where, gaps)
-    return tuple(intervals)
+    odd = [f"{gaps} gaps between intervals, taken as silence"] if gaps else []
+    odd += [f"{empty} intervals of no length"] if empty else []
+    return tuple(intervals), odd

@@ -13,18 +13,25 @@ from wavewright.files import whole
 
 Wav = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
-Channel = Literal["left", "mean"]
+Channel = Literal["left", "right", "mean"]
 
 
 def load_wav(
-    path: str | Path, sample_rate: int | None = None, *, channel: Channel = "left"
+    path: str | Path,
+    sample_rate: int | None = None,
+    *,
+    channel: Channel = "left",
+    start: float = 0.0,
+    end: float | None = None,
 ) -> tuple[Wav, int]:
     """Read any file that libsndfile reads, as mono.
 
     Args:
         path: the file.
         sample_rate: resample to this rate; None keeps the file's.
-        channel: what becomes of several channels: the first (`left`) or their `mean`.
+        channel: what becomes of several channels: the first (`left`), the second (`right`), or
+            the `mean` of all.
+        start, end: seconds; only this part is decoded. None means to the end.
 
     Returns:
         (samples,) float32 and its sample rate in Hz.
@@ -32,6 +39,26 @@ def load_wav(
     Raises:
         WavewrightError: the file is missing, unreadable, empty, or holds NaN or infinite samples.
     """
+    data, rate = read_channels(path, start=start, end=end)
+    wav = mix(data, channel)
+    if sample_rate is not None and rate != sample_rate:
+        return resample(wav, rate, sample_rate), sample_rate
+    return wav, rate
+
+
+def mix(data: npt.NDArray[np.float32], channel: Channel) -> Wav:
+    """(samples, channels) to (samples,) float32 by the policy `channel`."""
+    if data.shape[1] == 1:
+        return np.ascontiguousarray(data[:, 0])
+    if channel == "mean":
+        return np.ascontiguousarray(data.mean(axis=1, dtype=np.float32))
+    return np.ascontiguousarray(data[:, 0 if channel == "left" else 1])
+
+
+def read_channels(
+    path: str | Path, *, start: float = 0.0, end: float | None = None
+) -> tuple[npt.NDArray[np.float32], int]:
+    """All channels: (samples, channels) float32 and the sample rate in Hz; see `load_wav`."""
     import soundfile
 
     path = Path(path)
@@ -40,19 +67,23 @@ def load_wav(
     if path.stat().st_size == 0:
         raise WavewrightError(f"{path}: the file is empty")
     try:
-        data, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = int(file.samplerate)
+            first = round(start * rate)
+            if first:
+                file.seek(min(first, file.frames))
+            frames = -1 if end is None else max(0, round(end * rate) - first)
+            data: npt.NDArray[np.float32] = file.read(frames, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise WavewrightError(f"{path}: not readable as audio ({error})") from error
-    wav: Wav = np.ascontiguousarray(
-        data[:, 0] if channel == "left" else data.mean(axis=1, dtype=np.float32)
-    )
-    if wav.size == 0:
-        raise WavewrightError(f"{path}: the file has a header but no samples")
-    if not np.isfinite(wav).all():
+    if data.size == 0:
+        part = "" if start == 0 and end is None else f" from {start:g} s on"
+        raise WavewrightError(f"{path}: the file has a header but no samples{part}")
+    # NaN and infinities alone make the sum of squares no number; it is the quickest test.
+    flat = data.reshape(-1)
+    if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(data).all():
         raise WavewrightError(f"{path}: contains NaN or infinite samples")
-    if sample_rate is not None and rate != sample_rate:
-        return resample(wav, rate, sample_rate), sample_rate
-    return wav, int(rate)
+    return data, rate
 
 
 def resample(wav: Wav, source: int, target: int) -> Wav:

@@ -29,26 +29,31 @@ class Level:
         loudest: RMS of the loudest 50 ms.
         energy: sum of squares over the active 50 ms frames, those within 30 dB of the loudest.
         samples: how many samples those frames have.
+        sample_rate: Hz, of the recording.
     """
 
     peak: float
     loudest: float
     energy: float
     samples: int
+    sample_rate: int = 0
 
 
 def measure_level(wav: Wav, sample_rate: int) -> Level:
     """Level of (samples,) float32; fewer samples than a frame, but at least one, are a frame."""
     frame = min(max(1, round(_FRAME * sample_rate)), len(wav))
-    centred = wav.astype(np.float64) - float(wav.mean(dtype=np.float64))
-    blocks = centred[: len(wav) // frame * frame].reshape(-1, frame)
-    power = (blocks**2).mean(axis=1)
+    mean = float(wav.mean(dtype=np.float64))
+    blocks = wav[: len(wav) // frame * frame].reshape(-1, frame)
+    squares = np.einsum("ij,ij->i", blocks, blocks, dtype=np.float64)
+    means = blocks.mean(axis=1, dtype=np.float64)
+    power = np.maximum(squares / frame - 2 * mean * means + mean * mean, 0.0)
     active = power[power >= power.max() * 10 ** (-_ACTIVE / 10)]
     return Level(
         peak=float(np.abs(wav).max()),
         loudest=math.sqrt(power.max()),
         energy=float(active.sum() * frame),
         samples=len(active) * frame,
+        sample_rate=sample_rate,
     )
 
 

@@ -24,13 +24,28 @@ COLUMNS = {
     "alignment": "string",
     "flags": "string",
     "reason": "string",
+    "seconds": "float64",
+    "level_dbfs": "float64",
+    "peak_dbfs": "float64",
+    "gain_db": "float64",
+    "silence_share": "float64",
+    "snr_db": "float64",
+    "clipped_share": "float64",
+    "characters_per_second": "float64",
 }
+LISTS = ("phones", "phone_seconds")
+"""Columns with a list in every row: the phones' labels, and how long each lasts."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
 SPLITS = ("train", "dev", "test")
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 def check_id(utterance: str) -> str:
     """Return the id unchanged, or raise: ids become file names, so their letters are limited."""
+    if _RESERVED.fullmatch(utterance):
+        raise WavewrightError(
+            f"utterance id {utterance!r} is not allowed: Windows reserves this name"
+        )
     if not _ID.fullmatch(utterance) or set(utterance) == {"."}:
         raise WavewrightError(
             f"utterance id {utterance[:140]!r} is not allowed: use 1 to 128 letters, digits, "
@@ -44,15 +59,29 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> None:
 
     Columns: id, audio (where the samples are), samples and sample_rate (Hz) of the prepared
     audio, speaker, text, normalised_text, split (train, dev, test; empty when quarantined),
-    alignment (path of a TextGrid, or empty), flags (comma-separated), reason (why quarantined).
+    alignment (path of a TextGrid, or empty), flags (comma-separated), reason (why quarantined);
+    measures, which may be left out and are NaN where not known: seconds (of the prepared audio),
+    level_dbfs, peak_dbfs, silence_share, snr_db, clipped_share (of the recording; see `Quality`),
+    gain_db (that was given), characters_per_second; phones and phone_seconds, lists, empty without
+    a TextGrid.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     path = Path(path)
-    missing = set(COLUMNS) - set(frame.columns)
+    missing = {name for name in COLUMNS if COLUMNS[name] != "float64"} - set(frame.columns)
     if missing:
         raise WavewrightError(f"{path}: manifest lacks the columns {sorted(missing)}")
-    table = frame[list(COLUMNS)].astype(COLUMNS).sort_values("id", ignore_index=True)
+    given = frame.sort_values("id", ignore_index=True)
+    table = given.reindex(columns=list(COLUMNS)).astype(COLUMNS)
+    types = {"phones": pa.list_(pa.string()), "phone_seconds": pa.list_(pa.float64())}
+    parts = pa.Table.from_pandas(table, preserve_index=False)
+    for name, kind in types.items():
+        values = given[name].tolist() if name in given else [[]] * len(given)
+        values = [[] if isinstance(value, float) else value for value in values]  # NaN: not known
+        parts = parts.append_column(name, pa.array(values, kind))
     with whole(path) as scratch:
-        table.to_parquet(scratch, index=False)
+        pq.write_table(parts, scratch)
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:
@@ -64,7 +93,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         raise WavewrightError(f"{path}: no such manifest")
     try:
         frame = pd.read_parquet(path)
-        frame = frame[list(COLUMNS)].astype(COLUMNS)
+        frame = frame[[*COLUMNS, *LISTS]].astype(COLUMNS)
     except (KeyError, ValueError, OSError) as error:
         raise WavewrightError(f"{path}: not a manifest of ours ({error})") from error
     for utterance in frame["id"]:

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
-from wavewright.alignment import Alignment, read_alignment, speech_bounds
-from wavewright.audio import Channel, Wav, load_wav
+from wavewright.alignment import Alignment, cut_alignment, read_checked, speech_bounds
+from wavewright.audio import Channel, Wav, mix, read_channels
 from wavewright.corpus import Entry
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.level import Level, decibels, measure_level
+from wavewright.quality import Quality, measure_quality, quality_flags
 from wavewright.text import describe, normalise_text, unknown_symbols
+from wavewright.wav_header import header_flags
 
+SEPARATOR = "\x1f"
 Trim = Literal["none", "alignment", "energy"]
 _RATES = (4_000, 768_000)  # Hz
 _SILENT = -60.0  # dBFS of the loudest 50 ms
-_CLIPPED = 0.9999
-_CLIPPED_SHARE = 1e-3
-_OFFSET = 0.02
-_UNKNOWN_SIZE = 0xFFFFFFFF  # as programs write that do not know yet how long it will be
+_DEAD = 1e-4  # of the loudest channel's power
+_OPPOSITE = -0.9  # correlation of two channels
+_SLACK = 0.05  # seconds that a segment may end after its recording
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class Rules:
     Attributes:
         sample_rate: Hz of the prepared audio.
         minimum_seconds, maximum_seconds: allowed duration, the minimum after trimming.
-        channel: which channel is taken.
+        channel: which channel is taken, or their mean.
         remove_offset: whether the mean of the samples will be subtracted.
         trim: `none`; `alignment`: to the first and last phone, by energy where there is no
             TextGrid; `energy`: to the first and last 10 ms within `top_db` of the loudest.
         margin: seconds that trimming leaves on either side.
         top_db: see `trim`.
         unknown_symbols: what to do with texts that `text.SYMBOLS` cannot spell.
+        require_text: whether an utterance without text is a fault.
+        phones_tier, words_tier: names of the TextGrids' tiers.
     """
 
     sample_rate: int
@@ -55,6 +58,16 @@ class Rules:
     margin: float
     top_db: float
     unknown_symbols: Literal["quarantine", "flag"]
+    require_text: bool = True
+    phones_tier: str = "phones"
+    words_tier: str = "words"
+
+
+_UNKNOWN = Quality()
+
+
+def _nothing() -> np.ndarray:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -65,10 +78,13 @@ class Screened:
         id: of the utterance.
         reason: why it cannot be used; empty if it can.
         flags: what is odd about it.
-        start, stop: samples of the file, at its own rate, that are kept.
+        start, stop: samples of the entry's part of the file, at its own rate, that are kept.
         level: of those; None with a reason.
+        quality: of those.
         alignment: whether its TextGrid can be used.
-        note: why the TextGrid cannot be used.
+        note: why the TextGrid cannot be used, or what is odd about it.
+        phones: labels of what is kept, SEPARATOR between (a list would take ten times the memory).
+        phone_seconds: how long each lasts.
     """
 
     id: str
@@ -77,8 +93,11 @@ class Screened:
     start: int = 0
     stop: int = 0
     level: Level | None = None
+    quality: Quality = _UNKNOWN
     alignment: bool = False
     note: str = ""
+    phones: str = ""
+    phone_seconds: np.ndarray = field(default_factory=_nothing, compare=False)
 
 
 def screen(entry: Entry, rules: Rules) -> Screened:
@@ -96,38 +115,68 @@ def screen(entry: Entry, rules: Rules) -> Screened:
 
 def _screen(entry: Entry, rules: Rules) -> Screened:
     flags = list(_text_flags(entry, rules))
-    flags += _check_file(entry.audio)
-    rate, flagged = _check_header(entry.audio, rules)
+    flags += header_flags(entry.audio)
+    rate, flagged = _check_header(entry, rules)
     flags += flagged
-    wav, _ = load_wav(entry.audio, channel=rules.channel)
+    channels, _ = read_channels(entry.audio, start=entry.start, end=entry.end)
+    wav = mix(channels, rules.channel)
     _require_length(len(wav), rate, rules)
+    flags += _channel_flags(channels)
     level = measure_level(wav, rate)
     if decibels(level.loudest) < _SILENT:
         raise WavewrightError(f"silent (loudest 50 ms: {decibels(level.loudest):.0f} dBFS)")
-    flags += _sample_flags(wav, level)
     alignment, note = _alignment_of(entry, len(wav) / rate, rules)
-    flags += ["bad_alignment"] if note else []
+    flags += ["bad_alignment"] if note and alignment is None else []
     start, stop, by_energy = _bounds(wav, rate, alignment, rules)
     flags += ["trimmed_by_energy"] if by_energy and rules.trim == "alignment" else []
     _require_length(stop - start, rate, rules)
     kept = wav[start:stop]
+    if len(kept) < len(wav):
+        level = measure_level(kept, rate)
+    quality = measure_quality(kept, rate, level)
+    flags += quality_flags(kept, len(kept) / rate, level, quality)
     if rules.remove_offset:
-        kept = kept - kept.mean(dtype=np.float64).astype(np.float32)
+        level = replace(level, peak=_peak_without_offset(kept))
+    phones = cut_alignment(alignment, start / rate, stop / rate).phones if alignment else ()
     return Screened(
         id=entry.id,
         flags=tuple(sorted(flags)),
         start=start,
         stop=stop,
-        level=measure_level(kept, rate),
+        level=level,
+        quality=quality,
         alignment=alignment is not None,
         note=note,
+        phones=SEPARATOR.join(phone.label or "sil" for phone in phones),
+        phone_seconds=np.array([phone.end - phone.start for phone in phones]),
     )
+
+
+def _peak_without_offset(wav: Wav) -> float:
+    mean = float(wav.mean(dtype=np.float64))
+    return max(float(wav.max()) - mean, mean - float(wav.min()))
+
+
+def _channel_flags(data: np.ndarray) -> Iterator[str]:
+    """Oddities of (samples, channels)."""
+    count = data.shape[1]
+    if count > 2:
+        yield f"{count}_channels"
+    if count < 2:
+        return
+    powers = np.square(data[:, :2], dtype=np.float64).mean(axis=0)
+    if powers.min() < _DEAD * powers.max():
+        yield "dead_channel"
+    elif float((data[:, 0] * data[:, 1]).mean(dtype=np.float64)) < _OPPOSITE * np.sqrt(
+        powers.prod()
+    ):
+        yield "antiphase"
 
 
 def _text_flags(entry: Entry, rules: Rules) -> Iterator[str]:
     text = normalise_text(entry.normalised)
     unknown = unknown_symbols(text)
-    if not text:
+    if not text and (rules.require_text or entry.normalised):
         raise WavewrightError("nothing to read in its text")
     if unknown and rules.unknown_symbols == "quarantine":
         raise WavewrightError(f"its text has symbols that no model reads: {describe(unknown)}")
@@ -135,72 +184,30 @@ def _text_flags(entry: Entry, rules: Rules) -> Iterator[str]:
         yield "unknown_symbols"
 
 
-def _check_file(path: Path) -> Iterator[str]:
-    """Faults that libsndfile does not see: it reads a file that was cut short without a word."""
-    if not path.is_file():
-        raise WavewrightError("not a regular file")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(12)
-            if start.startswith(b"version http"):
-                raise WavewrightError("a Git LFS pointer, not audio: fetch it with 'git lfs pull'")
-            if start[:4] not in (b"RIFF", b"RIFX") or start[8:] != b"WAVE":
-                return
-            found = _find_samples(file, size, "little" if start[:4] == b"RIFF" else "big")
-    except OSError as error:
-        raise WavewrightError(f"not readable ({error.strerror})") from error
-    if found is None:
-        raise WavewrightError("a WAV file without samples")
-    declared, there, chunk_follows = found
-    if declared == _UNKNOWN_SIZE:
-        yield "unknown_size"
-    elif declared > there:
-        raise WavewrightError(f"cut short: the header promises {declared} bytes, {there} are there")
-    elif declared == 0 and there > 0:
-        raise WavewrightError(f"the header promises no samples, though {there} bytes follow")
-    elif there > declared + 1 and not chunk_follows:
-        yield "trailing_bytes"
-
-
-def _find_samples(
-    file: Any, size: int, order: Literal["little", "big"]
-) -> tuple[int, int, bool] | None:
-    """Bytes that the data chunk declares, bytes from there on, and whether a chunk follows it."""
-    place = 12
-    while place + 8 <= size:
-        file.seek(place)
-        name, length = file.read(4), int.from_bytes(file.read(4), order)
-        after = place + 8 + length + length % 2
-        if name == b"data":
-            file.seek(min(after, size))
-            following = file.read(4)
-            is_chunk = len(following) == 4 and all(32 <= byte < 127 for byte in following)
-            return length, size - place - 8, is_chunk
-        place = after
-    return None
-
-
-def _check_header(path: Path, rules: Rules) -> tuple[int, list[str]]:
+def _check_header(entry: Entry, rules: Rules) -> tuple[int, list[str]]:
     """Sample rate and flags, from the header alone: nothing is decoded before it is plausible."""
     import soundfile
 
+    path = entry.audio
     if path.stat().st_size == 0:
         raise WavewrightError("the file is empty")
     try:
         header = soundfile.info(path)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise WavewrightError(f"not readable as audio ({error})") from error
-    rate, frames, channels = int(header.samplerate), int(header.frames), int(header.channels)
+    rate, frames = int(header.samplerate), int(header.frames)
     if not _RATES[0] <= rate <= _RATES[1]:
         raise WavewrightError(f"sample rate {rate} Hz is outside {_RATES[0]} to {_RATES[1]}")
-    if frames > rules.maximum_seconds * rate:
+    end = frames / rate if entry.end is None else min(entry.end, frames / rate)
+    if entry.end is not None and entry.end > frames / rate + _SLACK:
         raise WavewrightError(
-            f"too long: {frames / rate:.1f} s, the maximum is {rules.maximum_seconds:g} s"
+            f"ends at {entry.end:.2f} s, but the recording has {frames / rate:.2f} s"
         )
-    flags = ["band_limited"] if rate < rules.sample_rate else []
-    flags += [f"{channels}_channels"] if channels > 2 else []
-    return rate, flags
+    if end - entry.start > rules.maximum_seconds:
+        raise WavewrightError(
+            f"too long: {end - entry.start:.1f} s, the maximum is {rules.maximum_seconds:g} s"
+        )
+    return rate, ["band_limited"] if rate < rules.sample_rate else []
 
 
 def _require_length(samples: int, rate: int, rules: Rules) -> None:
@@ -209,22 +216,15 @@ def _require_length(samples: int, rate: int, rules: Rules) -> None:
         raise WavewrightError(f"too short: {samples / rate:.3f} s, the minimum is {least:.3f} s")
 
 
-def _sample_flags(wav: Wav, level: Level) -> Iterator[str]:
-    if level.peak > 1.0:
-        yield "over_full_scale"
-    elif float((np.abs(wav) >= _CLIPPED).mean()) > _CLIPPED_SHARE:
-        yield "clipped"
-    if abs(float(wav.mean(dtype=np.float64))) > _OFFSET:
-        yield "offset"
-
-
 def _alignment_of(entry: Entry, seconds: float, rules: Rules) -> tuple[Alignment | None, str]:
     if entry.alignment is None:
         return None, ""
     try:
-        alignment = read_alignment(entry.alignment, seconds)
+        alignment, odd = read_checked(
+            entry.alignment, seconds, phones=rules.phones_tier, words=rules.words_tier
+        )
         speech_bounds(alignment)
-        return alignment, ""
+        return alignment, odd
     except MissingExtra:
         if rules.trim == "alignment":
             raise

@@ -41,7 +41,13 @@ def _id_of(line: str) -> str:
 
 
 def split_utterances(
-    texts: Mapping[str, str], lists: Mapping[str, Sequence[str]], *, dev: int, test: int
+    texts: Mapping[str, str],
+    lists: Mapping[str, Sequence[str]],
+    *,
+    dev: int,
+    test: int,
+    speakers: Mapping[str, str] | None = None,
+    share_texts: bool = False,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Split utterances by lists where there are some, and by a hash of their ids where not.
 
@@ -58,13 +64,20 @@ def split_utterances(
         lists: ids by split, as `read_lists` gives them.
         dev: texts to hold out for validation.
         test: texts to hold out for test.
+        speakers: speaker by id; no speaker is then in two splits. The hash holds out speakers,
+            those with the smallest SHA-256, until they have said as many texts, but at most a
+            tenth of the speakers and at least one.
+        share_texts: whether a text may be in several splits, as digits and commands must be.
 
     Returns:
         Split by id, and why by id for those that are left out.
 
     Raises:
-        WavewrightError: an id in two lists, or fewer than three different texts.
+        WavewrightError: an id in two lists, a speaker in two lists though speakers are kept
+            apart, or fewer than three different texts or speakers.
     """
+    if share_texts:
+        texts = {name: name.encode().hex() for name in texts}  # each its own
     chosen = _listed(texts, lists)
     for split in (split for split in HELD_OUT if split in lists and not chosen[split]):
         log.warning(
@@ -80,9 +93,14 @@ def split_utterances(
     counts = {"test": test, "dev": dev}
     for split in HELD_OUT:
         if split not in lists:
-            chosen[split] = _hashed(texts, pool, counts[split])
+            if speakers is None:
+                chosen[split] = _hashed(texts, pool, counts[split])
+            else:
+                chosen[split] = _hashed_speakers(speakers, pool, counts[split])
             pool -= set(chosen[split])
     chosen["train"] = sorted(pool)
+    if speakers is not None:
+        _require_apart(speakers, chosen)
     return _without_leaks(texts, chosen, bool(lists.get("train")))
 
 
@@ -111,6 +129,33 @@ def _hashed(texts: Mapping[str, str], pool: set[str], count: int) -> list[str]:
     order = sorted(takes.values(), key=lambda names: min(map(_hash, names)))
     count = max(1, min(count, len(order) // 10))
     return sorted(name for names in order[:count] for name in names)
+
+
+def _hashed_speakers(speakers: Mapping[str, str], pool: set[str], count: int) -> list[str]:
+    said: dict[str, list[str]] = defaultdict(list)
+    for name in pool:
+        said[speakers[name]].append(name)
+    if len(said) < 2:
+        raise WavewrightError(
+            f"{len(said)} speakers are too few to keep those of train, dev and test apart"
+        )
+    held: list[str] = []
+    for speaker in sorted(said, key=_hash)[: max(1, len(said) // 10)]:
+        if len(held) < count:
+            held += said[speaker]
+    return sorted(held)
+
+
+def _require_apart(speakers: Mapping[str, str], chosen: Mapping[str, Sequence[str]]) -> None:
+    owner: dict[str, str] = {}
+    for split, names in chosen.items():
+        for name in names:
+            other = owner.setdefault(speakers[name], split)
+            if other != split:
+                raise WavewrightError(
+                    f"speaker '{speakers[name]}' is in the lists of {other} and of {split}, though "
+                    "speakers are to be kept apart (prepare.speaker_disjoint)"
+                )
 
 
 def _hash(name: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from wavewright.errors import WavewrightError
-from wavewright.manifest import COLUMNS, check_id, read_manifest, usable, write_manifest
+from wavewright.manifest import COLUMNS, LISTS, check_id, read_manifest, usable, write_manifest
 
 
 def row(utterance: str, **changes: Any) -> dict[str, Any]:
@@ -40,9 +41,25 @@ ROWS = [
 def test_what_is_written_is_read_sorted_by_id(tmp_path: Path) -> None:
     write_manifest(pd.DataFrame(ROWS), tmp_path / "m.parquet")
     frame = read_manifest(tmp_path / "m.parquet")
-    assert list(frame.columns) == list(COLUMNS)
-    assert frame.to_dict("records") == sorted(ROWS, key=lambda each: each["id"])
+    assert list(frame.columns) == [*COLUMNS, *LISTS]
+    assert frame[list(ROWS[0])].to_dict("records") == sorted(ROWS, key=lambda each: each["id"])
     assert [path.name for path in tmp_path.iterdir()] == ["m.parquet"]
+
+
+def test_what_is_not_known_is_nan_or_empty(tmp_path: Path) -> None:
+    rows = [
+        row("a", snr_db=31.5, phones=["HH", "AH0"], phone_seconds=[0.1, 0.2]),
+        row("b"),
+    ]
+    for name, chosen in (("both", rows), ("neither", rows[1:])):
+        write_manifest(pd.DataFrame(chosen), tmp_path / f"{name}.parquet")
+    both = read_manifest(tmp_path / "both.parquet").set_index("id")
+    assert both.loc["a", "snr_db"] == 31.5
+    assert list(both.loc["a", "phones"]) == ["HH", "AH0"]
+    assert list(both.loc["a", "phone_seconds"]) == [0.1, 0.2]
+    empty = read_manifest(tmp_path / "neither.parquet").iloc[0]
+    assert np.isnan(empty["snr_db"])
+    assert len(empty["phones"]) == len(empty["phone_seconds"]) == 0
 
 
 def test_the_bytes_do_not_depend_on_the_order(tmp_path: Path) -> None:
@@ -62,6 +79,12 @@ def test_usable_leaves_out_the_quarantined(tmp_path: Path) -> None:
 @pytest.mark.parametrize("utterance", ["LJ001-0001", "a", "A.b_c-9", "x" * 128, ".hidden"])
 def test_legal_ids_pass(utterance: str) -> None:
     assert check_id(utterance) == utterance
+
+
+@pytest.mark.parametrize("utterance", ["CON", "nul", "Com1", "aux.wav"])
+def test_names_that_windows_reserves_are_refused(utterance: str) -> None:
+    with pytest.raises(WavewrightError, match="Windows reserves this name"):
+        check_id(utterance)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +115,8 @@ def test_reading_refuses_what_could_do_harm(
     tmp_path: Path, rows: list[dict[str, Any]], words: str
 ) -> None:
     path = tmp_path / "m.parquet"
-    pd.DataFrame(rows).to_parquet(path)
+    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *LISTS])
+    frame.to_parquet(path)
     with pytest.raises(WavewrightError, match=words):
         read_manifest(path)
 

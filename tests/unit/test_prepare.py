@@ -141,7 +141,8 @@ def test_level_of_a_speaker(corpus: Path) -> None:
     assert all(level.peak == pytest.approx(0.1 * gain, rel=0.01) for level in train)
     assert gain > 1.2
     assert levels["u05"].peak == pytest.approx(0.95, abs=0.005), "limited, not clipped"
-    assert rows.loc["u05", "flags"] == "less_gain"
+    assert "less_gain" in rows.loc["u05", "flags"].split(",")
+    assert rows.loc["u05", "gain_db"] < rows.loc["u00", "gain_db"] - 0.5
 
 
 def test_an_offset_can_be_removed(corpus: Path) -> None:
@@ -149,7 +150,7 @@ def test_an_offset_can_be_removed(corpus: Path) -> None:
     soundfile.write(corpus / "wavs/u05.wav", wav, RATE, subtype="PCM_16")
     prepared = run(corpus, remove_offset=True)
     assert abs(float(Shards(prepared / "audio").array("u05").mean())) < 1
-    assert table(prepared).loc["u05", "flags"] == "bad_alignment,offset"
+    assert {"bad_alignment", "offset"} <= set(table(prepared).loc["u05", "flags"].split(","))
 
 
 def break_some(corpus: Path) -> None:

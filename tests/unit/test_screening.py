@@ -67,13 +67,16 @@ def test_official_hostile_audio(shared: Path) -> None:
         "zero-byte": "empty",
     }
     flags = {
-        "clipped-full-scale": ("clipped", "offset"),
+        "clipped-full-scale": ("clipped", "noisy", "offset"),
         "dc-offset": ("offset",),
         "float32-over-full-scale": ("over_full_scale",),
         "rate-8k": ("band_limited",),
-        "riff-data-size-too-small": ("trailing_bytes",),
+        "riff-data-size-too-small": ("short", "trailing_bytes"),
         "riff-size-ffffffff": ("unknown_size",),
-        "six-channel": ("6_channels",),
+        "shorter-than-segment": ("short",),
+        "six-channel": ("6_channels", "short"),
+        "stereo-antiphase": ("antiphase",),
+        "stereo-one-dead": ("dead_channel",),
     }
     folder = shared / "corpora" / "bad-input" / "audio"
     for path in sorted(folder.iterdir()):
@@ -140,8 +143,8 @@ def test_trimming(tmp_path: Path) -> None:
     found = screen(entry(path, alignment=grid), rules)
     assert (found.start / RATE, found.stop / RATE) == pytest.approx((0.5, 1.5), abs=1e-4)
     assert found.alignment
-    assert found.flags == ()
-    assert screen(entry(path), rules).flags == ("trimmed_by_energy",)
+    assert "trimmed_by_energy" not in found.flags
+    assert "trimmed_by_energy" in screen(entry(path), rules).flags
 
 
 def test_a_faulty_textgrid_is_a_flag(tmp_path: Path) -> None:
@@ -151,7 +154,7 @@ def test_a_faulty_textgrid_is_a_flag(tmp_path: Path) -> None:
         grid.write_text(content)
         found = screen(entry(path, alignment=grid), replace(RULES, trim="alignment"))
         assert found.reason == ""
-        assert set(found.flags) == {"bad_alignment", "trimmed_by_energy"}
+        assert {"bad_alignment", "trimmed_by_energy"} <= set(found.flags)
         assert not found.alignment
         assert re.match(r"a\.TextGrid: ", found.note)
 
