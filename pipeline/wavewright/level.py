@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from wavewright.audio import Wav
-from wavewright.errors import WavewrightError
 
 Policy = Literal["none", "speaker", "utterance", "peak"]
 _FRAME = 0.05  # seconds
@@ -86,10 +85,8 @@ class Loudness:
         Args:
             levels: of all utterances, by id.
             speakers: speaker by id.
-            train: ids on which the speakers' gains are measured.
-
-        Raises:
-            WavewrightError: a speaker has no training utterance to measure.
+            train: ids on which the speakers' gains are measured; all of a speaker's where none of
+                them is for training.
         """
         wanted = self._wanted(levels, speakers, sorted(train))
         gains, limited = {}, set()
@@ -114,12 +111,10 @@ class Loudness:
         own: dict[str, list[Level]] = defaultdict(list)
         for name in train:
             own[speakers[name]].append(levels[name])
-        missing = sorted({speakers[name] for name in levels} - own.keys())
-        if missing:
-            raise WavewrightError(
-                f"level: no training utterance of speaker '{missing[0]}' to measure; "
-                "use level 'utterance'"
-            )
+        heard = set(own)
+        for name in sorted(levels):
+            if speakers[name] not in heard:
+                own[speakers[name]].append(levels[name])
         gain = {name: self._speaker_gain(name, measured) for name, measured in sorted(own.items())}
         return {name: gain[speakers[name]] for name in levels}
 

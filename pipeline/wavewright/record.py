@@ -73,9 +73,13 @@ def scan(folder: Path) -> dict[str, FileRecord]:
     }
 
 
+_PAGES = ("report.html",)  # for people; another wording of it makes no later stage stale
+
+
 def outputs_digest(outputs: dict[str, FileRecord]) -> str:
     """Digest of names, sizes and contents: what later stages depend on."""
-    return digest({name: [file.size, file.sha256] for name, file in sorted(outputs.items())})
+    files = {name: file for name, file in sorted(outputs.items()) if name not in _PAGES}
+    return digest({name: [file.size, file.sha256] for name, file in files.items()})
 
 
 def trouble(folder: Path, record: Record, *, thorough: bool = False) -> str | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pydantic import PositiveInt
-
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.stage import In, Out, Unkeyed, stage
@@ -18,16 +16,14 @@ if TYPE_CHECKING:
 
 
 @stage(version=2)
-def mels(
-    prepared: In, mels: Out, *, mel: MelSpec, shard_size: PositiveInt = 256, jobs: Unkeyed[int] = -1
-) -> None:
+def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> None:
     """Extract the natural mels of all usable utterances.
 
     Args:
         prepared: manifest and audio shards.
-        mels: float32 (n_mels, frames) shards, with the same ids as the manifest's usable rows.
+        mels: float32 (n_mels, frames) shards of the manifest's usable rows, one to one with the
+            audio's.
         mel: the convention.
-        shard_size: utterances in a shard.
         jobs: worker processes; -1 means one per processor.
     """
     from wavewright.manifest import read_manifest, usable
@@ -47,7 +43,7 @@ def mels(
         mel=mel,
         sample_rate=mel.sample_rate,
         jobs=jobs,
-        shard_size=shard_size,
+        like=audio.folder,
         what="mels",
     )
 

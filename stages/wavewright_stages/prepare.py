@@ -333,6 +333,13 @@ def _split(
     for name in texts:
         rows[name]["split"] = chosen.get(name, "")
         rows[name]["reason"] = reasons.get(name, "")
+    if "train" not in chosen.values():
+        raise WavewrightError(
+            f"no utterance is left for training: {len(reasons)} of {len(texts)} are left out by "
+            "the split, such as "
+            + "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:2])
+            + ". A corpus of few texts needs prepare.share_texts=true"
+        )
 
 
 def _gains(

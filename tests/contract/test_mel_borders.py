@@ -102,7 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                 mel=None,
                 sample_rate=rate,
             )
-            row = dict.fromkeys(COLUMNS, "") | {
+            row = {name: "" for name, kind in COLUMNS.items() if kind == "string"} | {
                 "id": "u",
                 "samples": len(WAV),
                 "sample_rate": rate,

@@ -25,8 +25,8 @@ mel:
 stages: [download, prepare, mels, train]
 download:
   source: corpus
-prepare: {dev: 1, test: 1}
-mels:
+mels: {}
+prepare:
   shard_size: 4
 train:
   max_steps: 10
@@ -75,7 +75,7 @@ def test_a_good_recipe_becomes_options(recipe: Path) -> None:
     ]
     mel = MelSpec.model_validate({"preset": "hifigan", "fmax": 7600})
     assert options(plan, "2 mels")["mel"] == mel
-    assert options(plan, "2 mels")["shard_size"] == 4
+    assert options(plan, "1 prepare")["shard_size"] == 4
     assert options(plan, "3 train hifigan:v2")["batch_size"] == 16
     assert options(plan, "3 train hifigan:v3")["batch_size"] == 4
     assert options(plan, "3 train hifigan:v3")["seed"] == 1234
@@ -88,19 +88,19 @@ def test_a_good_recipe_becomes_options(recipe: Path) -> None:
         (
             "shard_size: 4",
             "shard_sise: 4",
-            "recipe.yaml:13: unknown field mels.shard_sise. Did you mean 'shard_size'? "
-            "Allowed: mel, shard_size, jobs.",
+            "recipe.yaml:13: unknown field prepare.shard_sise. Did you mean 'shard_size'? "
+            "Allowed: sample_rate, columns, speaker, ",
         ),
         (
             "shard_size: 4",
             "shard_size: many",
-            "recipe.yaml:13: mels.shard_size: Input should be a valid integer, unable to parse "
+            "recipe.yaml:13: prepare.shard_size: Input should be a valid integer, unable to parse "
             "string as an integer, found 'many'",
         ),
         (
             "shard_size: 4",
             "shard_size: 0",
-            "recipe.yaml:13: mels.shard_size: Input should be greater than 0, found 0",
+            "recipe.yaml:13: prepare.shard_size: Input should be greater than 0, found 0",
         ),
         (
             "seed: 1234",
@@ -143,7 +143,7 @@ def test_a_good_recipe_becomes_options(recipe: Path) -> None:
             "recipe.yaml:14: train.vocoders must map at least one name to its options, such as "
             "`hifigan:v3: {}`; found None",
         ),
-        ("prepare: {dev: 1, test: 1}", "prepare: 3", "recipe.yaml:11: prepare must map options"),
+        ("mels: {}", "mels: 3", "recipe.yaml:11: mels must map options"),
         (
             "stages: [download, prepare, mels, train]",
             "stages: [download, prepare, mels]",
@@ -221,8 +221,8 @@ def test_bytes_that_are_no_text_are_refused(recipe: Path) -> None:
         ("seed: 1234", "seed: &x 1234", 4),
         ("seed: 1234", 'seed: !!int "1234"', 4),
         ("seed: 1234", "seed: !mine 1234", 4),
-        ("prepare: {dev: 1, test: 1}", "prepare: {dev: &x 1, test: *x}", 11),
-        ("prepare: {dev: 1, test: 1}", 'prepare: {"dev": 1, "test": &x 1}', 11),
+        ("mels: {}", "mels: {dev: &x 1, test: *x}", 11),
+        ("mels: {}", 'mels: {"dev": 1, "test": &x 1}', 11),
         ("[download, prepare, mels, train]", "[&x download, prepare, mels, train]", 8),
         ("[download, prepare, mels, train]", '["download", !!str prepare, mels, train]', 8),
         (
@@ -289,13 +289,16 @@ def test_set_changes_values_of_every_depth(recipe: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("mels.shard_size", "--set mels.shard_size: expected FIELD=VALUE"),
+        ("prepare.shard_size", "--set prepare.shard_size: expected FIELD=VALUE"),
         ("=3", "--set =3: expected FIELD=VALUE"),
         ("seed=[1", "--set seed=[1: the value is not valid YAML"),
         ("seed=!!python/object:os.x 1", "--set seed=!!python/object:os.x 1: the value is not"),
         ("seed.deep=1", "--set seed.deep=1: seed is 1234, which has no fields"),
-        ("mels.shard_size=many", "--set mels.shard_size: mels.shard_size: Input should be a valid"),
-        ("mels.shards=3", "--set mels.shards: unknown field mels.shards. Did you mean"),
+        (
+            "prepare.shard_size=many",
+            "--set prepare.shard_size: prepare.shard_size: Input should be a valid",
+        ),
+        ("mels.shards=3", "--set mels.shards: unknown field mels.shards. Allowed: mel, jobs"),
         ("mles.shard_size=3", "--set mles.shard_size: unknown field mles. Did you mean 'mels'?"),
         ("train.vocoders.hifigan:v3.x=3", "--set train.vocoders.hifigan:v3.x: unknown field"),
     ],
@@ -308,7 +311,7 @@ def test_a_wrong_set_says_that_it_was_the_command_line(
 
 def test_set_elsewhere_does_not_blame_the_command_line(recipe: Path) -> None:
     found = broken(recipe, "shard_size: 4", "shard_size: many", "seed=3")
-    assert found.startswith("recipe.yaml:13: mels.shard_size")
+    assert found.startswith("recipe.yaml:13: prepare.shard_size")
 
 
 def test_paths_start_from_the_recipe_or_from_the_caller(
@@ -332,7 +335,7 @@ def test_paths_are_the_recipes_even_in_its_own_folder(
 ) -> None:
     """The caller's folder is the recipe's: still the command line is told from the file."""
     monkeypatch.chdir(tmp_path)
-    assert refusal(recipe, "mels.shard_size=x").startswith("--set mels.shard_size")
+    assert refusal(recipe, "prepare.shard_size=x").startswith("--set prepare.shard_size")
 
 
 def test_a_home_directory_is_understood(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

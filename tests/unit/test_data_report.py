@@ -356,7 +356,7 @@ def test_phones_are_counted_by_class_and_label() -> None:
     ("label", "expected"),
     [("AA1", "vowels"), ("aɪ", "diphthongs"), ("iː", "vowels"), ("tʃ", "affricates"),
      ("ˈə", "vowels"), ("pʰ", "stops"), ("<eps>", "silence"), ("NG", "nasals"),
-     ("ɹ", "liquids and glides"), ("spn", "other")],
+     ("ɹ", "liquids, glides"), ("spn", "other")],
 )  # fmt: skip
 def test_phones_of_both_alphabets_have_their_class(label: str, expected: str) -> None:
     assert data_phones.class_of(label) == expected

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from wavewright.audio import Wav
-from wavewright.errors import WavewrightError
 from wavewright.level import Level, Loudness, decibels, measure_level
 
 RATE = 22_050
@@ -93,5 +92,4 @@ def test_speakers_are_measured_apart() -> None:
     loudness = Loudness("speaker", -23.0, 0.95)
     gains, _ = loudness.gains(levels, {"a": "x", "b": "y"}, ["a", "b"])
     assert gains["a"] == pytest.approx(10 * gains["b"], rel=1e-3)
-    with pytest.raises(WavewrightError, match="no training utterance of speaker 'y'"):
-        loudness.gains(levels, {"a": "x", "b": "y"}, ["a"])
+    assert loudness.gains(levels, {"a": "x", "b": "y"}, ["a"])[0] == gains, "held-out speakers too"

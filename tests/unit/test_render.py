@@ -83,7 +83,7 @@ def broken_mels() -> dict[str, Any]:
         "one dimension": mel[0],
         "no frames": mel[:, :0],
         "integers": mel.astype(np.int16),
-        "infinite": mel - np.inf,
+        "infinite": mel + np.inf,
         "nan": mel * np.nan,
         "objects": mel.astype(object),
     }
@@ -103,15 +103,21 @@ def test_vocode_refuses_what_is_no_mel(checkpoint: Path, tmp_path: Path, kind: s
 def test_vocode_refuses_files_of_other_kinds(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.npy").touch()
     (tmp_path / "text.npy").write_text("words")
-    np.savez(tmp_path / "many.npz", a=tiny.mel("tone3"))
-    names = ["empty.npy", "text.npy", "many.npz", "missing.npy", "."]
-    for path in (tmp_path / name for name in names):
-        with pytest.raises(WavewrightError, match=r"archive of arrays|not a \.npy file"):
-            vocode_file(checkpoint, path, tmp_path / "out.wav", seed=0)
+    np.savez(tmp_path / "many.npz", a=tiny.mel("tone3"), b=tiny.mel("tone3"))
+    said = {
+        "empty.npy": "not a readable .npy file",
+        "text.npy": "not a readable .npy file",
+        "many.npz": r"an archive of 2 arrays \(a, b\); name one with --key",
+        "missing.npy": "no such file",
+        ".": "unknown kind of mel file",
+    }
+    for name, words in said.items():
+        with pytest.raises(WavewrightError, match=words):
+            vocode_file(checkpoint, tmp_path / name, tmp_path / "out.wav", seed=0)
 
 
 @pytest.mark.parametrize(
-    "name", ["huge-shape", "object-pickle", "truncated", "zero-frames", "one-dim", "neg-inf"]
+    "name", ["huge-shape", "object-pickle", "truncated", "zero-frames", "one-dim", "int16"]
 )
 def test_vocode_refuses_bad_input(shared: Path, tmp_path: Path, name: str) -> None:
     path = shared / "corpora" / "bad-input" / "mels" / f"{name}.npy"
@@ -119,6 +125,38 @@ def test_vocode_refuses_bad_input(shared: Path, tmp_path: Path, name: str) -> No
         vocode_file(Path("griffinlim"), path, tmp_path / "out.wav", seed=0)
     assert str(caught.value).startswith(f"{path}: ")
     assert not list(Path.cwd().glob("*.marker"))
+
+
+def test_vocode_converts_what_is_exact_and_refuses_the_rest(
+    checkpoint: Path, shared: Path, tmp_path: Path
+) -> None:
+    wav, _ = load_wav(shared / "corpora" / "ljspeech-mini" / "wavs" / "LJ001-0002.wav")
+    for name in ("hifigan", "matcha-normalised", "espnet"):
+        spec = MelSpec.preset(name)
+        np.save(tmp_path / f"{name}.npy", log_mel(torch.from_numpy(wav), spec).numpy())
+    for name in ("hifigan", "matcha-normalised"):
+        path, out = tmp_path / f"{name}.npy", tmp_path / f"{name}.wav"
+        vocode_file(Path("griffinlim"), path, out, seed=0, like=name)
+    plain, undone = (
+        load_wav(tmp_path / f"{name}.wav")[0] for name in ("hifigan", "matcha-normalised")
+    )
+    assert float(np.abs(plain - undone).mean()) < 1e-3 * float(np.abs(plain).max())
+    with pytest.raises(MelMismatch, match=r"framing center vs hop.*wavewright doctor --mel"):
+        path = tmp_path / "espnet.npy"
+        vocode_file(Path("griffinlim"), path, tmp_path / "no.wav", seed=0, like="espnet")
+    assert not (tmp_path / "no.wav").exists()
+
+
+def test_vocode_takes_the_stated_layout_only(checkpoint: Path, tmp_path: Path) -> None:
+    mel = tiny.mel("tone3")
+    np.save(tmp_path / "a.npy", mel)
+    np.save(tmp_path / "b.npy", mel.T)
+    vocode_file(checkpoint, tmp_path / "a.npy", tmp_path / "a.wav", seed=0)
+    order = "frames_first"
+    vocode_file(checkpoint, tmp_path / "b.npy", tmp_path / "b.wav", seed=0, layout=order)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    with pytest.raises(WavewrightError, match="--layout frames_first"):
+        vocode_file(checkpoint, tmp_path / "b.npy", tmp_path / "c.wav", seed=0)
 
 
 def test_copy_analyses_in_the_vocoders_own_convention(

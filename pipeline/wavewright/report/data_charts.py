@@ -16,9 +16,9 @@ from wavewright.report.page import visible
 Floats = npt.NDArray[np.float64]
 _MOST_BARS = 30
 _WIDTH, _HEIGHT = 340, 170
-_WIDE, _NAMES = 480, 142  # of bars and ranges; where names end
+_WIDE, _NAMES = 500, 156  # of bars and ranges; where names end
 _COLUMNS = 240  # of a waveform
-_LONGEST_NAME = 18
+_LONGEST_NAME = 16
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _steps(x: Axis, y: Axis, edges: Floats, counts: npt.NDArray[np.int64]) -> Ma
 
 def bars(rows: Sequence[tuple[str, float, str]], label: str) -> Markup:
     """Horizontal bars from zero, one row each: (name, length, what stands at its end)."""
-    x = Axis(0, max([length for _, length, _ in rows] + [1e-12]), _NAMES, 300)
+    x = Axis(0, max([length for _, length, _ in rows] + [1e-12]), _NAMES, 280)
     parts = []
     for index, (name, length, note) in enumerate(rows):
         top = 4 + 24 * index

@@ -24,7 +24,7 @@ MEANINGS = {
     "over_full_scale": "a floating-point file with samples beyond full scale; they were scaled "
     "down, not cut off",
     "quiet": "its speech is very quiet as recorded; a gain that mends this lifts its noise too",
-    "short": "very short: a word or less",
+    "short": "very short: a word or less, with too little around it to tell speech from noise",
     "slow_text": "has far less text for its length than the others: something is said, or is "
     "silent, that the text does not have",
     "trailing_bytes": "bytes follow the samples in its file that no header speaks of; not read",

@@ -26,7 +26,7 @@ _CLASSES = {
     "affricates": "CH JH tʃ dʒ ts dz tɕ dʑ ʧ ʤ",
     "fricatives": "DH F HH S SH TH V Z ZH HV ð f h s ʃ θ v z ʒ x ɣ ç ʝ χ ʁ ħ ʕ ɦ ɸ β ɕ ʑ ʂ ʐ",
     "nasals": "M N NG EM EN ENG m n ŋ ɲ ɳ ɴ ɱ",
-    "liquids and glides": "L R W Y EL WH l r w j ɹ ɻ ʎ ʟ ɭ ɫ ʀ ɥ ʍ ʋ",
+    "liquids, glides": "L R W Y EL WH l r w j ɹ ɻ ʎ ʟ ɭ ɫ ʀ ɥ ʍ ʋ",
 }
 _CLASS_OF = {phone: name for name, phones in _CLASSES.items() for phone in phones.split()}
 _MARKS = re.compile(r"[ˈˌːˑ0-9\u0303\u0325\u0329\u032a\u032f\u0361ʰʲʷˠˤ˞]")
