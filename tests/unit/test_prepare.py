@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import soundfile
 
 from wavewright.alignment import Alignment, Interval, read_alignment, write_alignment
 from wavewright.audio import Wav, from_pcm16
+from wavewright.corpus import Entry, write_table
 from wavewright.errors import WavewrightError
 from wavewright.ingest import publish_corpus
 from wavewright.level import decibels, measure_level
@@ -68,6 +70,10 @@ def run(corpus: Path, name: str = "prepared", **options: Any) -> Path:
 
 def table(prepared: Path) -> pd.DataFrame:
     return read_manifest(prepared / "manifest.parquet").set_index("id", drop=False)
+
+
+def cell(prepared: Path, name: str, column: str) -> Any:
+    return table(prepared).loc[name, column]
 
 
 def digest(folder: Path) -> str:
@@ -141,8 +147,8 @@ def test_level_of_a_speaker(corpus: Path) -> None:
     assert all(level.peak == pytest.approx(0.1 * gain, rel=0.01) for level in train)
     assert gain > 1.2
     assert levels["u05"].peak == pytest.approx(0.95, abs=0.005), "limited, not clipped"
-    assert "less_gain" in rows.loc["u05", "flags"].split(",")
-    assert rows.loc["u05", "gain_db"] < rows.loc["u00", "gain_db"] - 0.5
+    assert "less_gain" in cell(prepared, "u05", "flags").split(",")
+    assert cell(prepared, "u05", "gain_db") < cell(prepared, "u00", "gain_db") - 0.5
 
 
 def test_an_offset_can_be_removed(corpus: Path) -> None:
@@ -150,7 +156,7 @@ def test_an_offset_can_be_removed(corpus: Path) -> None:
     soundfile.write(corpus / "wavs/u05.wav", wav, RATE, subtype="PCM_16")
     prepared = run(corpus, remove_offset=True)
     assert abs(float(Shards(prepared / "audio").array("u05").mean())) < 1
-    assert {"bad_alignment", "offset"} <= set(table(prepared).loc["u05", "flags"].split(","))
+    assert {"bad_alignment", "offset"} <= set(cell(prepared, "u05", "flags").split(","))
 
 
 def break_some(corpus: Path) -> None:
@@ -283,3 +289,109 @@ def test_kathleen_raw_layout_and_level(shared: Path, root: Path, tmp_path: Path)
     energy = sum(level.energy for level in train) / sum(level.samples for level in train)
     assert decibels(energy**0.5) == pytest.approx(-23.0, abs=0.5)
     assert max(level.peak for level in train) < 0.97
+
+
+def test_phones_are_in_the_time_of_the_prepared_audio(corpus: Path) -> None:
+    rows = table(run(corpus, trim="alignment", margin=0.1))
+    for name, row in rows.iterrows():
+        assert list(row["phones"]) == ["sil", "AA1", "sil"]
+        assert sum(row["phone_seconds"]) == pytest.approx(row["seconds"], abs=1e-3)
+        assert row["phone_seconds"][1] == pytest.approx(0.6 + 0.01 * int(str(name)[1:]), abs=1e-3)
+    (corpus / "alignments/u03.TextGrid").unlink()
+    assert len(cell(run(corpus, "other"), "u03", "phones")) == 0
+
+
+def test_measures_stand_in_the_table(corpus: Path) -> None:
+    rows = table(run(corpus, level="utterance", target_dbfs=-20.0))
+    assert rows["level_dbfs"].to_numpy() == pytest.approx(-23.0, abs=0.5)
+    assert rows["peak_dbfs"].to_numpy() == pytest.approx(-20.0, abs=0.1)
+    assert rows["gain_db"].to_numpy() == pytest.approx(3.0, abs=0.5)
+    assert (rows["silence_share"] > 0.5).all()
+    texts = rows["normalised_text"].str.len() / rows["seconds"]
+    assert rows["characters_per_second"].to_numpy() == pytest.approx(texts.to_numpy())
+
+
+def published(folder: Path, entries: list[Entry]) -> Path:
+    """A corpus.parquet whose audio is `all.wav`, ten seconds of a rising tone."""
+    (folder / "wavs").mkdir(parents=True)
+    steps = [tone(1.0, 0.1 + 0.02 * i, hertz=200.0 + 100 * i) for i in range(10)]
+    soundfile.write(folder / "wavs/all.wav", np.concatenate(steps), RATE, subtype="PCM_16")
+    write_table(folder, [replace(entry, audio=folder / "wavs/all.wav") for entry in entries])
+    return folder
+
+
+def entries(**changes: Any) -> list[Entry]:
+    return [
+        Entry(
+            f"s{i}", "", "", f"speaker-{i // 2}", Path(), None, "", start=i, end=i + 1.0, **changes
+        )
+        for i in range(10)
+    ]
+
+
+def test_parts_of_a_recording_without_texts(tmp_path: Path) -> None:
+    prepared = run(published(tmp_path / "corpus", entries()))
+    rows, audio = table(prepared), Shards(prepared / "audio")
+    assert set(rows["split"]) == {"train", "dev", "test"}
+    for i in range(10):
+        assert rows.loc[f"s{i}", "reason"] == ""
+        wav = from_pcm16(audio.array(f"s{i}"))
+        assert len(wav) == RATE
+        spectrum = np.abs(np.fft.rfft(wav))
+        assert int(spectrum.argmax()) == 200 + 100 * i, "one second: bins are Hz"
+
+
+def test_a_part_beyond_its_recording_is_a_fault(tmp_path: Path) -> None:
+    late = replace(entries()[9], start=9.5, end=11.0)
+    prepared = run(published(tmp_path / "corpus", [*entries()[:9], late]), max_quarantine=0.5)
+    reason = table(prepared).loc["s9", "reason"]
+    assert reason == "all.wav: ends at 11.00 s, but the recording has 10.00 s"
+
+
+def test_speakers_can_be_kept_apart(tmp_path: Path) -> None:
+    rows = table(run(published(tmp_path / "corpus", entries()), speaker_disjoint=True))
+    owners = rows.groupby("speaker")["split"].nunique()
+    assert owners.max() == 1
+    assert set(rows["split"]) == {"train", "dev", "test"}
+
+
+def test_official_splits_of_the_corpus_are_used(tmp_path: Path) -> None:
+    named = [replace(e, split="dev" if i < 2 else "test" if i < 4 else "train")
+             for i, e in enumerate(entries())]  # fmt: skip
+    rows = table(run(published(tmp_path / "corpus", named)))
+    assert rows["split"].tolist() == ["dev"] * 2 + ["test"] * 2 + ["train"] * 6
+    mixed = [replace(e, split="dev" if i % 2 else "train") for i, e in enumerate(entries())]
+    source = published(tmp_path / "mixed", mixed)
+    with pytest.raises(WavewrightError, match=r"speaker 'speaker-0' is in the lists of"):
+        run(source, "other", speaker_disjoint=True)
+
+
+def test_the_speaker_can_stand_in_the_id(corpus: Path) -> None:
+    assert set(table(run(corpus, speaker_pattern=r"^(u\d)"))["speaker"]) == {"u0", "u1"}
+    with pytest.raises(WavewrightError, match="needs one group, found 0"):
+        run(corpus, "other", speaker_pattern="u")
+
+
+def test_a_corpus_of_few_texts(tmp_path: Path) -> None:
+    same = [replace(e, text="One.", normalised="One.") for e in entries()]
+    source = published(tmp_path / "corpus", same)
+    with pytest.raises(WavewrightError, match=r"too few different texts|no utterance is left"):
+        run(source)
+    rows = table(run(source, "other", share_texts=True))
+    assert (rows["reason"] == "").all()
+
+
+def test_flac_shards_hold_the_same_samples(corpus: Path) -> None:
+    plain, packed = run(corpus), run(corpus, "packed", encoding="flac")
+    for name in Shards(plain / "audio").ids:
+        np.testing.assert_array_equal(
+            Shards(plain / "audio").array(name), Shards(packed / "audio").array(name)
+        )
+    sizes = [sum(p.stat().st_size for p in (f / "audio").glob("*.tar")) for f in (plain, packed)]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_any_number_of_workers_writes_the_same_bytes(corpus: Path) -> None:
+    one, two = run(corpus, shard_size=4), run(corpus, "two", shard_size=4, jobs=2)
+    assert digest(one) == digest(two)
+    assert (one / "report.html").is_file()
