@@ -5,6 +5,7 @@ The runner starts it, so that a stage's memory, threads and crashes stay its own
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -45,6 +46,14 @@ def main() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.strerror is None:  # not the system's: a fault of ours
+            raise
+        room = " (the disk is full)" if error.errno == errno.ENOSPC else ""
+        print(f"error: {error.filename or 'a file'}: {error.strerror}{room}", file=sys.stderr)
+        if os.environ.get("WAVEWRIGHT_DEBUG"):
+            traceback.print_exc()
+        return WavewrightError.exit_code
     except MemoryError:
         print("error: out of memory; lower the batch size or the jobs", file=sys.stderr)
         return 1
