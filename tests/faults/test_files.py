@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from wavewright import corpus_screening
 from wavewright.errors import WavewrightError
 from wavewright.manifest import read_manifest
 from wavewright.melspec import MelSpec
@@ -98,17 +99,15 @@ def test_a_file_that_vanishes_after_it_was_listed(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is gone when its samples are to be written: an error names it, nothing is published."""
-    from wavewright_stages import prepare as stage
-
     sound(corpus / "wavs" / "case.wav")
-    screen_all = stage._screen_all
+    screen_all = corpus_screening.screen_all
 
     def then_vanish(entries: Any, *rest: Any) -> Any:
         found = screen_all(entries, *rest)
         next(entry.audio for entry in entries if entry.id == "case").unlink()
         return found
 
-    monkeypatch.setattr(stage, "_screen_all", then_vanish)
+    monkeypatch.setattr(corpus_screening, "screen_all", then_vanish)
     with pytest.raises(WavewrightError, match=r"case\.wav: no such audio file"):
         prepared(corpus)
     out = corpus.parent / "prepared"

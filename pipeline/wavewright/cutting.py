@@ -1,0 +1,89 @@
+"""Write the prepared audio: each utterance cut out of its file, resampled, and given its gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavewright.alignment import cut_alignment, read_checked, write_alignment
+from wavewright.audio import load_wav, resample, to_pcm16
+from wavewright.corpus import Entry
+from wavewright.screening import Rules, Screened
+from wavewright.shards import Encoding, Shards, shard_plan, write_shards
+
+
+class Cut(NamedTuple):
+    """How the audio of one utterance is made.
+
+    Attributes:
+        audio: its file.
+        begin, end: seconds of the file that are the utterance.
+        start, stop: samples of those that are kept.
+        gain: factor.
+        alignment: its TextGrid.
+    """
+
+    audio: Path
+    begin: float
+    end: float | None
+    start: int
+    stop: int
+    gain: float
+    alignment: Path | None
+
+
+def cut_of(entry: Entry, found: Screened, gain: float) -> Cut:
+    """How an entry is cut by what screening found."""
+    alignment = entry.alignment if found.alignment else None
+    return Cut(entry.audio, entry.start, entry.end, found.start, found.stop, gain, alignment)
+
+
+def write_audio(
+    prepared: Path,
+    rows: Mapping[str, dict[str, Any]],
+    cuts: Mapping[str, Cut],
+    rules: Rules,
+    encoding: Encoding,
+    shard_size: int,
+    jobs: int,
+) -> None:
+    """Write `audio/` and `alignments/`, and enter into the rows where and how long it is."""
+    (prepared / "alignments").mkdir(exist_ok=True)
+    folder = prepared / "audio"
+    load = partial(_load, rules=rules, alignments=prepared / "alignments")
+    write_shards(
+        folder,
+        cuts,
+        load,
+        mel=None,
+        sample_rate=rules.sample_rate,
+        encoding=encoding,
+        jobs=jobs,
+        shard_size=shard_size,
+        what="audio",
+    )
+    shards = Shards(folder)
+    for number, names in enumerate(shard_plan(list(cuts), shard_size)):
+        for name in names:
+            rows[name]["audio"] = f"audio/shard-{number:05d}.tar"
+            rows[name]["samples"] = shards.length(name)
+            rows[name]["seconds"] = shards.length(name) / rules.sample_rate
+
+
+def _load(name: str, cut: Cut, rules: Rules, alignments: Path) -> np.ndarray:
+    """The samples of one utterance; its TextGrid is written on the way, in the samples' time."""
+    wav, rate = load_wav(cut.audio, channel=rules.channel, start=cut.begin, end=cut.end)
+    if cut.alignment is not None:
+        alignment, _ = read_checked(
+            cut.alignment, len(wav) / rate, phones=rules.phones_tier, words=rules.words_tier
+        )
+        kept = cut_alignment(alignment, cut.start / rate, cut.stop / rate)
+        write_alignment(alignments / f"{name}.TextGrid", kept)
+    wav = wav[cut.start : cut.stop]
+    if rules.remove_offset:
+        wav = wav - wav.mean(dtype="float64").astype("float32")
+    return to_pcm16(resample(wav, rate, rules.sample_rate) * cut.gain)

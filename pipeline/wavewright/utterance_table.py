@@ -1,0 +1,195 @@
+"""The table of a corpus in preparation: a row per utterance, its split, flags and reason."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wavewright.corpus import Entry
+from wavewright.errors import WavewrightError
+from wavewright.level import Loudness
+from wavewright.manifest import write_manifest
+from wavewright.quality import rate_flags
+from wavewright.screening import SEPARATOR, Rules, Screened
+from wavewright.splits import read_lists, split_utterances
+
+_LEFT_OUT = "left out: "  # reasons that are nobody's fault
+Row = dict[str, Any]
+log = logging.getLogger("wavewright")
+
+
+def speakers_of(entries: Mapping[str, Entry], speaker: str, pattern: str | None) -> dict[str, str]:
+    """Speaker by id: what the corpus says, or what the pattern finds, or the one name for all."""
+    if pattern is None:
+        return {name: entry.speaker or speaker for name, entry in entries.items()}
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise WavewrightError(f"prepare.speaker_pattern {pattern!r}: {error}") from error
+    if expression.groups != 1:
+        raise WavewrightError(
+            f"prepare.speaker_pattern {pattern!r}: needs one group, found {expression.groups}"
+        )
+    matched = {name: expression.search(name) for name in entries}
+    return {
+        name: entry.speaker or (found[1] if (found := matched[name]) else speaker)
+        for name, entry in entries.items()
+    }
+
+
+def row_of(entry: Entry, found: Screened, speaker: str, rules: Rules) -> Row:
+    """A row of the manifest; measures are NaN where the utterance cannot be used."""
+    rate = found.level.sample_rate if found.level else rules.sample_rate
+    seconds = (found.stop - found.start) / rate if found.level else math.nan
+    characters = len(entry.normalised)
+    return {
+        "id": entry.id,
+        "audio": "",
+        "samples": 0,
+        "sample_rate": rules.sample_rate,
+        "speaker": speaker,
+        "text": entry.text,
+        "normalised_text": entry.normalised,
+        "split": "",
+        "alignment": f"alignments/{entry.id}.TextGrid" if found.alignment else "",
+        "flags": ",".join(found.flags),
+        "reason": found.reason,
+        "seconds": seconds,
+        **dataclasses.asdict(found.quality),
+        "gain_db": math.nan,
+        "characters_per_second": characters / seconds if characters and seconds else math.nan,
+        "phones": found.phones,
+        "phone_seconds": found.phone_seconds,
+    }
+
+
+def flag_rates(rows: Mapping[str, Row]) -> None:
+    """Flag texts that do not go with the length of their audio."""
+    rates = {n: row["characters_per_second"] for n, row in rows.items() if not row["reason"]}
+    for name, flag in rate_flags(rates).items():
+        rows[name]["flags"] = ",".join(filter(None, [rows[name]["flags"], flag]))
+
+
+def write_quarantine(prepared: Path, rows: Mapping[str, Row]) -> None:
+    """Write `quarantine.csv`: what cannot be used, and why."""
+    with (prepared / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "reason"])
+        table.writerows([row["id"], row["reason"]] for row in rows.values() if row["reason"])
+
+
+def require_few_faults(prepared: Path, rows: Mapping[str, Row], share: float) -> None:
+    """Raise if more than this share of the utterances is faulty, or all; warn of the others."""
+    faults = [row for row in rows.values() if row["reason"]]
+    if not faults:
+        return
+    examples = "; ".join(f"{row['id']}: {row['reason']}" for row in faults[:3])
+    allowed = math.ceil(share * len(rows))
+    if len(faults) > allowed or len(faults) == len(rows):
+        raise WavewrightError(
+            f"{len(faults)} of {len(rows)} utterances cannot be used, more than the {allowed} that "
+            f"prepare.max_quarantine={share:g} allows. {examples}. "
+            f"All of them: {prepared / 'quarantine.csv'}"
+        )
+    log.warning("%d of %d utterances cannot be used. %s", len(faults), len(rows), examples)
+
+
+def lists_of(
+    corpus: Path, lists: Path | None, entries: Mapping[str, Entry]
+) -> dict[str, list[str]]:
+    """Ids by split: of the folder `lists`, of the corpus's own splits/, or of its entries."""
+    if lists is not None:
+        return read_lists(lists)
+    if (corpus / "splits").is_dir():
+        return read_lists(corpus / "splits")
+    named: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        if entry.split:
+            named.setdefault(entry.split, []).append(name)
+    return named
+
+
+def assign_splits(
+    rows: Mapping[str, Row],
+    lists: Mapping[str, list[str]],
+    dev: int,
+    test: int,
+    speaker_disjoint: bool,
+    share_texts: bool,
+) -> None:
+    """Enter split or reason into the rows that are not faulty."""
+    usable = {name: row for name, row in rows.items() if not row["reason"]}
+    texts = {name: row["normalised_text"] for name, row in usable.items()}
+    speakers = {name: row["speaker"] for name, row in usable.items()}
+    chosen, reasons = split_utterances(
+        texts,
+        lists,
+        dev=dev,
+        test=test,
+        speakers=speakers if speaker_disjoint else None,
+        share_texts=share_texts or not any(texts.values()),
+    )
+    for name in texts:
+        rows[name]["split"] = chosen.get(name, "")
+        rows[name]["reason"] = reasons.get(name, "")
+    if "train" not in chosen.values():
+        raise WavewrightError(
+            f"no utterance is left for training: {len(reasons)} of {len(texts)} are left out by "
+            "the split, such as "
+            + "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:2])
+            + ". A corpus of few texts needs prepare.share_texts=true"
+        )
+
+
+def give_gains(
+    rows: Mapping[str, Row], found: Mapping[str, Screened], loudness: Loudness
+) -> dict[str, float]:
+    """Gain by id of what has a split; flags those that got less than the others."""
+    levels = {
+        name: item.level for name, item in found.items() if rows[name]["split"] and item.level
+    }
+    speakers = {name: rows[name]["speaker"] for name in levels}
+    train = [name for name in levels if rows[name]["split"] == "train"]
+    gains, limited = loudness.gains(levels, speakers, train)
+    for name in limited:
+        rows[name]["flags"] = ",".join(filter(None, [rows[name]["flags"], "less_gain"]))
+    for name, gain in gains.items():
+        rows[name]["gain_db"] = 20 * math.log10(gain)
+    return gains
+
+
+def write_table(prepared: Path, rows: Mapping[str, Row]) -> None:
+    """Write `manifest.parquet`."""
+    for row in rows.values():
+        row["alignment"] = row["alignment"] if row["split"] else ""
+        row["phones"] = row["phones"].split(SEPARATOR) if row["phones"] else []
+    write_manifest(pd.DataFrame(list(rows.values())), prepared / "manifest.parquet")
+
+
+def summarise(rows: Mapping[str, Row], found: Mapping[str, Screened]) -> None:
+    """Say in the log what there is."""
+    for split in ("train", "dev", "test"):
+        chosen = [row for row in rows.values() if row["split"] == split]
+        hours = sum(row["samples"] / row["sample_rate"] for row in chosen) / 3600
+        log.info("%-5s %6d utterances, %.3f hours", split, len(chosen), hours)
+    flags = Counter(f for row in rows.values() for f in row["flags"].split(",") if f)
+    for flag, count in sorted(flags.items()):
+        log.info("flag %s: %d utterances", flag, count)
+    notes = [item.note for item in found.values() if item.note and not item.alignment]
+    if notes:
+        log.warning("%d TextGrids cannot be used, such as %s", len(notes), notes[0])
+    odd = [f"{item.id}: {item.note}" for item in found.values() if item.note and item.alignment]
+    if odd:
+        log.warning("%d TextGrids are odd, such as that of %s", len(odd), odd[0])
+    left_out = sum(row["reason"].startswith(_LEFT_OUT) for row in rows.values())
+    if left_out:
+        log.info("%d utterances are left out by the split (see quarantine.csv)", left_out)
