@@ -260,6 +260,15 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
         expect(a, b, acoustic_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0)
 
 
+def test_shards_are_bands_first_whatever_the_ecosystem(tmp_path: Path) -> None:
+    spec = SPECS["espnet"]
+    mel = log_mel(torch.from_numpy(WAV), spec.bands_first).numpy()
+    write_shards(
+        tmp_path, ["u"], partial(stored, array=mel), mel=spec, sample_rate=spec.sample_rate
+    )
+    assert Shards(tmp_path).mel == spec.bands_first != spec
+
+
 def test_checkpoints_carry_their_convention(world: World) -> None:
     for name, spec in HOUSE.items():
         assert load_vocoder(world.vocoder(name)).mel == spec

@@ -132,7 +132,7 @@ def write_shards(
             every task is sent its own part only.
         load: id -> int16 (samples,) for audio, or float32 (n_mels, frames) for mels; with a
             mapping, (id, what the mapping has for it). Picklable, and small: it goes to each task.
-        mel: the spec of the mels; None for audio.
+        mel: the spec of the mels, which are (n_mels, frames) whatever its layout; None for audio.
         sample_rate: Hz, of the audio or of the audio under the mels.
         encoding: of audio: `pcm16`, or `flac`, which takes about half the space and decodes for
             every crop.
@@ -147,7 +147,7 @@ def write_shards(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    header = Header(sample_rate, mel, encoding)
+    header = Header(sample_rate, mel.bands_first if mel else None, encoding)
     require_once_each(ids, folder)
     plan = _plan_like(Path(like), ids) if like else dict(enumerate(shard_plan([*ids], shard_size)))
     tasks = Tasks(plan, ids)
