@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,19 @@ JobsOption = Annotated[
 ]
 
 
+BackendOption = Annotated[
+    str, typer.Option(help="Where shards are made: loky (this machine) or dask.")
+]
+SchedulerOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="With --backend dask: tcp://HOST:PORT or tls://HOST:PORT of a running scheduler; "
+        "default: a cluster of --jobs processes on this machine.",
+    ),
+]
+
+
 @app.command()
 def run(
     recipe: RecipeArgument,
@@ -64,6 +78,8 @@ def run(
     allow_stale: Annotated[
         bool, typer.Option("--allow-stale", help="Use outdated results of earlier stages.")
     ] = False,
+    backend: BackendOption = "loky",
+    scheduler: SchedulerOption = "",
 ) -> None:
     """Run a recipe's stages; those that are up to date are skipped.
 
@@ -74,7 +90,8 @@ def run(
     from wavewright.runner import Request
     from wavewright.runner import run as run_plan
 
-    request = Request(stage, stop_stage, dry_run, explain, force, allow_stale)
+    _require_engine(backend, scheduler)
+    request = Request(stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler)
     result = run_plan(_plan(recipe, changes, vocoder, jobs), request, _say)
     if result is not None:
         page = result / "index.html"
@@ -188,22 +205,77 @@ CheckpointOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="The WAV file to write.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of all noise.")]
+LikeOption = Annotated[
+    str, typer.Option("--like", metavar="PRESET", help="The mel preset that the mel is in.")
+]
+KeyOption = Annotated[str, typer.Option("--key", help="Which array of a file with several.")]
+
+
+class MelLayout(StrEnum):
+    """Order of a mel's axes."""
+
+    bands_first = "bands_first"
+    frames_first = "frames_first"
 
 
 @app.command()
 def vocode(
     checkpoint: CheckpointOption,
-    mel: Annotated[Path, typer.Option("--mel", help="A .npy of shape (n_mels, frames).")],
+    mel: Annotated[
+        Path, typer.Option("--mel", help="A .npy, .npz, .pt, .h5, .ark or .scp with a mel.")
+    ],
     out: OutOption,
+    like: LikeOption = "",
+    layout: Annotated[
+        MelLayout | None,
+        typer.Option(
+            help="Order of the mel's axes: bands_first is (n_mels, frames); default: --like's."
+        ),
+    ] = None,
+    key: KeyOption = "",
     seed: SeedOption = 0,
 ) -> None:
-    """Turn a mel in the checkpoint's convention into a WAV file.
+    """Turn a mel into a WAV file.
 
-    Example: wavewright vocode --checkpoint exp/vocoder --mel speech.npy --out speech.wav
+    The mel is in the checkpoint's convention unless --like names another; what can be converted
+    exactly is, and the rest is refused.
+
+    Examples: wavewright vocode --checkpoint exp/vocoder --mel speech.npy --out speech.wav;
+    wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav
     """
     from wavewright.render import vocode_file
 
-    _say(vocode_file(checkpoint, mel, out, seed=seed))
+    _say(vocode_file(checkpoint, mel, out, seed=seed, like=like, layout=layout, key=key))
+
+
+@app.command()
+def doctor(
+    wav: Annotated[Path | None, typer.Option("--wav", help="A recording.")] = None,
+    mel: Annotated[
+        Path | None, typer.Option("--mel", help="A .npy, .npz, .pt, .h5, .ark or .scp with a mel.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="A checkpoint that shall speak it.")
+    ] = None,
+    like: LikeOption = "",
+    key: KeyOption = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Find out whose mel a mel is, whether it fits a checkpoint, and what mends it.
+
+    A mel with its recording is told best. Exit code 1: it does not fit.
+
+    Examples: wavewright doctor --mel speech.npy --wav speech.wav;
+    wavewright doctor --mel speech.npy --checkpoint exp/vocoder
+    """
+    import json
+
+    from wavewright.doctor.examine import examine
+
+    found = examine(recording=wav, mel=mel, checkpoint=checkpoint, like=like, key=key)
+    _say(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(found.lines()))
+    if found.fits is False:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -270,6 +342,12 @@ def _options(
 
         _say(__version__)
         raise typer.Exit
+
+
+def _require_engine(backend: str, scheduler: str) -> None:
+    from wavewright.engines import require_engine
+
+    require_engine(backend, scheduler)
 
 
 def _plan(

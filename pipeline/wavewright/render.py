@@ -5,22 +5,54 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from wavewright.audio import load_wav, save_wav
 from wavewright.checkpoint import load_model, load_vocoder
-from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel
+from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.mel import convert_mel, log_mel
+from wavewright.melfile import Layout, read_mel
+from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder, plugins
 from wavewright.vocoder import Vocoder
 
 
-def vocode_file(checkpoint: Path, mel: Path, out: Path, *, seed: int) -> str:
-    """Vocode a .npy of (n_mels, frames) in the checkpoint's convention; returns what it did."""
+def vocode_file(
+    checkpoint: Path,
+    mel: Path,
+    out: Path,
+    *,
+    seed: int,
+    like: str = "",
+    layout: str | None = None,
+    key: str = "",
+) -> str:
+    """Vocode a mel from a file; returns what it did.
+
+    Args:
+        checkpoint: of the vocoder, or the name of one that needs none.
+        mel: a file that `melfile.read_mel` reads.
+        out: the WAV file to write.
+        seed: of all noise.
+        like: the preset that the mel is in; empty for the checkpoint's own convention.
+        layout: order of the axes in the file; None for that of the preset, or bands first.
+        key: which array of the file.
+
+    Raises:
+        MelMismatch: what is not exact in turning the mel into the checkpoint's convention.
+    """
     vocoder = open_vocoder(checkpoint)
-    return _write(vocoder, _read_mel(mel, vocoder), out, seed)
+    spec = MelSpec.preset(like) if like else vocoder.mel
+    values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
+    try:
+        values = convert_mel(values, spec.bands_first, vocoder.mel.bands_first)
+    except MelMismatch as error:
+        raise MelMismatch(
+            f"{mel}: {error} To find out whose mel it is: wavewright doctor --mel {mel} "
+            f"--checkpoint {checkpoint}"
+        ) from error
+    return _write(vocoder, values, out, seed)
 
 
 def copy_file(checkpoint: Path, wav: Path, out: Path, *, seed: int) -> str:
@@ -44,10 +76,21 @@ def say_file(text: str, acoustic: Path, checkpoint: Path, out: Path, *, seed: in
     if not vocoder.trains:  # it speaks whatever convention it is given
         settings = {**vocoder.config.model_dump(), "mel": speaker.mel}
         vocoder = create_vocoder(vocoder.name, **settings).eval()
-    speaker.mel.require_equal(vocoder.mel, mine=f"{acoustic}", theirs=f"{checkpoint}")
+    _require_sayable(speaker.mel, vocoder.mel, acoustic, checkpoint)
     speech = speaker.speak(speaker.encode_text(text), seed=seed)
     note = "" if speech.stopped else " The model did not find the end and was cut off."
-    return _write(vocoder, speech.mel, out, seed) + note
+    mel = convert_mel(speech.mel, speaker.mel.bands_first, vocoder.mel.bands_first)
+    return _write(vocoder, mel, out, seed) + note
+
+
+def _require_sayable(source: MelSpec, target: MelSpec, mine: Path, theirs: Path) -> None:
+    """Refuse, before anything is spoken, what cannot be converted exactly."""
+    try:
+        nothing = torch.empty(source.n_mels, 0)
+        convert_mel(nothing, source.bands_first, target.bands_first)
+    except MelMismatch:
+        source.require_equal(target, mine=f"{mine}", theirs=f"{theirs}")
+        raise
 
 
 def open_vocoder(where: Path) -> Vocoder:
@@ -60,22 +103,8 @@ def open_vocoder(where: Path) -> Vocoder:
     return vocoder.eval()
 
 
-def _read_mel(path: Path, vocoder: Vocoder) -> Tensor:
-    try:
-        mel = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, MemoryError, ValueError) as error:
-        raise WavewrightError(f"{path}: not a .npy file with an array of numbers") from error
-    if not isinstance(mel, np.ndarray):
-        raise WavewrightError(f"{path}: an archive of arrays; give one .npy array")
-    bands = vocoder.mel.n_mels
-    if mel.ndim != 2 or mel.shape[0] != bands or mel.shape[1] == 0:
-        turned = " It looks transposed." if mel.ndim == 2 and mel.shape[1] == bands else ""
-        raise WavewrightError(
-            f"{path}: expected a mel of shape ({bands}, frames), found {mel.shape}.{turned}"
-        )
-    if not np.issubdtype(mel.dtype, np.floating) or not np.isfinite(mel).all():
-        raise WavewrightError(f"{path}: a mel must hold finite floating-point numbers")
-    return torch.from_numpy(mel.astype(np.float32))
+def _layout(name: str) -> Layout:
+    return "frames_first" if name == "frames_first" else "bands_first"
 
 
 def _write(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:

@@ -19,7 +19,7 @@ from wavewright.errors import Locked, Stale
 from wavewright.melspec import MelSpec
 from wavewright.vocoders.hifigan import HiFiGANConfig
 
-COMMANDS = ["run", "status", "verify", "list", "config", "vocode", "copy", "say", "new"]
+COMMANDS = ["run", "status", "verify", "list", "config", "vocode", "copy", "doctor", "say", "new"]
 
 
 class Command:

@@ -25,7 +25,8 @@ from wavewright.mel_numpy import log_mel_numpy
 from wavewright.melspec import MelSpec
 
 Floats = npt.NDArray[np.float32]
-GROUPS = {names[0]: set(names) for names, _ in groups_of_presets()}
+EQUAL = {name: set(names) for names, _ in groups_of_presets() for name in names}
+GROUPS = [names[0] for names, _ in groups_of_presets()]
 PLAIN = [name for name in GROUPS if MelSpec.preset(name).normalisation is None]
 
 
@@ -50,7 +51,7 @@ def mel_of(name: str, recording: Recording, **steps: Any) -> Floats:
 def require_honest(diagnosis: Diagnosis, name: str) -> None:
     """The preset is named, alone or as one of several with what would decide."""
     assert name in diagnosis.names, diagnosis.lines()
-    if not GROUPS[name] >= set(diagnosis.names):
+    if not EQUAL[name] >= set(diagnosis.names):
         assert diagnosis.decide or diagnosis.differences
         assert diagnosis.confidence != "high"
 
@@ -102,6 +103,20 @@ def test_half_a_hop_is_found_and_does_not_fit(recording: Recording) -> None:
     assert found.fits is False
 
 
+@pytest.mark.parametrize("name", ["hifigan", "tacotron2", "espnet", "r9y9", "coqui"])
+def test_a_recording_trimmed_before_its_mel_is_placed_to_the_sample(
+    name: str, recording: Recording
+) -> None:
+    trimmed = Recording(recording.wav[1234:-900], recording.rate)
+    found, explained = mel_and_wav.diagnose(mel_of(name, trimmed), recording)
+    require_honest(found, name)
+    assert explained is not None
+    fit = explained.fit
+    assert fit.lag * fit.spec.hop_length + fit.shift == 1234
+    assert found.fits is False
+    assert any("sample 1234" in line for line in found.mend)
+
+
 def test_loud_padding_is_found(recording: Recording) -> None:
     mel = np.pad(mel_of("hifigan", recording), ((0, 0), (0, 7)))
     found, _ = mel_and_wav.diagnose(mel, recording)
@@ -137,6 +152,10 @@ def test_a_convention_beside_the_presets_is_named_by_its_differences(recording: 
     found, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
     assert "hifigan" in found.names
     assert found.differences == {"n_mels": ["64", "80"], "fmax": ["7600.0", "8000.0"]}
+    spec = MelSpec.model_validate({"preset": "hifigan", "mel_scale": "htk", "mel_norm": None})
+    found, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
+    assert "hifigan" in found.names
+    assert set(found.differences) == {"mel_scale", "mel_norm"}
 
 
 def test_another_recordings_mel_is_not_explained(shared: Path, recording: Recording) -> None:
@@ -176,7 +195,9 @@ def test_official_extractors_are_named(shared: Path, recording: Recording, fixtu
 
 def test_align_finds_the_lag_of_a_part() -> None:
     whole = np.random.default_rng(0).normal(size=(5, 90))
-    assert align(whole[:, 31:60] * 3 + 1, whole) == (31, pytest.approx(1.0, abs=0.05))
+    lag, correlation = align(whole[:, 31:60] * 3 + 1, whole)
+    assert lag == 31
+    assert correlation == pytest.approx(1.0, abs=0.05)
 
 
 def cli(*arguments: object) -> Any:
@@ -213,6 +234,26 @@ def test_a_checkpoint_is_described(tmp_path: Path) -> None:
     assert found.fits is None
     assert found.differences["sample_rate"][0] == "8000"
     assert examine(checkpoint=Path("griffinlim")).names[1] == "hifigan"
+
+
+def test_a_presets_mels_are_judged_for_a_checkpoint() -> None:
+    same = examine(checkpoint=Path("griffinlim"), like="hifigan")
+    assert same.fits
+    scaled = examine(checkpoint=Path("griffinlim"), like="matcha-normalised")
+    assert scaled.fits is False
+    assert "--like matcha-normalised" in scaled.mend[0]
+    assert (
+        "framing center vs hop" in cli("--checkpoint", "griffinlim", "--like", "vocos-24k").output
+    )
+
+
+def test_frames_between_a_checkpoints_do_not_fit(
+    speech: Path, recording: Recording, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "late.npy", mel_of("hifigan", recording, late=0.5))
+    found = examine(recording=speech, mel=tmp_path / "late.npy", checkpoint=Path("griffinlim"))
+    assert found.fits is False
+    assert any(f.found.startswith("does not fit") for f in found.findings)
 
 
 def test_a_recording_is_described(speech: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_every_kind_of_file_gives_the_same_values(kind: str) -> None:
     assert found.flags.writeable
 
 
-GOOD = {"good-80x120", "fortran-order", "square-80x80"}
+GOOD = ("good-80x120", "fortran-order", "square-80x80")
 WARNED = {"float16": "float16", "neg-inf": "-inf", "linear-not-log": "linear magnitudes"}
 REFUSED = {
     "transposed-120x80": r"\(80, frames\), found \(120, 80\).*--layout frames_first",

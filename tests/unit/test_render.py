@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests import tiny
+from wavewright.acoustic.model import AcousticModel
 from wavewright.audio import from_pcm16, load_wav, save_wav, to_pcm16
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
 from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.melspec import MelSpec, StatisticsNormalisation
 from wavewright.registry import create_model, create_vocoder
 from wavewright.render import copy_file, open_vocoder, say_file, vocode_file
 
@@ -141,8 +142,8 @@ def test_vocode_converts_what_is_exact_and_refuses_the_rest(
         load_wav(tmp_path / f"{name}.wav")[0] for name in ("hifigan", "matcha-normalised")
     )
     assert float(np.abs(plain - undone).mean()) < 1e-3 * float(np.abs(plain).max())
+    path = tmp_path / "espnet.npy"
     with pytest.raises(MelMismatch, match=r"framing center vs hop.*wavewright doctor --mel"):
-        path = tmp_path / "espnet.npy"
         vocode_file(Path("griffinlim"), path, tmp_path / "no.wav", seed=0, like="espnet")
     assert not (tmp_path / "no.wav").exists()
 
@@ -211,6 +212,27 @@ def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_pa
 def test_say_lets_griffinlim_speak_any_convention(acoustic: Path, tmp_path: Path) -> None:
     say_file("a", acoustic, Path("griffinlim"), tmp_path / "said.wav", seed=0)
     assert load_wav(tmp_path / "said.wav")[1] == 8000
+
+
+def test_say_converts_what_is_exact(acoustic: Path, tmp_path: Path) -> None:
+    normalised = tiny.SPEC.model_copy(
+        update={
+            "log": "log10",
+            "normalisation": StatisticsNormalisation(mean=(-2.0,), scale=(0.5,)),
+        }
+    )
+    save_checkpoint(tmp_path / "own", 1, tiny.hifigan())
+    save_checkpoint(tmp_path / "other", 1, tiny.hifigan(mel=normalised))
+    say_file("a b", acoustic, tmp_path / "other", tmp_path / "said.wav", seed=0)
+    speaker = load_model(acoustic)
+    assert isinstance(speaker, AcousticModel)
+    speech = speaker.speak(speaker.encode_text("a b"), seed=0)
+    mel = (speech.mel / np.log(10) + 2.0) / 0.5
+    expected = load_vocoder(tmp_path / "other").generate(mel[None])[0].numpy()
+    found, _ = load_wav(tmp_path / "said.wav")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    say_file("a b", acoustic, tmp_path / "own", tmp_path / "own.wav", seed=0)
+    assert not np.array_equal(load_wav(tmp_path / "own.wav")[0], found)
 
 
 def test_say_compares_conventions_and_kinds(

@@ -1,0 +1,204 @@
+"""Whose mel is this, given the recording that it was taken from?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from wavewright.doctor.fit import ROUNDING, Fit, Recording, candidate, numbers
+from wavewright.doctor.identify import FITS, Explained, identify, log_base, told_apart
+from wavewright.doctor.words import Confidence, Diagnosis, listed
+from wavewright.melspec import MelSpec
+
+_SURE = 2e-3
+_SAME_RECORDING = 0.6  # correlation that unrelated speech does not reach
+
+
+def diagnose(
+    array: npt.NDArray[np.floating],
+    recording: Recording,
+    extra: dict[str, MelSpec] | None = None,
+) -> tuple[Diagnosis, Explained | None]:
+    """Name the convention of a mel of a recording, with what was measured."""
+    found = identify(array, recording, extra)
+    if found is None:
+        return Diagnosis(
+            f"The mel of shape {array.shape} cannot be compared with this recording.",
+            confidence="low",
+            fits=False,
+            mend=["take the mel from the waveform again, ww.log_mel(wav, spec)"],
+        ), None
+    fit = found.fit
+    if fit.residual > FITS:
+        return _unexplained(found), found
+    names = [name for group in found.groups for name in group]
+    sure: Confidence = "high" if fit.residual < _SURE else "medium"
+    if len(found.groups) > 1 and not found.variant:
+        sure = "medium"
+    if found.variant and fit.residual > 5 * ROUNDING:
+        sure = "low" if fit.residual > _SURE else "medium"
+    diagnosis = Diagnosis(_verdict(found), names, sure, fits=True)
+    if found.variant:
+        preset = numbers((extra or {}).get(names[0]) or MelSpec.preset(names[0]))
+        diagnosis.differences = {
+            name: [str(mine), str(its)]
+            for name, (mine, its) in told_apart(fit.spec, preset).items()
+        }
+        if sure == "low":
+            diagnosis.decide = "the configuration that the mel was made with"
+    elif len(found.groups) > 1:
+        diagnosis.decide = _deciding(found, extra or {})
+    _measured(diagnosis, found, recording)
+    return diagnosis, found
+
+
+def _verdict(found: Explained) -> str:
+    same = [" = ".join(group) for group in found.groups]
+    if found.variant:
+        well = "this is explained" if found.fit.residual < _SURE else "this nearly explains it"
+        return f"No preset, but {well}: nearest is {listed(same)}."
+    how = {
+        "own": "",
+        "gain": ", of the waveform times a gain",
+        "affine": ", with another scale and offset of its values",
+        "per band": ", normalised band by band",
+    }[found.fit.how]
+    late = ""
+    if found.fit.shift:
+        half = abs(found.fit.shift) == found.fit.spec.hop_length // 2
+        late = ", its frames half a hop late" if half else ", of a recording cut elsewhere"
+    linear = " but for the logarithm, which was not taken" if found.given.linear else ""
+    return f"This mel is in the convention {listed(same)}{how}{late}{linear}."
+
+
+def _unexplained(found: Explained) -> Diagnosis:
+    fit = found.fit
+    if fit.correlation < _SAME_RECORDING:
+        verdict = "This mel does not look like one of this recording."
+    else:
+        verdict = "No known convention explains this mel of this recording."
+    diagnosis = Diagnosis(verdict, [n for g in found.groups for n in g], "low", fits=False)
+    diagnosis.add(
+        "nearest",
+        fit.spec.fingerprint if not found.groups else listed(found.groups[0]),
+        "low",
+        f"mean difference {fit.residual:.2g} (ln), correlation {fit.correlation:.2f}",
+    )
+    diagnosis.decide = "the configuration that the mel was made with"
+    diagnosis.mend = ["take the mel from the waveform again, ww.log_mel(wav, spec)"]
+    return diagnosis
+
+
+def _deciding(found: Explained, extra: dict[str, MelSpec]) -> str:
+    specs = [
+        numbers(extra[group[0]] if group[0] in extra else MelSpec.preset(group[0]))
+        for group in found.groups
+    ]
+    fields = sorted({name for spec in specs[1:] for name in told_apart(specs[0], spec)})
+    where = []
+    if {"pad_mode"} & set(fields):
+        where.append("a mel of the whole file (padding shows at the ends only)")
+    if {"floor", "guard", "magnitude_eps", "magnitude_guard"} & set(fields):
+        where.append("a recording with digital silence (the floor shows there only)")
+    if {"log", "normalisation"} & set(fields):
+        where.append("the statistics that it was normalised with")
+    if "window_periodic" in fields:
+        where.append("a mel stored as float32")
+    tail = f"; {' or '.join(where)} would show it" if where else ""
+    return f"they differ in {', '.join(fields)}, which this pair does not show{tail}"
+
+
+def _measured(diagnosis: Diagnosis, found: Explained, recording: Recording) -> None:
+    fit, given = found.fit, found.given
+    spec = fit.spec
+    diagnosis.add(
+        "match",
+        f"mean difference {fit.residual:.1e} (ln)",
+        diagnosis.confidence,
+        f"{fit.overlap} frames compared, correlation {fit.correlation:.4f}",
+    )
+    diagnosis.add("layout", f"{given.layout}, {given.bands} bands")
+    if given.linear:
+        diagnosis.add("scale", "linear magnitudes, no logarithm was taken")
+        diagnosis.fits = False
+        diagnosis.mend.append(f"take the {spec.log} of max(mel, {spec.floor:g})")
+    else:
+        diagnosis.add("scale", f"{spec.log}, floor {spec.floor:g} ({spec.guard})")
+    diagnosis.add(
+        "analysis",
+        f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}, window "
+        f"{spec.win_length}, {spec.fmin:g}..{spec.fmax:g} Hz {spec.mel_scale}, framing "
+        f"{spec.framing}",
+    )
+    if recording.rate != spec.sample_rate:
+        diagnosis.add("sample rate", f"the recording's {recording.rate} Hz was resampled")
+    _normalised(diagnosis, fit)
+    if fit.lag or fit.shift:
+        late = fit.lag + fit.shift / spec.hop_length
+        diagnosis.add(
+            "offset", f"its first frame is frame {late:g} of the recording", diagnosis.confidence
+        )
+        if fit.shift:
+            start = fit.lag * spec.hop_length + fit.shift
+            diagnosis.fits = False
+            diagnosis.mend.append(
+                f"its frames lie between those of this recording: pair it with the recording from "
+                f"sample {start} (at {spec.sample_rate} Hz) on, or take the mel from the waveform "
+                "again, ww.log_mel(wav, spec)"
+            )
+    _ends(diagnosis, found, recording)
+
+
+def _normalised(diagnosis: Diagnosis, fit: Fit) -> None:
+    if fit.how == "gain":
+        decibels = 20 * math.log10(fit.gain)
+        diagnosis.add("gain", f"the waveform was {decibels:+.2f} dB (times {fit.gain:.4f})")
+    elif fit.how == "affine":
+        slope, offset = fit.slope[0], fit.offset[0]
+        base = log_base(fit)
+        diagnosis.add(
+            "normalisation",
+            f"log base {base}" if base else f"value = {slope:.4g} * ln(mel) {offset:+.4g}",
+        )
+    elif fit.how == "per band":
+        diagnosis.add(
+            "normalisation",
+            "per band, (x - mean) / scale; undone with the statistics it was made with",
+            evidence="a line per band was fitted, so the base of the logarithm is not knowable",
+        )
+    else:
+        diagnosis.add("normalisation", str(fit.spec.normalisation or "none"))
+
+
+def _ends(diagnosis: Diagnosis, found: Explained, recording: Recording) -> None:
+    """Constant frames at the ends: are they silence, and does the recording have it there?"""
+    fit, given = found.fit, found.given
+    spec = fit.spec
+    silence = float(np.mean(spec.silence)) if fit.how in ("own", "gain") else None
+    made = candidate(spec, recording, fit.gain, fit.shift)
+    last = fit.lag + given.values.shape[1]
+    for where, values, start in (
+        ("first", given.before, fit.lag - len(given.before)),
+        ("last", given.after, last),
+    ):
+        if not values:
+            continue
+        loud = silence is not None and values[-1] > silence + 1
+        here = made[:, max(start, 0) : max(start + len(values), 0)]
+        spoken = here.size > 0 and float(np.abs(here - math.log(spec.floor)).max()) > 1
+        if not loud and not spoken:
+            continue
+        note = f"the {where} {len(values)} frame(s) are {values[-1]:g} throughout"
+        if spoken:
+            note += ", where the recording goes on: they were overwritten (NeMo does that to one)"
+        if loud:
+            note += f"; silence is {silence:.2f}, so they are loud"
+        diagnosis.add("padding", note)
+        if loud:
+            diagnosis.fits = False
+            diagnosis.mend.append(
+                f"cut the {where} {len(values)} frame(s), or pad with silence, wavewright.mel."
+                "silent_mel(spec, frames)"
+            )
