@@ -1,7 +1,7 @@
 """Read mels from other tools' files, safely: nothing in a file is executed or believed.
 
-.npy, .npz, .pt and .pth need nothing more; .h5 and .hdf5 need h5py, Kaldi's .ark and .scp need
-kaldiio (the extra `mels`). Declared sizes are compared with the file before memory is taken.
+.npy, .npz, .pt, .pth and Kaldi's .ark and .scp need nothing more; .h5 and .hdf5 need h5py (the
+extra `mels`). Declared sizes are compared with the file before memory is taken.
 """
 
 from __future__ import annotations

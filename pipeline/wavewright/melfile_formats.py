@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import MissingExtra, WavewrightError, nearest
+from wavewright.kaldi_matrix import read_kaldi_matrix
 
 Array = npt.NDArray[Any]
 _MOST_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a second
@@ -146,9 +147,6 @@ def _from_hdf5(path: Path, key: str) -> Array:
         return np.asarray(held[()])
 
 
-_KALDI_MATRICES = (b"FM ", b"DM ", b"CM ", b"CM2 ", b"CM3 ")
-
-
 def _from_ark(path: Path, key: str) -> Array:
     offsets: dict[str, int] = {}
     with path.open("rb") as stream:
@@ -156,9 +154,9 @@ def _from_ark(path: Path, key: str) -> Array:
             offsets[name] = stream.tell()
             if name == key:
                 break
-            _kaldi_matrix(path, stream)
+            read_kaldi_matrix(path, stream, _MOST_VALUES)
         stream.seek(offsets[_chosen(path, list(offsets), key)])
-        return _kaldi_matrix(path, stream)
+        return read_kaldi_matrix(path, stream, _MOST_VALUES)
 
 
 def _kaldi_name(path: Path, stream: IO[bytes]) -> str:
@@ -170,30 +168,6 @@ def _kaldi_name(path: Path, stream: IO[bytes]) -> str:
     if byte == b"" and name:
         raise WavewrightError(f"{path}: not a Kaldi archive, or truncated")
     return name.decode("utf-8")
-
-
-def _kaldi_matrix(path: Path, stream: IO[bytes]) -> Array:
-    """The binary matrix that begins here. kaldiio would also unpickle; its tag is checked first."""
-    start = stream.tell()
-    head = stream.read(26)
-    if head[:2] != b"\0B" or not head[2:].startswith(_KALDI_MATRICES):
-        raise WavewrightError(
-            f"{path}: no binary Kaldi matrix at byte {start} (FM, DM and CM are read; vectors, "
-            "text, audio and pickles are not)"
-        )
-    tag, _, body = head[2:].partition(b" ")
-    if tag in (b"FM", b"DM"):
-        rows, columns = (int.from_bytes(body[i : i + 4], "little", signed=True) for i in (1, 6))
-    else:
-        rows, columns = (int.from_bytes(body[i : i + 4], "little", signed=True) for i in (8, 12))
-    width = {b"FM": 4, b"DM": 8, b"CM2": 2}.get(tag, 1)
-    _require_size(path, (rows, columns))
-    if rows * columns * width > path.stat().st_size - start:
-        raise WavewrightError(f"{path}: truncated; a matrix of {rows} x {columns} does not fit in")
-    kaldi = _imported("kaldiio.matio", path)
-    stream.seek(start)
-    array: Array = kaldi.read_matrix_or_vector(stream)
-    return array
 
 
 def _from_scp(path: Path, key: str) -> Array:
@@ -213,7 +187,7 @@ def _from_scp(path: Path, key: str) -> Array:
         raise WavewrightError(f"{path}: no such archive: {name}")
     with ark.open("rb") as stream:
         stream.seek(int(offset))
-        return _kaldi_matrix(ark, stream)
+        return read_kaldi_matrix(ark, stream, _MOST_VALUES)
 
 
 READERS: dict[str, Callable[[Path, str], Array]] = {

@@ -44,6 +44,7 @@ def vocode_file(
     """
     vocoder = open_vocoder(checkpoint)
     spec = MelSpec.preset(like) if like else vocoder.mel
+    vocoder = _speaking(vocoder, spec)
     values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
     try:
         values = convert_mel(values, spec.bands_first, vocoder.mel.bands_first)
@@ -73,14 +74,19 @@ def say_file(text: str, acoustic: Path, checkpoint: Path, out: Path, *, seed: in
     speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint)
     if not isinstance(speaker, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{speaker.name}', no acoustic model")
-    if not vocoder.trains:  # it speaks whatever convention it is given
-        settings = {**vocoder.config.model_dump(), "mel": speaker.mel}
-        vocoder = create_vocoder(vocoder.name, **settings).eval()
+    vocoder = _speaking(vocoder, speaker.mel)
     _require_sayable(speaker.mel, vocoder.mel, acoustic, checkpoint)
     speech = speaker.speak(speaker.encode_text(text), seed=seed)
     note = "" if speech.stopped else " The model did not find the end and was cut off."
     mel = convert_mel(speech.mel, speaker.mel.bands_first, vocoder.mel.bands_first)
     return _write(vocoder, mel, out, seed) + note
+
+
+def _speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
+    """One that needs no training speaks whatever convention it is given."""
+    if vocoder.trains or vocoder.mel == spec.bands_first:
+        return vocoder
+    return create_vocoder(vocoder.name, **{**vocoder.config.model_dump(), "mel": spec}).eval()
 
 
 def _require_sayable(source: MelSpec, target: MelSpec, mine: Path, theirs: Path) -> None:

@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from wavewright.acoustic.gta import GtaMaker
-from wavewright.audio import to_pcm16
+from wavewright.acoustic.model import Speech
+from wavewright.audio import load_wav, to_pcm16
 from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.crops import CropData
 from wavewright.errors import MelMismatch, WavewrightError
@@ -27,6 +28,7 @@ from wavewright.manifest import COLUMNS, write_manifest
 from wavewright.mel import convert_mel, log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_model, create_vocoder
+from wavewright.render import say_file, vocode_file
 from wavewright.shards import Shards, write_shards
 from wavewright.synthesis import acoustic_source, load_speakers, shard_source
 from wavewright_stages.train import train
@@ -258,6 +260,48 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
         )
         expect(a, b, getattr, maker, "model")
         expect(a, b, acoustic_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0)
+
+
+def test_vocoding_a_file_is_converted_exactly_or_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the file's own layout, said by --like; Griffin-Lim speaks every convention as it is."""
+    vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
+    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path: vocoders[path.name])
+    mels = {name: log_mel(torch.from_numpy(WAV[:6000]), spec) for name, spec in SPECS.items()}
+    for name, mel in mels.items():
+        np.save(tmp_path / f"{name}.npy", mel.numpy())
+    for a, b in PAIRS:
+        out = tmp_path / "out.wav"
+        out.unlink(missing_ok=True)
+        said = message_of(vocode_file, world.vocoder(b), tmp_path / f"{a}.npy", out, seed=0, like=a)
+        assert bool(said) != out.exists()
+        if said:
+            assert not same_mel(a, b)
+            continue
+        given = convert_mel(mels[a], SPECS[a], HOUSE[b])
+        expected = vocoders[b].generate(given[None])[0].numpy()
+        found, _ = load_wav(out)
+        np.testing.assert_array_equal(to_pcm16(found), to_pcm16(expected))
+
+
+def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speakers = {name: load_model(world.acoustic(name)) for name in SPECS}
+    vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
+    monkeypatch.setattr("wavewright.render.load_model", lambda path: speakers[path.name])
+    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path: vocoders[path.name])
+    for model in speakers.values():
+        speech = Speech(torch.zeros(model.mel.n_mels, 4), torch.zeros(4, 1), True)
+        monkeypatch.setattr(model, "speak", lambda *_, speech=speech, **__: speech)
+    for a, b in PAIRS:
+        out = tmp_path / "said.wav"
+        out.unlink(missing_ok=True)
+        said = message_of(say_file, "a", world.acoustic(a), world.vocoder(b), out, seed=0)
+        exact = not message_of(convert_mel, torch.zeros(HOUSE[a].n_mels, 4), HOUSE[a], HOUSE[b])
+        assert bool(said) != exact, (a, b, said)
+        assert out.exists() == exact
 
 
 def test_shards_are_bands_first_whatever_the_ecosystem(tmp_path: Path) -> None:

@@ -144,8 +144,12 @@ def test_vocode_converts_what_is_exact_and_refuses_the_rest(
     assert float(np.abs(plain - undone).mean()) < 1e-3 * float(np.abs(plain).max())
     path = tmp_path / "espnet.npy"
     with pytest.raises(MelMismatch, match=r"framing center vs hop.*wavewright doctor --mel"):
-        vocode_file(Path("griffinlim"), path, tmp_path / "no.wav", seed=0, like="espnet")
+        vocode_file(checkpoint, path, tmp_path / "no.wav", seed=0, like="espnet")
     assert not (tmp_path / "no.wav").exists()
+    vocode_file(Path("griffinlim"), path, tmp_path / "yes.wav", seed=0, like="espnet")
+    said, rate = load_wav(tmp_path / "yes.wav")
+    assert rate == 22050
+    assert len(said) == (1 + len(wav) // 256) * 256, "it needs no training, so it speaks any mel"
 
 
 def test_vocode_takes_the_stated_layout_only(checkpoint: Path, tmp_path: Path) -> None:
