@@ -196,7 +196,9 @@ def _read_grid(path: Path) -> Any:
 
 def _tier(grid: Any, name: str, path: Path) -> Any | None:
     """The tier of that name; the aligner writes `SPEAKER - phones` where it knows the speaker."""
-    found = [t for t in grid if t.name.lower() == name or t.name.lower().endswith(f" - {name}")]
+    wanted = name.lower()
+    names = {tier: tier.name.lower() for tier in grid}
+    found = [t for t, n in names.items() if n == wanted or n.endswith(f" - {wanted}")]
     if len(found) > 1:
         raise WavewrightError(f"{path}: more than one tier '{name}'; one speaker is supported")
     return found[0] if found else None
@@ -222,6 +224,9 @@ def _checked(tier: Any, duration: float, where: str) -> tuple[tuple[Interval, ..
         intervals.append(Interval(min(start, duration), reached, item.text.strip()))
     if reached < duration - _TOLERANCE:
         intervals.append(Interval(reached, duration, ""))
+    elif intervals:  # the aligner's frames end a little before the audio does
+        last = intervals[-1]
+        intervals[-1] = Interval(last.start, duration, last.label)
     odd = [f"{gaps} gaps between intervals, taken as silence"] if gaps else []
     odd += [f"{empty} intervals of no length"] if empty else []
     return tuple(intervals), odd

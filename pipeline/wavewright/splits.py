@@ -76,8 +76,11 @@ def split_utterances(
         WavewrightError: an id in two lists, a speaker in two lists though speakers are kept
             apart, or fewer than three different texts or speakers.
     """
-    if share_texts:
-        texts = {name: name.encode().hex() for name in texts}  # each its own
+    # Without a text, or where texts do not count, each utterance is its own.
+    texts = {
+        name: name.encode().hex() if share_texts or not text.strip() else text
+        for name, text in texts.items()
+    }
     chosen = _listed(texts, lists)
     for split in (split for split in HELD_OUT if split in lists and not chosen[split]):
         log.warning(

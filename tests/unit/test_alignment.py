@@ -140,3 +140,15 @@ def test_without_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setitem(sys.modules, "tgt", None)
     with pytest.raises(MissingExtra, match=r"pip install 'wavewright\[alignments\]'"):
         read_alignment(tmp_path / "a.TextGrid")
+
+
+def test_tiers_of_other_names_and_a_little_too_short(tmp_path: Path) -> None:
+    phones = (Interval(0, 0.4, "a"), Interval(0.4, 1.0, "b"))
+    path = tmp_path / "a.TextGrid"
+    write_alignment(path, Alignment((), phones, 1.0))
+    path.write_text(path.read_text().replace('"phones"', '"MAU"'))
+    found = read_alignment(path, 1.04, phones="MAU")
+    assert found.phones[-1] == Interval(0.4, 1.04, "b"), "up to 0.05 s belong to the last one"
+    assert read_alignment(path, 1.2, phones="mau").phones[-1] == Interval(1.0, 1.2, "")
+    with pytest.raises(WavewrightError, match="no tier 'phones'"):
+        read_alignment(path, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,26 @@ def test_shipped_lists_are_the_official_ones(root: Path, shared: Path) -> None:
         assert sorted(ljspeech[split]) == sorted(line.partition(".")[0][6:] for line in lines)
     kathleen = (shared / "corpora/kathleen/splits/dev.txt").read_text().split()
     assert read_lists(root / "recipes/kathleen/splits") == {"test": kathleen}
+
+
+def test_utterances_without_text_are_each_their_own() -> None:
+    texts = {f"n{i}": "" for i in range(100)} | {f"t{i}": f"Text number {i}." for i in range(100)}
+    splits, reasons = split_utterances(texts, {}, dev=5, test=5)
+    assert reasons == {}
+    assert sorted(Counter(splits.values()).items()) == [("dev", 5), ("test", 5), ("train", 190)]
+    listed, left_out = split_utterances(texts, {"test": ["n0"], "dev": ["t0"]}, dev=5, test=5)
+    assert left_out == {}
+    assert Counter(listed.values())["train"] == 198
+
+
+def test_speakers_can_be_kept_apart() -> None:
+    texts = {
+        f"{speaker}-{i}": f"{speaker} {i}" for speaker in "abcdefghijklmnopqrst" for i in range(9)
+    }
+    speakers = {name: name[0] for name in texts}
+    splits, _ = split_utterances(texts, {}, dev=10, test=10, speakers=speakers)
+    owners = {s: {splits[n] for n in texts if speakers[n] == s} for s in set(speakers.values())}
+    assert all(len(found) == 1 for found in owners.values())
+    assert Counter(splits.values()) == {"dev": 18, "test": 18, "train": 144}
+    with pytest.raises(WavewrightError, match="speakers are too few"):
+        split_utterances({"a": "A.", "b": "B."}, {}, dev=1, test=1, speakers={"a": "x", "b": "x"})
