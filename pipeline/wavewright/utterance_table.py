@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import pandas as pd
@@ -171,7 +172,9 @@ def write_table(prepared: Path, rows: Mapping[str, Row]) -> None:
     """Write `manifest.parquet`."""
     for row in rows.values():
         row["alignment"] = row["alignment"] if row["split"] else ""
-        row["phones"] = row["phones"].split(SEPARATOR) if row["phones"] else []
+        # One string per label, not per phone: they are the most of a large table.
+        labels = row["phones"].split(SEPARATOR) if row["phones"] else []
+        row["phones"] = [intern(label) for label in labels]
     write_manifest(pd.DataFrame(list(rows.values())), prepared / "manifest.parquet")
 
 

@@ -133,5 +133,6 @@ def prepare(
     cuts = {name: cut_of(entries[name], found[name], gain) for name, gain in gains.items()}
     write_audio(prepared, rows, cuts, rules, encoding, shard_size, jobs)
     table.write_table(prepared, rows)
-    write_data_report(prepared, title=title or "The prepared corpus")
     table.summarise(rows, found)
+    del entries, found, rows, gains, cuts  # of a large corpus they are most of the memory
+    write_data_report(prepared, title=title or "The prepared corpus")
