@@ -47,6 +47,16 @@ SMALL: dict[str, dict[str, Any]] = {
         "adversary": {"scales": 2, "base_channels": 4, "downsamplings": 2},
     },
 }
+TACOTRON: dict[str, Any] = {
+    "encoder_width": 8,
+    "encoder_convolutions": 1,
+    "prenet_width": 8,
+    "attention_rnn_width": 8,
+    "attention_width": 8,
+    "attention_location_filters": 2,
+    "decoder_rnn_width": 8,
+    "postnet_width": 8,
+}
 IDS = [f"tone{i}" for i in range(6)]
 
 

@@ -92,7 +92,7 @@ def _root(source: Path, layout: str | None) -> Path:
         return source  # the last two match at any depth
     folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
     alone = len(folders) == 1 and not any(
-        p.is_file() and p.suffix in AUDIO for p in source.iterdir()
+        p.is_file() and p.suffix.lower() in AUDIO for p in source.iterdir()
     )
     if alone and folders[0].name not in ("wavs", "data"):
         return _root(folders[0], layout)

@@ -159,8 +159,7 @@ def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
         return mel
     if source.layout != target.layout:
         mel = mel.mT
-    needed = _values_of(source) != _values_of(target)
-    if not needed:
+    if _values_of(source) == _values_of(target):
         return mel
     bands_first = mel if target.layout == "bands_first" else mel.mT
     values = _converted(bands_first.double(), source, target).to(mel.dtype)

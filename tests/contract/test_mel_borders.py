@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests import tiny
 from wavewright.acoustic.gta import GtaMaker
 from wavewright.acoustic.model import Speech
 from wavewright.audio import load_wav, to_pcm16
@@ -38,16 +39,6 @@ HOUSE = {name: spec.bands_first for name, spec in SPECS.items()}
 PAIRS = [*product(SPECS, repeat=2)]
 CONVERTIBLE = {"log", "normalisation", "layout", "target_steps", "floor", "guard"}
 RATES = {256: (16, 16), 275: (11, 25), 300: (15, 20), 512: (16, 32)}
-TACOTRON: dict[str, Any] = {
-    "encoder_width": 8,
-    "encoder_convolutions": 1,
-    "prenet_width": 8,
-    "attention_rnn_width": 8,
-    "attention_width": 8,
-    "attention_location_filters": 2,
-    "decoder_rnn_width": 8,
-    "postnet_width": 8,
-}
 
 
 def same_mel(a: str, b: str) -> bool:
@@ -131,7 +122,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         )
         save_checkpoint(world.vocoder(name), 1, vocoder)
         save_checkpoint(
-            world.acoustic(name), 1, create_model("acoustic", "tacotron2", mel=spec, **TACOTRON)
+            world.acoustic(name),
+            1,
+            create_model("acoustic", "tacotron2", mel=spec, **tiny.TACOTRON),
         )
     return world
 

@@ -19,18 +19,6 @@ from wavewright.melspec import MelSpec, StatisticsNormalisation
 from wavewright.registry import create_model, create_vocoder
 from wavewright.render import copy_file, open_vocoder, say_file, vocode_file
 
-SMALL_TACOTRON: dict[str, Any] = {
-    "encoder_width": 8,
-    "encoder_convolutions": 1,
-    "prenet_width": 8,
-    "attention_rnn_width": 8,
-    "attention_width": 8,
-    "attention_location_filters": 2,
-    "decoder_rnn_width": 8,
-    "postnet_width": 8,
-    "gate_threshold": 0.999,
-}
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,7 +31,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def acoustic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("acoustic")
     torch.manual_seed(0)
-    save_checkpoint(run, 1, create_model("acoustic", "tacotron2", mel=tiny.SPEC, **SMALL_TACOTRON))
+    save_checkpoint(
+        run,
+        1,
+        create_model("acoustic", "tacotron2", mel=tiny.SPEC, gate_threshold=0.999, **tiny.TACOTRON),
+    )
     return run
 
 

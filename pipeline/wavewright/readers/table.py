@@ -85,12 +85,8 @@ def read(source: Path) -> list[Entry]:
         raise WavewrightError(f"{source}: no table with a column of audio paths")
     frame = _load(path)
     columns = _columns(path, [str(name) for name in frame.columns])
-    rows = frame.to_dict("records")
-    numbers = ("start", "end", "duration")
-    return [
-        _entry(path, place, _Row(row, columns, numbers, path, place))
-        for place, row in enumerate(rows, 2)
-    ]
+    rows = enumerate(frame.to_dict("records"), 2)  # the header is line 1
+    return [_entry(path, place, _Row(row, columns, path, place)) for place, row in rows]
 
 
 def _load(path: Path) -> pd.DataFrame:
@@ -138,7 +134,6 @@ class _Row:
         self,
         values: Mapping[Any, Any],
         columns: Mapping[str, str],
-        numbers: tuple[str, ...],
         path: Path,
         place: int,
     ) -> None:
