@@ -10,8 +10,8 @@ in real time: seconds of audio per second and core.
 - engines: the mels stage on the corpus repeated: with one job, which is this process, and with two
   worker processes; all have imported everything before. The ratio is the median of the rounds' own.
   It needs a machine with two processors to spare, and 2 GB of disk for 17 hours of mels.
-- memory: the mels stage with two workers on the corpus once and repeated, each in a process of its
-  own, whose peak of proportional memory (PSS; the workers' included) is sampled.
+- memory: prepare and the mels stage with two workers on the corpus once and repeated, each in a
+  process of its own, whose peak of proportional memory (PSS; the workers' included) is sampled.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ def prepared_of(corpus: Path, folder: Path, encoding: Encoding, repeat: int = 1)
     return sum(lengths) / SPEC.sample_rate
 
 
-def corpus_at_48k(corpus: Path, folder: Path, files: int) -> tuple[Path, float]:
-    """Some of a corpus, resampled, as 16-bit WAV."""
+def corpus_at_48k(corpus: Path, folder: Path, files: int, kind: str) -> tuple[Path, float]:
+    """Some of a corpus, resampled, as 16-bit files."""
     (folder / "wavs").mkdir(parents=True)
     lines, seconds = [], 0.0
     for entry in read_corpus(corpus, ("id", "raw", "normalised"))[:files]:
         wav = resample(*load_wav(entry.audio), 48000)
-        soundfile.write(folder / "wavs" / f"{entry.id}.wav", wav, 48000, subtype="PCM_16")
+        soundfile.write(folder / "wavs" / f"{entry.id}.{kind}", wav, 48000, subtype="PCM_16")
         lines.append(f"{entry.id}|{entry.text}|{entry.normalised}\n")
         seconds += len(wav) / 48000
     (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
@@ -128,7 +128,6 @@ def stages_table(corpus: Path, scratch: Path, rounds: int, files: int) -> None:
     """One core, stage by stage."""
     encodings: tuple[Encoding, ...] = ("flac", "pcm16")
     seconds = {e: prepared_of(corpus, scratch / e, e) for e in encodings}
-    raw, raw_seconds = corpus_at_48k(corpus, scratch / "raw48", files)
     work: dict[str, tuple[float, Callable[[Path], object]]] = {
         f"mels stage, from {name} shards": (
             seconds[key],
@@ -136,7 +135,10 @@ def stages_table(corpus: Path, scratch: Path, rounds: int, files: int) -> None:
         )
         for name, key in zip(("FLAC", "PCM16"), encodings, strict=True)
     }
-    work["prepare, 48 kHz WAV to 22.05 kHz shards"] = (raw_seconds, partial(_prepare, raw))
+    for kind in ("wav", "flac"):
+        raw, raw_seconds = corpus_at_48k(corpus, scratch / kind, files, kind)
+        name = f"prepare, 48 kHz {kind.upper()} to 22.05 kHz shards"
+        work[name] = (raw_seconds, partial(_prepare, raw))
     times: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, (_, run) in work.items():
@@ -195,28 +197,55 @@ def _warm(_: int) -> None:
 
 
 def memory_table(corpus: Path, scratch: Path, repeat: int) -> None:
-    """Peak memory of the whole stage, at one and at many times the utterances."""
-    print("\n| mels stage, 2 workers | utterances | peak PSS, MB |")
+    """Peak memory of whole stages, at one and at many times the utterances."""
+    print("\n| 2 workers | utterances | peak PSS, MB |")
     print("|---|---:|---:|")
-    peaks = []
+    folders: dict[str, list[Path]] = {"prepare": [], "mels": []}
     for times in (1, repeat):
         folder = scratch / ("many" if times > 1 else "flac")
         prepared_of(corpus, folder, "flac", times)
-        peaks.append(peak_memory(folder, scratch / f"out{times}"))
-        print(f"| {times} x | {len(Shards(folder / 'audio'))} | {peaks[-1]:.0f} |")
-    print(f"| added | | {100 * (peaks[1] / peaks[0] - 1):.1f} % |")
+        folders["mels"].append(folder)
+        folders["prepare"].append(repeated(corpus, scratch / f"raw{times}", times))
+    for stage, sources in folders.items():
+        peaks = []
+        for times, folder in zip((1, repeat), sources, strict=True):
+            peaks.append(peak_memory(stage, folder, scratch / f"{stage}-{times}"))
+            print(f"| {stage}, {times} x | {times * len(read_corpus(corpus))} | {peaks[-1]:.0f} |")
+        print(f"| {stage}, added | | {100 * (peaks[1] / peaks[0] - 1):.1f} % |")
 
 
-def peak_memory(prepared: Path, out: Path) -> float:
-    """Megabytes of the stage in a process of its own and its workers."""
+def repeated(corpus: Path, folder: Path, times: int) -> Path:
+    """A corpus many times over, by links."""
+    lines = []
+    for part in ("wavs", "alignments"):
+        (folder / part).mkdir(parents=True)
+    for entry in read_corpus(corpus):
+        for i in range(times):
+            name = f"{entry.id}-{i}"
+            (folder / "wavs" / f"{name}{entry.audio.suffix}").symlink_to(entry.audio.absolute())
+            if entry.alignment:
+                link = folder / "alignments" / f"{name}.TextGrid"
+                link.symlink_to(entry.alignment.absolute())
+            lines.append(f"{name}|{entry.text}|{entry.normalised}\n")
+    (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+_CALLS = {
+    "mels": "from wavewright_stages.mels import mels; from wavewright.melspec import MelSpec; "
+    "mels(Path(sys.argv[1]), Path(sys.argv[2]), mel=MelSpec.preset('hifigan'), jobs=2)",
+    "prepare": "from wavewright_stages.prepare import prepare; "
+    "prepare(Path(sys.argv[1]), Path(sys.argv[2]), sample_rate=22050, splits='hash', "
+    "share_texts=True, jobs=2)",
+}
+
+
+def peak_memory(stage: str, given: Path, out: Path) -> float:
+    """Megabytes of a stage in a process of its own and its workers."""
     out.mkdir()
-    code = (
-        "import sys; from pathlib import Path; from wavewright_stages.mels import mels; "
-        "from wavewright.melspec import MelSpec; "
-        "mels(Path(sys.argv[1]), Path(sys.argv[2]), mel=MelSpec.preset('hifigan'), jobs=2)"
-    )
+    code = f"import sys; from pathlib import Path; {_CALLS[stage]}"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(prepared), str(out)],
+        [sys.executable, "-c", code, str(given), str(out)],
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

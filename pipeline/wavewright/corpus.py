@@ -27,7 +27,7 @@ _FIELDS = ("id", "audio", "start", "end", "text", "normalised", "speaker", "alig
 log = logging.getLogger("wavewright")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of metadata and the files that go with it.
 

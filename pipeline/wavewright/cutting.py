@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from wavewright.audio import load_wav, resample, to_pcm16
 from wavewright.corpus import Entry
 from wavewright.screening import Rules, Screened
 from wavewright.shards import Encoding, Shards, shard_plan, write_shards
+
+if TYPE_CHECKING:  # workers import this module, and do without what tables need
+    from wavewright.utterance_table import Row
 
 
 class Cut(NamedTuple):
@@ -44,7 +47,7 @@ def cut_of(entry: Entry, found: Screened, gain: float) -> Cut:
 
 def write_audio(
     prepared: Path,
-    rows: Mapping[str, dict[str, Any]],
+    rows: Mapping[str, Row],
     cuts: Mapping[str, Cut],
     rules: Rules,
     encoding: Encoding,
@@ -68,10 +71,11 @@ def write_audio(
     )
     shards = Shards(folder)
     for number, names in enumerate(shard_plan(list(cuts), shard_size)):
+        shard = f"audio/shard-{number:05d}.tar"
         for name in names:
-            rows[name]["audio"] = f"audio/shard-{number:05d}.tar"
-            rows[name]["samples"] = shards.length(name)
-            rows[name]["seconds"] = shards.length(name) / rules.sample_rate
+            rows[name].audio = shard
+            rows[name].samples = shards.length(name)
+            rows[name].seconds = shards.length(name) / rules.sample_rate
 
 
 def _load(name: str, cut: Cut, rules: Rules, alignments: Path) -> np.ndarray:

@@ -19,7 +19,7 @@ _ACTIVE = 30.0  # dB below the loudest frame within which a frame counts as spee
 log = logging.getLogger("wavewright")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Level:
     """Of one utterance. Full scale is 1; powers are without the mean (a DC offset is not heard).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from wavewright.files import whole
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 COLUMNS = {
     "id": "string",
@@ -65,35 +67,62 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> None:
     gain_db (that was given), characters_per_second; phones and phone_seconds, lists, empty without
     a TextGrid.
     """
+    write_manifest_parts([frame.sort_values("id", ignore_index=True)], path)
+
+
+def write_manifest_parts(parts: Iterable[pd.DataFrame], path: str | Path) -> None:
+    """Write a table that comes in parts, each sorted by id and after the one before it.
+
+    Args:
+        parts: see `write_manifest`; each becomes a row group.
+        path: of the Parquet file; it appears whole or not at all.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = Path(path)
-    missing = {name for name in COLUMNS if COLUMNS[name] != "float64"} - set(frame.columns)
-    if missing:
-        raise WavewrightError(f"{path}: manifest lacks the columns {sorted(missing)}")
-    given = frame.sort_values("id", ignore_index=True)
-    table = given.reindex(columns=list(COLUMNS)).astype(COLUMNS)
-    types = {"phones": pa.list_(pa.string()), "phone_seconds": pa.list_(pa.float64())}
-    parts = pa.Table.from_pandas(table, preserve_index=False)
-    for name, kind in types.items():
-        values = given[name].tolist() if name in given else [[]] * len(given)
-        values = [[] if isinstance(value, float) else value for value in values]  # NaN: not known
-        parts = parts.append_column(name, pa.array(values, kind))
-    with whole(path) as scratch:
-        pq.write_table(parts, scratch)
+    kinds = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    lists = {"phones": pa.list_(pa.string()), "phone_seconds": pa.list_(pa.float64())}
+    schema = pa.schema([*((name, kinds[kind]) for name, kind in COLUMNS.items()), *lists.items()])
+    with whole(path) as scratch, pq.ParquetWriter(scratch, schema) as writer:
+        for part in parts:
+            missing = {n for n in COLUMNS if COLUMNS[n] != "float64"} - set(part.columns)
+            if missing:
+                raise WavewrightError(f"{path}: manifest lacks the columns {sorted(missing)}")
+            table = part.reindex(columns=list(COLUMNS)).astype(COLUMNS)
+            columns = [pa.array(table[name], schema.field(name).type) for name in COLUMNS]
+            columns += [_lists(part, name, kind) for name, kind in lists.items()]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
-def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Read and check a manifest: every column there, ids legal and unique, splits known."""
+def _lists(frame: pd.DataFrame, name: str, kind: pa.DataType) -> pa.Array:
+    import pandas as pd
+    import pyarrow as pa
+
+    if name not in frame:
+        return pa.array([[]] * len(frame), kind)
+    if isinstance(frame[name].dtype, pd.ArrowDtype):
+        return pa.array(frame[name], kind)
+    values = frame[name].tolist()
+    return pa.array([[] if isinstance(value, float) else value for value in values], kind)  # NaN
+
+
+def read_manifest(path: str | Path, *, lists: bool = False) -> pd.DataFrame:
+    """Read and check a manifest: every column there, ids legal and unique, splits known.
+
+    Args:
+        path: of the Parquet file.
+        lists: whether to read the columns of `LISTS`; as Python objects they take more memory than
+            everything else together.
+    """
     import pandas as pd
 
     path = Path(path)
     if not path.is_file():
         raise WavewrightError(f"{path}: no such manifest")
     try:
-        frame = pd.read_parquet(path)
-        frame = frame[[*COLUMNS, *LISTS]].astype(COLUMNS)
+        frame = pd.read_parquet(path, columns=[*COLUMNS, *LISTS] if lists else list(COLUMNS))
+        frame = frame.astype(COLUMNS)
     except (KeyError, ValueError, OSError) as error:
         raise WavewrightError(f"{path}: not a manifest of ours ({error})") from error
     for utterance in frame["id"]:

@@ -112,3 +112,10 @@ class _Map(Generic[Item, Result]):
     def _take(self, number: int, result: Result) -> None:
         self.done[number] = result
         self.bar.advance()
+
+
+def release_workers() -> None:
+    """End idle local worker processes, whose memory the rest of a stage may need."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(wait=True)

@@ -27,7 +27,7 @@ _ODD = 5.0  # robust standard deviations from the corpus's median speaking rate
 _ENOUGH = 20  # utterances that make a median
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Quality:
     """Measures of one utterance as recorded, after trimming; NaN is not known.
 

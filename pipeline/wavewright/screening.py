@@ -70,7 +70,7 @@ def _nothing() -> np.ndarray:
     return np.zeros(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Screened:
     """What was found.
 
@@ -148,7 +148,7 @@ def _screen(entry: Entry, rules: Rules) -> Screened:
         alignment=alignment is not None,
         note=note,
         phones=SEPARATOR.join(phone.label or "sil" for phone in phones),
-        phone_seconds=np.array([phone.end - phone.start for phone in phones]),
+        phone_seconds=np.array([phone.end - phone.start for phone in phones], dtype=np.float32),
     )
 
 

@@ -3,29 +3,65 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from sys import intern
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavewright.corpus import Entry
 from wavewright.errors import WavewrightError
 from wavewright.level import Loudness
-from wavewright.manifest import write_manifest
-from wavewright.quality import rate_flags
+from wavewright.manifest import COLUMNS, write_manifest_parts
+from wavewright.quality import Quality, rate_flags
 from wavewright.screening import SEPARATOR, Rules, Screened
 from wavewright.splits import read_lists, split_utterances
 
+_ROWS = 4096  # of the manifest, written at a time
 _LEFT_OUT = "left out: "  # reasons that are nobody's fault
-Row = dict[str, Any]
 log = logging.getLogger("wavewright")
+
+
+@dataclass(slots=True)
+class Row:
+    """A row of the manifest in the making, with less to it than a dict: there may be millions.
+
+    Attributes as the columns of `write_manifest`, but `alignment` (whether there is one), `quality`
+    and `phones` (see `Screened`).
+    """
+
+    id: str
+    sample_rate: int
+    speaker: str
+    text: str
+    normalised_text: str
+    alignment: bool
+    flags: str
+    reason: str
+    seconds: float
+    quality: Quality
+    characters_per_second: float
+    phones: str
+    phone_seconds: np.ndarray
+    audio: str = ""
+    samples: int = 0
+    split: str = ""
+    gain_db: float = math.nan
+
+    def cell(self, column: str) -> Any:
+        """Value of a column of the manifest."""
+        if column == "alignment":
+            aligned = self.alignment and self.split
+            return f"alignments/{self.id}.TextGrid" if aligned else ""
+        return getattr(self.quality if hasattr(self.quality, column) else self, column)
 
 
 def speakers_of(entries: Mapping[str, Entry], speaker: str, pattern: str | None) -> dict[str, str]:
@@ -52,32 +88,28 @@ def row_of(entry: Entry, found: Screened, speaker: str, rules: Rules) -> Row:
     rate = found.level.sample_rate if found.level else rules.sample_rate
     seconds = (found.stop - found.start) / rate if found.level else math.nan
     characters = len(entry.normalised)
-    return {
-        "id": entry.id,
-        "audio": "",
-        "samples": 0,
-        "sample_rate": rules.sample_rate,
-        "speaker": speaker,
-        "text": entry.text,
-        "normalised_text": entry.normalised,
-        "split": "",
-        "alignment": f"alignments/{entry.id}.TextGrid" if found.alignment else "",
-        "flags": ",".join(found.flags),
-        "reason": found.reason,
-        "seconds": seconds,
-        **dataclasses.asdict(found.quality),
-        "gain_db": math.nan,
-        "characters_per_second": characters / seconds if characters and seconds else math.nan,
-        "phones": found.phones,
-        "phone_seconds": found.phone_seconds,
-    }
+    return Row(
+        id=entry.id,
+        sample_rate=rules.sample_rate,
+        speaker=speaker,
+        text=entry.text,
+        normalised_text=entry.normalised,
+        alignment=found.alignment,
+        flags=",".join(found.flags),
+        reason=found.reason,
+        seconds=seconds,
+        quality=found.quality,
+        characters_per_second=characters / seconds if characters and seconds else math.nan,
+        phones=found.phones,
+        phone_seconds=found.phone_seconds,
+    )
 
 
 def flag_rates(rows: Mapping[str, Row]) -> None:
     """Flag texts that do not go with the length of their audio."""
-    rates = {n: row["characters_per_second"] for n, row in rows.items() if not row["reason"]}
+    rates = {n: row.characters_per_second for n, row in rows.items() if not row.reason}
     for name, flag in rate_flags(rates).items():
-        rows[name]["flags"] = ",".join(filter(None, [rows[name]["flags"], flag]))
+        rows[name].flags = ",".join(filter(None, [rows[name].flags, flag]))
 
 
 def write_quarantine(prepared: Path, rows: Mapping[str, Row]) -> None:
@@ -85,15 +117,15 @@ def write_quarantine(prepared: Path, rows: Mapping[str, Row]) -> None:
     with (prepared / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["id", "reason"])
-        table.writerows([row["id"], row["reason"]] for row in rows.values() if row["reason"])
+        table.writerows([row.id, row.reason] for row in rows.values() if row.reason)
 
 
 def require_few_faults(prepared: Path, rows: Mapping[str, Row], share: float) -> None:
     """Raise if more than this share of the utterances is faulty, or all; warn of the others."""
-    faults = [row for row in rows.values() if row["reason"]]
+    faults = [row for row in rows.values() if row.reason]
     if not faults:
         return
-    examples = "; ".join(f"{row['id']}: {row['reason']}" for row in faults[:3])
+    examples = "; ".join(f"{row.id}: {row.reason}" for row in faults[:3])
     allowed = math.ceil(share * len(rows))
     if len(faults) > allowed or len(faults) == len(rows):
         raise WavewrightError(
@@ -128,9 +160,9 @@ def assign_splits(
     share_texts: bool,
 ) -> None:
     """Enter split or reason into the rows that are not faulty."""
-    usable = {name: row for name, row in rows.items() if not row["reason"]}
-    texts = {name: row["normalised_text"] for name, row in usable.items()}
-    speakers = {name: row["speaker"] for name, row in usable.items()}
+    usable = {name: row for name, row in rows.items() if not row.reason}
+    texts = {name: row.normalised_text for name, row in usable.items()}
+    speakers = {name: row.speaker for name, row in usable.items()}
     chosen, reasons = split_utterances(
         texts,
         lists,
@@ -140,8 +172,8 @@ def assign_splits(
         share_texts=share_texts or not any(texts.values()),
     )
     for name in texts:
-        rows[name]["split"] = chosen.get(name, "")
-        rows[name]["reason"] = reasons.get(name, "")
+        rows[name].split = chosen.get(name, "")
+        rows[name].reason = reasons.get(name, "")
     if "train" not in chosen.values():
         raise WavewrightError(
             f"no utterance is left for training: {len(reasons)} of {len(texts)} are left out by "
@@ -155,44 +187,66 @@ def give_gains(
     rows: Mapping[str, Row], found: Mapping[str, Screened], loudness: Loudness
 ) -> dict[str, float]:
     """Gain by id of what has a split; flags those that got less than the others."""
-    levels = {
-        name: item.level for name, item in found.items() if rows[name]["split"] and item.level
-    }
-    speakers = {name: rows[name]["speaker"] for name in levels}
-    train = [name for name in levels if rows[name]["split"] == "train"]
+    levels = {name: item.level for name, item in found.items() if rows[name].split and item.level}
+    speakers = {name: rows[name].speaker for name in levels}
+    train = [name for name in levels if rows[name].split == "train"]
     gains, limited = loudness.gains(levels, speakers, train)
     for name in limited:
-        rows[name]["flags"] = ",".join(filter(None, [rows[name]["flags"], "less_gain"]))
+        rows[name].flags = ",".join(filter(None, [rows[name].flags, "less_gain"]))
     for name, gain in gains.items():
-        rows[name]["gain_db"] = 20 * math.log10(gain)
+        rows[name].gain_db = 20 * math.log10(gain)
     return gains
 
 
-def write_table(prepared: Path, rows: Mapping[str, Row]) -> None:
-    """Write `manifest.parquet`."""
-    for row in rows.values():
-        row["alignment"] = row["alignment"] if row["split"] else ""
-        # One string per label, not per phone: they are the most of a large table.
-        labels = row["phones"].split(SEPARATOR) if row["phones"] else []
-        row["phones"] = [intern(label) for label in labels]
-    write_manifest(pd.DataFrame(list(rows.values())), prepared / "manifest.parquet")
+def write_table(prepared: Path, rows: dict[str, Row]) -> None:
+    """Write `manifest.parquet`; empties `rows` on the way."""
+    write_manifest_parts(_parts(rows), prepared / "manifest.parquet")
 
 
-def summarise(rows: Mapping[str, Row], found: Mapping[str, Screened]) -> None:
-    """Say in the log what there is."""
-    for split in ("train", "dev", "test"):
-        chosen = [row for row in rows.values() if row["split"] == split]
-        hours = sum(row["samples"] / row["sample_rate"] for row in chosen) / 3600
-        log.info("%-5s %6d utterances, %.3f hours", split, len(chosen), hours)
-    flags = Counter(f for row in rows.values() for f in row["flags"].split(",") if f)
-    for flag, count in sorted(flags.items()):
-        log.info("flag %s: %d utterances", flag, count)
+def _parts(rows: dict[str, Row]) -> Iterator[pd.DataFrame]:
+    """A few rows at a time, for two tables of a large corpus are too much for the memory."""
+    names = sorted(rows)
+    for start in range(0, len(names), _ROWS):
+        part = [rows.pop(name) for name in names[start : start + _ROWS]]
+        columns = {name: [row.cell(name) for row in part] for name in COLUMNS}
+        yield pd.DataFrame(columns).assign(**_lists(part))
+
+
+def _lists(rows: Sequence[Row]) -> dict[str, pd.Series]:
+    """The columns of lists, held by Arrow."""
+    joined = pa.array([row.phones for row in rows], pa.string())
+    split = pc.split_pattern(joined, SEPARATOR)
+    aligned = pc.not_equal(joined, "")  # else the split of nothing is one empty label
+    labels = pc.list_flatten(pc.filter(split, aligned))
+    seconds = [row.phone_seconds for row in rows]
+    offsets = pa.array(np.cumsum([0, *map(len, seconds)]), pa.int32())
+    flat = pa.array(np.concatenate([*seconds, np.zeros(0)]))
+    lists = {
+        "phones": pa.ListArray.from_arrays(offsets, labels),
+        "phone_seconds": pa.ListArray.from_arrays(offsets, flat),
+    }
+    return {name: pd.Series(pd.arrays.ArrowExtensionArray(v)) for name, v in lists.items()}
+
+
+def warn_of_alignments(found: Mapping[str, Screened]) -> None:
+    """Say in the log which TextGrids cannot be used or are odd."""
     notes = [item.note for item in found.values() if item.note and not item.alignment]
     if notes:
         log.warning("%d TextGrids cannot be used, such as %s", len(notes), notes[0])
     odd = [f"{item.id}: {item.note}" for item in found.values() if item.note and item.alignment]
     if odd:
         log.warning("%d TextGrids are odd, such as that of %s", len(odd), odd[0])
-    left_out = sum(row["reason"].startswith(_LEFT_OUT) for row in rows.values())
+
+
+def summarise(rows: Mapping[str, Row]) -> None:
+    """Say in the log what there is."""
+    for split in ("train", "dev", "test"):
+        chosen = [row for row in rows.values() if row.split == split]
+        hours = sum(row.samples / row.sample_rate for row in chosen) / 3600
+        log.info("%-5s %6d utterances, %.3f hours", split, len(chosen), hours)
+    flags = Counter(f for row in rows.values() for f in row.flags.split(",") if f)
+    for flag, count in sorted(flags.items()):
+        log.info("flag %s: %d utterances", flag, count)
+    left_out = sum(row.reason.startswith(_LEFT_OUT) for row in rows.values())
     if left_out:
         log.info("%d utterances are left out by the split (see quarantine.csv)", left_out)

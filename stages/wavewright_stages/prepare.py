@@ -90,14 +90,19 @@ def prepare(
         title: of the report.
         jobs: worker processes; -1 means one per processor.
     """
+    import pyarrow
+
     from wavewright import utterance_table as table
     from wavewright.corpus import read_corpus
     from wavewright.corpus_screening import screen_all
     from wavewright.cutting import cut_of, write_audio
     from wavewright.level import Loudness
+    from wavewright.parallel import release_workers
     from wavewright.report.data_report import write_data_report
     from wavewright.screening import Rules
 
+    # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     entries = {entry.id: entry for entry in read_corpus(corpus, columns)}
     if require_text is None:
         require_text = any(entry.normalised for entry in entries.values())
@@ -131,8 +136,12 @@ def prepare(
         rows, found, Loudness(policy=level, target=target_dbfs, ceiling=ceiling)
     )
     cuts = {name: cut_of(entries[name], found[name], gain) for name, gain in gains.items()}
+    table.warn_of_alignments(found)
+    del entries, found, gains  # of a large corpus they are most of the memory
     write_audio(prepared, rows, cuts, rules, encoding, shard_size, jobs)
+    del cuts
+    release_workers()
+    table.summarise(rows)
     table.write_table(prepared, rows)
-    table.summarise(rows, found)
-    del entries, found, rows, gains, cuts  # of a large corpus they are most of the memory
+    del rows
     write_data_report(prepared, title=title or "The prepared corpus")

@@ -31,6 +31,7 @@ from tests.prepared import (
 from tests.reports import RATE, speech
 from wavewright.audio import to_pcm16
 from wavewright.errors import WavewrightError
+from wavewright.manifest import write_manifest
 from wavewright.report import data_clips, data_figures, data_phones
 from wavewright.report.data_charts import binned, common_edges, waveform
 from wavewright.report.data_flags import flagged, meaning_of
@@ -67,6 +68,11 @@ def section(html: str, name: str) -> str:
 
 def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("id", ignore_index=True)
+
+
+def phones_of(folder: Path, rows: list[dict[str, Any]]) -> data_phones.Phones:
+    write_manifest(table_of(rows), folder / "phones.parquet")
+    return data_phones.read_phones(folder / "phones.parquet")
 
 
 def players(html: str) -> dict[str, str]:
@@ -215,10 +221,10 @@ def test_tables_of_different_runs_are_an_error(tmp_path: Path) -> None:
         write_data_report(tmp_path, title="x")
 
 
-def test_phones_without_times_are_an_error() -> None:
+def test_phones_without_times_are_an_error(tmp_path: Path) -> None:
     rows = [manifest_row("a", phones=["AH", "B"], phone_seconds=[0.1])]
     with pytest.raises(WavewrightError, match="'a' has 2 phones, but 1 phone_seconds"):
-        data_phones.read_phones(table_of(rows))
+        phones_of(tmp_path, rows)
 
 
 # Reasons and flags
@@ -332,13 +338,13 @@ def test_many_speakers_make_a_bounded_figure() -> None:
 # Phones
 
 
-def test_phones_are_counted_by_class_and_label() -> None:
+def test_phones_are_counted_by_class_and_label(tmp_path: Path) -> None:
     rows = [
         manifest_row("a", phones=["sil", "AH0", "B"], phone_seconds=[0.5, 0.1, 0.4]),
         manifest_row("b", phones=["AH1", "ŋ", "qq"], phone_seconds=[0.3, 0.1, 0.1]),
         manifest_row("c"),
     ]
-    phones = data_phones.read_phones(table_of(rows))
+    phones = phones_of(tmp_path, rows)
     classes = {row.name: row for row in data_phones.by_class(phones)}
     assert {name: row.count for name, row in classes.items()} == {
         "vowels": 2, "stops": 1, "nasals": 1, "other": 1, "silence": 1,
@@ -365,9 +371,9 @@ def test_phones_of_both_alphabets_have_their_class(label: str, expected: str) ->
 # Odd ones out and normal ones
 
 
-def test_the_odd_ones_out_are_the_ends_of_the_order() -> None:
+def test_the_odd_ones_out_are_the_ends_of_the_order(tmp_path: Path) -> None:
     frame = table_of(varied_rows(40))
-    values = measured(frame, data_phones.read_phones(frame))
+    values = measured(frame, phones_of(tmp_path, varied_rows(40)))
     found = {item.heading: item for item in data_clips.extremes(values, 3)}
     assert found["Shortest"].rows == frame["seconds"].nsmallest(3).index.to_list()
     assert found["Noisiest"].rows == frame["snr_db"].nsmallest(3).index.to_list()
@@ -387,12 +393,12 @@ def test_only_what_is_clipped_is_most_clipped() -> None:
     assert (found.heading, found.rows) == ("Most clipped", [2])
 
 
-def test_normal_ones_are_normal_and_drawn_by_their_ids() -> None:
+def test_normal_ones_are_normal_and_drawn_by_their_ids(tmp_path: Path) -> None:
     rows = varied_rows(80)
     for row in rows[::4]:
         row["flags"] = "clipped"
     frame = table_of(rows)
-    values = measured(frame, data_phones.read_phones(frame))
+    values = measured(frame, phones_of(tmp_path, rows))
     chosen = data_clips.normal(frame, values, 4)
     assert len(chosen) == 4
     assert (frame.loc[chosen, "flags"] == "").all()

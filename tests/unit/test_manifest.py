@@ -40,8 +40,9 @@ ROWS = [
 
 def test_what_is_written_is_read_sorted_by_id(tmp_path: Path) -> None:
     write_manifest(pd.DataFrame(ROWS), tmp_path / "m.parquet")
-    frame = read_manifest(tmp_path / "m.parquet")
+    frame = read_manifest(tmp_path / "m.parquet", lists=True)
     assert list(frame.columns) == [*COLUMNS, *LISTS]
+    assert list(read_manifest(tmp_path / "m.parquet").columns) == list(COLUMNS)
     assert frame[list(ROWS[0])].to_dict("records") == sorted(ROWS, key=lambda each: each["id"])
     assert [path.name for path in tmp_path.iterdir()] == ["m.parquet"]
 
@@ -53,11 +54,11 @@ def test_what_is_not_known_is_nan_or_empty(tmp_path: Path) -> None:
     ]
     for name, chosen in (("both", rows), ("neither", rows[1:])):
         write_manifest(pd.DataFrame(chosen), tmp_path / f"{name}.parquet")
-    both = read_manifest(tmp_path / "both.parquet").to_dict("records")[0]
+    both = read_manifest(tmp_path / "both.parquet", lists=True).to_dict("records")[0]
     assert both["snr_db"] == 31.5
     assert list(both["phones"]) == ["HH", "AH0"]
     assert list(both["phone_seconds"]) == [0.1, 0.2]
-    empty = read_manifest(tmp_path / "neither.parquet").iloc[0]
+    empty = read_manifest(tmp_path / "neither.parquet", lists=True).iloc[0]
     assert np.isnan(empty["snr_db"])
     assert len(empty["phones"]) == len(empty["phone_seconds"]) == 0
 

@@ -69,7 +69,7 @@ def run(corpus: Path, name: str = "prepared", **options: Any) -> Path:
 
 
 def table(prepared: Path) -> pd.DataFrame:
-    return read_manifest(prepared / "manifest.parquet").set_index("id", drop=False)
+    return read_manifest(prepared / "manifest.parquet", lists=True).set_index("id", drop=False)
 
 
 def cell(prepared: Path, name: str, column: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,12 @@ import numpy.typing as npt
 from wavewright.alignment import SILENCES
 from wavewright.errors import WavewrightError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int32]  # half the memory, where a corpus has millions of phones
+Codes = npt.NDArray[np.int16]
 _SILENCE, _OTHER = "silence", "other"
+_ROWS = 1024  # of a manifest, read at a time
+_NONE = np.zeros(0, dtype=np.int32)
 _CLASSES = {
     "vowels": "AA AE AH AX AXR AO EH ER IH IX IY UH UW UX "
     "i y ɨ ʉ ɯ u ɪ ʏ ʊ e ø ɘ ɵ ɤ o ə ɚ ɝ ɛ œ ɜ ɞ ʌ ɔ æ ɐ a ɶ ɑ ɒ ᵻ",
@@ -45,7 +46,7 @@ class Phones:
     """
 
     labels: list[str]
-    codes: Indices
+    codes: Codes
     seconds: npt.NDArray[np.float32]
     owner: Indices
     rows: int
@@ -91,30 +92,45 @@ class PhoneRow:
     utterances: int
 
 
-def read_phones(frame: pd.DataFrame) -> Phones:
-    """The columns `phones` and `phone_seconds` as arrays.
+def read_phones(manifest: Path) -> Phones:
+    """The phones of the usable utterances of a manifest, whose rows are sorted by id.
 
     Raises:
         WavewrightError: an utterance has more labels than times, or fewer.
     """
-    import pandas as pd
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    lengths = frame["phones"].map(len).to_numpy(np.int64)
-    times = frame["phone_seconds"].map(len).to_numpy(np.int64)
-    if (lengths != times).any():
-        row = frame.iloc[int(np.flatnonzero(lengths != times)[0])]
-        raise WavewrightError(
-            f"manifest: '{row['id']}' has {len(row['phones'])} phones, but "
-            f"{len(row['phone_seconds'])} phone_seconds; they must be as many"
-        )
-    owner = np.repeat(np.arange(len(frame), dtype=np.int32), lengths)
-    if not len(owner):
-        empty = np.zeros(0, dtype=np.int32)
-        return Phones([], empty, np.zeros(0, dtype=np.float32), empty, len(frame))
-    codes, labels = pd.factorize(np.concatenate(frame["phones"].to_list()), sort=True)
-    seconds = np.concatenate(frame["phone_seconds"].to_list(), dtype=np.float32)
-    names = [str(label) for label in labels]
-    return Phones(names, codes.astype(np.int32), seconds, owner, len(frame))
+    kinds: dict[str, int] = {}
+    codes, seconds, owner = [np.zeros(0, np.int16)], [np.zeros(0, np.float32)], [_NONE]
+    rows = 0
+    # Some rows at a time, and labels as numbers: a large corpus has millions of phones.
+    names = ["id", "reason", "phones", "phone_seconds"]
+    for batch in pq.ParquetFile(manifest).iter_batches(_ROWS, columns=names):
+        part = batch.filter(pc.equal(batch["reason"], ""))
+        lengths = pc.list_value_length(part["phones"]).to_numpy()
+        times = pc.list_value_length(part["phone_seconds"]).to_numpy()
+        for row in np.flatnonzero(lengths != times)[:1]:
+            raise WavewrightError(
+                f"{manifest}: '{part['id'][row]}' has {lengths[row]} phones, but "
+                f"{times[row]} phone_seconds; they must be as many"
+            )
+        labels = pc.list_flatten(part["phones"]).dictionary_encode()
+        known = [kinds.setdefault(label, len(kinds)) for label in labels.dictionary.to_pylist()]
+        codes.append(np.array(known, dtype=np.int16)[labels.indices.to_numpy()])
+        seconds.append(pc.list_flatten(part["phone_seconds"]).to_numpy().astype(np.float32))
+        owner.append(np.repeat(np.arange(rows, rows + len(part), dtype=np.int32), lengths))
+        rows += len(part)
+    order = sorted(kinds)
+    place = np.array([order.index(label) for label in kinds], dtype=np.int16)
+    return Phones(order, place[_joined(codes)], _joined(seconds), _joined(owner), rows)
+
+
+def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """All parts in one array; the list is emptied, so that only one kind is there twice."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 def class_of(label: str) -> str:
@@ -128,7 +144,7 @@ def class_of(label: str) -> str:
 def by_class(phones: Phones) -> list[PhoneRow]:
     """Rows of the classes that occur, speech first, silence last."""
     order = [*_CLASSES, _OTHER, _SILENCE]
-    place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int32)
+    place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int16)
     return _rows(phones, place[phones.codes], order)
 
 
@@ -139,8 +155,8 @@ def by_label(phones: Phones) -> list[PhoneRow]:
     return sorted(kept, key=lambda row: (row.count, row.name))
 
 
-def _rows(phones: Phones, codes: Indices, names: list[str]) -> list[PhoneRow]:
-    order = np.argsort(codes, kind="stable")
+def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneRow]:
+    order = np.argsort(codes, kind="stable").astype(np.int32)
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
     total = float(phones.seconds.sum()) or 1.0
     found = []

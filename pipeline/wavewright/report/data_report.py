@@ -82,10 +82,9 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
     faulty = frame.loc[frame["reason"] != "", "id"]
     quarantine = read_quarantine(prepared / "quarantine.csv", set(faulty))
     usable = frame[frame["reason"] == ""].sort_values("id", ignore_index=True)
-    phones = data_phones.read_phones(usable)
     ids = set(frame["id"])
-    usable = usable.drop(columns=["phones", "phone_seconds"])
-    del frame  # with its lists it is most of the memory
+    del frame
+    phones = data_phones.read_phones(prepared / "manifest.parquet")
     values = measured(usable, phones)
     page = {
         **_about(title, usable, quarantine, ids, phones),
