@@ -26,6 +26,7 @@ from wavewright.checkpoint import latest_checkpoint, load_training, prune, save_
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.model import FrozenModel, Model, Optimisation
+from wavewright.precision import Precision, PrecisionName
 from wavewright.progress import progress
 
 log = logging.getLogger("wavewright")
@@ -52,6 +53,7 @@ class TrainingOptions(FrozenModel):
     log_every: PositiveInt = 50
     workers: NonNegativeInt = 0
     device: str = "auto"
+    precision: PrecisionName = "float32"
 
 
 def train(
@@ -75,7 +77,8 @@ def train(
         WavewrightError: a loss is not finite, or no checkpoint in `run` is whole.
         SystemExit: 128 + signal number, after saving, when asked to stop.
     """
-    session = Session(model, len(data), pick_device(options.device), options.seed)
+    device = pick_device(options.device)
+    session = Session(model, len(data), device, options.seed, options.precision)
     session.resume(run)
     milestones = validation_steps(options.max_steps)
     with (
@@ -104,7 +107,14 @@ def train(
 class Session:
     """Players, their optimisers, and where training stands."""
 
-    def __init__(self, model: Model, steps_per_epoch: int, device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        steps_per_epoch: int,
+        device: torch.device,
+        seed: int,
+        precision: PrecisionName = "float32",
+    ) -> None:
         if not model.in_training:
             model.start_training()
         self.model, self.device, self.seed = model, device, seed
@@ -116,6 +126,7 @@ class Session:
             name: _optimiser(list(player.parameters()), self.rules[name])
             for name, player in self.players.items()
         }
+        self.precision = Precision(precision, device, self.players)
         self.steps_per_epoch = steps_per_epoch
         self.step = 0
 
@@ -124,7 +135,12 @@ class Session:
         seed_everything(self.seed, self.step)
         self._decay()
         logs: dict[str, Tensor] = {}
-        for update in self.model.updates(batch.to(self.device), self.step):
+        updates = self.model.updates(batch.to(self.device), self.step)
+        while True:
+            with self.precision.autocast():
+                update = next(updates, None)
+            if update is None:
+                break
             if not torch.isfinite(update.loss):
                 raise WavewrightError(
                     f"the {update.player}'s loss became {update.loss.item()} at step {self.step} "
@@ -136,11 +152,10 @@ class Session:
             optimiser = self.optimisers[update.player]
             optimiser.zero_grad(set_to_none=True)
             # Only this player's gradients: the others' would be computed and thrown away.
-            update.loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            loss = self.precision.scaled(update.player, update.loss)
+            loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
             clip = self.rules[update.player].clip_norm
-            if clip is not None:
-                nn.utils.clip_grad_norm_(parameters, clip)
-            optimiser.step()
+            self.precision.step(update.player, optimiser, parameters, clip)
             logs.update({name: torch.as_tensor(v).detach() for name, v in update.logs.items()})
         self.step += 1
         return logs
@@ -163,6 +178,7 @@ class Session:
             "step": self.step,
             "players": {name: player.state_dict() for name, player in self.players.items()},
             "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
+            "scalers": self.precision.state_dict(),
         }
         save_checkpoint(run, self.step, self.model, training)
         prune(run, keep=keep)
@@ -182,6 +198,7 @@ class Session:
             raise WavewrightError(
                 f"{folder}: does not fit '{self.model.name}': {reason}"
             ) from error
+        self.precision.load_state_dict(state.get("scalers", {}))
         self.step = int(state["step"])
         log.info("%s: resuming from step %d", self.model.name, self.step)
 

@@ -51,6 +51,7 @@ def train(
     log_every: Unkeyed[PositiveInt] = 50,
     workers: Unkeyed[NonNegativeInt] = 0,
     device: Unkeyed[str] = "auto",
+    precision: Unkeyed[Literal["float32", "bf16", "fp16"]] = "float32",
 ) -> None:
     """Train one vocoder until `max_steps`; a larger budget continues.
 
@@ -76,6 +77,7 @@ def train(
         log_every: steps between TensorBoard points.
         workers: data-loading processes.
         device: auto, cpu or cuda.
+        precision: of the networks' arithmetic; weights stay in float32.
     """
     from wavewright.registry import create_vocoder
     from wavewright.training import TrainingOptions, seed_everything
@@ -107,6 +109,7 @@ def train(
             log_every=log_every,
             workers=workers,
             device=device,
+            precision=precision,
         ),
         validate=_Validation(model, prepared, mels, validation_utterances),
     )

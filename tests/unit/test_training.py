@@ -183,7 +183,8 @@ def test_a_signal_between_two_looks_does_not_stop_without_saving(
             signal.raise_signal(signal.SIGTERM)
             return 100
 
-    options: Any = Sly(max_steps=5, seed=3, keep=2, log_every=1, workers=0, device="cpu")
+    settings = TrainingOptions(max_steps=5, seed=3, log_every=1, device="cpu").model_dump()
+    options: Any = Sly(**{k: v for k, v in settings.items() if k != "checkpoint_every"})
     with pytest.raises(SystemExit):
         train(tiny.hifigan(), data, run=tmp_path, options=options)
     assert latest_checkpoint(tmp_path) == tmp_path / "step-00000002"

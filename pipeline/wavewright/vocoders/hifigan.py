@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
+from wavewright.nn.precision import in_float32
+from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -164,10 +165,7 @@ class HiFiGAN(Vocoder):
             ):
                 self.resblocks.append(stack(width, size, dilations))
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
-        # The published mel loss sees the whole band, whatever the input mel is limited to.
-        # Steps on the waveform have been done to what it compares.
-        band = {"fmax": config.mel.sample_rate / 2, "wav_steps": ()}
-        self.loss_spec = config.mel.model_copy(update=band)
+        self.loss_spec = loss_spec(config.mel)
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
@@ -178,7 +176,7 @@ class HiFiGAN(Vocoder):
             stacks = self.resblocks[i * branches : (i + 1) * branches]
             x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
         # The last slope is torch's default, as in the authors' code.
-        wav: Tensor = torch.tanh(self.conv_post(F.leaky_relu(x)))
+        wav: Tensor = torch.tanh(in_float32(self.conv_post, F.leaky_relu(x)))
         return wav.squeeze(1)
 
     @torch.no_grad()
@@ -224,9 +222,9 @@ class HiFiGAN(Vocoder):
 
     def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
         fake = self(batch.mel)
-        mel_l1 = F.l1_loss(log_mel(fake, self.loss_spec), log_mel(batch.wav, self.loss_spec))
-        loss = self.config.mel_weight * mel_l1
-        logs: dict[str, float | Tensor] = {"mel_l1": mel_l1}
+        distance = mel_l1(fake, batch.wav, self.loss_spec)
+        loss = self.config.mel_weight * distance
+        logs: dict[str, float | Tensor] = {"mel_l1": distance}
         if adversarial:
             discriminator = self.adversaries["discriminator"]
             with torch.no_grad():  # the real branch is a constant of this step

@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.mel import log_mel, silent_mel
+from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
+from wavewright.nn.precision import in_float32
+from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -41,7 +43,8 @@ class MelGANConfig(ModelConfig):
     """The authors' configuration; `variants` holds Seungwon Park's.
 
     The network sees `(mel - input_shift) / input_scale`. `tail_frames` of silence follow a mel in
-    synthesis and are cut off again, against an artefact at the end.
+    synthesis and are cut off again, against an artefact at the end. `mel_weight` of a mel loss,
+    none as published, lets the generator learn alone until `adversary_start`.
     """
 
     mel: MelSpec = MelSpec.preset("melgan")
@@ -54,7 +57,10 @@ class MelGANConfig(ModelConfig):
     adversary: AdversaryConfig = AdversaryConfig()
     loss: Literal["hinge", "least-squares"] = "hinge"
     feature_weight: float = 10.0
+    mel_weight: float = Field(default=0.0, ge=0)
+    adversary_start: int = Field(default=0, ge=0)
     learning_rate: float = 1e-4
+    learning_rate_decay: float = 1.0
     betas: tuple[float, float] = (0.5, 0.9)
 
     @model_validator(mode="after")
@@ -64,6 +70,11 @@ class MelGANConfig(ModelConfig):
             raise ValueError(
                 f"upsample_rates {self.upsample_rates} multiply to {total}, "
                 f"but mel.hop_length is {self.mel.hop_length}"
+            )
+        if self.adversary_start and not self.mel_weight:
+            raise ValueError(
+                f"until adversary_start ({self.adversary_start}) nothing would be learnt: MelGAN "
+                "has no mel loss; set mel_weight, such as to 45"
             )
         return self
 
@@ -120,6 +131,7 @@ class MelGAN(Vocoder):
             layers = range(config.residual_layers)
             self.blocks.append(nn.Sequential(*(ResidualBlock(width, 3**i) for i in layers)))
         self.conv_post = nn.Conv1d(width, 1, 2 * _EDGE + 1)
+        self.loss_spec = loss_spec(config.mel)
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""
@@ -128,7 +140,7 @@ class MelGAN(Vocoder):
         for upsample, blocks in zip(self.ups, self.blocks, strict=True):
             x = blocks(upsample(F.leaky_relu(x, _SLOPE)))
         x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
-        return torch.tanh(self.conv_post(x)).squeeze(1)
+        return torch.tanh(in_float32(self.conv_post, x)).squeeze(1)
 
     @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
@@ -152,13 +164,19 @@ class MelGAN(Vocoder):
         return {"discriminator": MelGANDiscriminator(self.config.adversary)}
 
     def optimisation(self, player: str) -> Optimisation:
-        """Adam for both players, at a constant rate."""
-        return Optimisation(learning_rate=self.config.learning_rate, betas=self.config.betas)
+        """Adam for both players, published with a constant rate."""
+        return Optimisation(
+            learning_rate=self.config.learning_rate,
+            betas=self.config.betas,
+            decay_per_epoch=self.config.learning_rate_decay,
+        )
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Discriminators first, then the generator."""
-        yield self._critic_update(batch)
-        yield self._generator_update(batch)
+        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
+        adversarial = step >= self.config.adversary_start
+        if adversarial:
+            yield self._critic_update(batch)
+        yield self._generator_update(batch, adversarial)
 
     def _critic_update(self, batch: Batch) -> Update:
         with torch.no_grad():
@@ -170,24 +188,25 @@ class MelGAN(Vocoder):
         loss = critic(real_scores, fake_scores)
         return Update("discriminator", loss, {"critic": loss})
 
-    def _generator_update(self, batch: Batch) -> Update:
+    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
         fake = self(batch.mel)
-        discriminator = self.adversaries["discriminator"]
-        with torch.no_grad():  # the real branch is a constant of this step
-            _, real = discriminator(batch.wav)
-            # Nothing learns from it; it tells whether learning goes on.
-            spec = self.mel.model_copy(update={"wav_steps": ()})
-            mel_l1 = F.l1_loss(log_mel(fake, spec), log_mel(batch.wav, spec))
-        scores, features = discriminator(fake)
-        if self.config.loss == "hinge":
-            adversarial, matching = hinge_generator(scores), weighted_matching(real, features)
-        else:
-            adversarial, matching = (
-                summed_squares_generator(scores),
-                feature_matching(real, features),
-            )
-        loss = adversarial + self.config.feature_weight * matching
-        logs = {"adversarial": adversarial, "features": matching, "mel_l1": mel_l1}
+        # Published without it; it still tells whether learning goes on.
+        with torch.set_grad_enabled(self.config.mel_weight > 0):
+            distance = mel_l1(fake, batch.wav, self.loss_spec)
+        loss = self.config.mel_weight * distance
+        logs: dict[str, float | Tensor] = {"mel_l1": distance}
+        if adversarial:
+            discriminator = self.adversaries["discriminator"]
+            with torch.no_grad():  # the real branch is a constant of this step
+                _, real = discriminator(batch.wav)
+            scores, features = discriminator(fake)
+            if self.config.loss == "hinge":
+                logs["adversarial"] = hinge_generator(scores)
+                logs["features"] = weighted_matching(real, features)
+            else:
+                logs["adversarial"] = summed_squares_generator(scores)
+                logs["features"] = feature_matching(real, features)
+            loss = loss + logs["adversarial"] + self.config.feature_weight * logs["features"]
         return Update("generator", loss, logs)
 
 

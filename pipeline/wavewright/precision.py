@@ -1,0 +1,76 @@
+"""Mixed precision: which parts of a step run in 16 bits, and gradient scaling for float16.
+
+Weights, gradients and optimisers stay in float32; autocast chooses per operation (Micikevicius et
+al. 2018, arXiv:1710.03740). bfloat16 has float32's range and needs no scaling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wavewright.errors import WavewrightError
+
+PrecisionName = Literal["float32", "bf16", "fp16"]
+_TYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """The precision of one training: a context for the forward pass, a scaler for each player.
+
+    Raises:
+        WavewrightError: fp16 on a processor, where it is slower than float32.
+    """
+
+    def __init__(
+        self, name: PrecisionName, device: torch.device, players: Iterable[str] = ()
+    ) -> None:
+        if name == "fp16" and device.type == "cpu":
+            raise WavewrightError("precision 'fp16' needs a GPU; use bf16 or float32 on a CPU")
+        self.dtype, self.device = _TYPES[name], device
+        scaled = players if name == "fp16" else ()
+        self.scalers = {player: torch.amp.GradScaler(device.type) for player in scaled}
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """For the forward pass; the backward pass follows the types that it left."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    def scaled(self, player: str, loss: Tensor) -> Tensor:
+        """The loss to go backward from."""
+        scaler = self.scalers.get(player)
+        return scaler.scale(loss) if scaler else loss
+
+    def step(
+        self,
+        player: str,
+        optimiser: torch.optim.Optimizer,
+        parameters: list[nn.Parameter],
+        clip_norm: float | None,
+    ) -> bool:
+        """Clip and step; False where float16 overflowed and the step was left out."""
+        scaler = self.scalers.get(player)
+        if scaler:
+            scaler.unscale_(optimiser)
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, clip_norm)
+        if not scaler:
+            optimiser.step()
+            return True
+        before = scaler.get_scale()
+        scaler.step(optimiser)
+        scaler.update()
+        return bool(scaler.get_scale() >= before)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scales by player, for a checkpoint."""
+        return {player: scaler.state_dict() for player, scaler in self.scalers.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave; a training may go on in another precision."""
+        for player, scaler in self.scalers.items():
+            if state.get(player):
+                scaler.load_state_dict(state[player])
