@@ -46,6 +46,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "residual_layers": 2,
         "adversary": {"scales": 2, "base_channels": 4, "downsamplings": 2},
     },
+    "vocos": {
+        "mel": SPEC,
+        "channels": 16,
+        "hidden_channels": 32,
+        "layers": 2,
+        "adversary": {"periods": (2, 3), "fft_sizes": (256, 64), "width_divisor": 8},
+    },
 }
 TACOTRON: dict[str, Any] = {
     "encoder_width": 8,

@@ -5,12 +5,13 @@ The training loop (training.py) drives anything that keeps this contract.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor, nn
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
@@ -40,15 +41,44 @@ class ModelConfig(FrozenModel):
 
 
 class Optimisation(FrozenModel):
-    """How one player is optimised. The learning rate decays once per epoch."""
+    """How one player is optimised.
 
-    optimiser: Literal["adam", "adamw"] = "adam"
-    learning_rate: float
+    Attributes:
+        optimiser: RAdam rectifies Adam's first steps (Liu et al. 2020, arXiv:1908.03265).
+        learning_rate: at its highest.
+        decay_per_epoch: factor on the rate at every epoch's end.
+        decay_every: steps after which the rate is multiplied by `decay`, again and again.
+        warmup_steps: over which the rate rises linearly from zero.
+        cosine_steps: step at which half a cosine has brought the rate to zero.
+        clip_norm: largest norm of the player's gradients together.
+        ema_decay: of the running average of the weights that inference uses (the generator only).
+    """
+
+    optimiser: Literal["adam", "adamw", "radam"] = "adam"
+    learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    decay_per_epoch: float = 1.0
-    clip_norm: float | None = None
+    decay_per_epoch: float = Field(default=1.0, gt=0)
+    decay_every: int | None = Field(default=None, gt=0)
+    decay: float = Field(default=0.5, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    cosine_steps: int | None = Field(default=None, gt=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step; of the step alone, so that a resumed run has the same."""
+        rate = self.learning_rate * self.decay_per_epoch ** (step // steps_per_epoch)
+        if self.decay_every is not None:
+            rate *= self.decay ** (step // self.decay_every)
+        if step < self.warmup_steps:
+            return rate * step / self.warmup_steps
+        if self.cosine_steps is not None:
+            span = max(self.cosine_steps - self.warmup_steps, 1)
+            done = min((step - self.warmup_steps) / span, 1.0)
+            rate *= (1 + math.cos(math.pi * done)) / 2
+        return rate
 
 
 @dataclass(frozen=True)

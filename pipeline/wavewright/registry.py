@@ -24,6 +24,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "griffinlim": "wavewright.vocoders.griffinlim:GriffinLim",
         "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
         "melgan": "wavewright.vocoders.melgan:MelGAN",
+        "vocos": "wavewright.vocoders.vocos:Vocos",
     },
     "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
     "stages": {
@@ -37,7 +38,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "duration_ratio": "wavewright.metrics.duration_ratio:DurationRatio",
     },
 }
-_CONDITIONING = {"griffinlim": "mel", "hifigan": "mel", "melgan": "mel"}
+_CONDITIONING = {"griffinlim": "mel", "hifigan": "mel", "melgan": "mel", "vocos": "mel"}
 
 
 class Plugin(NamedTuple):

@@ -203,17 +203,16 @@ class Session:
         log.info("%s: resuming from step %d", self.model.name, self.step)
 
     def _decay(self) -> None:
-        epoch = self.step // self.steps_per_epoch
         for name, optimiser in self.optimisers.items():
-            rule = self.rules[name]
             for group in optimiser.param_groups:
-                group["lr"] = rule.learning_rate * rule.decay_per_epoch**epoch
+                group["lr"] = self.rules[name].rate(self.step, self.steps_per_epoch)
 
 
 def _optimiser(parameters: list[nn.Parameter], rule: Optimisation) -> torch.optim.Optimizer:
     kinds: dict[str, type[torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
+        "radam": torch.optim.RAdam,
     }
     settings: dict[str, Any] = {
         "lr": rule.learning_rate,

@@ -34,6 +34,11 @@ def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([-f.mean() for f in fake]).sum()
 
 
+def clipped_hinge_generator(fake: Sequence[Tensor]) -> Tensor:
+    """Push fake scores up to 1 and no further; summed over discriminators (EnCodec's)."""
+    return torch.stack([F.relu(1 - f).mean() for f in fake]).sum()
+
+
 def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
     """L1 between the features of real and fake, summed over layers and discriminators."""
     terms = [

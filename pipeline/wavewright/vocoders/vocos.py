@@ -1,0 +1,242 @@
+"""Vocos (Siuzdak 2023, arXiv:2306.00814): a GAN vocoder that predicts spectra, not samples.
+
+ConvNeXt blocks work at the mel's frame rate throughout; a linear layer says magnitude and phase of
+every bin, and an inverse Fourier transform does all the upsampling. Judged by HiFi-GAN's
+multi-period discriminators and by discriminators of complex spectra. Facts that the paper leaves
+open are those of the authors' code and of its configuration `vocos.yaml` at 24 kHz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.nn.adversary import clipped_hinge_generator, feature_matching, hinge_critic
+from wavewright.nn.inverse_stft import InverseSTFT
+from wavewright.nn.multi_period import MultiPeriodDiscriminator
+from wavewright.nn.multi_resolution import BandDiscriminator, MultiResolutionDiscriminator
+from wavewright.nn.spectral import loss_spec, mel_l1
+from wavewright.vocoder import Batch, Vocoder
+
+_LARGEST = 100.0  # magnitude of a bin
+_EPS = 1e-6
+
+
+class AdversaryConfig(FrozenModel):
+    """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published."""
+
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    fft_sizes: tuple[int, ...] = (2048, 1024, 512)
+    width_divisor: Literal[1, 2, 4, 8] = 1
+
+
+class VocosConfig(ModelConfig):
+    """The authors' configuration for mels at 24 kHz, 13.5 M parameters."""
+
+    mel: MelSpec = MelSpec.preset("vocos-24k")
+    channels: int = Field(default=512, gt=0)
+    hidden_channels: int = Field(default=1536, gt=0)
+    layers: int = Field(default=8, gt=0)
+    adversary: AdversaryConfig = AdversaryConfig()
+    adversary_start: int = Field(default=0, ge=0)
+    learning_rate: float = 5e-4
+    betas: tuple[float, float] = (0.8, 0.9)
+    weight_decay: float = 0.01
+    warmup_steps: int = Field(default=0, ge=0)
+    cosine_steps: int = Field(default=1_000_000, gt=0)
+    mel_weight: float = 45.0
+    resolution_weight: float = 0.1
+
+    @model_validator(mode="after")
+    def _frames_overlap(self) -> Self:
+        if self.mel.hop_length * 2 > self.mel.n_fft:
+            raise ValueError(
+                f"mel.hop_length {self.mel.hop_length} is more than half of mel.n_fft "
+                f"{self.mel.n_fft}: frames must overlap by half at least"
+            )
+        return self
+
+
+class ConvNeXtBlock(nn.Module):
+    """A depthwise convolution and a pointwise network, scaled, around a shortcut.
+
+    Source: Liu et al. 2022, arXiv:2201.03545, in one dimension.
+    """
+
+    def __init__(self, channels: int, hidden: int, scale: float) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels, eps=_EPS)
+        self.expand = nn.Linear(channels, hidden)
+        self.contract = nn.Linear(hidden, channels)
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, frames) -> the same shape."""
+        y = self.norm(self.depthwise(x).mT)
+        y = self.contract(nn.functional.gelu(self.expand(y)))
+        result: Tensor = x + (self.scale * y).mT
+        return result
+
+
+class Vocos(Vocoder):
+    """The generator, its losses and its schedule."""
+
+    Config: ClassVar[type[ModelConfig]] = VocosConfig
+    config: VocosConfig
+    undoes_steps = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mel-24k": {}}
+
+    def __init__(self, config: VocosConfig, *, name: str = "vocos") -> None:
+        super().__init__(config, name=name)
+        width = config.channels
+        self.conv_pre = nn.Conv1d(config.mel.n_mels, width, 7, padding=3)
+        self.norm_pre = nn.LayerNorm(width, eps=_EPS)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(width, config.hidden_channels, 1 / config.layers)
+            for _ in range(config.layers)
+        )
+        self.norm_post = nn.LayerNorm(width, eps=_EPS)
+        self.apply(_initialise)
+        self.head = nn.Linear(width, config.mel.n_fft + 2)  # torch's own initial weights
+        self.inverse = InverseSTFT.of(config.mel)
+        self.loss_spec = loss_spec(config.mel)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length), not limited to [-1, 1]."""
+        x = self.norm_pre(self.conv_pre(mel).mT).mT
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm_post(x.mT)
+        with torch.autocast(x.device.type, enabled=False):  # phases need their digits
+            log_magnitude, phase = self.head(x.float()).chunk(2, dim=-1)
+            magnitude = log_magnitude.exp().clamp(max=_LARGEST)
+            wav: Tensor = self.inverse(magnitude * phase.cos(), magnitude * phase.sin())
+        return wav
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
+        self.check_mel(mel)
+        return self.to_speech(self(mel.to(self.device, torch.float32)).clamp(-1.0, 1.0))
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """One player: both sets of discriminators step together."""
+        return {"discriminator": VocosDiscriminator(self.config.adversary)}
+
+    def optimisation(self, player: str) -> Optimisation:
+        """AdamW for both players, half a cosine down to zero."""
+        config = self.config
+        return Optimisation(
+            optimiser="adamw",
+            learning_rate=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            warmup_steps=config.warmup_steps,
+            cosine_steps=config.cosine_steps,
+        )
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
+        adversarial = step >= self.config.adversary_start
+        if adversarial:
+            yield self._critic_update(batch)
+        yield self._generator_update(batch, adversarial)
+
+    def _critic_update(self, batch: Batch) -> Update:
+        with torch.no_grad():
+            fake = self(batch.mel)
+        discriminator = self.adversaries["discriminator"]
+        real_sides, fake_sides = discriminator(batch.wav), discriminator(fake)
+        losses = [
+            hinge_critic(real, fake) / len(real)
+            for (real, _), (fake, _) in zip(real_sides, fake_sides, strict=True)
+        ]
+        loss = losses[0] + self.config.resolution_weight * losses[1]
+        return Update("discriminator", loss, {"critic": loss})
+
+    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
+        fake = self(batch.mel)
+        distance = mel_l1(fake, batch.wav, self.loss_spec)
+        loss = self.config.mel_weight * distance
+        logs: dict[str, float | Tensor] = {"mel_l1": distance}
+        if adversarial:
+            discriminator = self.adversaries["discriminator"]
+            with torch.no_grad():  # the real branch is a constant of this step
+                real_sides = discriminator(batch.wav)
+            weights = (1.0, self.config.resolution_weight)
+            scores, features = zip(*discriminator(fake), strict=True)
+            real_features = [features for _, features in real_sides]
+            logs["adversarial"] = _weighted(
+                weights, [clipped_hinge_generator(side) / len(side) for side in scores]
+            )
+            logs["features"] = _weighted(
+                weights,
+                [
+                    feature_matching(real, ours) / len(ours)
+                    for real, ours in zip(real_features, features, strict=True)
+                ],
+            )
+            loss = loss + logs["adversarial"] + logs["features"]
+        return Update("generator", loss, logs)
+
+
+class VocosDiscriminator(nn.Module):
+    """Multi-period and multi-resolution discriminators, side by side."""
+
+    def __init__(self, config: AdversaryConfig) -> None:
+        super().__init__()
+        self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
+        self.multi_resolution = MultiResolutionDiscriminator(
+            [BandDiscriminator(n_fft, config.width_divisor) for n_fft in config.fft_sizes]
+        )
+
+    def forward(self, wav: Tensor) -> list[tuple[list[Tensor], list[list[Tensor]]]]:
+        """(B, samples) -> scores and features of either set; no set's first layer is matched."""
+        scores, features = self.multi_period(wav)
+        return [(scores, [layers[1:] for layers in features]), self.multi_resolution(wav)]
+
+
+def _weighted(weights: tuple[float, float], terms: list[Tensor]) -> Tensor:
+    return weights[0] * terms[0] + weights[1] * terms[1]
+
+
+def _initialise(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv1d | nn.Linear):
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+_NAMES = {
+    "backbone.embed": "conv_pre",
+    "backbone.norm": "norm_pre",
+    "backbone.final_layer_norm": "norm_post",
+    "head.out": "head",
+}
+_BLOCK = {
+    "dwconv": "depthwise",
+    "norm": "norm",
+    "pwconv1": "expand",
+    "pwconv2": "contract",
+    "gamma": "scale",
+}
+
+
+def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of the authors' model in our names; its windows and filterbanks are left out."""
+    renamed = {}
+    for key, value in state.items():
+        path, _, attribute = key.rpartition(".")
+        if path in _NAMES:
+            renamed[f"{_NAMES[path]}.{attribute}"] = value
+        elif key.startswith("backbone.convnext."):
+            _, _, number, part, *rest = key.split(".")
+            renamed[".".join(["blocks", number, _BLOCK[part], *rest])] = value
+    return renamed
