@@ -37,6 +37,19 @@ HIFIGAN: dict[str, Any] = {
 }
 #: Changes that make a registered vocoder small.
 SMALL: dict[str, dict[str, Any]] = {
+    "bigvgan": {
+        "mel": SPEC,
+        "upsample_rates": (4, 4),
+        "upsample_kernel_sizes": (8, 8),
+        "upsample_initial_channel": 16,
+        "resblock_kernel_sizes": (3, 5),
+        "resblock_dilation_sizes": ((1, 2), (1, 3)),
+        "adversary": {
+            "periods": (2, 3),
+            "resolutions": ((128, 16, 64), (64, 8, 32)),
+            "width_divisor": 8,
+        },
+    },
     "griffinlim": {"mel": SPEC, "iterations": 4},
     "hifigan": HIFIGAN,
     "melgan": {
@@ -45,6 +58,17 @@ SMALL: dict[str, dict[str, Any]] = {
         "base_channels": 4,
         "residual_layers": 2,
         "adversary": {"scales": 2, "base_channels": 4, "downsamplings": 2},
+    },
+    "parallel_wavegan": {
+        "mel": SPEC,
+        "layers": 6,
+        "cycles": 2,
+        "residual_channels": 8,
+        "gate_channels": 16,
+        "skip_channels": 8,
+        "upsample_rates": (4, 4),
+        "adversary": {"layers": 4, "channels": 8},
+        "resolutions": ((128, 16, 64), (64, 8, 32)),
     },
     "vocos": {
         "mel": SPEC,

@@ -86,24 +86,27 @@ class CropData:
         mels = self.later_mels if late and self.later_mels is not None else self.mels
         crops = [self._crop(id_, mels, epoch, slot) for slot, id_ in enumerate(ids)]
         return Batch(
-            wav=torch.from_numpy(np.stack([wav for wav, _ in crops])),
-            mel=torch.from_numpy(np.stack([mel for _, mel in crops])),
+            wav=torch.from_numpy(np.stack([wav for wav, _, _ in crops])),
+            mel=torch.from_numpy(np.stack([mel for _, mel, _ in crops])),
             ids=ids,
+            seeds=[seed for _, _, seed in crops],
         )
 
     def _crop(
         self, utterance: str, mels: Shards, epoch: int, slot: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Its waveform, its mel, and the seed of its noise."""
         hop = self.spec.hop_length
         blocks = min(mels.length(utterance), self.audio.length(utterance) // hop)
         seed = [self.seed, epoch, zlib.crc32(utterance.encode()), slot]
-        start = int(np.random.default_rng(seed).integers(max(1, blocks - self.frames + 1)))
+        random = np.random.default_rng(seed)
+        start = int(random.integers(max(1, blocks - self.frames + 1)))
         stop = min(blocks, start + self.frames)
         wav = np.zeros(self.frames * hop, dtype=np.float32)
         mel = silent_mel(self.spec, self.frames)
         wav[: (stop - start) * hop] = self._target(utterance, start * hop, stop * hop)
         mel[:, : stop - start] = mels.crop(utterance, start, stop)
-        return wav, mel
+        return wav, mel, int(random.integers(2**62))
 
     def _target(self, utterance: str, start: int, stop: int) -> np.ndarray:
         """What a vocoder learns: the waveform after the spec's steps, as in the whole utterance."""

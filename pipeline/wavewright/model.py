@@ -55,7 +55,7 @@ class Optimisation(FrozenModel):
     """
 
     optimiser: Literal["adam", "adamw", "radam"] = "adam"
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0

@@ -21,9 +21,11 @@ GROUPS = ("vocoders", "acoustic", "stages", "metrics")
 # the source roots without installation.
 FIRST_PARTY: dict[str, dict[str, str]] = {
     "vocoders": {
+        "bigvgan": "wavewright.vocoders.bigvgan:BigVGAN",
         "griffinlim": "wavewright.vocoders.griffinlim:GriffinLim",
         "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
         "melgan": "wavewright.vocoders.melgan:MelGAN",
+        "parallel_wavegan": "wavewright.vocoders.parallel_wavegan:ParallelWaveGAN",
         "vocos": "wavewright.vocoders.vocos:Vocos",
     },
     "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
@@ -38,7 +40,9 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "duration_ratio": "wavewright.metrics.duration_ratio:DurationRatio",
     },
 }
-_CONDITIONING = {"griffinlim": "mel", "hifigan": "mel", "melgan": "mel", "vocos": "mel"}
+_CONDITIONING = dict.fromkeys(
+    ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos"), "mel"
+)
 
 
 class Plugin(NamedTuple):

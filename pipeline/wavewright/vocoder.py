@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wavewright.errors import WavewrightError
 from wavewright.model import Model, ModelConfig
+from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.wav_steps import undo_steps
 
 
@@ -22,17 +23,23 @@ class Batch:
         wav: (B, samples) in [-1, 1].
         mel: (B, n_mels, frames) of the same crops; samples = frames * hop_length.
         ids: the utterances, for messages.
+        seeds: of each crop's noise; empty draws from torch's own generator.
     """
 
     wav: Tensor
     mel: Tensor
     ids: list[str]
+    seeds: list[int] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(
-            self.wav.to(device, non_blocking=True), self.mel.to(device, non_blocking=True), self.ids
-        )
+        wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
+        return Batch(wav, mel, self.ids, self.seeds)
+
+    def noise(self, shape: Sequence[int]) -> Tensor:
+        """(B, *shape), standard normal: that of a crop is its own on every rank and device."""
+        seeds = self.seeds or item_seeds(None, len(self.wav))
+        return normal_noise(seeds, shape, self.wav.device)
 
 
 class Vocoder(Model):

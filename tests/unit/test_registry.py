@@ -89,7 +89,7 @@ def test_create_takes_variant_and_configuration() -> None:
             r"hifigan: unknown field 'upsample_rate'\. Did you mean 'upsampl",
         ),
         ({"upsample_rates": (8, 8)}, r"upsample_rates \(8, 8\) multiply to 64, but mel.hop_length"),
-        ({"upsample_kernel_sizes": (16, 16)}, "differ in length"),
+        ({"upsample_kernel_sizes": (16, 16)}, r"has 4 entries and upsample_kernel_sizes 2; such"),
         ({"upsample_kernel_sizes": (16, 16, 5, 4)}, "kernel 5 must exceed its rate 2 by an even"),
         ({"upsample_initial_channel": 24}, "upsample_initial_channel 24 must be a multiple of 16"),
         ({"resblock": 3}, "hifigan: resblock: Input should be 1 or 2, found 3"),

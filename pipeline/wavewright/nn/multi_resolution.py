@@ -71,7 +71,8 @@ class MagnitudeDiscriminator(nn.Module):
                 center=False,
                 return_complex=True,
             )
-            return torch.linalg.vector_norm(torch.view_as_real(spectrum), dim=-1)
+            magnitudes: Tensor = torch.linalg.vector_norm(torch.view_as_real(spectrum), dim=-1)
+        return magnitudes
 
 
 class BandDiscriminator(nn.Module):

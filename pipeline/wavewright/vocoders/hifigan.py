@@ -9,7 +9,6 @@ three rates. Facts that the paper leaves open are those of the authors' code.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import prod
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -24,6 +23,7 @@ from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
+from wavewright.nn.upsampling import require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -59,25 +59,12 @@ class HiFiGANConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        total = prod(self.upsample_rates)
-        if total != self.mel.hop_length:
-            raise ValueError(
-                f"upsample_rates {self.upsample_rates} multiply to {total}, "
-                f"but mel.hop_length is {self.mel.hop_length}"
-            )
-        if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
-            raise ValueError("upsample_rates and upsample_kernel_sizes differ in length")
-        for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
-            if kernel < rate or (kernel - rate) % 2:
-                raise ValueError(
-                    f"upsample kernel {kernel} must exceed its rate {rate} by an even number"
-                )
-        halvings = 2 ** len(self.upsample_rates)
-        if self.upsample_initial_channel % halvings:
-            raise ValueError(
-                f"upsample_initial_channel {self.upsample_initial_channel} must be a multiple of "
-                f"{halvings}: it halves at each of {len(self.upsample_rates)} upsamplings"
-            )
+        require_upsampling(
+            self.mel.hop_length,
+            self.upsample_rates,
+            self.upsample_kernel_sizes,
+            self.upsample_initial_channel,
+        )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
         return self
@@ -249,3 +236,25 @@ class HiFiGANDiscriminator(nn.Module):
         period_scores, period_features = self.multi_period(wav)
         scale_scores, scale_features = self.multi_scale(wav)
         return period_scores + scale_scores, period_features + scale_features
+
+
+_THEIR_ENDS = {"input_conv": "conv_pre", "output_conv.1": "conv_post"}
+
+
+def rename_parallel_wavegan(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of ParallelWaveGAN's HiFi-GAN in our names, weight norm as it is spelled.
+
+    Its statistics of mels (`mean`, `scale`), where a checkpoint carries them, are left out: they
+    belong to the MelSpec.
+    """
+    renamed = {}
+    for key, value in state.items():
+        path, _, attribute = key.rpartition(".")
+        parts = path.split(".")
+        if path in _THEIR_ENDS:
+            renamed[f"{_THEIR_ENDS[path]}.{attribute}"] = value
+        elif parts[0] == "upsamples":
+            renamed[f"ups.{parts[1]}.{attribute}"] = value
+        elif parts[0] == "blocks":
+            renamed[f"resblocks.{parts[1]}.{parts[2]}.{parts[3]}.{attribute}"] = value
+    return renamed

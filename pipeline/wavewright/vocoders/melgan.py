@@ -10,7 +10,6 @@ are those of the authors' code (variant `descript`) and of Seungwon Park's reimp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import prod
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -24,6 +23,7 @@ from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
+from wavewright.nn.upsampling import require_rates
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -65,12 +65,7 @@ class MelGANConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _fits_the_hop(self) -> Self:
-        total = prod(self.upsample_rates)
-        if total != self.mel.hop_length:
-            raise ValueError(
-                f"upsample_rates {self.upsample_rates} multiply to {total}, "
-                f"but mel.hop_length is {self.mel.hop_length}"
-            )
+        require_rates(self.mel.hop_length, self.upsample_rates)
         if self.adversary_start and not self.mel_weight:
             raise ValueError(
                 f"until adversary_start ({self.adversary_start}) nothing would be learnt: MelGAN "

@@ -1,0 +1,28 @@
+"""Noise that belongs to an item, whatever else is in its batch and wherever it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def item_seeds(seed: int | None, batch: int) -> list[int]:
+    """A seed for every item of a batch from (seed, item); fresh ones for None."""
+    if seed is None:
+        return [int(value) for value in torch.randint(2**62, (batch,))]
+    return [
+        int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] >> 1)
+        for i in range(batch)
+    ]
+
+
+def normal_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device) -> Tensor:
+    """(len(seeds), *shape) of standard normal float32, each item from its own seed alone.
+
+    Drawn on the processor, so that it is the same for every device.
+    """
+    drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return torch.stack(drawn).to(device, non_blocking=True)

@@ -1,0 +1,280 @@
+"""BigVGAN (Lee et al. 2023, arXiv:2206.04658): HiFi-GAN with periodic, anti-aliased activations.
+
+The generator is HiFi-GAN's V1 in which every leaky ReLU of the residual blocks became a snake, a
+slope with a sine on it, between a doubling and a halving of the rate, so that the harmonics it
+makes do not fold back. The multi-scale discriminator gave way to one of spectrogram magnitudes.
+Facts that the paper leaves open are those of the authors' code, whose checkpoints have snakes with
+an amplitude of their own, both parameters as logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.multi_period import MultiPeriodDiscriminator
+from wavewright.nn.multi_resolution import MagnitudeDiscriminator, MultiResolutionDiscriminator
+from wavewright.nn.precision import in_float32
+from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
+from wavewright.nn.upsampling import require_upsampling
+from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.vocoder import Batch, Vocoder
+
+_TAPS = 12  # of the filters around an activation
+_EPS = 1e-9
+
+
+class AdversaryConfig(FrozenModel):
+    """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published."""
+
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    resolutions: tuple[tuple[int, int, int], ...] = RESOLUTIONS
+    width_divisor: Literal[1, 2, 4, 8] = 1
+
+
+class BigVGANConfig(ModelConfig):
+    """BigVGAN-base at 22.05 kHz as published, 14.0 M parameters."""
+
+    mel: MelSpec = MelSpec.preset("bigvgan-22k")
+    upsample_rates: tuple[int, ...] = (8, 8, 2, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (16, 16, 4, 4)
+    upsample_initial_channel: int = Field(default=512, gt=0)
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    adversary: AdversaryConfig = AdversaryConfig()
+    adversary_start: int = Field(default=0, ge=0)
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 0.01
+    learning_rate_decay: float = 0.999
+    clip_norm: float = 1000.0
+    mel_weight: float = 45.0
+    feature_weight: float = 2.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        require_upsampling(
+            self.mel.hop_length,
+            self.upsample_rates,
+            self.upsample_kernel_sizes,
+            self.upsample_initial_channel,
+        )
+        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
+        return self
+
+
+class Snake(nn.Module):
+    """x + sin(a x)^2 / b for every channel, at twice the rate (Ziyin et al. 2020, 2006.08195)."""
+
+    filter: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_alpha = nn.Parameter(torch.zeros(channels))
+        self.log_beta = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("filter", half_band(_TAPS), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) -> the same shape."""
+        batch, channels, length = x.shape
+        wide = self._double(x.reshape(batch * channels, 1, length))
+        wide = wide.reshape(batch, channels, 2 * length)
+        alpha, beta = self.log_alpha.exp()[:, None], self.log_beta.exp()[:, None]
+        wide = wide + torch.sin(wide * alpha).square() / (beta + _EPS)
+        narrow = self._halve(wide.reshape(batch * channels, 1, 2 * length))
+        return narrow.reshape(batch, channels, length)
+
+    def _double(self, x: Tensor) -> Tensor:
+        """(N, 1, T) -> (N, 1, 2 T): between the samples, and on them, by half the taps each."""
+        taps = 2 * self.filter.to(x.dtype)
+        phases = torch.stack([taps[1::2].flip(0), taps[0::2].flip(0)])[:, None]
+        reach = _TAPS // 4
+        padded = F.pad(x, (reach, reach), mode="replicate")
+        both = F.conv1d(padded, phases)  # (N, 2, T + 1): the first phase lies half a sample early
+        return torch.stack([both[:, 0, :-1], both[:, 1, 1:]], dim=2).reshape(len(x), 1, -1)
+
+    def _halve(self, x: Tensor) -> Tensor:
+        """(N, 1, 2 T) -> (N, 1, T)."""
+        padded = F.pad(x, (_TAPS // 2 - 1, _TAPS // 2), mode="replicate")
+        return F.conv1d(padded, self.filter.to(x.dtype)[None, None], stride=2)
+
+
+def half_band(taps: int) -> Tensor:
+    """(taps,) low pass at half the band: a sinc in a Kaiser window, its sum 1, of even length."""
+    width = 0.3  # of the transition, in units of the rate
+    attenuation = 2.285 * (taps // 2 - 1) * math.pi * 4 * width + 7.95
+    if attenuation > 50:
+        beta = 0.1102 * (attenuation - 8.7)
+    else:
+        beta = 0.5842 * max(attenuation - 21, 0) ** 0.4 + 0.07886 * max(attenuation - 21, 0)
+    time = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
+    window = torch.kaiser_window(taps, periodic=False, beta=beta, dtype=torch.float64)
+    response = window * torch.sinc(time / 2)
+    return (response / response.sum()).float()
+
+
+class ResidualStack(nn.Module):
+    """Per dilation, a dilated and a plain convolution, each after a snake, around a shortcut."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(_same(channels, kernel, d) for d in dilations)
+        self.convs2 = nn.ModuleList(_same(channels, kernel, 1) for _ in dilations)
+        self.snakes1 = nn.ModuleList(Snake(channels) for _ in dilations)
+        self.snakes2 = nn.ModuleList(Snake(channels) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) -> the same shape."""
+        layers = zip(self.snakes1, self.convs1, self.snakes2, self.convs2, strict=True)
+        for snake1, dilated, snake2, plain in layers:
+            x = x + plain(snake2(dilated(snake1(x))))
+        return x
+
+
+def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+    padding = (kernel - 1) * dilation // 2
+    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=padding)
+
+
+class BigVGAN(Vocoder):
+    """The generator, its losses and its schedule."""
+
+    Config: ClassVar[type[ModelConfig]] = BigVGANConfig
+    config: BigVGANConfig
+    undoes_steps = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "base": {},
+        "base-24k": {"mel": MelSpec.preset("bigvgan-24k")},
+    }
+
+    def __init__(self, config: BigVGANConfig, *, name: str = "bigvgan") -> None:
+        super().__init__(config, name=name)
+        width = config.upsample_initial_channel
+        self.conv_pre = nn.Conv1d(config.mel.n_mels, width, 7, padding=3)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+            self.ups.append(
+                nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2)
+            )
+            width //= 2
+            for size, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            ):
+                self.resblocks.append(ResidualStack(width, size, dilations))
+        self.snake_post = Snake(width)
+        self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
+        self.loss_spec = loss_spec(config.mel)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
+        x = self.conv_pre(mel)
+        branches = len(self.config.resblock_kernel_sizes)
+        for i, upsample in enumerate(self.ups):
+            x = upsample(x)
+            stacks = self.resblocks[i * branches : (i + 1) * branches]
+            x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
+        wav: Tensor = torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
+        return wav.squeeze(1)
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
+        self.check_mel(mel)
+        return self.to_speech(self(mel.to(self.device, torch.float32)))
+
+    def start_training(self) -> None:
+        """Weight-normalise the generator and build the discriminators."""
+        add_weight_norm(self)
+        super().start_training()
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """One player: both sets of discriminators step together."""
+        return {"discriminator": BigVGANDiscriminator(self.config.adversary)}
+
+    def optimisation(self, player: str) -> Optimisation:
+        """AdamW for both players, decaying per epoch, gradients clipped."""
+        return Optimisation(
+            optimiser="adamw",
+            learning_rate=self.config.learning_rate,
+            betas=self.config.betas,
+            weight_decay=self.config.weight_decay,
+            decay_per_epoch=self.config.learning_rate_decay,
+            clip_norm=self.config.clip_norm,
+        )
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
+        adversarial = step >= self.config.adversary_start
+        if adversarial:
+            yield self._critic_update(batch)
+        yield self._generator_update(batch, adversarial)
+
+    def _critic_update(self, batch: Batch) -> Update:
+        with torch.no_grad():
+            fake = self(batch.mel)
+        discriminator = self.adversaries["discriminator"]
+        real_scores, _ = discriminator(batch.wav)
+        fake_scores, _ = discriminator(fake)
+        loss = least_squares_critic(real_scores, fake_scores)
+        return Update("discriminator", loss, {"critic": loss})
+
+    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
+        fake = self(batch.mel)
+        distance = mel_l1(fake, batch.wav, self.loss_spec)
+        loss = self.config.mel_weight * distance
+        logs: dict[str, float | Tensor] = {"mel_l1": distance}
+        if adversarial:
+            discriminator = self.adversaries["discriminator"]
+            with torch.no_grad():  # the real branch is a constant of this step
+                _, real_features = discriminator(batch.wav)
+            scores, features = discriminator(fake)
+            logs["adversarial"] = least_squares_generator(scores)
+            logs["features"] = feature_matching(real_features, features)
+            loss = loss + logs["adversarial"] + self.config.feature_weight * logs["features"]
+        return Update("generator", loss, logs)
+
+
+class BigVGANDiscriminator(nn.Module):
+    """Multi-period and multi-resolution discriminators, side by side."""
+
+    def __init__(self, config: AdversaryConfig) -> None:
+        super().__init__()
+        self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
+        self.multi_resolution = MultiResolutionDiscriminator(
+            [MagnitudeDiscriminator(*sizes, config.width_divisor) for sizes in config.resolutions]
+        )
+
+    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, samples) -> scores and features of every discriminator, in one list each."""
+        period_scores, period_features = self.multi_period(wav)
+        scores, features = self.multi_resolution(wav)
+        return period_scores + scores, period_features + features
+
+
+def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of the authors' generator in our names; its filters are left out."""
+    renamed = {}
+    for key, value in state.items():
+        parts = key.split(".")
+        if parts[-1] == "filter":
+            continue
+        if parts[0] == "ups":
+            del parts[2]
+        elif parts[0] == "activation_post":
+            parts = ["snake_post", f"log_{parts[-1]}"]
+        elif parts[0] == "resblocks" and parts[2] == "activations":
+            place = int(parts[3])
+            parts = [*parts[:2], f"snakes{1 + place % 2}", f"{place // 2}", f"log_{parts[-1]}"]
+        renamed[".".join(parts)] = value
+    return renamed

@@ -1,0 +1,267 @@
+"""Parallel WaveGAN (Yamamoto, Song and Kim 2020, arXiv:1910.11480): a WaveNet that hears noise.
+
+A non-causal WaveNet turns white noise into speech, every sample at once, guided in each layer by
+the mel stretched to the waveform's rate. It learns from a multi-resolution STFT loss first and
+from one small discriminator later. Facts that the paper leaves open are those of Hayashi's
+ParallelWaveGAN, configuration `parallel_wavegan.v1` for LJSpeech.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.nn.adversary import least_squares_critic, least_squares_generator
+from wavewright.nn.noise import item_seeds, normal_noise
+from wavewright.nn.precision import in_float32
+from wavewright.nn.spectral import RESOLUTIONS, stft_losses
+from wavewright.nn.upsampling import require_rates
+from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.vocoder import Batch, Vocoder
+
+
+class AdversaryConfig(FrozenModel):
+    """The discriminator and how it is optimised."""
+
+    layers: int = Field(default=10, gt=1)
+    channels: int = Field(default=64, gt=0)
+    learning_rate: float = 5e-5
+    clip_norm: float = 1.0
+
+
+class ParallelWaveGANConfig(ModelConfig):
+    """Version 1 as published, 1.33 M parameters; its mels are normalised by statistics."""
+
+    mel: MelSpec = MelSpec.preset("parallel-wavegan")
+    layers: int = Field(default=30, gt=0)
+    cycles: int = Field(default=3, gt=0)
+    residual_channels: int = Field(default=64, gt=0)
+    gate_channels: int = Field(default=128, gt=0, multiple_of=2)
+    skip_channels: int = Field(default=64, gt=0)
+    upsample_rates: tuple[int, ...] = (4, 4, 4, 4)
+    context_frames: int = Field(default=2, ge=0)
+    adversary: AdversaryConfig = AdversaryConfig()
+    adversary_start: int = Field(default=100_000, ge=0)
+    adversarial_weight: float = 4.0
+    learning_rate: float = 1e-4
+    halve_every: int = Field(default=200_000, gt=0)
+    eps: float = 1e-6
+    clip_norm: float = 10.0
+    resolutions: tuple[tuple[int, int, int], ...] = RESOLUTIONS
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        require_rates(self.mel.hop_length, self.upsample_rates)
+        if self.layers % self.cycles:
+            raise ValueError(f"layers {self.layers} is no multiple of cycles {self.cycles}")
+        return self
+
+
+class Upsampler(nn.Module):
+    """Mels, read with their neighbours, repeated and smoothed to the waveform's rate."""
+
+    def __init__(self, config: ParallelWaveGANConfig) -> None:
+        super().__init__()
+        bands = config.mel.n_mels
+        self.rates = config.upsample_rates
+        self.conv_in = nn.Conv1d(bands, bands, 2 * config.context_frames + 1, bias=False)
+        self.smooth = nn.ModuleList(
+            nn.Conv2d(1, 1, (1, 2 * rate + 1), padding=(0, rate), bias=False) for rate in self.rates
+        )
+        for conv in self.smooth:
+            nn.init.constant_(conv.weight, 1 / conv.weight.numel())  # type: ignore[arg-type, operator]
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, n_mels, (frames - 2 context) * hop_length)."""
+        x: Tensor = self.conv_in(mel)[:, None]
+        for rate, conv in zip(self.rates, self.smooth, strict=True):
+            x = conv(x.repeat_interleave(rate, dim=-1))
+        return x[:, 0]
+
+
+class Layer(nn.Module):
+    """A dilated convolution gated by the mel, with ways to the next layer and to the output."""
+
+    def __init__(self, config: ParallelWaveGANConfig, dilation: int) -> None:
+        super().__init__()
+        width, gates = config.residual_channels, config.gate_channels
+        self.dilated = nn.Conv1d(width, gates, 3, padding=dilation, dilation=dilation)
+        self.condition = nn.Conv1d(config.mel.n_mels, gates, 1, bias=False)
+        self.residual = nn.Conv1d(gates // 2, width, 1)
+        self.skip = nn.Conv1d(gates // 2, config.skip_channels, 1)
+
+    def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, residual_channels, T), (B, n_mels, T) -> the next x and the skip."""
+        content, gate = (self.dilated(x) + self.condition(mel)).chunk(2, dim=1)
+        y = torch.tanh(content) * torch.sigmoid(gate)
+        return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
+
+
+class ParallelWaveGAN(Vocoder):
+    """The generator, its losses and its schedule."""
+
+    Config: ClassVar[type[ModelConfig]] = ParallelWaveGANConfig
+    config: ParallelWaveGANConfig
+    undoes_steps = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"v1": {}}
+
+    def __init__(self, config: ParallelWaveGANConfig, *, name: str = "parallel_wavegan") -> None:
+        super().__init__(config, name=name)
+        self.conv_pre = nn.Conv1d(1, config.residual_channels, 1)
+        self.upsampler = Upsampler(config)
+        cycle = config.layers // config.cycles
+        self.layers = nn.ModuleList(Layer(config, 2 ** (i % cycle)) for i in range(config.layers))
+        self.conv_skip = nn.Conv1d(config.skip_channels, config.skip_channels, 1)
+        self.conv_post = nn.Conv1d(config.skip_channels, 1, 1)
+        self.apply(_initialise)
+
+    def forward(self, mel: Tensor, noise: Tensor) -> Tensor:
+        """Speech of all frames but those of context.
+
+        Args:
+            mel: (B, n_mels, context + frames + context).
+            noise: (B, frames * hop_length), standard normal.
+
+        Returns:
+            (B, frames * hop_length), not limited to [-1, 1].
+        """
+        condition = self.upsampler(mel)
+        x = self.conv_pre(noise[:, None])
+        total = torch.zeros((), device=x.device)
+        for layer in self.layers:
+            x, skip = layer(x, condition)
+            total = total + skip
+        total = total * math.sqrt(1 / len(self.layers))
+        wav = in_float32(self.conv_post, F.relu(self.conv_skip(F.relu(total))))
+        return wav.squeeze(1)
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); item i hears noise of (seed, i)."""
+        self.check_mel(mel)
+        context = self.config.context_frames
+        mel = F.pad(mel.to(self.device, torch.float32), (context, context), mode="replicate")
+        samples = (mel.shape[-1] - 2 * context) * self.hop_length
+        noise = normal_noise(item_seeds(seed, len(mel)), (samples,), self.device)
+        return self.to_speech(self(mel, noise).clamp(-1.0, 1.0))
+
+    def start_training(self) -> None:
+        """Weight-normalise the generator and build the discriminator."""
+        add_weight_norm(self)
+        super().start_training()
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """One small network that looks at the waveform."""
+        return {"discriminator": WaveDiscriminator(self.config.adversary)}
+
+    def optimisation(self, player: str) -> Optimisation:
+        """Rectified Adam; the discriminator at half the rate, its schedule from its own start."""
+        config, critic = self.config, player == "discriminator"
+        return Optimisation(
+            optimiser="radam",
+            learning_rate=config.adversary.learning_rate if critic else config.learning_rate,
+            eps=config.eps,
+            decay_every=config.halve_every,
+            clip_norm=config.adversary.clip_norm if critic else config.clip_norm,
+        )
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """The generator first, by spectra alone until `adversary_start`; then the discriminator."""
+        adversarial = step >= self.config.adversary_start
+        yield self._generator_update(batch, adversarial)
+        if adversarial:
+            yield self._critic_update(batch)
+
+    def _speak(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is said of a crop without its outermost frames, which are context; and the real."""
+        edge = self.config.context_frames * self.hop_length
+        real = batch.wav[:, edge : batch.wav.shape[1] - edge]
+        return self(batch.mel, batch.noise(real.shape[1:])), real
+
+    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
+        fake, real = self._speak(batch)
+        convergence, magnitude = stft_losses(fake, real, self.config.resolutions)
+        loss = convergence + magnitude
+        logs: dict[str, float | Tensor] = {"convergence": convergence, "magnitude": magnitude}
+        if adversarial:
+            logs["adversarial"] = least_squares_generator([self.adversaries["discriminator"](fake)])
+            loss = loss + self.config.adversarial_weight * logs["adversarial"]
+        return Update("generator", loss, logs)
+
+    def _critic_update(self, batch: Batch) -> Update:
+        with torch.no_grad():
+            fake, real = self._speak(batch)
+        discriminator = self.adversaries["discriminator"]
+        loss = least_squares_critic([discriminator(real)], [discriminator(fake)])
+        return Update("discriminator", loss, {"critic": loss})
+
+
+class WaveDiscriminator(nn.Module):
+    """Convolutions whose dilation grows by one a layer, down to a score for every sample."""
+
+    def __init__(self, config: AdversaryConfig) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList()
+        before = 1
+        for i in range(config.layers - 1):
+            dilation = max(i, 1)
+            self.convs.append(
+                nn.Conv1d(before, config.channels, 3, padding=dilation, dilation=dilation)
+            )
+            before = config.channels
+        self.conv_post = nn.Conv1d(before, 1, 3, padding=1)
+        self.apply(_initialise)
+        add_weight_norm(self)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """(B, samples) -> (B, samples) scores."""
+        x = wav[:, None]
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.2)
+        score: Tensor = self.conv_post(x)
+        return score.squeeze(1)
+
+
+def _initialise(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv1d):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+_NAMES = {
+    "first_conv": "conv_pre",
+    "upsample_net.conv_in": "upsampler.conv_in",
+    "last_conv_layers.1": "conv_skip",
+    "last_conv_layers.3": "conv_post",
+}
+_LAYER = {
+    "conv": "dilated",
+    "conv1x1_aux": "condition",
+    "conv1x1_out": "residual",
+    "conv1x1_skip": "skip",
+}
+
+
+def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of ParallelWaveGAN's generator in our names, weight norm as it is spelled."""
+    renamed = {}
+    for key, value in state.items():
+        path, _, attribute = key.rpartition(".")
+        parts = path.split(".")
+        if path in _NAMES:
+            renamed[f"{_NAMES[path]}.{attribute}"] = value
+        elif parts[0] == "conv_layers":
+            renamed[f"layers.{parts[1]}.{_LAYER[parts[2]]}.{attribute}"] = value
+        elif path.startswith("upsample_net.upsample.up_layers."):
+            number = int(parts[-1]) // 2  # repeating and smoothing take turns
+            renamed[f"upsampler.smooth.{number}.{attribute}"] = value
+    return renamed

@@ -1,0 +1,37 @@
+"""Every official configuration has the parameters that its authors' code has."""
+
+from __future__ import annotations
+
+import pytest
+
+from wavewright.registry import create_vocoder, find, list_vocoders
+
+SIZES = {
+    "bigvgan": 13_943_361,
+    "bigvgan:base": 13_943_361,
+    "bigvgan:base-24k": 14_015_041,
+    "hifigan": 13_926_017,
+    "hifigan:v1": 13_926_017,
+    "hifigan:v2": 925_985,
+    "hifigan:v3": 1_462_273,
+    "melgan": 4_260_257,
+    "melgan:descript": 4_260_257,
+    "melgan:seungwonpark": 4_260_257,
+    "parallel_wavegan": 1_334_309,
+    "parallel_wavegan:v1": 1_334_309,
+    "vocos": 13_531_650,
+    "vocos:mel-24k": 13_531_650,
+}
+OURS = {"griffinlim", "hifigan:small"}
+
+
+@pytest.mark.parametrize(("name", "count"), SIZES.items())
+def test_it_has_the_published_size(name: str, count: int) -> None:
+    assert create_vocoder(name).parameter_count() == count
+
+
+def test_no_configuration_is_forgotten() -> None:
+    known = set(SIZES) | OURS
+    for name in list_vocoders():
+        assert name in known
+        assert {f"{name}:{variant}" for variant in find("vocoders", name).variants} <= known
