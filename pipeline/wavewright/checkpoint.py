@@ -6,6 +6,8 @@ A run folder holds `step-00010000/` folders, each published by one rename:
     training.pt           raw weights, adversaries, optimisers (plain values, weights_only)
     checkpoint.json       sha256 of both
 
+and `best.json`, which names the step that is best by a validation metric.
+
 torch and safetensors notice no flipped bit, so the hash is checked here.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -22,12 +25,13 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of, sync
+from wavewright.files import sha256_of, sync, write_text
 from wavewright.model import Model
 from wavewright.vocoder import Vocoder
 
 _FORMAT = 1
 _SUMS = "checkpoint.json"
+_BEST = "best.json"
 log = logging.getLogger("wavewright")
 
 
@@ -99,8 +103,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
     """Load a vocoder or acoustic model for inference, in eval mode.
 
     Args:
-        path: a `.safetensors` file of ours, a step folder, or a run folder (its newest step
-            that is whole).
+        path: a `.safetensors` file of ours, a step folder, or a run folder (its best step, or
+            its newest that is whole where none is marked).
         device: where to put it.
 
     Raises:
@@ -197,18 +201,63 @@ def damage(folder: Path, *, only: str | None = None) -> str | None:
     return None
 
 
+def mark_best(run: Path, step: int, metric: str, value: float) -> None:
+    """Note in `run/best.json` that a step's checkpoint is the best by a metric."""
+    marked = {"step": step, "metric": metric, "value": value}
+    write_text(run / _BEST, json.dumps(marked, indent=1) + "\n")
+
+
+def best_value(run: Path, metric: str, step: int) -> float:
+    """The metric of the best checkpoint up to a step; infinity if none is marked."""
+    marked = _marked(run)
+    if marked is None or marked["metric"] != metric or marked["step"] > step:
+        return math.inf
+    return float(marked["value"]) if best_checkpoint(run) else math.inf
+
+
+def best_checkpoint(run: str | Path) -> Path | None:
+    """The step folder that `mark_best` named, if it is there."""
+    marked = _marked(Path(run))
+    folder = Path(run) / f"step-{marked['step']:08d}" if marked else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def prune(run: Path, *, keep: int) -> None:
-    """Remove all but the newest `keep` steps."""
+    """Remove all but the newest `keep` steps and the best."""
+    best = best_checkpoint(run)
     for folder in sorted(run.glob("step-*"))[:-keep]:
-        shutil.rmtree(folder)
+        if folder != best:
+            shutil.rmtree(folder)
+
+
+def _marked(run: Path) -> dict[str, Any] | None:
+    try:
+        marked = json.loads((run / _BEST).read_text())
+        return {
+            "step": int(marked["step"]),
+            "metric": str(marked["metric"]),
+            "value": float(marked["value"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _best_or_latest(run: Path) -> Path | None:
+    best = best_checkpoint(run)
+    if best is not None:
+        problem = damage(best)
+        if problem is None:
+            return best
+        log.warning("%s: %s; using the newest checkpoint instead of this best one", best, problem)
+    return latest_checkpoint(run)
 
 
 def _weights_in(folder: Path) -> Path:
     if not folder.name.startswith("step-"):
-        newest = latest_checkpoint(folder)
-        if newest is None:
+        chosen = _best_or_latest(folder)
+        if chosen is None:
             raise WavewrightError(f"{folder}: holds no checkpoint (no step-* folder)")
-        folder = newest
+        folder = chosen
     elif (problem := damage(folder)) is not None:
         raise WavewrightError(f"{folder}: {problem}")
     files = sorted(folder.glob("*.safetensors"))

@@ -40,8 +40,22 @@ JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="Worker processes; default: one per processor."),
 ]
-
-
+GpusOption = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, help="Processes that train together, one per GPU (torchrun)."),
+]
+NodesOption = Annotated[
+    int | None,
+    typer.Option("--nodes", min=1, help="Machines that train together, each with --gpus."),
+]
+RendezvousOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rendezvous",
+        metavar="HOST:PORT",
+        help="With --nodes: a free port of this machine that the others reach.",
+    ),
+]
 BackendOption = Annotated[
     str, typer.Option(help="Where shards are made: loky (this machine) or dask.")
 ]
@@ -68,6 +82,9 @@ def run(
     changes: SetOption = None,
     vocoder: VocoderOption = None,
     jobs: JobsOption = None,
+    gpus: GpusOption = None,
+    nodes: NodesOption = None,
+    rendezvous: RendezvousOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and stop.")
     ] = False,
@@ -85,14 +102,18 @@ def run(
 
     Examples: wavewright run mini;
     wavewright run recipes/ljspeech --stage 3 --stop-stage gta;
-    wavewright run kathleen --vocoder hifigan:v3 --set train.max_steps=20000 --explain
+    wavewright run kathleen --vocoder hifigan:v3 --set train.max_steps=20000 --explain;
+    wavewright run ljspeech --vocoder vocos --gpus 4
     """
     from wavewright.runner import Request
     from wavewright.runner import run as run_plan
 
     _require_engine(backend, scheduler)
     request = Request(stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler)
-    result = run_plan(_plan(recipe, changes, vocoder, jobs), request, _say)
+    if (nodes or 1) > 1 and not rendezvous:
+        raise WavewrightError("--nodes needs --rendezvous HOST:PORT, where the machines meet")
+    plan = _plan(recipe, changes, vocoder, jobs=jobs, gpus=gpus, nodes=nodes, rendezvous=rendezvous)
+    result = run_plan(plan, request, _say)
     if result is not None:
         page = result / "index.html"
         _say(f"Result: {page if page.is_file() else result}")
@@ -108,7 +129,7 @@ def status(
     """
     from wavewright.runner import status as show
 
-    show(_plan(recipe, changes, vocoder, None), _say)
+    show(_plan(recipe, changes, vocoder), _say)
 
 
 @app.command()
@@ -121,7 +142,7 @@ def verify(
     """
     from wavewright.runner import verify as check
 
-    if not check(_plan(recipe, changes, vocoder, None), _say):
+    if not check(_plan(recipe, changes, vocoder), _say):
         raise typer.Exit(1)
 
 
@@ -351,12 +372,12 @@ def _require_engine(backend: str, scheduler: str) -> None:
 
 
 def _plan(
-    recipe: str, changes: list[str] | None, vocoders: list[str] | None, jobs: int | None
+    recipe: str, changes: list[str] | None, vocoders: list[str] | None, **forced: int | str | None
 ) -> Plan:
     from wavewright.config import load_recipe
     from wavewright.plan import Plan
 
-    return Plan(load_recipe(recipe, changes or ()), vocoders=vocoders or (), jobs=jobs)
+    return Plan(load_recipe(recipe, changes or ()), vocoders=vocoders or (), **forced)
 
 
 def _say(text: str) -> None:

@@ -8,17 +8,44 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wavewright.audio import from_pcm16
 from wavewright.errors import WavewrightError
-from wavewright.mel import silent_mel
+from wavewright.mel import log_mel, silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
 from wavewright.vocoder import Batch
 from wavewright.wav_steps import apply_steps, memory
+
+
+@dataclass
+class UnheardBatch(Batch):
+    """A batch whose mels are of silence until `to` computes them, where the training runs.
+
+    Attributes:
+        edged: (B, (frames - 1) * hop_length + n_fft), what each crop's mel is made of.
+        frames: of each crop; what is left of its length is silence.
+        spec: of the mels.
+    """
+
+    edged: Tensor = field(kw_only=True)
+    frames: list[int] = field(kw_only=True)
+    spec: MelSpec = field(kw_only=True)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its mels, on a device."""
+        done = super().to(device)
+        heard = log_mel(self.edged.to(device, non_blocking=True), self.spec, edged=True)
+        mel = done.mel.clone()
+        for item, frames in enumerate(self.frames):
+            mel[item, :, :frames] = heard[item, :, :frames]
+        return Batch(done.wav, mel, done.ids, done.seeds)
 
 
 class CropData:
@@ -31,6 +58,9 @@ class CropData:
         segment_length: samples of a crop, a multiple of the hop length.
         batch_size: crops of a step, over all processes.
         seed: of order and crops.
+        crops_per_utterance: crops of each utterance that a step draws; divides batch_size.
+        compute_mels: make the mels from the waveforms, on the training's device, instead of
+            reading them; only for natural mels of a spec without `wav_steps`.
         later_mels: mels used from step `switch_at` on, such as GTA mels.
         switch_at: first step that uses `later_mels`.
     """
@@ -44,6 +74,8 @@ class CropData:
         segment_length: int,
         batch_size: int,
         seed: int,
+        crops_per_utterance: int = 1,
+        compute_mels: bool = False,
         later_mels: Shards | None = None,
         switch_at: int = 0,
     ) -> None:
@@ -63,60 +95,111 @@ class CropData:
                 f"{self.spec.hop_length}; nearest: "
                 f"{max(1, segment_length // self.spec.hop_length) * self.spec.hop_length}"
             )
+        if batch_size % crops_per_utterance:
+            raise WavewrightError(
+                f"batch_size {batch_size} is not a multiple of crops_per_utterance "
+                f"{crops_per_utterance}"
+            )
+        if compute_mels and self.spec.wav_steps:
+            raise WavewrightError(
+                "compute_mels cannot make mels after wav_steps "
+                f"({', '.join(step.step for step in self.spec.wav_steps)}); set it to false"
+            )
         if not ids:
             raise WavewrightError(f"{audio.folder}: no utterances to train on")
         self.audio, self.mels, self.ids = audio, mels, sorted(ids)
         self.later_mels, self.switch_at = later_mels, switch_at
         self.frames = segment_length // self.spec.hop_length
         self.batch_size, self.seed = batch_size, seed
+        self.crops_per_utterance, self.compute_mels = crops_per_utterance, compute_mels
 
     def __len__(self) -> int:
-        """Steps of an epoch."""
-        return max(1, len(self.ids) // self.batch_size)
+        """Steps of an epoch, in which every utterance is drawn from once."""
+        return max(1, len(self.ids) * self.crops_per_utterance // self.batch_size)
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step: wav (B, segment_length), mel (B, n_mels, frames)."""
+    def batch(self, step: int, share: int = 0, shares: int = 1) -> Batch:
+        """The batch of a step, or a share of it: every `shares`-th crop from number `share` on.
+
+        wav (B, segment_length), mel (B, n_mels, frames).
+        """
         epoch, position = divmod(step, len(self))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.ids))
-        picked = np.take(
-            order, range(position * self.batch_size, (position + 1) * self.batch_size), mode="wrap"
+        each = self.batch_size // self.crops_per_utterance
+        picked = np.take(order, range(position * each, (position + 1) * each), mode="wrap")
+        slots = range(share, self.batch_size, shares)
+        crops = [self._place(self.ids[picked[slot % each]], step, epoch, slot) for slot in slots]
+        wavs = [self._wav(crop) for crop in crops]
+        late = self.later_mels if step >= self.switch_at else None
+        computed = self.compute_mels and late is None
+        mels = [self._mel(crop, None if computed else late or self.mels) for crop in crops]
+        whole = (
+            torch.from_numpy(np.stack(wavs)),
+            torch.from_numpy(np.stack(mels)),
+            [crop.utterance for crop in crops],
+            [crop.seed for crop in crops],
         )
-        ids = [self.ids[i] for i in picked]
+        if not computed:
+            return Batch(*whole)
+        edged = torch.from_numpy(np.stack([self._edged(crop) for crop in crops]))
+        frames = [crop.stop - crop.start for crop in crops]
+        return UnheardBatch(*whole, edged=edged, frames=frames, spec=self.spec)
+
+    def _place(self, utterance: str, step: int, epoch: int, slot: int) -> _Crop:
         late = self.later_mels is not None and step >= self.switch_at
         mels = self.later_mels if late and self.later_mels is not None else self.mels
-        crops = [self._crop(id_, mels, epoch, slot) for slot, id_ in enumerate(ids)]
-        return Batch(
-            wav=torch.from_numpy(np.stack([wav for wav, _, _ in crops])),
-            mel=torch.from_numpy(np.stack([mel for _, mel, _ in crops])),
-            ids=ids,
-            seeds=[seed for _, _, seed in crops],
-        )
-
-    def _crop(
-        self, utterance: str, mels: Shards, epoch: int, slot: int
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Its waveform, its mel, and the seed of its noise."""
-        hop = self.spec.hop_length
-        blocks = min(mels.length(utterance), self.audio.length(utterance) // hop)
-        seed = [self.seed, epoch, zlib.crc32(utterance.encode()), slot]
-        random = np.random.default_rng(seed)
+        blocks = min(mels.length(utterance), self.audio.length(utterance) // self.spec.hop_length)
+        random = np.random.default_rng([self.seed, epoch, zlib.crc32(utterance.encode()), slot])
         start = int(random.integers(max(1, blocks - self.frames + 1)))
         stop = min(blocks, start + self.frames)
-        wav = np.zeros(self.frames * hop, dtype=np.float32)
-        mel = silent_mel(self.spec, self.frames)
-        wav[: (stop - start) * hop] = self._target(utterance, start * hop, stop * hop)
-        mel[:, : stop - start] = mels.crop(utterance, start, stop)
-        return wav, mel, int(random.integers(2**62))
+        return _Crop(utterance, start, stop, int(random.integers(2**62)))
 
-    def _target(self, utterance: str, start: int, stop: int) -> np.ndarray:
+    def _mel(self, crop: _Crop, mels: Shards | None) -> np.ndarray:
+        mel = silent_mel(self.spec, self.frames)
+        if mels is not None:
+            mel[:, : crop.stop - crop.start] = mels.crop(crop.utterance, crop.start, crop.stop)
+        return mel
+
+    def _wav(self, crop: _Crop) -> np.ndarray:
         """What a vocoder learns: the waveform after the spec's steps, as in the whole utterance."""
+        hop = self.spec.hop_length
+        wav = np.zeros(self.frames * hop, dtype=np.float32)
         steps = (*self.spec.wav_steps, *self.spec.target_steps)
-        before = min(start, memory(steps))
-        wav = from_pcm16(self.audio.crop(utterance, start - before, stop))
-        if not steps:
-            return wav
-        done = apply_steps(torch.from_numpy(wav), steps, self.spec.sample_rate)
-        return done[before:].numpy()
+        before = min(crop.start * hop, memory(steps))
+        given = self.audio.crop(crop.utterance, crop.start * hop - before, crop.stop * hop)
+        read = from_pcm16(given)
+        if steps:
+            read = apply_steps(torch.from_numpy(read), steps, self.spec.sample_rate).numpy()
+        wav[: (crop.stop - crop.start) * hop] = read[before:]
+        return wav
+
+    def _edged(self, crop: _Crop) -> np.ndarray:
+        """The samples of a crop's frames, continued over the utterance's ends as the spec does."""
+        spec, length = self.spec, self.audio.length(crop.utterance)
+        first = crop.start * spec.hop_length - spec.edge
+        last = first + (self.frames - 1) * spec.hop_length + spec.n_fft
+        before, after = max(0, -first), max(0, last - length)
+        start, stop = max(0, first), min(last, length)
+        if before:  # what a reflection needs
+            stop = min(length, max(stop, spec.edge + 1))
+        if after:
+            start = max(0, min(start, length - spec.edge - 1))
+        read = from_pcm16(self.audio.crop(crop.utterance, start, stop))
+        after = min(after, spec.edge)  # frames beyond are silence anyway
+        whole = np.pad(read, (before, after), mode=spec.pad_mode)
+        skip = first - (start - before)
+        edged = np.zeros(last - first, dtype=np.float32)
+        part = whole[skip : skip + last - first]
+        edged[: len(part)] = part
+        return edged
+
+
+class _Crop(NamedTuple):
+    """Frames [start, stop) of an utterance, and the seed of its noise."""
+
+    utterance: str
+    start: int
+    stop: int
+    seed: int
 
 
 def _spec_of(shards: Shards) -> MelSpec:

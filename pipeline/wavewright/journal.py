@@ -26,7 +26,7 @@ class Journal:
 
         run.mkdir(parents=True, exist_ok=True)
         self.curve = run / "validation.jsonl"
-        self._rewrite([line for line in self._lines() if line["step"] <= step])
+        self._rewrite([line for line in self.lines() if line["step"] <= step])
         self.tensorboard: Any = SummaryWriter(str(run / "logs" / "tensorboard"), purge_step=step)
         self.times = run / "logs" / "times.jsonl"
         self.started = time.time()
@@ -37,24 +37,38 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.tensorboard.close()
-        lines = self._lines()
+        lines = self.lines()
         if len(lines) > 1:
             draw_curves(lines, self.curve.with_name("validation.png"))
 
-    def scalars(self, step: int, logs: Mapping[str, Tensor], rates: Mapping[str, float]) -> None:
-        """Losses and learning rates of one step."""
+    def scalars(
+        self,
+        step: int,
+        logs: Mapping[str, Tensor],
+        rates: Mapping[str, float],
+        speeds: Mapping[str, float],
+    ) -> None:
+        """Losses, learning rates and speeds of one step."""
         values = {name: float(value) for name, value in logs.items()}
         for name, value in values.items():
             self.tensorboard.add_scalar(f"train/{name}", value, step)
         for name, rate in rates.items():
             self.tensorboard.add_scalar(f"learning_rate/{name}", rate, step)
-        self.note = " ".join(f"{name} {value:.3f}" for name, value in values.items())
+        for name, speed in speeds.items():
+            self.tensorboard.add_scalar(f"speed/{name}", speed, step)
+        words = [f"{name} {value:.3f}" for name, value in values.items()]
+        if speeds:
+            words += [
+                f"{speeds['audio_seconds_per_second']:.3g}x real time",
+                f"data {speeds['data_seconds_per_step']:.2g} s/step",
+            ]
+        self.note = " ".join(words)
 
     def validation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics of one validation, for the curve and TensorBoard."""
         for name, value in metrics.items():
             self.tensorboard.add_scalar(f"validation/{name}", value, step)
-        kept = [line for line in self._lines() if line["step"] < step]
+        kept = [line for line in self.lines() if line["step"] < step]
         self._rewrite([*kept, {"step": step, **metrics}])
         with self.times.open("a") as file:
             file.write(json.dumps({"step": step, "seconds": time.time() - self.started}) + "\n")
@@ -72,7 +86,12 @@ class Journal:
         rgb = colormaps["viridis"]((grid - grid.min()) / span)[..., :3]
         self.tensorboard.add_image(name, rgb.astype(np.float32), step, dataformats="HWC")
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def text(self, name: str, words: str, step: int) -> None:
+        """A sentence for TensorBoard."""
+        self.tensorboard.add_text(name, words, step)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The validations so far, in order."""
         if not self.curve.is_file():
             return []
         return [json.loads(line) for line in self.curve.read_text().splitlines()]

@@ -37,11 +37,14 @@ def _constants(spec: MelSpec, device: torch.device, dtype: torch.dtype) -> tuple
         return basis, window
 
 
-def magnitude(wav: Tensor, spec: MelSpec) -> Tensor:
+def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     """Magnitude spectrogram in the framing of `spec`, differentiable.
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
+        edged: the waveform is a part that brings the samples around its frames along, n_fft of
+            them for the first and hop_length for each more; nothing is padded. Only for a spec
+            without `wav_steps`, which look further back.
 
     Returns:
         (..., 1 + n_fft // 2, frames), raised to `spec.power`.
@@ -52,11 +55,15 @@ def magnitude(wav: Tensor, spec: MelSpec) -> Tensor:
     if not wav.is_floating_point():
         raise WavewrightError(f"a waveform must be floating-point in [-1, 1], found {wav.dtype}")
     samples = wav.shape[-1]
-    require_samples(samples, spec)
-    wav = apply_steps(wav, spec.wav_steps, spec.sample_rate)
+    if not edged:
+        require_samples(samples, spec)
+        wav = apply_steps(wav, spec.wav_steps, spec.sample_rate)
+    elif spec.wav_steps:
+        raise WavewrightError("wav_steps look further back than a part of a waveform reaches")
     _, window = _constants(spec, wav.device, wav.dtype)
     flat = wav.reshape(-1, samples)
-    padded = F.pad(flat[:, None], (spec.edge, spec.edge), mode=spec.pad_mode)[:, 0]
+    edge = 0 if edged else spec.edge
+    padded = F.pad(flat[:, None], (edge, edge), mode=spec.pad_mode)[:, 0]
     spectrum = torch.stft(
         padded,
         spec.n_fft,
@@ -76,11 +83,12 @@ def magnitude(wav: Tensor, spec: MelSpec) -> Tensor:
     return values.reshape(*wav.shape[:-1], *values.shape[-2:])
 
 
-def log_mel(wav: Tensor, spec: MelSpec) -> Tensor:
+def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     """Log-mel spectrogram as `spec` defines it, differentiable.
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
+        edged: as for `magnitude`.
 
     Returns:
         (..., n_mels, spec.frames(samples)), in the unit of `spec.log`, normalised if it says so;
@@ -89,7 +97,7 @@ def log_mel(wav: Tensor, spec: MelSpec) -> Tensor:
     Raises:
         WavewrightError: `wav` holds integers, or is too short to be padded by reflection.
     """
-    values = magnitude(wav, spec)
+    values = magnitude(wav, spec, edged=edged)
     basis, _ = _constants(spec, wav.device, wav.dtype)
     amplitude = basis @ values
     guarded = amplitude + spec.floor if spec.guard == "add" else amplitude.clamp(min=spec.floor)

@@ -84,12 +84,11 @@ class Plan:
     Args:
         recipe: as read.
         vocoders: if given, the train stage's units are these.
-        jobs: worker processes of every stage that takes `jobs`; None leaves that to the recipe.
+        forced: options of every stage that takes them, such as `jobs` and `gpus`; None leaves one
+            to the recipe.
     """
 
-    def __init__(
-        self, recipe: Recipe, *, vocoders: Sequence[str] = (), jobs: int | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, *, vocoders: Sequence[str] = (), **forced: Any) -> None:
         self.stages: list[Stage] = [registry.find("stages", name) for name in recipe.stages]
         if vocoders:
             for stage in self.stages:
@@ -99,7 +98,7 @@ class Plan:
         self._known: dict[str, Assessment] = {}  # by label; a result is looked at once
         self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
         self.makers = {stage.output: stage for stage in self.stages}
-        forced = {"jobs": jobs} if jobs else {}
+        forced = {name: value for name, value in forced.items() if value is not None}
         self.units: list[Unit] = []
         for number, stage in enumerate(self.stages):
             self._check_inputs(stage)

@@ -21,6 +21,13 @@ class Progress(Protocol):
         """Report `amount` more units done, with a few words beside the bar."""
 
 
+class _Silence:
+    """For processes that leave the talking to another."""
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        pass
+
+
 class _Lines:
     """One line at most every few seconds, for logs and pipes."""
 
@@ -84,9 +91,12 @@ def on_terminal() -> bool:
 
 @contextmanager
 def progress(
-    what: str, *, total: int, done: int = 0, unit: str = "utterances"
+    what: str, *, total: int, done: int = 0, unit: str = "utterances", shown: bool = True
 ) -> Iterator[Progress]:
-    """Show progress of `total` units, of which `done` were there already."""
+    """Show progress of `total` units, of which `done` were there already; silent if not `shown`."""
+    if not shown:
+        yield _Silence()
+        return
     if not on_terminal():
         yield _Lines(what, total, done, unit)
         return

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
 from wavewright.model import Model, ModelConfig
 from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.wav_steps import undo_steps
@@ -35,6 +36,10 @@ class Batch:
         """The same batch on a device."""
         wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
         return Batch(wav, mel, self.ids, self.seeds)
+
+    def seconds(self, spec: MelSpec) -> float:
+        """Of audio in the batch."""
+        return self.wav.numel() / spec.sample_rate
 
     def noise(self, shape: Sequence[int]) -> Tensor:
         """(B, *shape), standard normal: that of a crop is its own on every rank and device."""

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -23,8 +24,11 @@ from wavewright.stage import Stage
 
 def main() -> int:
     """Run the job; an expected error is one line, any other a traceback."""
-    job = json.loads(Path(sys.argv[1]).read_text())
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    path = Path(sys.argv[1])
+    job = json.loads(path.read_text())
+    rank = int(os.environ.get("RANK", "0"))
+    level = logging.INFO if rank == 0 else logging.WARNING  # one of a group does the talking
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "numba", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stage: Stage = registry.find("stages", job["stage"])
@@ -34,6 +38,8 @@ def main() -> int:
     }
     options = stage.options.model_validate(job["options"])
     values = {name: getattr(options, name) for name in type(options).model_fields}
+    if values.get("gpus", 1) * values.get("nodes", 1) > 1 and "WORLD_SIZE" not in os.environ:
+        return _together(path, values)
     parallel = values.get("jobs", 1) != 1
     backend = job.get("backend", "loky") if parallel else "loky"
     try:
@@ -41,6 +47,8 @@ def main() -> int:
             stage.function(**paths, **values)
     except WavewrightError as error:
         print(f"error: {error}", file=sys.stderr)
+        if "WORLD_SIZE" in os.environ:
+            _told(path).write_text(f"{error.exit_code} {error}")
         if os.environ.get("WAVEWRIGHT_DEBUG"):
             traceback.print_exc()
         return error.exit_code
@@ -58,6 +66,30 @@ def main() -> int:
         print("error: out of memory; lower the batch size or the jobs", file=sys.stderr)
         return 1
     return 0
+
+
+def _together(path: Path, values: dict[str, Any]) -> int:
+    """Run the job in the processes of a group, and say at the end what one of them found wrong."""
+    from wavewright.distributed import join_command, launch
+
+    gpus, nodes, rendezvous = values["gpus"], values["nodes"], values["rendezvous"]
+    if nodes > 1 and not rendezvous:
+        raise WavewrightError("nodes above 1 need rendezvous: HOST:PORT, where the machines meet")
+    if nodes > 1:
+        command = join_command(str(path.absolute()), gpus=gpus, nodes=nodes, rendezvous=rendezvous)
+        print(f"waiting for {nodes - 1} more machines; there run\n  {command}", file=sys.stderr)
+    _told(path).unlink(missing_ok=True)
+    code = launch(["wavewright.worker", str(path)], gpus=gpus, nodes=nodes, rendezvous=rendezvous)
+    if code and _told(path).is_file():
+        exit_code, _, words = _told(path).read_text().partition(" ")
+        print(f"error: {words}", file=sys.stderr)
+        return int(exit_code)
+    return code
+
+
+def _told(path: Path) -> Path:
+    """Where a process of a group leaves the error that ended it."""
+    return path.with_suffix(".error")
 
 
 if __name__ == "__main__":

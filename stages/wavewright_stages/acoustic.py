@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
@@ -41,6 +43,13 @@ def acoustic(
     log_every: Unkeyed[int] = 50,
     workers: Unkeyed[int] = 0,
     device: Unkeyed[str] = "auto",
+    precision: Unkeyed[Literal["float32", "bf16", "fp16"]] = "float32",
+    accumulate: Unkeyed[PositiveInt] = 1,
+    deterministic: Unkeyed[bool] = False,
+    profile: Unkeyed[NonNegativeInt] = 0,
+    gpus: Unkeyed[PositiveInt] = 1,
+    nodes: Unkeyed[PositiveInt] = 1,
+    rendezvous: Unkeyed[str] = "",
 ) -> None:
     """Train one acoustic model until `max_steps`; a larger budget continues.
 
@@ -64,6 +73,13 @@ def acoustic(
         log_every: steps between TensorBoard points.
         workers: data-loading processes.
         device: auto, cpu or cuda.
+        precision: of the network's arithmetic; weights stay in float32.
+        accumulate: parts of a batch that are learnt from one after the other, to save memory.
+        deterministic: the same bits at every run on a GPU, where torch knows how.
+        profile: steps to trace, into logs/profile.
+        gpus: processes that train together here, each on a GPU of its own.
+        nodes: machines that train together.
+        rendezvous: HOST:PORT where they meet.
     """
     from wavewright.registry import create_model
     from wavewright.shards import Shards
@@ -90,6 +106,10 @@ def acoustic(
             log_every=log_every,
             workers=workers,
             device=device,
+            precision=precision,
+            accumulate=accumulate,
+            deterministic=deterministic,
+            profile=profile,
         ),
         validate=_Validation(
             network,

@@ -16,6 +16,7 @@ from wavewright.stage import Budget, In, InMaybe, Out, Unkeyed, stage
 if TYPE_CHECKING:
     from wavewright.crops import CropData
     from wavewright.journal import Journal
+    from wavewright.shards import Shards
     from wavewright.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
@@ -45,13 +46,24 @@ def train(
     init_from: Path | None = None,
     batch_size: PositiveInt = 16,
     segment_length: PositiveInt = 8192,
+    crops_per_utterance: PositiveInt = 1,
+    ema_decay: float | None = None,
+    best_by: str = "auto",
     validation_utterances: NonNegativeInt = 8,
+    shown_utterances: Unkeyed[NonNegativeInt] = 3,
     checkpoint_every: Unkeyed[PositiveInt] = 1000,
     keep: Unkeyed[PositiveInt] = 2,
     log_every: Unkeyed[PositiveInt] = 50,
     workers: Unkeyed[NonNegativeInt] = 0,
     device: Unkeyed[str] = "auto",
     precision: Unkeyed[Literal["float32", "bf16", "fp16"]] = "float32",
+    accumulate: Unkeyed[PositiveInt] = 1,
+    compute_mels: Unkeyed[bool] = False,
+    deterministic: Unkeyed[bool] = False,
+    profile: Unkeyed[NonNegativeInt] = 0,
+    gpus: Unkeyed[PositiveInt] = 1,
+    nodes: Unkeyed[PositiveInt] = 1,
+    rendezvous: Unkeyed[str] = "",
 ) -> None:
     """Train one vocoder until `max_steps`; a larger budget continues.
 
@@ -65,19 +77,33 @@ def train(
         name: `system[:variant]`.
         max_steps: training steps in all.
         config: changes to the published configuration.
-        features: mels to learn from; validation always uses natural ones.
+        features: mels to learn from; validation uses natural ones, and GTA mels too if these are
+            learnt from.
         gta_start: step at which natural-then-gta changes over.
         adversary_start: until this step the generator learns from its mel loss alone.
         init_from: checkpoint to start from, its adversaries included where it has them.
-        batch_size: crops per step.
+        batch_size: crops per step, over all processes.
         segment_length: samples per crop.
+        crops_per_utterance: crops that a step draws from each utterance.
+        ema_decay: of the averaged weights that inference uses; None is the model's own.
+        best_by: validation metric whose best checkpoint later stages use: mel_l1, mstft, or with
+            `_gta` from GTA mels; `latest` is the newest; `auto` is mel_l1 of the mels learnt from.
+            Only steps after adversary_start and gta_start count.
         validation_utterances: how many dev utterances are vocoded whole at each validation.
+        shown_utterances: how many of them TensorBoard plays and shows.
         checkpoint_every: steps between checkpoints.
         keep: newest checkpoints to keep.
         log_every: steps between TensorBoard points.
         workers: data-loading processes.
         device: auto, cpu or cuda.
         precision: of the networks' arithmetic; weights stay in float32.
+        accumulate: parts of a batch that are learnt from one after the other, to save memory.
+        compute_mels: make natural mels of the crops on the training's device, not from shards.
+        deterministic: the same bits at every run on a GPU, where torch knows how.
+        profile: steps to trace, into logs/profile.
+        gpus: processes that train together here, each on a GPU of its own.
+        nodes: machines that train together.
+        rendezvous: HOST:PORT where they meet.
     """
     from wavewright.registry import create_vocoder
     from wavewright.training import TrainingOptions, seed_everything
@@ -85,7 +111,13 @@ def train(
 
     if features == "natural-then-gta" and gta_start is None:
         raise WavewrightError("train.features is 'natural-then-gta': set train.gta_start to a step")
-    crops = {"segment_length": segment_length, "batch_size": batch_size, "seed": seed}
+    crops = {
+        "segment_length": segment_length,
+        "batch_size": batch_size,
+        "seed": seed,
+        "crops_per_utterance": crops_per_utterance,
+        "compute_mels": compute_mels,
+    }
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     mel.require_equal(data.spec, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
@@ -97,6 +129,15 @@ def train(
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
     if init_from is not None:
         _start_from(model, init_from)
+    starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
+    validation = _Validation(
+        model,
+        prepared,
+        mels,
+        validation_utterances,
+        shown_utterances,
+        None if features == "natural" else gta,
+    )
     run_training(
         model,
         data,
@@ -110,8 +151,14 @@ def train(
             workers=workers,
             device=device,
             precision=precision,
+            accumulate=accumulate,
+            ema_decay=ema_decay,
+            deterministic=deterministic,
+            best_by=_best_by(best_by, features, validation),
+            best_from=max((start for start in starts if start < max_steps), default=0),
+            profile=profile,
         ),
-        validate=_Validation(model, prepared, mels, validation_utterances),
+        validate=validation,
     )
 
 
@@ -162,34 +209,96 @@ def _start_from(model: Vocoder, path: Path) -> None:
             log.warning("%s: has no %s that fits; a new one starts", path, player)
 
 
-class _Validation:
-    """Vocodes whole dev utterances from natural mels; measures mel L1 against the recordings."""
+def _best_by(asked: str, features: Features, validation: _Validation) -> str:
+    if asked == "latest" or not validation.ids:
+        return ""
+    if asked == "auto":
+        return "mel_l1_gta" if features != "natural" and validation.gta_ids else "mel_l1"
+    if asked not in validation.names:
+        raise WavewrightError(
+            f"train.best_by is '{asked}'; allowed are auto, latest, {', '.join(validation.names)}"
+        )
+    return asked
 
-    def __init__(self, model: Vocoder, prepared: Path, mels: Path, utterances: int) -> None:
+
+class _Validation:
+    """Vocodes whole dev utterances and measures them against the recordings.
+
+    Args:
+        model: whose waveforms.
+        prepared: audio and manifest.
+        mels: natural mels.
+        utterances: how many.
+        shown: how many of them can be seen and heard in TensorBoard.
+        gta: GTA mels, to vocode from too; None leaves them out.
+    """
+
+    def __init__(
+        self,
+        model: Vocoder,
+        prepared: Path,
+        mels: Path,
+        utterances: int,
+        shown: int,
+        gta: Path | None,
+    ) -> None:
         from wavewright.manifest import read_manifest, usable
+        from wavewright.metrics.mel_l1 import MelL1
+        from wavewright.metrics.mstft import MSTFT
         from wavewright.shards import Shards
 
-        self.model = model
-        self.audio, self.mels = Shards(prepared / "audio"), Shards(mels)
+        self.model, self.shown = model, shown
+        self.audio = Shards(prepared / "audio")
         dev = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
         self.ids = dev[:utterances]
+        self.sources = {"": Shards(mels)}
+        self.gta_ids: list[str] = []
+        if gta is not None:
+            made = Shards(gta)
+            self.gta_ids = [id_ for id_ in self.ids if id_ in made]
+            if self.gta_ids:
+                self.sources["_gta"] = made
+        self.metrics = (MelL1(), MSTFT())
+
+    @property
+    def names(self) -> list[str]:
+        """Of all that is measured."""
+        return [metric.name + suffix for suffix in self.sources for metric in self.metrics]
 
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
+        import numpy as np
+
+        means = {}
+        for suffix, mels in self.sources.items():
+            ids = self.gta_ids if suffix else self.ids
+            rows = [self._measure(id_, mels, suffix, step, journal) for id_ in ids]
+            for metric, values in zip(self.metrics, zip(*rows, strict=True), strict=False):
+                defined = [value for value in values if math.isfinite(value)]
+                means[metric.name + suffix] = float(np.mean(defined)) if defined else math.nan
+        return means
+
+    def _measure(
+        self, utterance: str, mels: Shards, suffix: str, step: int, journal: Journal
+    ) -> list[float]:
+        """One utterance by every metric."""
         import torch
 
         from wavewright.audio import from_pcm16
         from wavewright.mel import log_mel
-        from wavewright.metrics.mel_l1 import MelL1
 
-        metric, values = MelL1(), []
         spec = self.model.mel
-        for utterance in self.ids:
-            mel = torch.from_numpy(self.mels.array(utterance).copy())[None]
-            natural = from_pcm16(self.audio.array(utterance))
-            wav = self.model.generate(mel, seed=0)[0].float().cpu()
-            length = min(len(wav), len(natural))
-            values.append(metric(natural[:length], wav[:length].numpy(), spec.sample_rate))
-            if utterance == self.ids[0]:
-                journal.audio(f"dev/{utterance}", wav, spec.sample_rate, step)
-                journal.image(f"dev/{utterance}", log_mel(wav, spec), step)
-        return {"mel_l1": math.fsum(values) / len(values)} if values else {}
+        mel = torch.from_numpy(mels.array(utterance).copy())[None]
+        natural = from_pcm16(self.audio.array(utterance))
+        wav = self.model.generate(mel, seed=0)[0].float().cpu()
+        if utterance in self.ids[: self.shown]:
+            if step == 0:
+                recording = torch.from_numpy(natural)
+                journal.audio(f"natural/{utterance}", recording, spec.sample_rate, step)
+                journal.image(f"natural/{utterance}", log_mel(recording, spec), step)
+            journal.audio(f"dev{suffix}/{utterance}", wav, spec.sample_rate, step)
+            journal.image(f"dev{suffix}/{utterance}", log_mel(wav, spec), step)
+        length = min(len(wav), len(natural))
+        return [
+            float(metric(natural[:length], wav[:length].numpy(), spec.sample_rate))
+            for metric in self.metrics
+        ]

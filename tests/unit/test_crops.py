@@ -193,6 +193,73 @@ def test_a_mel_with_one_frame_more_or_less_is_cut_to_the_audio(
         assert bool((mel[:, frames:] == torch.from_numpy(silent_mel(center, 1))).all())
 
 
+@pytest.mark.parametrize("framing", ["center", "hop"])
+@pytest.mark.parametrize("pad_mode", ["reflect", "constant"])
+@pytest.mark.parametrize("frames", [8, 32, 200])
+def test_computed_mels_are_those_of_the_whole_recording(
+    tmp_path: Path, framing: str, pad_mode: str, frames: int
+) -> None:
+    """At the beginning, in the middle, at the end, and of utterances shorter than a crop."""
+    spec = tiny.SPEC.model_copy(update={"framing": framing, "pad_mode": pad_mode})
+    audio, _ = tiny.corpus(tmp_path / "corpus")
+    load = partial(tiny.mel, spec=spec)
+    write_shards(tmp_path / "mels", tiny.IDS, load, mel=spec, sample_rate=spec.sample_rate)
+    settings = {"segment_length": frames * HOP, "batch_size": 6}
+    stored = crops((audio, Shards(tmp_path / "mels")), **settings)
+    computed = crops((audio, Shards(tmp_path / "mels")), compute_mels=True, **settings)
+    for step in range(8):
+        expected, found = stored.batch(step), computed.batch(step).to(torch.device("cpu"))
+        assert type(found) is Batch
+        assert (found.ids, found.seeds) == (expected.ids, expected.seeds)
+        assert torch.equal(found.wav, expected.wav)
+        torch.testing.assert_close(found.mel, expected.mel, rtol=0, atol=1e-4)
+
+
+def test_mels_after_steps_on_the_waveform_are_not_computed(tmp_path: Path) -> None:
+    steps = {"wav_steps": [{"step": "gain", "factor": 0.5}]}
+    spec = MelSpec.model_validate({**tiny.SPEC.model_dump(), **steps})
+    audio, _ = tiny.corpus(tmp_path / "corpus")
+    load = partial(tiny.mel, spec=spec)
+    write_shards(tmp_path / "mels", tiny.IDS, load, mel=spec, sample_rate=spec.sample_rate)
+    with pytest.raises(WavewrightError, match=r"compute_mels cannot make mels after wav_steps \(g"):
+        crops((audio, Shards(tmp_path / "mels")), compute_mels=True)
+
+
+def test_gta_mels_are_read_even_where_natural_ones_are_computed(
+    audio_and_mels: tuple[Shards, Shards], raised_mels: Shards
+) -> None:
+    read = crops(audio_and_mels, later_mels=raised_mels, switch_at=2)
+    both = crops(audio_and_mels, later_mels=raised_mels, switch_at=2, compute_mels=True)
+    for step in (2, 5):
+        assert same(both.batch(step), read.batch(step))
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 6])
+def test_shares_make_up_the_batch(audio_and_mels: tuple[Shards, Shards], shares: int) -> None:
+    data = crops(audio_and_mels, batch_size=6)
+    whole = data.batch(4)
+    parts = [data.batch(4, share, shares) for share in range(shares)]
+    for slot in range(6):
+        part, row = parts[slot % shares], slot // shares
+        assert part.ids[row] == whole.ids[slot]
+        assert part.seeds[row] == whole.seeds[slot]
+        assert torch.equal(part.wav[row], whole.wav[slot])
+        assert torch.equal(part.mel[row], whole.mel[slot])
+
+
+def test_several_crops_of_an_utterance(audio_and_mels: tuple[Shards, Shards]) -> None:
+    data = crops(audio_and_mels, batch_size=6, crops_per_utterance=3)
+    assert len(data) == 3, "an epoch draws from every utterance once"
+    batches = [data.batch(step) for step in range(3)]
+    drawn = [sorted(set(batch.ids)) for batch in batches]
+    assert sorted(id_ for ids in drawn for id_ in ids) == tiny.IDS
+    for batch in batches:
+        assert all(batch.ids.count(id_) == 3 for id_ in batch.ids)
+        assert len({wav.numpy().tobytes() for wav in batch.wav}) > 2
+    with pytest.raises(WavewrightError, match="6 is not a multiple of crops_per_utterance 4"):
+        crops(audio_and_mels, batch_size=6, crops_per_utterance=4)
+
+
 def test_impossible_requests_are_refused(
     audio_and_mels: tuple[Shards, Shards], tmp_path: Path
 ) -> None:

@@ -24,11 +24,11 @@ from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.model import Model, ModelConfig, Optimisation, Update
+from wavewright.stopping import stop_requests
 from wavewright.training import (
     Session,
     TrainingOptions,
     pick_device,
-    stop_requests,
     train,
     validation_steps,
 )
@@ -127,12 +127,13 @@ class Poisoned:
 
     def __init__(self, data: CropData, at: int, action: Any) -> None:
         self.data, self.at, self.action = data, at, action
+        self.batch_size = data.batch_size
 
     def __len__(self) -> int:
         return len(self.data)
 
-    def batch(self, step: int) -> Batch:
-        batch = self.data.batch(step)
+    def batch(self, step: int, share: int = 0, shares: int = 1) -> Batch:
+        batch = self.data.batch(step, share, shares)
         if step == self.at:
             self.action(batch)
         return batch

@@ -120,10 +120,11 @@ class TextMelData:
         """Steps of an epoch."""
         return len(self.ids) // self.batch_size
 
-    def batch(self, step: int) -> TextBatch:
-        """The batch of a step, counted over all epochs."""
+    def batch(self, step: int, share: int = 0, shares: int = 1) -> TextBatch:
+        """The batch of a step, counted over all epochs; or every `shares`-th utterance of it."""
         epoch, position = divmod(step, len(self))
-        return collate(self.mels, self.spec, self._epoch(epoch)[position], self.texts, self.places)
+        ids = self._epoch(epoch)[position][share::shares]
+        return collate(self.mels, self.spec, ids, self.texts, self.places)
 
     def _epoch(self, epoch: int) -> list[list[str]]:
         """Batches of one epoch: shuffled, sorted by length within pools, shuffled again."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wavewright.acoustic.scores import AlignmentScores, score_alignment
 from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
 from wavewright.model import Model
 
 
@@ -35,6 +36,10 @@ class TextBatch:
     mel_lengths: Tensor
     ids: list[str]
     places: Tensor | None = None
+
+    def seconds(self, spec: MelSpec) -> float:
+        """Of speech in the batch."""
+        return float(self.mel_lengths.sum()) * spec.hop_length / spec.sample_rate
 
     def to(self, device: torch.device) -> TextBatch:
         """The same batch on a device."""

@@ -1,0 +1,126 @@
+"""What a training will need of memory, estimated before its first step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wavewright.errors import WavewrightError
+
+_GIB = 2**30
+_FAILED = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class Estimate(NamedTuple):
+    """Bytes.
+
+    Attributes:
+        fixed: weights, gradients, optimiser states, averages.
+        activations: what the largest update keeps for its backward pass.
+        free: of the device; None where that is not known.
+    """
+
+    fixed: int
+    activations: int
+    free: int | None
+
+    def __str__(self) -> str:
+        total = (self.fixed + self.activations) / _GIB
+        free = "" if self.free is None else f" of {self.free / _GIB:.1f} GiB free"
+        return (
+            f"about {total:.2f} GiB{free}: {self.fixed / _GIB:.2f} for weights, gradients and "
+            f"optimisers, {self.activations / _GIB:.2f} for one pass"
+        )
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is less than what is free."""
+        return self.free is None or self.fixed + self.activations < self.free
+
+
+def estimate(
+    players: Mapping[str, nn.Module],
+    updates: Callable[[], Iterator[Any]],
+    *,
+    crops: int,
+    device: torch.device,
+    averaged: bool,
+) -> Estimate:
+    """Run the updates of a batch of one without stepping, and count what autograd would keep.
+
+    Args:
+        players: all networks; their buffers are left as they were.
+        updates: makes the updates of a batch of one.
+        crops: in the batches that will be trained on.
+        device: of the players.
+        averaged: whether the generator's weights are averaged.
+    """
+    weights = {name: sum(map(_size, player.parameters())) for name, player in players.items()}
+    fixed = 4 * sum(weights.values()) + (weights["generator"] if averaged else 0)
+    owned = {
+        tensor.untyped_storage().data_ptr()
+        for player in players.values()
+        for tensor in (*player.parameters(), *player.buffers())
+    }
+    largest = 0
+    with _unchanged_buffers(players.values()):
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in owned:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            for update in updates():
+                largest = max(largest, sum(kept.values()))
+                kept.clear()
+                del update
+    return Estimate(fixed, largest * crops, free_memory(device))
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be had."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    with contextlib.suppress(OSError, ValueError), open("/proc/meminfo") as file:
+        for line in file:
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+@contextlib.contextmanager
+def explained(step: int, device: torch.device, remedy: str) -> Iterator[None]:
+    """Turn an allocation that failed into a sentence that says what to lower."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        words = str(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
+            failed in words for failed in _FAILED
+        ):
+            raise
+        raise WavewrightError(
+            f"out of memory on {device} at step {step}: {remedy}. The last checkpoint is intact."
+        ) from error
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+@contextlib.contextmanager
+def _unchanged_buffers(players: Iterable[nn.Module]) -> Iterator[None]:
+    kept = [(buffer, buffer.clone()) for player in players for buffer in player.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
