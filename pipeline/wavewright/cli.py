@@ -185,13 +185,22 @@ def config(
             "or another toolkit's stats.h5, stats.npy or feats_stats.npz."
         ),
     ] = None,
+    mel: Annotated[
+        str,
+        typer.Option(
+            "--mel",
+            metavar="PRESET|FILE",
+            help="With a vocoder: fit it to this mel preset, or to a mel in a .yaml file.",
+        ),
+    ] = "",
 ) -> None:
     """Print a vocoder's, acoustic model's or mel preset's configuration as YAML.
 
-    What is printed of a mel is a recipe's section `mel`.
+    What is printed of a mel is a recipe's section `mel`. With --mel a vocoder's upsampling is
+    fitted to that mel's hop length, and what to write into a recipe stands in the first lines.
 
     Examples: wavewright config hifigan:v2; wavewright config mel:hifigan;
-    wavewright config tacotron2;
+    wavewright config tacotron2; wavewright config hifigan --mel parallel-wavegan;
     wavewright config mel:parallel-wavegan --statistics stats.h5
     """
     from ruamel.yaml import YAML
@@ -200,6 +209,14 @@ def config(
     from wavewright.registry import create_model, plugins
 
     system, _, rest = name.partition(":")
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 100
+    yaml.representer.add_representer(
+        list, lambda r, items: r.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+    )
+    if mel and (system == "mel" or system in plugins("acoustic")):
+        raise WavewrightError("--mel belongs to vocoders: wavewright config hifigan --mel PRESET")
     if system == "mel":
         spec = MelSpec.preset(rest)
         if statistics is not None:
@@ -209,15 +226,22 @@ def config(
         values = spec.model_dump(mode="json")
     elif statistics is not None:
         raise WavewrightError("--statistics belongs to mels: wavewright config mel:PRESET")
+    elif mel:
+        from wavewright.fitting import fit, read_mel
+
+        fitted = fit(name, read_mel(mel))
+        values = fitted.config.model_dump(mode="json")
+        changes = {key: values[key] for key in fitted.changes}
+        train = {"vocoders": {name: {"config": changes} if changes else {}}}
+        _say(f"# {name} for {mel}: what a recipe with this mel says")
+        yaml.dump(
+            {"train": {**train, "segment_length": fitted.segment_length}},
+            sys.stdout,
+            transform=lambda text: "".join(f"#   {line}\n" for line in text.splitlines()),
+        )
     else:
         kind = "acoustic" if system in plugins("acoustic") else "vocoder"
         values = create_model(kind, name).config.model_dump(mode="json")
-    yaml = YAML()
-    yaml.default_flow_style = False
-    yaml.width = 100
-    yaml.representer.add_representer(
-        list, lambda r, items: r.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
-    )
     yaml.dump(values, sys.stdout)
 
 

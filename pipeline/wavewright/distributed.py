@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -114,28 +112,30 @@ def launch(module_and_arguments: Sequence[str], *, gpus: int, nodes: int, rendez
     Returns:
         The exit code: 128 + signal number if one was passed on.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
     meeting = ["--standalone"]
     if nodes > 1:
         meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}"]
-    command = [sys.executable, "-m", "torch.distributed.run", *meeting]
-    command += [f"--nproc-per-node={gpus}", "--max-restarts=0", "-m", *module_and_arguments]
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // gpus))
-    child = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": threads})
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
     asked: list[int] = []
 
-    def forward(number: int, _frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:  # torchrun knows no SIGUSR2
         asked.append(number)
-        # torchrun knows no SIGUSR2; its processes save for SIGTERM as well.
-        child.send_signal(signal.SIGTERM if number == signal.SIGUSR2 else number)
+        signal.raise_signal(signal.SIGTERM)
 
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-    before = {number: signal.signal(number, forward) for number in handled}
+    before = signal.signal(signal.SIGUSR2, stop)
     try:
-        code = child.wait()
+        main([*meeting, f"--nproc-per-node={gpus}", "-m", *module_and_arguments])
+    except SignalException as stopped:
+        return 128 + (asked[0] if asked else int(stopped.sigval))
+    except ChildFailedError:
+        return 1  # which one and why, torchrun and the child have said
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 128 + asked[0] if asked and code else code
+        signal.signal(signal.SIGUSR2, before)
+    return 0
 
 
 def join_command(job: str, *, gpus: int, nodes: int, rendezvous: str) -> str:

@@ -120,8 +120,8 @@ class Model(nn.Module):
         self.in_training = False
 
     @classmethod
-    def create(cls, name: str, variant: str | None = None, **config: Any) -> Self:
-        """Build the model `name[:variant]` with changes to its configuration.
+    def configure(cls, name: str, variant: str | None = None, **config: Any) -> ModelConfig:
+        """The configuration of `name[:variant]` with changes.
 
         Raises:
             UnknownName: no such variant.
@@ -132,12 +132,17 @@ class Model(nn.Module):
                 f"'{name}' has no variant '{variant}'.{nearest(variant, cls.variants)} "
                 f"Variants: {', '.join(cls.variants) or 'none'}."
             )
-        fields = {**cls.variants.get(variant or "", {}), **config}
-        full = f"{name}:{variant}" if variant else name
         try:
-            return cls(cls.Config.model_validate(fields), name=full)
+            return cls.Config.model_validate({**cls.variants.get(variant or "", {}), **config})
         except ValidationError as error:
+            full = f"{name}:{variant}" if variant else name
             raise WavewrightError(explain_validation(error, full, cls.Config)) from error
+
+    @classmethod
+    def create(cls, name: str, variant: str | None = None, **config: Any) -> Self:
+        """Build the model `name[:variant]`; see `configure`."""
+        full = f"{name}:{variant}" if variant else name
+        return cls(cls.configure(name, variant, **config), name=full)
 
     @property
     def mel(self) -> MelSpec:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -72,6 +72,19 @@ class Vocoder(Model):
                 f"of its mel ({steps}); set mel.target_steps to []"
             )
         super().__init__(config, name=name)
+
+    @classmethod
+    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Changes to a configuration that make it fit a mel, such as rates for its hop length.
+
+        Args:
+            mel: the convention.
+            fields: the configuration's fields so far, without `mel`.
+
+        Raises:
+            ValueError: nothing makes it fit.
+        """
+        return {}
 
     @property
     def sample_rate(self) -> int:

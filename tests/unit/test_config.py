@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from wavewright import registry
 from wavewright.config import copy_recipe, find_recipe, load_recipe, shipped_recipes
 from wavewright.errors import UnknownName, WavewrightError
+from wavewright.fitting import fit, read_mel
 from wavewright.melspec import MelSpec
 from wavewright.plan import Plan
 
@@ -417,3 +419,36 @@ def test_bad_configurations_are_refused_with_the_field(
 def test_every_bad_configuration_is_accounted_for(shared: Path) -> None:
     folder = shared / "corpora" / "bad-input" / "config"
     assert {path.name for path in folder.iterdir()} == corpus_configs().keys()
+
+
+@pytest.mark.parametrize("name", ["hifigan", "hifigan:v3", "melgan", "vocos", "bigvgan"])
+@pytest.mark.parametrize("preset", MelSpec.presets())
+def test_every_vocoder_is_fitted_to_every_mel(name: str, preset: str) -> None:
+    """What is proposed is accepted, and is the published configuration where that fits."""
+    mel = MelSpec.preset(preset)
+    fitted = fit(name, mel)
+    assert fitted.config.mel == mel.bands_first
+    assert fitted.segment_length % mel.hop_length == 0
+    rates = getattr(fitted.config, "upsample_rates", None)
+    if rates is not None:
+        assert math.prod(rates) == mel.hop_length
+    if mel.hop_length == 256:
+        assert fitted.changes == {}
+
+
+def test_a_mel_that_nothing_fits_is_explained(tmp_path: Path) -> None:
+    mel = MelSpec.preset("tacotron2").model_copy(update={"hop_length": 257, "framing": "center"})
+    with pytest.raises(WavewrightError, match=r"^hifigan: hop_length 257 is no product of"):
+        fit("hifigan", mel)
+
+
+def test_a_mel_is_read_from_a_preset_or_a_file(tmp_path: Path) -> None:
+    assert read_mel("hifigan") == MelSpec.preset("hifigan")
+    file = tmp_path / "mel.yaml"
+    file.write_text("preset: hifigan\nhop_length: 200\nsample_rate: 16000\n")
+    assert read_mel(str(file)).hop_length == 200
+    file.write_text("preset: hifigan\nhop_lenght: 200\n")
+    with pytest.raises(WavewrightError, match=r"yaml: unknown field 'hop_lenght'\. Did you"):
+        read_mel(str(file))
+    with pytest.raises(WavewrightError, match=r"none\.yaml: no such file"):
+        read_mel(str(tmp_path / "none.yaml"))

@@ -39,6 +39,28 @@ def propose_kernels(rates: Sequence[int]) -> tuple[int, ...]:
     return tuple(2 * rate + rate % 2 for rate in rates)
 
 
+def fit_rates(hop_length: int, rates: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """The change to a configuration with such rates that makes it fit a hop length; may be none."""
+    if prod(rates) == hop_length:
+        return {}
+    return {"upsample_rates": propose_rates(hop_length, len(rates))}
+
+
+def fit_upsampling(
+    hop_length: int, rates: Sequence[int], channels: int
+) -> dict[str, tuple[int, ...] | int]:
+    """`fit_rates` with kernels, and with channels where they could not be halved so often."""
+    changes: dict[str, tuple[int, ...] | int] = {**fit_rates(hop_length, rates)}
+    if not changes:
+        return {}
+    fitted = propose_rates(hop_length, len(rates))
+    changes["upsample_kernel_sizes"] = propose_kernels(fitted)
+    halvings = 2 ** len(fitted)
+    if channels % halvings:
+        changes["upsample_initial_channel"] = max(1, round(channels / halvings)) * halvings
+    return changes
+
+
 def require_rates(hop_length: int, rates: Sequence[int]) -> None:
     """Raise a ValueError, with rates that fit, unless they multiply to the hop length."""
     if prod(rates) == hop_length:

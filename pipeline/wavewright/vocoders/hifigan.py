@@ -23,7 +23,7 @@ from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import require_upsampling
+from wavewright.nn.upsampling import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -153,6 +153,13 @@ class HiFiGAN(Vocoder):
                 self.resblocks.append(stack(width, size, dilations))
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         self.loss_spec = loss_spec(config.mel)
+
+    @classmethod
+    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return fit_upsampling(
+            mel.hop_length, fields["upsample_rates"], fields["upsample_initial_channel"]
+        )
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""

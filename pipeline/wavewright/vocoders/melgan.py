@@ -23,7 +23,7 @@ from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import require_rates
+from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -127,6 +127,11 @@ class MelGAN(Vocoder):
             self.blocks.append(nn.Sequential(*(ResidualBlock(width, 3**i) for i in layers)))
         self.conv_post = nn.Conv1d(width, 1, 2 * _EDGE + 1)
         self.loss_spec = loss_spec(config.mel)
+
+    @classmethod
+    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""

@@ -23,7 +23,7 @@ from wavewright.nn.adversary import least_squares_critic, least_squares_generato
 from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
-from wavewright.nn.upsampling import require_rates
+from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -122,6 +122,11 @@ class ParallelWaveGAN(Vocoder):
         self.conv_skip = nn.Conv1d(config.skip_channels, config.skip_channels, 1)
         self.conv_post = nn.Conv1d(config.skip_channels, 1, 1)
         self.apply(_initialise)
+
+    @classmethod
+    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
 
     def forward(self, mel: Tensor, noise: Tensor) -> Tensor:
         """Speech of all frames but those of context.
