@@ -242,7 +242,8 @@ def _marked(run: Path) -> dict[str, Any] | None:
         return None
 
 
-def _best_or_latest(run: Path) -> Path | None:
+def chosen_checkpoint(run: Path) -> Path | None:
+    """The step that inference uses: the best if one is marked and whole, else the newest."""
     best = best_checkpoint(run)
     if best is not None:
         problem = damage(best)
@@ -254,7 +255,7 @@ def _best_or_latest(run: Path) -> Path | None:
 
 def _weights_in(folder: Path) -> Path:
     if not folder.name.startswith("step-"):
-        chosen = _best_or_latest(folder)
+        chosen = chosen_checkpoint(folder)
         if chosen is None:
             raise WavewrightError(f"{folder}: holds no checkpoint (no step-* folder)")
         folder = chosen

@@ -256,6 +256,19 @@ LikeOption = Annotated[
 KeyOption = Annotated[str, typer.Option("--key", help="Which array of a file with several.")]
 
 
+class Precision(StrEnum):
+    """Of a vocoder's arithmetic."""
+
+    float32 = "float32"
+    bf16 = "bf16"
+
+
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="Of the vocoder's arithmetic; bf16 is quicker and a little noisier."),
+]
+
+
 class MelLayout(StrEnum):
     """Order of a mel's axes."""
 
@@ -279,6 +292,7 @@ def vocode(
     ] = None,
     key: KeyOption = "",
     seed: SeedOption = 0,
+    precision: PrecisionOption = Precision.float32,
 ) -> None:
     """Turn a mel into a WAV file.
 
@@ -290,7 +304,11 @@ def vocode(
     """
     from wavewright.render import vocode_file
 
-    _say(vocode_file(checkpoint, mel, out, seed=seed, like=like, layout=layout, key=key))
+    _say(
+        vocode_file(
+            checkpoint, mel, out, seed=seed, like=like, layout=layout, key=key, precision=precision
+        )
+    )
 
 
 @app.command()
@@ -329,6 +347,7 @@ def copy(
     wav: Annotated[Path, typer.Option("--wav", help="The recording.")],
     out: OutOption,
     seed: SeedOption = 0,
+    precision: PrecisionOption = Precision.float32,
 ) -> None:
     """Analyse a recording and synthesise it again: what the vocoder does to speech.
 
@@ -336,7 +355,7 @@ def copy(
     """
     from wavewright.render import copy_file
 
-    _say(copy_file(checkpoint, wav, out, seed=seed))
+    _say(copy_file(checkpoint, wav, out, seed=seed, precision=precision))
 
 
 @app.command()
@@ -346,6 +365,7 @@ def say(
     vocoder: Annotated[Path, typer.Option("--vocoder", help="Vocoder's checkpoint.")],
     out: OutOption,
     seed: SeedOption = 0,
+    precision: PrecisionOption = Precision.float32,
 ) -> None:
     """Speak a text with an acoustic model and a vocoder.
 
@@ -354,7 +374,7 @@ def say(
     """
     from wavewright.render import say_file
 
-    _say(say_file(text, acoustic, vocoder, out, seed=seed))
+    _say(say_file(text, acoustic, vocoder, out, seed=seed, precision=precision))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from torch import Tensor
 from wavewright.audio import load_wav, save_wav
 from wavewright.checkpoint import load_model, load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.inference import quicken
 from wavewright.mel import convert_mel, log_mel
 from wavewright.melfile import Layout, read_mel
 from wavewright.melspec import MelSpec
@@ -27,6 +28,7 @@ def vocode_file(
     like: str = "",
     layout: str | None = None,
     key: str = "",
+    precision: str = "float32",
 ) -> str:
     """Vocode a mel from a file; returns what it did.
 
@@ -38,11 +40,12 @@ def vocode_file(
         like: the preset that the mel is in; empty for the checkpoint's own convention.
         layout: order of the axes in the file; None for that of the preset, or bands first.
         key: which array of the file.
+        precision: of the vocoder's arithmetic: float32 or bf16.
 
     Raises:
         MelMismatch: what is not exact in turning the mel into the checkpoint's convention.
     """
-    vocoder = open_vocoder(checkpoint)
+    vocoder = open_vocoder(checkpoint, precision)
     spec = MelSpec.preset(like) if like else vocoder.mel
     vocoder = _speaking(vocoder, spec)
     values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
@@ -56,9 +59,11 @@ def vocode_file(
     return _write(vocoder, values, out, seed)
 
 
-def copy_file(checkpoint: Path, wav: Path, out: Path, *, seed: int) -> str:
+def copy_file(
+    checkpoint: Path, wav: Path, out: Path, *, seed: int, precision: str = "float32"
+) -> str:
     """Resynthesise a recording; returns what it did."""
-    vocoder = open_vocoder(checkpoint)
+    vocoder = open_vocoder(checkpoint, precision)
     samples, _ = load_wav(wav, vocoder.sample_rate)
     try:
         mel = log_mel(torch.from_numpy(samples), vocoder.mel)
@@ -67,11 +72,19 @@ def copy_file(checkpoint: Path, wav: Path, out: Path, *, seed: int) -> str:
     return _write(vocoder, mel, out, seed)
 
 
-def say_file(text: str, acoustic: Path, checkpoint: Path, out: Path, *, seed: int) -> str:
+def say_file(
+    text: str,
+    acoustic: Path,
+    checkpoint: Path,
+    out: Path,
+    *,
+    seed: int,
+    precision: str = "float32",
+) -> str:
     """Speak a text; returns what it did."""
     from wavewright.acoustic.model import AcousticModel
 
-    speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint)
+    speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision)
     if not isinstance(speaker, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{speaker.name}', no acoustic model")
     vocoder = _speaking(vocoder, speaker.mel)
@@ -99,10 +112,10 @@ def _require_sayable(source: MelSpec, target: MelSpec, mine: Path, theirs: Path)
         raise
 
 
-def open_vocoder(where: Path) -> Vocoder:
-    """A trained vocoder's checkpoint, or the name of one that needs no training."""
+def open_vocoder(where: Path, precision: str = "float32") -> Vocoder:
+    """A trained vocoder's checkpoint, made quick, or the name of one that needs no training."""
     if where.exists() or str(where).partition(":")[0] not in plugins("vocoders"):
-        return load_vocoder(where)
+        return quicken(load_vocoder(where), precision)
     vocoder = create_vocoder(str(where))
     if vocoder.trains:
         raise WavewrightError(f"'{where}' must be trained first: give a checkpoint of it")

@@ -18,8 +18,9 @@ import torch
 
 from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio import from_pcm16, save_wav
-from wavewright.checkpoint import latest_checkpoint, load_model, load_vocoder
+from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder
 from wavewright.errors import WavewrightError
+from wavewright.inference import quicken
 from wavewright.melspec import MelSpec
 from wavewright.metrics.metric import Condition
 from wavewright.progress import progress
@@ -69,8 +70,9 @@ def load_speakers(
     baselines: Sequence[str],
     mel: MelSpec,
     device: torch.device,
+    precision: str = "float32",
 ) -> list[Speaker]:
-    """Baselines by registry name, then trained vocoders by name and run folder.
+    """Baselines by registry name, then trained vocoders by name and run folder, made quick.
 
     Raises:
         MelMismatch: a vocoder was trained on another mel than `mel`.
@@ -85,9 +87,10 @@ def load_speakers(
     for name, run in trained.items():
         vocoder = load_vocoder(run, device)
         mel.require_equal(vocoder.mel, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
-        newest = latest_checkpoint(run)
-        step = int(newest.name.removeprefix("step-")) if newest else None
+        chosen = chosen_checkpoint(run)
+        step = int(chosen.name.removeprefix("step-")) if chosen else None
         speakers.append(_speaker(name, vocoder, "vocoder", step))
+        quicken(vocoder, precision)
     if not speakers:
         raise WavewrightError("nothing to evaluate: no trained vocoder and no baseline")
     folders = [speaker.system.id for speaker in speakers]

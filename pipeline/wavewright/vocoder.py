@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -56,6 +56,9 @@ class Vocoder(Model):
         streams: whether `stream` works.
         undoes_steps: whether `generate` undoes the spec's `target_steps` (by `to_speech`); one
             that does not cannot be built with a spec that has some.
+        channels_last: whether convolutions in that order are quicker on a processor.
+        float32_parts: modules that stay in float32 when the others are in bfloat16.
+        piece_frames: frames that `in_pieces` makes at once; None makes all. Set by `quicken`.
     """
 
     kind: ClassVar[Literal["vocoder", "acoustic"]] = "vocoder"
@@ -63,6 +66,9 @@ class Vocoder(Model):
     trains: ClassVar[bool] = True
     streams: ClassVar[bool] = False
     undoes_steps: ClassVar[bool] = False
+    channels_last: ClassVar[bool] = False
+    float32_parts: ClassVar[tuple[str, ...]] = ("conv_post",)
+    piece_frames: int | None = None
 
     def __init__(self, config: ModelConfig, *, name: str = "") -> None:
         if config.mel.target_steps and self.trains and not self.undoes_steps:
@@ -95,6 +101,29 @@ class Vocoder(Model):
     def hop_length(self) -> int:
         """Samples per frame."""
         return self.mel.hop_length
+
+    @property
+    def context_frames(self) -> int | None:
+        """Frames on either side that a sample can depend on; None: all, or not known."""
+        return None
+
+    def in_pieces(self, mel: Tensor, speak: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `speak` makes of a mel, piece by piece, which gives the same with less memory.
+
+        Args:
+            mel: (B, n_mels, frames).
+            speak: gives (B, frames * hop_length) for any number of frames.
+        """
+        frames, size, context = mel.shape[-1], self.piece_frames, self.context_frames
+        if size is None or context is None or frames <= size + context:
+            return speak(mel)
+        pieces, hop = [], self.hop_length
+        for start in range(0, frames, size):
+            stop = min(start + size, frames)
+            first, last = max(0, start - context), min(frames, stop + context)
+            wav = speak(mel[..., first:last])
+            pieces.append(wav[:, (start - first) * hop : (stop - first) * hop])
+        return torch.cat(pieces, dim=1)
 
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """Synthesise, without gradients.

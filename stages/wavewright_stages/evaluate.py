@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
@@ -41,6 +41,7 @@ def evaluate(
     speed_repeats: int = 5,
     shown: int = 12,
     megabytes: float = 25.0,
+    precision: Literal["float32", "bf16"] = "float32",
     jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
 ) -> None:
@@ -71,6 +72,7 @@ def evaluate(
         speed_repeats: timed calls, after two to warm up.
         shown: most utterances to embed in the page; the others stay in wavs/.
         megabytes: largest page; fewer utterances are embedded to stay below it.
+        precision: of the trained vocoders' arithmetic.
         jobs: worker processes for the metrics.
         device: auto, cpu or cuda, for the synthesis.
     """
@@ -81,7 +83,7 @@ def evaluate(
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
-    speakers = synthesis.load_speakers(vocoder, baselines, mel, place)
+    speakers = synthesis.load_speakers(vocoder, baselines, mel, place, precision)
     sources = [synthesis.shard_source("copy", mels, mel)]
     if gta is not None:
         sources.append(synthesis.shard_source("gta", gta, mel))

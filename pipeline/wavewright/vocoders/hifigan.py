@@ -23,7 +23,7 @@ from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import fit_upsampling, require_upsampling
+from wavewright.nn.upsampling import context_frames, fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -124,6 +124,7 @@ class HiFiGAN(Vocoder):
     Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
     config: HiFiGANConfig
     undoes_steps = True
+    channels_last = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "v2": {"upsample_initial_channel": 128},
@@ -173,11 +174,25 @@ class HiFiGAN(Vocoder):
         wav: Tensor = torch.tanh(in_float32(self.conv_post, F.leaky_relu(x)))
         return wav.squeeze(1)
 
+    @property
+    def context_frames(self) -> int:
+        """Of all its convolutions together."""
+        config = self.config
+        plain = 1 if config.resblock == 1 else 0  # a plain convolution follows each dilated one
+        radius = max(
+            sum((kernel // 2) * (dilation + plain) for dilation in dilations)
+            for kernel, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            )
+        )
+        rates = config.upsample_rates
+        return context_frames(3, rates, [radius] * len(rates), 3)
+
     @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
         self.check_mel(mel)
-        return self.to_speech(self(mel.to(self.device, torch.float32)))
+        return self.to_speech(self.in_pieces(mel.to(self.device, torch.float32), self))
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -23,7 +23,7 @@ from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import fit_rates, require_rates
+from wavewright.nn.upsampling import context_frames, fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm
 from wavewright.vocoder import Batch, Vocoder
 
@@ -98,6 +98,7 @@ class MelGAN(Vocoder):
     Config: ClassVar[type[ModelConfig]] = MelGANConfig
     config: MelGANConfig
     undoes_steps = True
+    channels_last = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "descript": {},
         "seungwonpark": {
@@ -142,6 +143,13 @@ class MelGAN(Vocoder):
         x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
         return torch.tanh(in_float32(self.conv_post, x)).squeeze(1)
 
+    @property
+    def context_frames(self) -> int:
+        """Of all its convolutions together."""
+        radius = sum(3**i for i in range(self.config.residual_layers))
+        rates = self.config.upsample_rates
+        return context_frames(_EDGE, rates, [radius] * len(rates), _EDGE)
+
     @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
@@ -151,7 +159,7 @@ class MelGAN(Vocoder):
         tail = max(self.config.tail_frames, _EDGE + 1 - frames)
         silence = torch.from_numpy(silent_mel(self.mel, tail)).to(mel)
         longer = torch.cat([mel, silence.expand(len(mel), -1, -1)], dim=2)
-        wav: Tensor = self(longer.to(self.device, torch.float32))
+        wav = self.in_pieces(longer.to(self.device, torch.float32), self)
         return self.to_speech(wav[:, : frames * self.hop_length])
 
     def start_training(self) -> None:

@@ -91,6 +91,8 @@ class Vocos(Vocoder):
     Config: ClassVar[type[ModelConfig]] = VocosConfig
     config: VocosConfig
     undoes_steps = True
+    channels_last = True
+    float32_parts = ("head", "inverse")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mel-24k": {}}
 
     def __init__(self, config: VocosConfig, *, name: str = "vocos") -> None:

@@ -1,0 +1,92 @@
+"""Quick vocoders say what plain ones say."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests import tiny
+from wavewright.errors import WavewrightError
+from wavewright.inference import quicken
+from wavewright.nn.layout import ChannelsLastConv
+from wavewright.registry import create_vocoder, list_vocoders
+from wavewright.vocoder import Vocoder
+
+NAMES = list_vocoders(conditioning="mel")
+
+
+def small(name: str) -> Vocoder:
+    torch.manual_seed(0)
+    return create_vocoder(name, **tiny.SMALL[name]).eval()
+
+
+def mel_of(vocoder: Vocoder, frames: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    return torch.randn(2, vocoder.mel.n_mels, frames, generator=random) - 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_the_same(name: str) -> None:
+    plain = small(name)
+    quick = quicken(copy.deepcopy(plain))
+    for frames in (1, 5, 700):  # more than two pieces
+        mel = mel_of(plain, frames)
+        found, expected = quick.generate(mel, seed=1), plain.generate(mel, seed=1)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_bfloat16_it_says_nearly_the_same(name: str) -> None:
+    plain = small(name)
+    quick = quicken(copy.deepcopy(plain), "bf16")
+    mel = mel_of(plain, 50)
+    found, expected = quick.generate(mel, seed=1), plain.generate(mel, seed=1)
+    assert found.dtype == torch.float32
+    error = (found - expected).square().mean() / expected.square().mean()
+    assert float(error) < 0.01
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv1d(6, 4, 5, padding=4, dilation=2),
+        nn.Conv1d(6, 6, 3, padding=1, groups=6),
+        nn.Conv1d(6, 4, 4, stride=2, bias=False),
+        nn.ConvTranspose1d(6, 4, 16, 8, padding=4),
+        nn.ConvTranspose1d(6, 4, 11, 5, padding=3, output_padding=0),
+        nn.ConvTranspose1d(6, 4, 10, 5, padding=3, output_padding=1),
+    ],
+)
+def test_a_convolution_keeps_its_numbers(conv: nn.Conv1d | nn.ConvTranspose1d) -> None:
+    x = torch.randn(3, 6, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(ChannelsLastConv(conv)(x), conv(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["hifigan:v1", "hifigan:v3", "melgan"])
+def test_the_declared_context_is_enough_and_not_far_too_much(name: str) -> None:
+    """A change of one frame is heard no further away than that, and nearly as far."""
+    changes = {"base_channels": 8} if name == "melgan" else {"upsample_initial_channel": 32}
+    torch.manual_seed(0)
+    vocoder = create_vocoder(name, **changes).eval()
+    context = vocoder.context_frames
+    assert context is not None
+    mel = torch.randn(1, 80, 61)
+    other = mel.clone()
+    other[..., 30] += 100
+    with torch.no_grad():
+        differ = (vocoder(mel) != vocoder(other))[0].nonzero().flatten() // vocoder.hop_length
+    reach = max(30 - int(differ.min()), int(differ.max()) - 30)
+    assert reach <= context <= reach + 3
+
+
+def test_what_is_in_training_is_not_touched() -> None:
+    vocoder = tiny.hifigan()
+    vocoder.start_training()
+    with pytest.raises(WavewrightError, match="'hifigan' is being trained; quicken a loaded copy"):
+        quicken(vocoder)
+    with pytest.raises(WavewrightError, match="precision 'fp8': allowed are float32 and bf16"):
+        quicken(small("hifigan"), "fp8")
