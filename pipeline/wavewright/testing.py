@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from wavewright.checkpoint import read_weights, write_weights
 from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel
+from wavewright.mel import log_mel, silent_mel
 from wavewright.model import Optimisation, Update
 from wavewright.vocoder import Batch, Vocoder
 from wavewright.wav_steps import Gain
@@ -55,6 +55,7 @@ def check_vocoder(vocoder: Vocoder, *, segment_length: int | None = None) -> Non
         check_sampling(vocoder)
     check_saving(vocoder)
     check_streaming(vocoder)
+    check_pieces(vocoder)
     check_training(vocoder, segment_length=segment_length)
 
 
@@ -173,6 +174,74 @@ def check_streaming(vocoder: Vocoder) -> None:
     _expect(_close(joined, whole), "streamed pieces joined must equal generate() of the whole")
 
 
+def check_pieces(vocoder: Vocoder) -> None:
+    """`generate` in pieces equals `generate` of the whole, if `context_frames` is declared."""
+    whole, pieces = _ready(vocoder), _ready(vocoder)
+    if whole.conditioning != "mel" or whole.context_frames is None:
+        return
+    pieces.piece_frames = 3
+    mel = example_mel(whole, frames=2 * whole.context_frames + 9)
+    _expect(
+        _close(pieces.generate(mel, seed=3), whole.generate(mel, seed=3)),
+        f"generate() in pieces of 3 frames must give the same as at once; context_frames is "
+        f"{whole.context_frames}: is that all that a sample depends on?",
+    )
+
+
+def check_overfit(
+    vocoder: Vocoder, *, reaches: float, steps: int = 150, learning_rate: float = 2e-3
+) -> None:
+    """It learns a few crops by heart, and says nothing when the mel is of silence.
+
+    The crops, half of which are silent, are learnt with `updates` at step 0 and Adam. How near it
+    came is the mean distance between the log-mels (natural logarithm) of what it says and of the
+    crops; a fresh network's is several times larger.
+
+    Args:
+        vocoder: small, and configured to learn by a reconstruction loss at step 0.
+        reaches: the distance that it must come down to.
+        steps: of training.
+        learning_rate: Adam's.
+    """
+    if not vocoder.trains or vocoder.conditioning != "mel":
+        return
+    model = copy.deepcopy(vocoder).train()
+    model.start_training()
+    batch = _spoken_batch(model)
+    players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
+    optimisers = {
+        name: torch.optim.Adam(player.parameters(), lr=learning_rate, betas=(0.8, 0.99))
+        for name, player in players.items()
+    }
+    for step in range(steps):
+        torch.manual_seed(step)
+        for update in model.updates(batch, 0):
+            parameters = [p for p in players[update.player].parameters() if p.requires_grad]
+            optimisers[update.player].zero_grad()
+            update.loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            optimisers[update.player].step()
+    model.eval()
+    spec = model.mel.model_copy(update={"log": "ln", "normalisation": None, "floor": 1e-3})
+    samples = batch.mel.shape[-1] * model.hop_length
+    said = model.generate(batch.mel, seed=3)
+    distance = float((log_mel(said, spec) - log_mel(batch.wav[:, :samples], spec)).abs().mean())
+    _expect(
+        distance <= reaches,
+        f"after {steps} steps its log-mels must be within {reaches:g} of the crops', "
+        f"found {distance:.3g}",
+    )
+    silence = torch.from_numpy(silent_mel(model.mel, batch.mel.shape[-1]))[None]
+    hushed = model.generate(silence, seed=3)[:, samples // 4 : -(samples // 4)]
+    # In the mel's band: what lies below and above it, no loss teaches.
+    fine = spec.model_copy(update={"floor": 1e-7})
+    quiet, loud = (float(log_mel(wav, fine).exp().mean()) for wav in (hushed, batch.wav[:1]))
+    _expect(
+        quiet < 0.05 * loud,
+        f"the mel of silence must come out quiet: found a level of {quiet:.3g}, where speech has "
+        f"{loud:.3g}",
+    )
+
+
 def check_training(vocoder: Vocoder, *, segment_length: int | None = None) -> None:
     """`updates` yields players that exist, with finite losses that reach their parameters.
 
@@ -278,6 +347,18 @@ def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
     wav = _noise(2, samples)
     mel = log_mel(wav, vocoder.mel)[..., : samples // hop]
     return Batch(wav=wav, mel=mel, ids=["first", "second"])
+
+
+def _spoken_batch(vocoder: Vocoder) -> Batch:
+    """A gliding tone with harmonics, and silence."""
+    spec = vocoder.mel
+    samples = -(-max(4096, 2 * spec.n_fft) // spec.hop_length) * spec.hop_length
+    time = torch.arange(samples) / spec.sample_rate
+    pitch = 2 * math.pi * (150 * time + 60 * time.square())
+    tone = sum((0.2 / n * torch.sin(n * pitch) for n in range(1, 6)), start=torch.zeros(samples))
+    wav = torch.stack([tone, torch.zeros(samples)])
+    mel = log_mel(wav, spec)[..., : samples // spec.hop_length]
+    return Batch(wav=wav, mel=mel, ids=["tone", "silence"])
 
 
 def _noise(batch: int, samples: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -32,11 +33,31 @@ def small(name: str) -> Vocoder:
         testing.check_target_steps,
         testing.check_saving,
         testing.check_streaming,
+        testing.check_pieces,
         testing.check_training,
     ],
 )
 def test_it_keeps_the_contract(name: str, check: Callable[[Vocoder], None]) -> None:
     check(small(name))
+
+
+#: What makes a small one learn by reconstruction at step 0; steps; and how near it comes.
+OVERFIT: dict[str, tuple[dict[str, Any], int, float]] = {
+    "bigvgan": ({"adversary_start": 10}, 150, 0.4),
+    "hifigan": ({"adversary_start": 10}, 150, 0.3),
+    "melgan": ({"adversary_start": 10, "mel_weight": 45.0}, 600, 0.3),
+    "parallel_wavegan": ({"adversary_start": 10}, 150, 0.5),
+    "vocos": ({"adversary_start": 10}, 300, 0.3),
+}
+
+
+@pytest.mark.parametrize("name", [n for n in DRIVEN_BY_MELS if find("vocoders", n).trains])
+def test_it_learns_by_heart_and_is_quiet_in_silence(name: str) -> None:
+    changes, steps, reaches = OVERFIT[name]
+    torch.manual_seed(0)
+    vocoder = create_vocoder(name, **{**SMALL[name], **changes})
+    rate = 1e-3 if name == "vocos" else 2e-3
+    testing.check_overfit(vocoder, reaches=reaches, steps=steps, learning_rate=rate)
 
 
 @pytest.mark.parametrize("name", DRIVEN_BY_MELS)

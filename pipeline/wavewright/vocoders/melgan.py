@@ -181,33 +181,35 @@ class MelGAN(Vocoder):
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
         """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
-        adversarial = step >= self.config.adversary_start
-        if adversarial:
-            yield self._critic_update(batch)
-        yield self._generator_update(batch, adversarial)
+        if step < self.config.adversary_start:
+            yield self._generator_update(batch, None)
+            return
+        # As published, real features are those of before the discriminators' step.
+        update, real = self._critic_update(batch)
+        yield update
+        yield self._generator_update(batch, real)
 
-    def _critic_update(self, batch: Batch) -> Update:
+    def _critic_update(self, batch: Batch) -> tuple[Update, list[list[Tensor]]]:
+        """The discriminators' loss, and the features of the real waveforms, as constants."""
         with torch.no_grad():
             fake = self(batch.mel)
         discriminator = self.adversaries["discriminator"]
-        real_scores, _ = discriminator(batch.wav)
+        real_scores, real_features = discriminator(batch.wav)
         fake_scores, _ = discriminator(fake)
         critic = hinge_critic if self.config.loss == "hinge" else summed_squares_critic
         loss = critic(real_scores, fake_scores)
-        return Update("discriminator", loss, {"critic": loss})
+        constants = [[feature.detach() for feature in scale] for scale in real_features]
+        return Update("discriminator", loss, {"critic": loss}), constants
 
-    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
+    def _generator_update(self, batch: Batch, real: list[list[Tensor]] | None) -> Update:
         fake = self(batch.mel)
         # Published without it; it still tells whether learning goes on.
         with torch.set_grad_enabled(self.config.mel_weight > 0):
             distance = mel_l1(fake, batch.wav, self.loss_spec)
         loss = self.config.mel_weight * distance
         logs: dict[str, float | Tensor] = {"mel_l1": distance}
-        if adversarial:
-            discriminator = self.adversaries["discriminator"]
-            with torch.no_grad():  # the real branch is a constant of this step
-                _, real = discriminator(batch.wav)
-            scores, features = discriminator(fake)
+        if real is not None:
+            scores, features = self.adversaries["discriminator"](fake)
             if self.config.loss == "hinge":
                 logs["adversarial"] = hinge_generator(scores)
                 logs["features"] = weighted_matching(real, features)
