@@ -232,6 +232,7 @@ def check_overfit(
     )
     silence = torch.from_numpy(silent_mel(model.mel, batch.mel.shape[-1]))[None]
     hushed = model.generate(silence, seed=3)[:, samples // 4 : -(samples // 4)]
+    hushed = hushed - hushed.mean(dim=1, keepdim=True)  # a constant is not heard
     # In the mel's band: what lies below and above it, no loss teaches.
     fine = spec.model_copy(update={"floor": 1e-7})
     quiet, loud = (float(log_mel(wav, fine).exp().mean()) for wav in (hushed, batch.wav[:1]))
