@@ -74,7 +74,11 @@ class BigVGANConfig(ModelConfig):
 
 
 class Snake(nn.Module):
-    """x + sin(a x)^2 / b for every channel, at twice the rate (Ziyin et al. 2020, 2006.08195)."""
+    """x + sin(a x)^2 / b for every channel, at twice the rate (Ziyin et al. 2020, 2006.08195).
+
+    The wide signal is never put together: its even and odd samples are two signals of the narrow
+    rate, which half the filter's taps each make and merge.
+    """
 
     filter: Tensor
 
@@ -86,27 +90,42 @@ class Snake(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, T) -> the same shape."""
-        batch, channels, length = x.shape
-        wide = self._double(x.reshape(batch * channels, 1, length))
-        wide = wide.reshape(batch, channels, 2 * length)
-        alpha, beta = self.log_alpha.exp()[:, None], self.log_beta.exp()[:, None]
-        wide = wide + torch.sin(wide * alpha).square() / (beta + _EPS)
-        narrow = self._halve(wide.reshape(batch * channels, 1, 2 * length))
-        return narrow.reshape(batch, channels, length)
+        alpha, beta = self.log_alpha.exp()[:, None], self.log_beta.exp()[:, None] + _EPS
+        even, odd = (
+            torch.addcdiv(phase, torch.sin(phase * alpha).square(), beta)
+            for phase in self._double(x)
+        )
+        return self._halve(even, odd)
 
-    def _double(self, x: Tensor) -> Tensor:
-        """(N, 1, T) -> (N, 1, 2 T): between the samples, and on them, by half the taps each."""
-        taps = 2 * self.filter.to(x.dtype)
-        phases = torch.stack([taps[1::2].flip(0), taps[0::2].flip(0)])[:, None]
+    def _double(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, channels, T) -> the samples between, half a sample early and half a sample late."""
         reach = _TAPS // 4
         padded = F.pad(x, (reach, reach), mode="replicate")
-        both = F.conv1d(padded, phases)  # (N, 2, T + 1): the first phase lies half a sample early
-        return torch.stack([both[:, 0, :-1], both[:, 1, 1:]], dim=2).reshape(len(x), 1, -1)
+        taps = 2 * self.filter
+        early = _depthwise(padded[..., :-1], taps[1::2].flip(0))
+        return early, _depthwise(padded[..., 1:], taps[0::2].flip(0))
 
-    def _halve(self, x: Tensor) -> Tensor:
-        """(N, 1, 2 T) -> (N, 1, T)."""
-        padded = F.pad(x, (_TAPS // 2 - 1, _TAPS // 2), mode="replicate")
-        return F.conv1d(padded, self.filter.to(x.dtype)[None, None], stride=2)
+    def _halve(self, even: Tensor, odd: Tensor) -> Tensor:
+        """Two times (B, channels, T) -> (B, channels, T), the ends continued by their last values.
+
+        The wide signal begins with an even sample and ends with an odd one.
+        """
+        reach = _TAPS // 4
+        first, last = even[..., :1], odd[..., -1:]
+
+        def continued(phase: Tensor, before: int, after: int) -> Tensor:
+            ends = first.expand(-1, -1, before), last.expand(-1, -1, after)
+            return torch.cat([ends[0], phase, ends[1]], dim=-1)
+
+        taps = self.filter
+        made = _depthwise(continued(even, reach - 1, reach), taps[1::2])
+        return made + _depthwise(continued(odd, reach, reach - 1), taps[0::2])
+
+
+def _depthwise(x: Tensor, taps: Tensor) -> Tensor:
+    """Every channel filtered alike: (B, channels, T + taps - 1) -> (B, channels, T)."""
+    channels = x.shape[1]
+    return F.conv1d(x, taps.to(x.dtype).expand(channels, 1, -1), groups=channels)
 
 
 def half_band(taps: int) -> Tensor:
