@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -260,10 +261,13 @@ class _Training:
 
     def _say_memory(self) -> None:
         """Warn where the first step will hardly fit."""
-        one = self.data.batch(0, 0, self.data.batch_size)
-        share = self.data.batch_size // (self.peers.size * self.options.accumulate)
+        whole = self.data.batch_size
+        share = whole // (self.peers.size * self.options.accumulate)
+        samples = {1: self.data.batch(0, 0, whole)}
+        if share > 1 and whole % 2 == 0:
+            samples[2] = self.data.batch(0, 0, whole // 2)
         with explained(self.session.step, self.session.device, self._remedy()):
-            needed = self.session.estimate(one, share)
+            needed = self.session.estimate(samples, share)
         if self.peers.first:
             log.info("%s: memory: %s", self.session.model.name, needed)
             if not needed.fits:
@@ -392,13 +396,12 @@ class Session:
         journal.validation(self.step, metrics)
         return metrics
 
-    def estimate(self, one: Any, share: int) -> Estimate:
-        """Memory for steps on `share` items at a time, from a batch of one."""
-        seed_everything(self.seed, self.step)
-        batch = one.to(self.device)
+    def estimate(self, samples: Mapping[int, Any], share: int) -> Estimate:
+        """Memory for steps on `share` items at a time, from batches of one or two, by size."""
 
-        def updates() -> Iterator[Any]:
-            asked = self.model.updates(batch, _LATE)
+        def updates(batch: Any) -> Iterator[Any]:
+            seed_everything(self.seed, self.step)
+            asked = self.model.updates(batch.to(self.device), _LATE)
             while True:
                 with self.precision.autocast():
                     update = next(asked, None)
@@ -408,7 +411,7 @@ class Session:
 
         return estimate(
             self.players,
-            updates,
+            {size: partial(updates, batch) for size, batch in samples.items()},
             crops=share,
             device=self.device,
             averaged=self.average is not None,
