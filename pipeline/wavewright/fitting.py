@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,16 +38,27 @@ def fit(name: str, mel: MelSpec) -> Fitted:
     Raises:
         WavewrightError: nothing makes it fit.
     """
+    changes = changes_for(name, mel, {})
+    system, _, variant = name.partition(":")
+    kind: type[Vocoder] = registry.find("vocoders", system)
+    config = kind.configure(system, variant or None, **changes, mel=mel)
+    hop = mel.hop_length
+    return Fitted(config, changes, max(1, round(_SEGMENT / hop)) * hop)
+
+
+def changes_for(name: str, mel: MelSpec, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes that make `system[:variant]`, already changed by `config`, fit a mel.
+
+    Raises:
+        WavewrightError: nothing makes it fit.
+    """
     system, _, variant = name.partition(":")
     kind: type[Vocoder] = registry.find("vocoders", system)
     published = kind.configure(system, variant or None).model_dump()
     try:
-        changes = kind.fitted_to(mel, published)
+        return kind.fitted_to(mel, {**published, **config})
     except ValueError as error:
         raise WavewrightError(f"{name}: {error}") from error
-    config = kind.configure(system, variant or None, **changes, mel=mel)
-    hop = mel.hop_length
-    return Fitted(config, changes, max(1, round(_SEGMENT / hop)) * hop)
 
 
 def read_mel(name: str) -> MelSpec:

@@ -56,6 +56,8 @@ class Vocoder(Model):
         streams: whether `stream` works.
         undoes_steps: whether `generate` undoes the spec's `target_steps` (by `to_speech`); one
             that does not cannot be built with a spec that has some.
+        learning_alone: changes to a configuration that let it learn before its adversaries start,
+            for one that is published without a reconstruction loss.
         channels_last: whether convolutions in that order are quicker on a processor.
         float32_parts: modules that stay in float32 when the others are in bfloat16.
         piece_frames: frames that `in_pieces` makes at once; None makes all. Set by `quicken`.
@@ -66,6 +68,7 @@ class Vocoder(Model):
     trains: ClassVar[bool] = True
     streams: ClassVar[bool] = False
     undoes_steps: ClassVar[bool] = False
+    learning_alone: ClassVar[Mapping[str, Any]] = {}
     channels_last: ClassVar[bool] = False
     float32_parts: ClassVar[tuple[str, ...]] = ("conv_post",)
     piece_frames: int | None = None

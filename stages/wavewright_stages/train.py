@@ -80,7 +80,8 @@ def train(
         features: mels to learn from; validation uses natural ones, and GTA mels too if these are
             learnt from.
         gta_start: step at which natural-then-gta changes over.
-        adversary_start: until this step the generator learns from its mel loss alone.
+        adversary_start: until this step the generator learns from its reconstruction loss alone;
+            a vocoder without adversaries does not mind.
         init_from: checkpoint to start from, its adversaries included where it has them.
         batch_size: crops per step, over all processes.
         segment_length: samples per crop.
@@ -121,9 +122,7 @@ def train(
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     mel.require_equal(data.spec, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
-    fields = {**config, "mel": mel}
-    if adversary_start:
-        fields["adversary_start"] = adversary_start
+    fields = {**_fitted(name, mel, config), **_alone(name, adversary_start), **config, "mel": mel}
     model = create_vocoder(name, **fields)
     if not model.trains:
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
@@ -160,6 +159,30 @@ def train(
         ),
         validate=validation,
     )
+
+
+def _fitted(name: str, mel: MelSpec, config: dict[str, Any]) -> dict[str, Any]:
+    """What makes a published configuration fit the recipe's mel; the recipe's own words stand."""
+    from wavewright.fitting import changes_for
+
+    changes = {
+        key: value for key, value in changes_for(name, mel, config).items() if key not in config
+    }
+    for key, value in changes.items():
+        log.info("%s: %s is %s, to fit hop_length %d", name, key, value, mel.hop_length)
+    return changes
+
+
+def _alone(name: str, adversary_start: int) -> dict[str, Any]:
+    """What lets a generator learn without its adversaries for a while."""
+    from wavewright.registry import find
+
+    system = find("vocoders", name.partition(":")[0])
+    if not adversary_start or "adversary_start" not in system.Config.model_fields:
+        return {}
+    for key, value in system.learning_alone.items():
+        log.info("%s: %s is %s, to learn alone before adversary_start", name, key, value)
+    return {**system.learning_alone, "adversary_start": adversary_start}
 
 
 def _crops(

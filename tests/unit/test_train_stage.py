@@ -18,6 +18,7 @@ from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import write_manifest
 from wavewright.melspec import MelSpec
+from wavewright.registry import find, list_vocoders
 from wavewright.shards import Shards, write_shards
 from wavewright_stages.mels import mels as mels_stage
 from wavewright_stages.train import train as train_stage
@@ -195,3 +196,22 @@ def test_a_resumed_stage_goes_on_from_its_own_checkpoints(
     straight = train(work, tmp_path / "b", init_from=earlier, max_steps=4)
     name = "vocoder.safetensors"
     assert (resumed / name).read_bytes() == (straight / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", [n for n in list_vocoders() if find("vocoders", n).trains])
+def test_every_vocoder_is_trained_by_any_recipe(work: Path, tmp_path: Path, name: str) -> None:
+    """Whatever the mel's hop length, and though its adversaries start late."""
+    config = {
+        key: value
+        for key, value in tiny.SMALL[name].items()
+        if key not in ("mel", "upsample_rates", "upsample_kernel_sizes")
+    }
+    train(work, tmp_path, name=name, config=config, adversary_start=1)
+    vocoder = load_vocoder(tmp_path)
+    assert vocoder.mel == tiny.SPEC
+    assert getattr(vocoder.config, "adversary_start", 1) == 1
+
+
+def test_rates_of_the_recipe_stand(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(WavewrightError, match=r"upsample_rates \(8, 8\) multiply to 64, but mel"):
+        train(work, tmp_path, config={**CONFIG, "upsample_rates": (8, 8)})

@@ -99,6 +99,7 @@ class MelGAN(Vocoder):
     config: MelGANConfig
     undoes_steps = True
     channels_last = True
+    learning_alone: ClassVar[Mapping[str, Any]] = {"mel_weight": 45.0}  # as HiFi-GAN's
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "descript": {},
         "seungwonpark": {
