@@ -260,7 +260,7 @@ def test_vocoding_a_file_is_converted_exactly_or_refused(
 ) -> None:
     """In the file's own layout, said by --like; Griffin-Lim speaks every convention as it is."""
     vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
-    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path: vocoders[path.name])
+    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path, *_: vocoders[path.name])
     mels = {name: log_mel(torch.from_numpy(WAV[:6000]), spec) for name, spec in SPECS.items()}
     for name, mel in mels.items():
         np.save(tmp_path / f"{name}.npy", mel.numpy())
@@ -284,7 +284,7 @@ def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
     speakers = {name: load_model(world.acoustic(name)) for name in SPECS}
     vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
     monkeypatch.setattr("wavewright.render.load_model", lambda path: speakers[path.name])
-    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path: vocoders[path.name])
+    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path, *_: vocoders[path.name])
     for model in speakers.values():
         speech = Speech(torch.zeros(model.mel.n_mels, 4), torch.zeros(4, 1), True)
         monkeypatch.setattr(model, "speak", lambda *_, speech=speech, **__: speech)

@@ -11,7 +11,7 @@ import torch
 
 from tests import tiny
 from wavewright.acoustic.model import AcousticModel
-from wavewright.audio import from_pcm16, load_wav, save_wav, to_pcm16
+from wavewright.audio import from_pcm16, load_wav, save_wav
 from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
 from wavewright.mel import log_mel
@@ -52,7 +52,8 @@ def test_vocode_writes_what_generate_says(checkpoint: Path, tmp_path: Path) -> N
     expected = tiny.hifigan().generate(torch.from_numpy(tiny.mel("tone3"))[None])[0].numpy()
     found, rate = load_wav(out)
     assert rate == 8000
-    np.testing.assert_array_equal(to_pcm16(found), to_pcm16(expected))
+    # A quick vocoder's rounding may tip a sample over a step of 16 bits.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 / 32768)
     assert said.startswith(f"{out}: {len(expected) / 8000:.2f} s of speech in ")
     assert said.endswith("(hifigan)")
 
@@ -163,7 +164,8 @@ def test_copy_analyses_in_the_vocoders_own_convention(
     found, _ = load_wav(tmp_path / "copy.wav")
     mel = log_mel(torch.from_numpy(load_wav(recording)[0]), tiny.SPEC)
     expected = tiny.hifigan().generate(mel[None])[0].numpy()
-    np.testing.assert_array_equal(to_pcm16(found), to_pcm16(expected))
+    # A quick vocoder's rounding may tip a sample over a step of 16 bits.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 / 32768)
     assert "s of speech" in said
 
 
