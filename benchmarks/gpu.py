@@ -27,7 +27,7 @@ import torch
 from wavewright.inference import quicken
 from wavewright.mel import log_mel
 from wavewright.registry import create_vocoder
-from wavewright.training import Session
+from wavewright.session import Session
 from wavewright.vocoder import Batch
 
 NAMES = ["hifigan:v1", "hifigan:v3", "melgan", "vocos", "bigvgan", "parallel_wavegan"]

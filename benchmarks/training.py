@@ -27,7 +27,7 @@ from wavewright.audio import load_wav
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder
-from wavewright.training import Session
+from wavewright.session import Session
 from wavewright.vocoder import Batch
 
 SEGMENT = 8192

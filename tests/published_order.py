@@ -19,7 +19,7 @@ from wavewright.nn.adversary import (
     least_squares_generator,
 )
 from wavewright.nn.spectral import mel_l1
-from wavewright.training import Session
+from wavewright.session import Session
 from wavewright.vocoder import Batch
 from wavewright.vocoders.hifigan import HiFiGAN
 from wavewright.vocoders.melgan import MelGAN, weighted_matching

@@ -34,10 +34,12 @@ def judge(
         critic: mean losses of the discriminators between validations, if there are any.
 
     Returns:
-        None before the second validation with a value.
+        None before the second validation with a value, or if there is no such metric.
     """
+    if not curve or by not in curve[-1]:
+        return None
     points = [(int(row["step"]), row[by]) for row in curve if math.isfinite(row.get(by, math.nan))]
-    if curve and len(points) < len(curve) and not math.isfinite(curve[-1].get(by, math.nan)):
+    if len(points) < len(curve) and not math.isfinite(curve[-1][by]):
         return Health("diverging", f"{by} has no finite value at step {int(curve[-1]['step'])}")
     if len(points) < 2:
         return None

@@ -12,44 +12,35 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wavewright.averaging import Average
 from wavewright.checkpoint import (
     best_value,
-    latest_checkpoint,
-    load_training,
     mark_best,
     prune,
-    save_checkpoint,
 )
+from wavewright.device import be_deterministic, pick_device
 from wavewright.distributed import Group, group, local_device
 from wavewright.errors import WavewrightError
 from wavewright.health import judge
 from wavewright.journal import Journal
-from wavewright.memory import Estimate, estimate, explained
-from wavewright.model import FrozenModel, Model, Optimisation
-from wavewright.precision import Precision, PrecisionName
+from wavewright.memory import explained
+from wavewright.model import FrozenModel, Model
+from wavewright.precision import PrecisionName
 from wavewright.profiling import profiler
 from wavewright.progress import progress
+from wavewright.session import Session, Validate
 from wavewright.stopping import stop_requests
 
 log = logging.getLogger("wavewright")
-Validate = Callable[[int, Journal], Mapping[str, float]]
-_LATE = 10**9  # a step by which every adversary has started
 
 
 class TrainingData(Protocol):
@@ -89,6 +80,7 @@ class TrainingOptions(FrozenModel):
         deterministic: use algorithms that give the same bits at every run on a GPU.
         best_by: validation metric, lower being better, whose best checkpoint is kept and marked.
         best_from: first step that can be the best.
+        judged_by: validation metric, lower being better, by which the training's health is told.
         profile: steps to trace.
     """
 
@@ -105,6 +97,7 @@ class TrainingOptions(FrozenModel):
     deterministic: bool = False
     best_by: str = ""
     best_from: NonNegativeInt = 0
+    judged_by: str = ""
     profile: NonNegativeInt = 0
 
 
@@ -233,9 +226,7 @@ class _Training:
         if self.critic:
             self.critics.append(math.fsum(self.critic) / len(self.critic))
             self.critic = []
-        if by not in metrics:
-            return False
-        verdict = judge(book.lines(), by, self.critics)
+        verdict = judge(book.lines(), self.options.judged_by or by, self.critics)
         if verdict:
             log.log(
                 logging.INFO if verdict.state == "healthy" else logging.WARNING,
@@ -246,7 +237,7 @@ class _Training:
                 verdict,
             )
             book.text("health", str(verdict), step)
-        eligible = step >= max(1, self.options.best_from)
+        eligible = by in metrics and step >= max(1, self.options.best_from)
         if not eligible or not metrics[by] < best_value(self.run, by, step):
             return False
         self.best = metrics[by]
@@ -290,180 +281,6 @@ class _Training:
         return min(self.options.profile, left) if self.peers.first else 0
 
 
-class Session:
-    """Players, their optimisers, and where training stands.
-
-    Args:
-        model: fresh, or holding weights to start from.
-        steps_per_epoch: for learning rates.
-        device: of the players.
-        seed: of every step's noise.
-        precision: of the networks' arithmetic.
-        ema_decay: of the average that inference uses; None is the model's own.
-        peers: processes that train together.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        steps_per_epoch: int,
-        device: torch.device,
-        seed: int,
-        precision: PrecisionName = "float32",
-        *,
-        ema_decay: float | None = None,
-        peers: Group | None = None,
-    ) -> None:
-        if not model.in_training:
-            model.start_training()
-        self.model, self.device, self.seed = model, device, seed
-        self.peers = peers or Group()
-        self.players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
-        for player in self.players.values():
-            player.to(device).train()
-        self.rules = {name: model.optimisation(name) for name in self.players}
-        self.optimisers = {
-            name: _optimiser(list(player.parameters()), self.rules[name])
-            for name, player in self.players.items()
-        }
-        self.precision = Precision(precision, device, self.players)
-        decay = ema_decay or self.rules["generator"].ema_decay
-        self.average = Average(model, decay) if decay else None
-        self.steps_per_epoch = steps_per_epoch
-        self.step = 0
-
-    def advance(self, *shares: Any) -> dict[str, Tensor]:
-        """Take one training step on a batch, given in equal shares; returns all updates' logs."""
-        seed_everything(self.seed, self.step, self.peers.rank)
-        self._decay()
-        logs: dict[str, Tensor] = {}
-        asked = [self.model.updates(share.to(self.device), self.step) for share in shares]
-        while True:
-            player = ""
-            for updates, share in zip(asked, shares, strict=True):
-                with self.precision.autocast():
-                    update = next(updates, None)
-                if update is None:
-                    break
-                if not player:
-                    player = update.player
-                    self.optimisers[player].zero_grad(set_to_none=True)
-                self._require_finite(update.player, update.loss, share)
-                # Only this player's gradients: the others' would be computed and thrown away.
-                loss = self.precision.scaled(player, update.loss / len(shares))
-                loss.backward(inputs=self._parameters(player))  # type: ignore[no-untyped-call]
-                for name, value in update.logs.items():
-                    part = torch.as_tensor(value).detach() / len(shares)
-                    logs[name] = logs[name] + part if share is not shares[0] else part
-                del update, loss
-            if not player:
-                break
-            self._take_step(player)
-        self.step += 1
-        return logs
-
-    def _take_step(self, player: str) -> None:
-        parameters = self._parameters(player)
-        self.peers.average(parameters)
-        self.precision.step(
-            player, self.optimisers[player], parameters, self.rules[player].clip_norm
-        )
-        if self.average and player == "generator":
-            self.average.update()
-
-    def _parameters(self, player: str) -> list[nn.Parameter]:
-        return [p for p in self.players[player].parameters() if p.requires_grad]
-
-    def _require_finite(self, player: str, loss: Tensor, share: Any) -> None:
-        if not torch.isfinite(loss):
-            raise WavewrightError(
-                f"the {player}'s loss became {loss.item()} at step {self.step} "
-                f"(utterances {', '.join(share.ids[:4])}...). The last checkpoint is intact; "
-                "lower the learning rate or look at these utterances."
-            )
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """Meanwhile the model has the weights that inference uses."""
-        return self.average.in_place() if self.average else nullcontext()
-
-    def validate(self, validate: Validate, journal: Journal) -> Mapping[str, float]:
-        """Run the validation in eval mode and write its metrics down."""
-        self.model.eval()
-        # inference_mode would spoil what a plugin caches for training
-        with torch.no_grad(), self.averaged():
-            metrics = validate(self.step, journal)
-        self.model.train()
-        journal.validation(self.step, metrics)
-        return metrics
-
-    def estimate(self, samples: Mapping[int, Any], share: int) -> Estimate:
-        """Memory for steps on `share` items at a time, from batches of one or two, by size."""
-
-        def updates(batch: Any) -> Iterator[Any]:
-            seed_everything(self.seed, self.step)
-            asked = self.model.updates(batch.to(self.device), _LATE)
-            while True:
-                with self.precision.autocast():
-                    update = next(asked, None)
-                if update is None:
-                    return
-                yield update
-
-        return estimate(
-            self.players,
-            {size: partial(updates, batch) for size, batch in samples.items()},
-            crops=share,
-            device=self.device,
-            averaged=self.average is not None,
-        )
-
-    def learning_rates(self) -> dict[str, float]:
-        """Current learning rate of every player."""
-        return {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
-
-    def save(self, run: Path) -> None:
-        """Write a checkpoint."""
-        training = {
-            "step": self.step,
-            "players": {name: player.state_dict() for name, player in self.players.items()},
-            "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
-            "scalers": self.precision.state_dict(),
-            "average": dict(self.average.state_dict()) if self.average else {},
-        }
-        with self.averaged():
-            save_checkpoint(run, self.step, self.model, training)
-
-    def resume(self, run: Path) -> None:
-        """Continue from the newest whole checkpoint in `run`, if there is one."""
-        folder = latest_checkpoint(run)
-        if folder is None:
-            return
-        state = load_training(folder)
-        try:
-            for name, player in self.players.items():
-                player.load_state_dict(state["players"][name])
-                self.optimisers[name].load_state_dict(state["optimisers"][name])
-            if self.average:
-                if not state.get("average"):
-                    log.warning("%s: holds no averaged weights; the average starts here", folder)
-                self.average.load_state_dict(
-                    state.get("average") or dict(self.model.named_parameters())
-                )
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise WavewrightError(
-                f"{folder}: does not fit '{self.model.name}': {reason}"
-            ) from error
-        self.precision.load_state_dict(state.get("scalers", {}))
-        self.step = int(state["step"])
-        log.info("%s: resuming from step %d", self.model.name, self.step)
-
-    def _decay(self) -> None:
-        for name, optimiser in self.optimisers.items():
-            for settings in optimiser.param_groups:
-                settings["lr"] = self.rules[name].rate(self.step, self.steps_per_epoch)
-
-
 class _Meter:
     """Where the time goes."""
 
@@ -504,21 +321,6 @@ class _Waiting(AbstractContextManager[None]):
         self.meter.waited += time.perf_counter() - self.began
 
 
-def _optimiser(parameters: list[nn.Parameter], rule: Optimisation) -> torch.optim.Optimizer:
-    kinds: dict[str, type[torch.optim.Optimizer]] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "radam": torch.optim.RAdam,
-    }
-    settings: dict[str, Any] = {
-        "lr": rule.learning_rate,
-        "betas": rule.betas,
-        "eps": rule.eps,
-        "weight_decay": rule.weight_decay,
-    }
-    return kinds[rule.optimiser](parameters, **settings)
-
-
 class _Shares(Dataset[Any]):
     """Lets a DataLoader's workers make this process's part of whole steps."""
 
@@ -551,38 +353,6 @@ def validation_steps(max_steps: int) -> set[int]:
     """Step 0, early looks at 100 and 500, and every tenth of the budget."""
     tenths = {round(max_steps * i / 10) for i in range(11)}
     return tenths | {step for step in (100, 500) if step < max_steps}
-
-
-def seed_everything(seed: int, step: int, rank: int = 0) -> None:
-    """Seed torch, numpy and random for one step of one process."""
-    mixed = int(
-        np.random.SeedSequence([seed, step, *([rank] if rank else [])]).generate_state(1)[0]
-    )
-    torch.manual_seed(mixed)
-    np.random.seed(mixed)
-    random.seed(mixed)
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
-        raise WavewrightError(
-            f"device '{name}' is unknown or not there; use auto, cpu or cuda"
-        ) from error
-
-
-def be_deterministic(wanted: bool) -> None:
-    """Ask torch for algorithms that give the same bits at every run.
-
-    An operation that has none warns and goes on: some padding has none on a GPU.
-    """
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
 
 
 def _require_even(batch_size: int, processes: int, accumulate: int) -> None:

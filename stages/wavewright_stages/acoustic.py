@@ -82,8 +82,9 @@ def acoustic(
         rendezvous: HOST:PORT where they meet.
     """
     from wavewright.registry import create_model
+    from wavewright.session import seed_everything
     from wavewright.shards import Shards
-    from wavewright.training import TrainingOptions, seed_everything, train
+    from wavewright.training import TrainingOptions, train
 
     natural = Shards(mels)
     if natural.mel is None:
@@ -109,6 +110,7 @@ def acoustic(
             precision=precision,
             accumulate=accumulate,
             deterministic=deterministic,
+            judged_by="mel",
             profile=profile,
         ),
         validate=_Validation(

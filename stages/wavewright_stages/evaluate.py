@@ -77,9 +77,9 @@ def evaluate(
         device: auto, cpu or cuda, for the synthesis.
     """
     from wavewright import evaluation, synthesis
+    from wavewright.device import pick_device
     from wavewright.report.builder import write_report
     from wavewright.report.results import NATURAL, Results, System
-    from wavewright.training import pick_device
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)

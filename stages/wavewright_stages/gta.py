@@ -46,9 +46,9 @@ def gta(
     """
     from wavewright.acoustic.gta import GtaMaker, membership
     from wavewright.acoustic.gta_report import write_report
+    from wavewright.device import pick_device
     from wavewright.parallel import parallel_map
     from wavewright.shards import Header, publish_index
-    from wavewright.training import pick_device
 
     place = pick_device(device)
     maker = GtaMaker(

@@ -107,7 +107,8 @@ def train(
         rendezvous: HOST:PORT where they meet.
     """
     from wavewright.registry import create_vocoder
-    from wavewright.training import TrainingOptions, seed_everything
+    from wavewright.session import seed_everything
+    from wavewright.training import TrainingOptions
     from wavewright.training import train as run_training
 
     if features == "natural-then-gta" and gta_start is None:
@@ -154,6 +155,7 @@ def train(
             ema_decay=ema_decay,
             deterministic=deterministic,
             best_by=_best_by(best_by, features, validation),
+            judged_by="mel_l1_gta" if validation.gta_ids else "mel_l1",
             best_from=max((start for start in starts if start < max_steps), default=0),
             profile=profile,
         ),

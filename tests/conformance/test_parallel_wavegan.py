@@ -35,8 +35,8 @@ def test_the_generator_gives_the_official_waveform(
     vocoder = create_vocoder("parallel_wavegan", mel=spec, **fields)
     assert isinstance(vocoder, ParallelWaveGAN)
     state = rename_official(run.state_dict)
-    assert len(state) == len(run.state_dict)
-    vocoder.load_inference_state(fold_weight_norm(state))
+    assert len(state) == len(fold_weight_norm(run.state_dict)), "nothing is left out"
+    vocoder.load_inference_state(state)
     assert vocoder.parameter_count() == run.meta["n_params"]
     mel, noise = (torch.from_numpy(run.inputs[name]) for name in ("c", "noise"))
     with torch.no_grad():
@@ -51,6 +51,26 @@ def test_the_default_is_the_published_configuration(fixture_folder: FixtureFolde
     official = _fields(fixture_folder("pwg-parallelwavegan-v1-seeded").config)
     ours = vocoder.config.model_dump()
     assert {name: ours[name] for name in official} == official
+
+
+def test_the_three_spellings_of_weight_norm_load_to_the_same(
+    fixture_folder: FixtureFolder,
+) -> None:
+    old = fixture_folder("pwg-parallelwavegan-small").state_dict
+    spelled = {
+        "weight_g": "parametrizations.weight.original0",
+        "weight_v": "parametrizations.weight.original1",
+    }
+    new = {}
+    for key, value in old.items():
+        stem, _, attribute = key.rpartition(".")
+        new[f"{stem}.{spelled.get(attribute, attribute)}"] = value
+    expected = rename_official(old)
+    assert any(key.endswith(".original0") for key in new)
+    for state in (new, fold_weight_norm(old)):
+        found = rename_official(state)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in found)
 
 
 def test_noise_belongs_to_its_item() -> None:

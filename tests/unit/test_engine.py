@@ -38,7 +38,7 @@ from wavewright.journal import Journal
 from wavewright.memory import estimate, explained
 from wavewright.model import Update
 from wavewright.registry import create_vocoder
-from wavewright.training import Session
+from wavewright.session import Session
 from wavewright.vocoder import Vocoder
 
 CPU = torch.device("cpu")
@@ -129,7 +129,7 @@ from tests import tiny
 from wavewright.crops import CropData
 from wavewright.distributed import group
 from wavewright.shards import Shards
-from wavewright.training import Session
+from wavewright.session import Session
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -290,6 +290,7 @@ def test_a_training_is_judged(values: tuple[float, ...], state: str, words: str)
 def test_one_validation_is_no_trend() -> None:
     assert judge(curve(2.0), "mel_l1") is None
     assert judge([], "mel_l1") is None
+    assert judge(curve(2.0, 1.0), "mstft") is None, "no such metric"
 
 
 def test_a_discriminator_that_won_stalls_a_training() -> None:

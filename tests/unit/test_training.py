@@ -21,17 +21,13 @@ from torch import Tensor, nn
 from tests import tiny
 from wavewright.checkpoint import latest_checkpoint, load_training
 from wavewright.crops import CropData
+from wavewright.device import pick_device
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.model import Model, ModelConfig, Optimisation, Update
+from wavewright.session import Session
 from wavewright.stopping import stop_requests
-from wavewright.training import (
-    Session,
-    TrainingOptions,
-    pick_device,
-    train,
-    validation_steps,
-)
+from wavewright.training import TrainingOptions, train, validation_steps
 from wavewright.vocoder import Batch
 
 STEPS = 8  # of an uninterrupted run; an epoch has 3

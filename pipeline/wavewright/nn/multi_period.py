@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavewright.nn.discriminator import SideBySide, score
 from wavewright.nn.weight_norm import add_weight_norm
 
 
@@ -35,25 +35,11 @@ class PeriodDiscriminator(nn.Module):
         if missing:
             wav = F.pad(wav[:, None], (0, missing), mode="reflect")[:, 0]
         x = wav.reshape(len(wav), 1, -1, self.period)
-        features = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.1)
-            features.append(x)
-        x = self.conv_post(x)
-        features.append(x)
-        return torch.flatten(x, 1), features
+        return score(x, self.convs, self.conv_post)
 
 
-class MultiPeriodDiscriminator(nn.Module):
+class MultiPeriodDiscriminator(SideBySide):
     """Period discriminators side by side; published with periods 2, 3, 5, 7 and 11."""
 
     def __init__(self, periods: tuple[int, ...] = (2, 3, 5, 7, 11), width_divisor: int = 1) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(
-            PeriodDiscriminator(period, width_divisor) for period in periods
-        )
-
-    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, samples) -> scores and features, one entry per period."""
-        results = [discriminator(wav) for discriminator in self.discriminators]
-        return [score for score, _ in results], [features for _, features in results]
+        super().__init__([PeriodDiscriminator(period, width_divisor) for period in periods])

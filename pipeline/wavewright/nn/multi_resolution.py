@@ -8,13 +8,13 @@ al. 2023, arXiv:2306.06546; Vocos).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavewright.nn.discriminator import score
 from wavewright.nn.weight_norm import add_weight_norm
 
 _CHANNELS = 32
@@ -49,14 +49,7 @@ class MagnitudeDiscriminator(nn.Module):
 
     def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, samples) -> (B, n) scores and the features of all six layers."""
-        x = self._magnitudes(wav)[:, None]
-        features = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.1)
-            features.append(x)
-        x = self.conv_post(x)
-        features.append(x)
-        return torch.flatten(x, 1), features
+        return score(self._magnitudes(wav)[:, None], self.convs, self.conv_post)
 
     def _magnitudes(self, wav: Tensor) -> Tensor:
         edge = (self.n_fft - self.hop_length) // 2
@@ -114,16 +107,3 @@ class BandDiscriminator(nn.Module):
                 wav, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
             )
             return torch.view_as_real(spectrum).permute(0, 3, 2, 1)
-
-
-class MultiResolutionDiscriminator(nn.Module):
-    """Discriminators of one kind side by side."""
-
-    def __init__(self, parts: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(parts)
-
-    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, samples) -> scores and features, one entry per resolution."""
-        results = [discriminator(wav) for discriminator in self.discriminators]
-        return [score for score, _ in results], [features for _, features in results]

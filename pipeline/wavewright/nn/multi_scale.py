@@ -6,11 +6,11 @@ four times. The first is spectrally normalised, the others weight-normalised.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from wavewright.nn.discriminator import score
 from wavewright.nn.weight_norm import add_weight_norm
 
 # width, kernel, stride, groups of each layer
@@ -47,13 +47,7 @@ class ScaleDiscriminator(nn.Module):
 
     def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, samples) -> (B, n) scores and the features of all eight layers."""
-        x, features = wav, []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.1)
-            features.append(x)
-        x = self.conv_post(x)
-        features.append(x)
-        return torch.flatten(x, 1), features
+        return score(wav, self.convs, self.conv_post)
 
 
 class MultiScaleDiscriminator(nn.Module):

@@ -18,7 +18,7 @@ def propose_rates(hop_length: int, stages: int) -> tuple[int, ...]:
     published configurations, whose steps are small and whose last ones are the smallest.
 
     Raises:
-        ValueError: the hop length has a prime factor beyond 13.
+        ValueError: the hop length has a prime factor beyond 11.
     """
     found = [
         rates

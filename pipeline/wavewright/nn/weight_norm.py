@@ -7,7 +7,7 @@ Salimans and Kingma 2016, arXiv:1602.07868.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,24 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         folded[stem + "weight"] = torch._weight_norm(state[v], value, 0)
     return folded
+
+
+def rename_folded(
+    state: Mapping[str, Tensor], name_of: Callable[[str], str | None]
+) -> dict[str, Tensor]:
+    """Somebody else's state dict, weight norm in any spelling, as plain weights in our names.
+
+    Args:
+        state: theirs.
+        name_of: our path of a module by theirs; None leaves a module's tensors out.
+    """
+    renamed = {}
+    for key, value in fold_weight_norm(state).items():
+        path, _, attribute = key.rpartition(".")
+        name = name_of(path)
+        if name is not None:
+            renamed[f"{name}.{attribute}"] = value
+    return renamed
 
 
 def load_folded(module: nn.Module, state: Mapping[str, Tensor]) -> None:

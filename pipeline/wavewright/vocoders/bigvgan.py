@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
-from wavewright.nn.multi_resolution import MagnitudeDiscriminator, MultiResolutionDiscriminator
+from wavewright.nn.multi_resolution import MagnitudeDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
 from wavewright.nn.upsampling import fit_upsampling, require_upsampling
@@ -277,7 +278,7 @@ class BigVGANDiscriminator(nn.Module):
     def __init__(self, config: AdversaryConfig) -> None:
         super().__init__()
         self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
-        self.multi_resolution = MultiResolutionDiscriminator(
+        self.multi_resolution = SideBySide(
             [MagnitudeDiscriminator(*sizes, config.width_divisor) for sizes in config.resolutions]
         )
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from wavewright.mel import amplitude_from_log_mel
 from wavewright.melspec import MelSpec, mel_filterbank
 from wavewright.model import ModelConfig
+from wavewright.nn.noise import item_seeds
 from wavewright.vocoder import Vocoder
 
 _SMALLEST_OVERLAP = 1e-3  # of squared windows, below which a sample is no sum worth dividing
@@ -82,15 +83,10 @@ def _pseudo_inverse(spec: MelSpec) -> Tensor:
 
 def _random_phases(magnitude: Tensor, seed: int | None) -> Tensor:
     """Unit phasors like `magnitude`; item i draws from (seed, i), on the CPU for all devices."""
-    turns = []
-    for index, item in enumerate(magnitude):
-        generator = torch.Generator()
-        if seed is None:
-            generator.seed()
-        else:
-            state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)
-            generator.manual_seed(int(state[0] >> np.uint64(1)))
-        turns.append(torch.rand(item.shape, generator=generator))
+    turns = [
+        torch.rand(item.shape, generator=torch.Generator().manual_seed(own))
+        for item, own in zip(magnitude, item_seeds(seed, len(magnitude)), strict=True)
+    ]
     angle = 2 * math.pi * torch.stack(turns).to(magnitude.device)
     return torch.polar(torch.ones_like(angle), angle)
 

@@ -24,7 +24,7 @@ from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsampling import context_frames, fit_upsampling, require_upsampling
-from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.1
@@ -264,19 +264,18 @@ _THEIR_ENDS = {"input_conv": "conv_pre", "output_conv.1": "conv_post"}
 
 
 def rename_parallel_wavegan(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of ParallelWaveGAN's HiFi-GAN in our names, weight norm as it is spelled.
+    """State dict of ParallelWaveGAN's HiFi-GAN as plain weights in our names.
 
     Its statistics of mels (`mean`, `scale`), where a checkpoint carries them, are left out: they
     belong to the MelSpec.
     """
-    renamed = {}
-    for key, value in state.items():
-        path, _, attribute = key.rpartition(".")
-        parts = path.split(".")
-        if path in _THEIR_ENDS:
-            renamed[f"{_THEIR_ENDS[path]}.{attribute}"] = value
-        elif parts[0] == "upsamples":
-            renamed[f"ups.{parts[1]}.{attribute}"] = value
-        elif parts[0] == "blocks":
-            renamed[f"resblocks.{parts[1]}.{parts[2]}.{parts[3]}.{attribute}"] = value
-    return renamed
+
+    def name_of(path: str) -> str | None:
+        place, *rest = path.split(".")
+        if place == "upsamples":
+            return f"ups.{rest[0]}"
+        if place == "blocks":
+            return ".".join(["resblocks", *rest[:3]])
+        return _THEIR_ENDS.get(path)
+
+    return rename_folded(state, name_of)

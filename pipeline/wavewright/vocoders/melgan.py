@@ -24,7 +24,7 @@ from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_genera
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsampling import context_frames, fit_rates, require_rates
-from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.2
@@ -289,7 +289,7 @@ class MelGANDiscriminator(nn.Module):
 def rename_official(state: Mapping[str, Tensor], config: MelGANConfig) -> dict[str, Tensor]:
     """State dict of the authors', Seungwon Park's or ParallelWaveGAN's generator, in our names.
 
-    Weight norm stays as it is spelled; other keys (buffers of statistics) are left out.
+    The weights are plain; other keys (buffers of statistics) are left out.
     """
     stages, layers = len(config.upsample_rates), config.residual_layers
     park = any(key.startswith("generator.") for key in state)
@@ -309,9 +309,4 @@ def rename_official(state: Mapping[str, Tensor], config: MelGANConfig) -> dict[s
                     names[f"{start + 1 + layer}.{block}.2"] = f"{ours}.dilated"
                     names[f"{start + 1 + layer}.{block}.4"] = f"{ours}.pointwise"
                     names[f"{start + 1 + layer}.{shortcut}"] = f"{ours}.shortcut"
-    renamed = {}
-    for key, value in state.items():
-        path, _, attribute = key.partition(".")[2].rpartition(".")
-        if path in names:
-            renamed[f"{names[path]}.{attribute}"] = value
-    return renamed
+    return rename_folded(state, lambda path: names.get(path.partition(".")[2]))

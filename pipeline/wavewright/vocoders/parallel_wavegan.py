@@ -24,7 +24,7 @@ from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.upsampling import fit_rates, require_rates
-from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch, Vocoder
 
 
@@ -257,16 +257,14 @@ _LAYER = {
 
 
 def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of ParallelWaveGAN's generator in our names, weight norm as it is spelled."""
-    renamed = {}
-    for key, value in state.items():
-        path, _, attribute = key.rpartition(".")
-        parts = path.split(".")
-        if path in _NAMES:
-            renamed[f"{_NAMES[path]}.{attribute}"] = value
-        elif parts[0] == "conv_layers":
-            renamed[f"layers.{parts[1]}.{_LAYER[parts[2]]}.{attribute}"] = value
-        elif path.startswith("upsample_net.upsample.up_layers."):
-            number = int(parts[-1]) // 2  # repeating and smoothing take turns
-            renamed[f"upsampler.smooth.{number}.{attribute}"] = value
-    return renamed
+    """State dict of ParallelWaveGAN's generator as plain weights in our names."""
+
+    def name_of(path: str) -> str | None:
+        place, *rest = path.split(".")
+        if place == "conv_layers":
+            return f"layers.{rest[0]}.{_LAYER[rest[1]]}"
+        if path.startswith("upsample_net.upsample.up_layers."):
+            return f"upsampler.smooth.{int(rest[-1]) // 2}"  # repeating and smoothing take turns
+        return _NAMES.get(path)
+
+    return rename_folded(state, name_of)

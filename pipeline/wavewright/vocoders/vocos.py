@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import clipped_hinge_generator, feature_matching, hinge_critic
+from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
-from wavewright.nn.multi_resolution import BandDiscriminator, MultiResolutionDiscriminator
+from wavewright.nn.multi_resolution import BandDiscriminator
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.vocoder import Batch, Vocoder
 
@@ -195,7 +196,7 @@ class VocosDiscriminator(nn.Module):
     def __init__(self, config: AdversaryConfig) -> None:
         super().__init__()
         self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
-        self.multi_resolution = MultiResolutionDiscriminator(
+        self.multi_resolution = SideBySide(
             [BandDiscriminator(n_fft, config.width_divisor) for n_fft in config.fft_sizes]
         )
 

@@ -1,0 +1,31 @@
+"""Where arithmetic runs, and whether it gives the same bits at every run."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from wavewright.errors import WavewrightError
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        raise WavewrightError(
+            f"device '{name}' is unknown or not there; use auto, cpu or cuda"
+        ) from error
+
+
+def be_deterministic(wanted: bool) -> None:
+    """Ask torch for algorithms that give the same bits at every run.
+
+    An operation that has none warns and goes on: some padding has none on a GPU.
+    """
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
