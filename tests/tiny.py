@@ -77,6 +77,24 @@ SMALL: dict[str, dict[str, Any]] = {
         "layers": 2,
         "adversary": {"periods": (2, 3), "fft_sizes": (256, 64), "width_divisor": 8},
     },
+    "wavenet": {
+        "mel": SPEC,
+        "layers": 4,
+        "cycles": 2,
+        "residual_channels": 8,
+        "gate_channels": 16,
+        "skip_channels": 8,
+        "upsample_rates": (4, 4),
+    },
+    "wavernn": {
+        "mel": SPEC,
+        "units": 16,
+        "head_channels": 16,
+        "reader_channels": 8,
+        "reader_blocks": 1,
+        "reader_out": 8,
+        "upsample_rates": (4, 4),
+    },
 }
 TACOTRON: dict[str, Any] = {
     "encoder_width": 8,

@@ -20,7 +20,7 @@ from wavewright.errors import WavewrightError
 from wavewright.mel import log_mel, silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
-from wavewright.vocoder import Batch
+from wavewright.vocoder import Batch, Padding, Vocoder
 from wavewright.wav_steps import apply_steps, memory
 
 
@@ -61,6 +61,8 @@ class CropData:
         crops_per_utterance: crops of each utterance that a step draws; divides batch_size.
         compute_mels: make the mels from the waveforms, on the training's device, instead of
             reading them; only for natural mels of a spec without `wav_steps`.
+        context_frames: frames of the mels before and after each crop that come with it.
+        padding: of what lies beyond an utterance's ends, in those frames.
         later_mels: mels used from step `switch_at` on, such as GTA mels.
         switch_at: first step that uses `later_mels`.
     """
@@ -76,6 +78,8 @@ class CropData:
         seed: int,
         crops_per_utterance: int = 1,
         compute_mels: bool = False,
+        context_frames: int = 0,
+        padding: Padding = "replicate",
         later_mels: Shards | None = None,
         switch_at: int = 0,
     ) -> None:
@@ -105,12 +109,18 @@ class CropData:
                 "compute_mels cannot make mels after wav_steps "
                 f"({', '.join(step.step for step in self.spec.wav_steps)}); set it to false"
             )
+        if compute_mels and context_frames:
+            raise WavewrightError(
+                f"compute_mels cannot make the {context_frames} frames of context that this "
+                "vocoder reads; set it to false"
+            )
         if not ids:
             raise WavewrightError(f"{audio.folder}: no utterances to train on")
         self.audio, self.mels, self.ids = audio, mels, sorted(ids)
         self.later_mels, self.switch_at = later_mels, switch_at
         self.frames = segment_length // self.spec.hop_length
         self.batch_size, self.seed = batch_size, seed
+        self.context_frames, self.padding = context_frames, padding
         self.crops_per_utterance, self.compute_mels = crops_per_utterance, compute_mels
 
     def __len__(self) -> int:
@@ -137,6 +147,7 @@ class CropData:
             torch.from_numpy(np.stack(mels)),
             [crop.utterance for crop in crops],
             [crop.seed for crop in crops],
+            self.context_frames,
         )
         if not computed:
             return Batch(*whole)
@@ -154,9 +165,17 @@ class CropData:
         return _Crop(utterance, start, stop, int(random.integers(2**62)))
 
     def _mel(self, crop: _Crop, mels: Shards | None) -> np.ndarray:
-        mel = silent_mel(self.spec, self.frames)
-        if mels is not None:
-            mel[:, : crop.stop - crop.start] = mels.crop(crop.utterance, crop.start, crop.stop)
+        context = self.context_frames
+        mel = silent_mel(self.spec, self.frames + 2 * context)
+        if mels is None:
+            return mel
+        start, stop = crop.start - context, crop.stop + context
+        first, last = max(0, start), min(stop, mels.length(crop.utterance))
+        read = mels.crop(crop.utterance, first, last)
+        mel[:, first - start : last - start] = read
+        if self.padding == "replicate":
+            mel[:, : first - start] = read[:, :1]
+            mel[:, last - start : stop - start] = read[:, -1:]
         return mel
 
     def _wav(self, crop: _Crop) -> np.ndarray:
@@ -191,6 +210,23 @@ class CropData:
         part = whole[skip : skip + last - first]
         edged[: len(part)] = part
         return edged
+
+
+def whole(audio: Shards, mels: Shards, utterance: str, vocoder: Vocoder) -> Batch:
+    """One utterance from end to end, as a batch of what the vocoder learns."""
+    spec = _spec_of(mels)
+    frames = min(mels.length(utterance), audio.length(utterance) // spec.hop_length)
+    data = CropData(
+        audio,
+        mels,
+        [utterance],
+        segment_length=frames * spec.hop_length,
+        batch_size=1,
+        seed=0,
+        context_frames=vocoder.own_context,
+        padding=vocoder.padding,
+    )
+    return data.batch(0)
 
 
 class _Crop(NamedTuple):

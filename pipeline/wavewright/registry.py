@@ -27,6 +27,8 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "melgan": "wavewright.vocoders.melgan:MelGAN",
         "parallel_wavegan": "wavewright.vocoders.parallel_wavegan:ParallelWaveGAN",
         "vocos": "wavewright.vocoders.vocos:Vocos",
+        "wavenet": "wavewright.vocoders.wavenet:WaveNet",
+        "wavernn": "wavewright.vocoders.wavernn:WaveRNN",
     },
     "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
     "stages": {
@@ -41,7 +43,17 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
     },
 }
 _CONDITIONING = dict.fromkeys(
-    ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos"), "mel"
+    (
+        "bigvgan",
+        "griffinlim",
+        "hifigan",
+        "melgan",
+        "parallel_wavegan",
+        "vocos",
+        "wavenet",
+        "wavernn",
+    ),
+    "mel",
 )
 
 

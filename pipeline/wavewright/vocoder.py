@@ -15,6 +15,8 @@ from wavewright.model import Model, ModelConfig
 from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.wav_steps import undo_steps
 
+Padding = Literal["replicate", "silence"]
+
 
 @dataclass
 class Batch:
@@ -25,17 +27,19 @@ class Batch:
         mel: (B, n_mels, frames) of the same crops; samples = frames * hop_length.
         ids: the utterances, for messages.
         seeds: of each crop's noise; empty draws from torch's own generator.
+        context: frames by which `mel` is longer on either side, for vocoders with `own_context`.
     """
 
     wav: Tensor
     mel: Tensor
     ids: list[str]
     seeds: list[int] = field(default_factory=list)
+    context: int = 0
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
-        return Batch(wav, mel, self.ids, self.seeds)
+        return Batch(wav, mel, self.ids, self.seeds, self.context)
 
     def seconds(self, spec: MelSpec) -> float:
         """Of audio in the batch."""
@@ -54,12 +58,15 @@ class Vocoder(Model):
         conditioning: what it is driven by: "mel", a "latent" vector, or "none".
         trains: whether it has parameters to train.
         streams: whether `stream` works.
+        tells_likelihood: whether `bits_per_sample` works.
         undoes_steps: whether `generate` undoes the spec's `target_steps` (by `to_speech`); one
             that does not cannot be built with a spec that has some.
         learning_alone: changes to a configuration that let it learn before its adversaries start,
             for one that is published without a reconstruction loss.
         channels_last: whether convolutions in that order are quicker on a processor.
         float32_parts: modules that stay in float32 when the others are in bfloat16.
+        own_context: frames beyond a crop's ends that training gives it.
+        padding: of what lies beyond an utterance's ends.
         piece_frames: frames that `in_pieces` makes at once; None makes all. Set by `quicken`.
     """
 
@@ -67,10 +74,13 @@ class Vocoder(Model):
     conditioning: ClassVar[Literal["mel", "latent", "none"]] = "mel"
     trains: ClassVar[bool] = True
     streams: ClassVar[bool] = False
+    tells_likelihood: ClassVar[bool] = False
     undoes_steps: ClassVar[bool] = False
     learning_alone: ClassVar[Mapping[str, Any]] = {}
     channels_last: ClassVar[bool] = False
     float32_parts: ClassVar[tuple[str, ...]] = ("conv_post",)
+    own_context: int = 0
+    padding: ClassVar[Padding] = "replicate"
     piece_frames: int | None = None
 
     def __init__(self, config: ModelConfig, *, name: str = "") -> None:
@@ -141,17 +151,22 @@ class Vocoder(Model):
         """
         raise WavewrightError(f"'{self.name}' is not driven by mels")
 
-    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         """Synthesise as mels arrive; the pieces joined equal `generate` of the whole.
 
         Args:
             mel_chunks: (B, n_mels, any number of frames) each.
+            seed: as in `generate`.
         """
         raise WavewrightError(f"'{self.name}' does not stream")
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """(n, samples) drawn from a latent or unconditional model."""
         raise WavewrightError(f"'{self.name}' is driven by mels: use generate()")
+
+    def bits_per_sample(self, batch: Batch) -> Tensor:
+        """(B) mean of -log2 of what the network gives each true sample, after the true past."""
+        raise WavewrightError(f"'{self.name}' tells no likelihood")
 
     def to_speech(self, wav: Tensor) -> Tensor:
         """Undo the spec's `target_steps` on what a network trained on them says: (B, samples)."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -108,22 +109,49 @@ def undo_steps(wav: Tensor, steps: Sequence[WavStep], sample_rate: int) -> Tenso
     Raises:
         WavewrightError: a step cannot be undone.
     """
-    import torch
-    from scipy.signal import lfilter
+    return Undoing(steps, sample_rate)(wav)
 
-    for step in reversed(steps):
-        if isinstance(step, Gain):
-            wav = wav / step.factor
-        elif isinstance(step, PreEmphasis):
-            # Recursive, so it is done in float64: errors would add up.
-            values = lfilter([1.0], [1.0, -step.coefficient], wav.detach().cpu().double().numpy())
-            wav = torch.from_numpy(values).to(wav.device, wav.dtype)
-        else:
-            raise WavewrightError(
-                f"a high-pass filter ({step.cutoff:g} Hz) cannot be undone: it belongs into "
-                "wav_steps, not target_steps"
-            )
-    return wav
+
+class Undoing:
+    """`undo_steps` for a waveform that comes piece by piece.
+
+    Args:
+        steps: as in `apply_steps`.
+        sample_rate: Hz.
+
+    Raises:
+        WavewrightError: a step cannot be undone.
+    """
+
+    def __init__(self, steps: Sequence[WavStep], sample_rate: int) -> None:
+        for step in steps:
+            if isinstance(step, HighPass):
+                raise WavewrightError(
+                    f"a high-pass filter ({step.cutoff:g} Hz) cannot be undone: it belongs into "
+                    "wav_steps, not target_steps"
+                )
+        self.steps = [step for step in reversed(steps) if not isinstance(step, HighPass)]
+        self.memories: dict[int, np.ndarray] = {}
+
+    def __call__(self, wav: Tensor) -> Tensor:
+        """(..., samples) that follow those of the last call -> the same shape."""
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Gain):
+                wav = wav / step.factor
+            else:
+                wav = self._accumulate(number, step.coefficient, wav)
+        return wav
+
+    def _accumulate(self, number: int, coefficient: float, wav: Tensor) -> Tensor:
+        import numpy as np
+        import torch
+        from scipy.signal import lfilter
+
+        # Recursive, so it is done in float64: errors would add up.
+        values = wav.detach().cpu().double().numpy()
+        memory = self.memories.get(number, np.zeros((*values.shape[:-1], 1)))
+        values, self.memories[number] = lfilter([1.0], [1.0, -coefficient], values, zi=memory)
+        return torch.from_numpy(values).to(wav.device, wav.dtype)
 
 
 @lru_cache(maxsize=8)

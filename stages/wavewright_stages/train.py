@@ -87,10 +87,12 @@ def train(
         segment_length: samples per crop.
         crops_per_utterance: crops that a step draws from each utterance.
         ema_decay: of the averaged weights that inference uses; None is the model's own.
-        best_by: validation metric whose best checkpoint later stages use: mel_l1, mstft, or with
-            `_gta` from GTA mels; `latest` is the newest; `auto` is mel_l1 of the mels learnt from.
+        best_by: validation metric whose best checkpoint later stages use: mel_l1, mstft,
+            bits_per_sample, or with `_gta` from GTA mels; `latest` is the newest; `auto` is
+            bits_per_sample of vocoders that have it, else mel_l1, of the mels learnt from.
             Only steps after adversary_start and gta_start count.
-        validation_utterances: how many dev utterances are vocoded whole at each validation.
+        validation_utterances: how many dev utterances are vocoded whole at each validation; a
+            vocoder that tells likelihoods tells theirs, and speaks only those that are shown.
         shown_utterances: how many of them TensorBoard plays and shows.
         checkpoint_every: steps between checkpoints.
         keep: newest checkpoints to keep.
@@ -113,20 +115,22 @@ def train(
 
     if features == "natural-then-gta" and gta_start is None:
         raise WavewrightError("train.features is 'natural-then-gta': set train.gta_start to a step")
+    seed_everything(seed, 0)
+    fields = {**_fitted(name, mel, config), **_alone(name, adversary_start), **config, "mel": mel}
+    model = create_vocoder(name, **fields)
+    if not model.trains:
+        raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
     crops = {
         "segment_length": segment_length,
         "batch_size": batch_size,
         "seed": seed,
         "crops_per_utterance": crops_per_utterance,
         "compute_mels": compute_mels,
+        "context_frames": model.own_context,
+        "padding": model.padding,
     }
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     mel.require_equal(data.spec, mine="the recipe", theirs=f"the mels in {mels}")
-    seed_everything(seed, 0)
-    fields = {**_fitted(name, mel, config), **_alone(name, adversary_start), **config, "mel": mel}
-    model = create_vocoder(name, **fields)
-    if not model.trains:
-        raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
     if init_from is not None:
         _start_from(model, init_from)
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
@@ -155,7 +159,7 @@ def train(
             ema_decay=ema_decay,
             deterministic=deterministic,
             best_by=_best_by(best_by, features, validation),
-            judged_by="mel_l1_gta" if validation.gta_ids else "mel_l1",
+            judged_by=validation.tell_by + ("_gta" if validation.gta_ids else ""),
             best_from=max((start for start in starts if start < max_steps), default=0),
             profile=profile,
         ),
@@ -238,7 +242,7 @@ def _best_by(asked: str, features: Features, validation: _Validation) -> str:
     if asked == "latest" or not validation.ids:
         return ""
     if asked == "auto":
-        return "mel_l1_gta" if features != "natural" and validation.gta_ids else "mel_l1"
+        return validation.tell_by + ("_gta" if features != "natural" and validation.gta_ids else "")
     if asked not in validation.names:
         raise WavewrightError(
             f"train.best_by is '{asked}'; allowed are auto, latest, {', '.join(validation.names)}"
@@ -286,9 +290,16 @@ class _Validation:
         self.metrics = (MelL1(), MSTFT())
 
     @property
+    def tell_by(self) -> str:
+        """The metric that tells how a training goes."""
+        return "bits_per_sample" if self.model.tells_likelihood else "mel_l1"
+
+    @property
     def names(self) -> list[str]:
         """Of all that is measured."""
-        return [metric.name + suffix for suffix in self.sources for metric in self.metrics]
+        by_ear = [metric.name for metric in self.metrics]
+        by_likelihood = ["bits_per_sample"] if self.model.tells_likelihood else []
+        return [name + suffix for suffix in self.sources for name in by_likelihood + by_ear]
 
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
         import numpy as np
@@ -296,11 +307,22 @@ class _Validation:
         means = {}
         for suffix, mels in self.sources.items():
             ids = self.gta_ids if suffix else self.ids
+            if self.model.tells_likelihood:  # and speaks slowly
+                bits = [self._bits(id_, mels) for id_ in ids]
+                means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
+                ids = ids[: self.shown]
             rows = [self._measure(id_, mels, suffix, step, journal) for id_ in ids]
             for metric, values in zip(self.metrics, zip(*rows, strict=True), strict=False):
                 defined = [value for value in values if math.isfinite(value)]
                 means[metric.name + suffix] = float(np.mean(defined)) if defined else math.nan
         return means
+
+    def _bits(self, utterance: str, mels: Shards) -> float:
+        """Of a whole utterance, each sample after the true ones."""
+        from wavewright.crops import whole
+
+        batch = whole(self.audio, mels, utterance, self.model)
+        return float(self.model.bits_per_sample(batch.to(self.model.device)))
 
     def _measure(
         self, utterance: str, mels: Shards, suffix: str, step: int, journal: Journal

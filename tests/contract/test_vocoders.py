@@ -48,6 +48,8 @@ OVERFIT: dict[str, tuple[dict[str, Any], int, float]] = {
     "melgan": ({"adversary_start": 10, "mel_weight": 45.0}, 300, 0.3),
     "parallel_wavegan": ({"adversary_start": 10}, 150, 0.5),
     "vocos": ({"adversary_start": 10}, 300, 0.3),
+    "wavenet": ({}, 300, 0.5),
+    "wavernn": ({}, 300, 0.5),
 }
 
 

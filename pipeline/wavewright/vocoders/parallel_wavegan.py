@@ -23,6 +23,7 @@ from wavewright.nn.adversary import least_squares_critic, least_squares_generato
 from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
+from wavewright.nn.stretching import ContextStretch
 from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch, Vocoder
@@ -65,28 +66,6 @@ class ParallelWaveGANConfig(ModelConfig):
         return self
 
 
-class Upsampler(nn.Module):
-    """Mels, read with their neighbours, repeated and smoothed to the waveform's rate."""
-
-    def __init__(self, config: ParallelWaveGANConfig) -> None:
-        super().__init__()
-        bands = config.mel.n_mels
-        self.rates = config.upsample_rates
-        self.conv_in = nn.Conv1d(bands, bands, 2 * config.context_frames + 1, bias=False)
-        self.smooth = nn.ModuleList(
-            nn.Conv2d(1, 1, (1, 2 * rate + 1), padding=(0, rate), bias=False) for rate in self.rates
-        )
-        for conv in self.smooth:
-            nn.init.constant_(conv.weight, 1 / conv.weight.numel())  # type: ignore[arg-type, operator]
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """(B, n_mels, frames) -> (B, n_mels, (frames - 2 context) * hop_length)."""
-        x: Tensor = self.conv_in(mel)[:, None]
-        for rate, conv in zip(self.rates, self.smooth, strict=True):
-            x = conv(x.repeat_interleave(rate, dim=-1))
-        return x[:, 0]
-
-
 class Layer(nn.Module):
     """A dilated convolution gated by the mel, with ways to the next layer and to the output."""
 
@@ -116,7 +95,9 @@ class ParallelWaveGAN(Vocoder):
     def __init__(self, config: ParallelWaveGANConfig, *, name: str = "parallel_wavegan") -> None:
         super().__init__(config, name=name)
         self.conv_pre = nn.Conv1d(1, config.residual_channels, 1)
-        self.upsampler = Upsampler(config)
+        self.upsampler = ContextStretch(
+            config.mel.n_mels, config.upsample_rates, config.context_frames
+        )
         cycle = config.layers // config.cycles
         self.layers = nn.ModuleList(Layer(config, 2 ** (i % cycle)) for i in range(config.layers))
         self.conv_skip = nn.Conv1d(config.skip_channels, config.skip_channels, 1)

@@ -1,0 +1,266 @@
+"""The paper's WaveRNN, dense or pruned in blocks, as a compiled loop.
+
+The recurrent matrix is multiplied once a sample, before its coarse byte is drawn; the fine half of
+the gates waits for that byte. Pruned matrices are stored as their blocks: at 95 % they fit into a
+core's own cache, and one core is enough.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import float32
+from torch import Tensor
+
+from wavewright.generation.compiling import compiled, part, together
+from wavewright.generation.drawing import draw_label, ready, way
+from wavewright.generation.kernels import meet, prepare, product, sigmoid, tanh
+from wavewright.generation.packing import GROUP, Packed, pack, pack_sparse, padded, size_of
+from wavewright.generation.sequential import Engine, Window
+
+if TYPE_CHECKING:
+    from wavewright.vocoders.wavernn import WaveRNN
+
+
+class FastDualSoftmax:
+    """One utterance in the making.
+
+    Args:
+        vocoder: with network `dual-softmax`.
+        engine: precision of dense weights, and threads; pruned ones are float32 on one thread.
+    """
+
+    def __init__(self, vocoder: WaveRNN, engine: Engine) -> None:
+        network: Any = vocoder.network
+        self.network, self.hop = network, vocoder.hop_length
+        pruning = vocoder.config.pruning
+        self.real, self.half = network.half, padded(network.half, GROUP)
+        self.threads = 1 if pruning else min(engine.loop_threads, self.half // GROUP)
+        pack_: Any = (
+            partial(pack_sparse, block=pruning.shape)
+            if pruning
+            else partial(pack, precision=engine.precision)
+        )
+        state = vocoder.inference_state()
+        weights = {key.removeprefix("network."): value.float() for key, value in state.items()}
+        names = ("coarse1", "coarse2", "fine1", "fine2")
+        self.matrices: tuple[Packed, ...] = (
+            pack_(self._halves(self._gates(weights["recurrent.weight"]))),
+            *(pack_(self._tall(self._wide(weights[f"{name}.weight"]))) for name in names),
+        )
+        biases = [self._tall(weights[f"{name}.bias"][:, None])[:, 0] for name in names]
+        self.biases = tuple(np.ascontiguousarray(bias.numpy()) for bias in biases)
+        inputs = self._gates(network.input_weight().detach().float())
+        self.inputs = np.ascontiguousarray(inputs.mT.numpy())
+        gate_bias = torch.cat([weights[f"bias_{gate}"] for gate in "ure"])
+        self.gate_bias = self._gates(gate_bias[:, None])[:, 0]
+        self.state = np.zeros(2 * self.half, dtype=np.float32)
+        self.bytes = np.array([128, 0], dtype=np.int64)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Read for every sample."""
+        return size_of(*self.matrices)
+
+    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        held = self.gate_bias[None].expand(window.frames, -1)
+        if window.mel is not None:
+            features = self.network.features(window.mel.float())[0, window.before :]
+            held = held + self._gates(features[: window.frames].mT).mT
+        frames = np.ascontiguousarray(held.numpy())
+        numbers = uniforms.shape[2] // 2
+        how = way("categorical", numbers)
+        uniform = ready(uniforms[0], how)
+        said = np.zeros(len(uniform), dtype=np.float32)
+        shared = (
+            np.zeros(1, dtype=np.int64),
+            np.zeros(2 * self.half, dtype=np.float32),
+            np.zeros((2, max(self.half, 256)), dtype=np.float32),
+        )
+
+        def loop(rank: int) -> None:
+            _loop(
+                *self.matrices,
+                *self.biases,
+                self.inputs,
+                frames,
+                self.hop,
+                uniform,
+                numbers,
+                how,
+                self.state,
+                self.bytes,
+                *shared,
+                said,
+                rank,
+                self.threads,
+            )
+
+        together(loop, self.threads)
+        return torch.from_numpy(said)[None]
+
+    def _gates(self, rows: Tensor) -> Tensor:
+        """(3 * units, n) of u, r, e -> 64 units' of each in turn, halves in whole groups."""
+        halves = rows.reshape(3, 2, self.real, -1)
+        whole = F.pad(halves, (0, 0, 0, self.half - self.real))
+        blocks = whole.reshape(3, 2 * self.half // GROUP, GROUP, -1)
+        return blocks.transpose(0, 1).flatten(0, 2)
+
+    def _halves(self, matrix: Tensor) -> Tensor:
+        """Columns of both halves, each in whole groups."""
+        halves = matrix.reshape(len(matrix), 2, self.real)
+        return F.pad(halves, (0, self.half - self.real)).flatten(1)
+
+    def _wide(self, matrix: Tensor) -> Tensor:
+        return F.pad(matrix, (0, self.half - matrix.shape[1]))
+
+    def _tall(self, matrix: Tensor) -> Tensor:
+        return F.pad(matrix, (0, 0, 0, padded(len(matrix), GROUP) - len(matrix)))
+
+
+@part
+def _cell(
+    start: int,
+    stop: int,
+    inputs: Any,
+    heard: Any,
+    frame: Any,
+    recalled: Any,
+    gates: Any,
+    old: Any,
+    new: Any,
+) -> None:
+    """The new state of blocks of 64 units.
+
+    Args:
+        start, stop: blocks.
+        inputs: float32 (3, rows), what each byte that is heard adds to the gates.
+        heard: float32 (3), the bytes; coarse units' share of the third is 0.
+        frame: float32 (rows), what this frame adds.
+        recalled: float32 (rows), products with the old state.
+        gates: float32 (192), to work in.
+        old, new: float32 (units).
+    """
+    for block in range(start, stop):
+        row = 192 * block
+        for i in range(192):
+            g = row + i
+            gates[i] = (
+                frame[g]
+                + heard[0] * inputs[0, g]
+                + heard[1] * inputs[1, g]
+                + heard[2] * inputs[2, g]
+            )
+        for i in range(128):
+            gates[i] += recalled[row + i]
+        sigmoid(gates, 0, 128)
+        for i in range(64):
+            gates[128 + i] += gates[64 + i] * recalled[row + 128 + i]
+        tanh(gates, 128, 64)
+        for i in range(64):
+            value = gates[128 + i]
+            new[64 * block + i] = value + gates[i] * (old[64 * block + i] - value)
+
+
+@part
+def _layer(
+    matrix: Any,
+    bias: Any,
+    first: int,
+    last: int,
+    columns: int,
+    x: Any,
+    words: Any,
+    out: Any,
+    rectified: bool,
+) -> None:
+    """Groups of rows of a linear layer, and rectification."""
+    scale = prepare(matrix, x, columns, words)
+    product(matrix, first, last, columns, x, words, scale, out)
+    for i in range(64 * first, 64 * last):
+        value = out[i] + bias[i]
+        out[i] = max(value, float32(0.0)) if rectified else value
+
+
+@compiled
+def _loop(
+    recurrent: Any,
+    coarse1: Any,
+    coarse2: Any,
+    fine1: Any,
+    fine2: Any,
+    coarse1_bias: Any,
+    coarse2_bias: Any,
+    fine1_bias: Any,
+    fine2_bias: Any,
+    inputs: Any,
+    frames: Any,
+    hop: int,
+    uniforms: Any,
+    each: int,
+    how: int,
+    state: Any,
+    last: Any,
+    counter: Any,
+    after: Any,
+    layers: Any,
+    said: Any,
+    rank: int,
+    threads: int,
+) -> None:
+    """One thread's part of the samples of a window; arrays are float32 (see FastDualSoftmax)."""
+    units = state.shape[0]
+    half, blocks, outputs = units // 2, units // 128, 4
+    start, stop = blocks * rank // threads, blocks * (rank + 1) // threads
+    top, bottom = outputs * rank // threads, outputs * (rank + 1) // threads
+    recalled = np.zeros(3 * units, dtype=np.float32)
+    gates = np.zeros(192, dtype=np.float32)
+    heard = np.zeros(3, dtype=np.float32)
+    words = np.zeros(2 * units, dtype=np.uint8)
+    level = float32(2.0 / 255.0)
+    hidden, logits = layers[0], layers[1]
+    meetings = meet(counter, threads, 0)
+    for t in range(said.shape[0]):
+        frame = frames[t // hop]
+        scale = prepare(recurrent, state, units, words)
+        product(recurrent, 3 * start, 3 * stop, units, state, words, scale, recalled)
+        product(
+            recurrent,
+            3 * (blocks + start),
+            3 * (blocks + stop),
+            units,
+            state,
+            words,
+            scale,
+            recalled,
+        )
+        heard[0] = float32(last[0]) * level - float32(1.0)
+        heard[1] = float32(last[1]) * level - float32(1.0)
+        heard[2] = float32(0.0)
+        for byte in range(2):
+            first = byte * blocks
+            _cell(first + start, first + stop, inputs, heard, frame, recalled, gates, state, after)
+            meetings = meet(counter, threads, meetings)
+            mine = after[byte * half : (byte + 1) * half]
+            if byte == 0:
+                _layer(coarse1, coarse1_bias, start, stop, half, mine, words, hidden, True)
+                meetings = meet(counter, threads, meetings)
+                _layer(coarse2, coarse2_bias, top, bottom, half, hidden, words, logits, False)
+            else:
+                _layer(fine1, fine1_bias, start, stop, half, mine, words, hidden, True)
+                meetings = meet(counter, threads, meetings)
+                _layer(fine2, fine2_bias, top, bottom, half, hidden, words, logits, False)
+            meetings = meet(counter, threads, meetings)
+            if rank == 0:
+                last[byte] = draw_label(logits, 0, 256, uniforms[t], byte * each, how)
+            meetings = meet(counter, threads, meetings)
+            heard[2] = float32(last[0]) * level - float32(1.0)
+        if rank == 0:
+            said[t] = (float32(last[0] * 256 + last[1]) - float32(32768.0)) / float32(32768.0)
+            for i in range(units):
+                state[i] = after[i]
+        meetings = meet(counter, threads, meetings)

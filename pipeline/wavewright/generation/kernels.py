@@ -1,0 +1,541 @@
+"""What the sample loops are made of: products of packed matrices with vectors, gates, threads.
+
+numba compiles them, so users need no compiler. A matrix is packed in groups of 64 rows, the group's
+rows side by side for every few columns, so that its bytes are read once and in order: one column
+of float32, two of bfloat16, or four of int8 at a time. Sums run down the columns in vector
+registers, one lane a row, and nothing is added across lanes.
+
+int8 weights have one scale a row. Where the processor has AVX-512 VNNI, vectors are given to it as
+16-bit numbers, in two bytes; elsewhere int8 is widened to float32 on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import float32, int32, njit, types, uint8, void
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from wavewright.generation.compiling import FAST
+
+LANES = 16
+GROUP = 64  # rows
+_VECTORS = GROUP // LANES
+_F32, _I32, _I8 = ir.FloatType(), ir.IntType(32), ir.IntType(8)
+_F32V, _I32V = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)
+_BYTES = ir.VectorType(_I8, 4 * LANES)
+
+
+def _pointer(
+    context: Any, builder: Any, kind: Any, array: Any, offset: Any, element: ir.Type
+) -> Any:
+    """Where element `offset` of an array lies, as a pointer to another type."""
+    data = context.make_array(kind)(context, builder, array).data
+    moved = builder.gep(data, [offset])
+    return builder.bitcast(moved, element.as_pointer())
+
+
+def _load(builder: Any, pointer: Any, index: Any) -> Any:
+    loaded = builder.load(builder.gep(pointer, [index]))
+    loaded.align = 4
+    return loaded
+
+
+def _splat(builder: Any, value: Any, vector: ir.VectorType) -> Any:
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _I32(0))
+    zeros = ir.Constant(ir.VectorType(_I32, vector.count), None)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_F32V, [_F32V, _F32V, _F32V])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+    return builder.call(function, [a, b, c])
+
+
+def _accumulators(builder: Any, vector: ir.VectorType, count: int) -> list[Any]:
+    slots = [cgutils.alloca_once(builder, vector) for _ in range(count)]
+    for slot in slots:
+        builder.store(ir.Constant(vector, None), slot)
+    return slots
+
+
+def _into(builder: Any, slot: Any, value: Any) -> None:
+    builder.store(value, slot)
+
+
+@intrinsic
+def _group_float32(typing, w, w_at, x, columns, out, out_at):  # type: ignore[no-untyped-def]
+    """out[out_at : +64] = one group of a float32 matrix times x; `columns` is even."""
+    signature = void(w, types.intp, x, types.intp, out, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        weights = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        vector = _pointer(context, builder, sig.args[2], args[2], intp(0), _F32)
+        result = _pointer(context, builder, sig.args[4], args[4], args[5], _F32V)
+        slots = _accumulators(builder, _F32V, 2 * _VECTORS)
+        half = builder.lshr(args[3], intp(1))
+        with cgutils.for_range(builder, half, intp=intp) as loop:
+            for odd in range(2):
+                column = builder.add(builder.shl(loop.index, intp(1)), intp(odd))
+                value = _splat(builder, _load(builder, vector, column), _F32V)
+                first = builder.mul(column, intp(_VECTORS))
+                for lane in range(_VECTORS):
+                    slot = slots[odd * _VECTORS + lane]
+                    weight = _load(builder, weights, builder.add(first, intp(lane)))
+                    _into(builder, slot, _fma(builder, weight, value, builder.load(slot)))
+        for lane in range(_VECTORS):
+            total = builder.fadd(builder.load(slots[lane]), builder.load(slots[_VECTORS + lane]))
+            builder.store(total, builder.gep(result, [intp(lane)])).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _group_bfloat16(typing, w, w_at, x, columns, out, out_at):  # type: ignore[no-untyped-def]
+    """The same for a matrix of bfloat16, two columns a word; x and the sums are float32."""
+    signature = void(w, types.intp, x, types.intp, out, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        weights = _pointer(context, builder, sig.args[0], args[0], args[1], _I32V)
+        vector = _pointer(context, builder, sig.args[2], args[2], intp(0), _F32)
+        result = _pointer(context, builder, sig.args[4], args[4], args[5], _F32V)
+        slots = _accumulators(builder, _F32V, 2 * _VECTORS)
+        upper = ir.Constant(_I32V, [_I32(0xFFFF0000)] * LANES)
+        sixteen = ir.Constant(_I32V, [_I32(16)] * LANES)
+        half = builder.lshr(args[3], intp(1))
+        with cgutils.for_range(builder, half, intp=intp) as loop:
+            column = builder.shl(loop.index, intp(1))
+            values = [
+                _splat(builder, _load(builder, vector, builder.add(column, intp(odd))), _F32V)
+                for odd in range(2)
+            ]
+            first = builder.mul(loop.index, intp(_VECTORS))
+            for lane in range(_VECTORS):
+                word = _load(builder, weights, builder.add(first, intp(lane)))
+                parts = [builder.shl(word, sixteen), builder.and_(word, upper)]
+                for odd, part in enumerate(parts):
+                    slot = slots[odd * _VECTORS + lane]
+                    weight = builder.bitcast(part, _F32V)
+                    _into(builder, slot, _fma(builder, weight, values[odd], builder.load(slot)))
+        for lane in range(_VECTORS):
+            total = builder.fadd(builder.load(slots[lane]), builder.load(slots[_VECTORS + lane]))
+            builder.store(total, builder.gep(result, [intp(lane)])).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _group_int8(typing, w, w_at, words, columns, sums, scales, scale, out, out_at):  # type: ignore[no-untyped-def]
+    """One group of an int8 matrix times a vector of 16 bits, by vpdpbusd.
+
+    `words` has the vector's high bytes and then its low ones; its value is
+    scale * (256 * (high - 128) + low), so out = scales * scale *
+    (256 * (w . high - 128 * sums) + w . low), `sums` being the rows' sums.
+    """
+    signature = void(w, types.intp, words, types.intp, sums, scales, types.float32, out, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        weights = _pointer(context, builder, sig.args[0], args[0], args[1], _BYTES)
+        bytes_of = [
+            _pointer(context, builder, sig.args[2], args[2], where, _I32)
+            for where in (intp(0), args[3])
+        ]
+        rows = [
+            _pointer(context, builder, sig.args[4], args[4], args[8], _I32V),
+            _pointer(context, builder, sig.args[5], args[5], args[8], _F32V),
+        ]
+        result = _pointer(context, builder, sig.args[7], args[7], args[8], _F32V)
+        kind = ir.FunctionType(_I32V, [_I32V, _BYTES, _BYTES])
+        product = cgutils.get_or_insert_function(builder.module, kind, _VNNI)
+        slots = _accumulators(builder, _I32V, 2 * _VECTORS)
+        quarter = builder.lshr(args[3], intp(2))
+        with cgutils.for_range(builder, quarter, intp=intp) as loop:
+            values = [
+                builder.bitcast(_splat(builder, _load(builder, pointer, loop.index), _I32V), _BYTES)
+                for pointer in bytes_of
+            ]
+            first = builder.mul(loop.index, intp(_VECTORS))
+            for lane in range(_VECTORS):
+                weight = _load(builder, weights, builder.add(first, intp(lane)))
+                for which, value in enumerate(values):
+                    slot = slots[which * _VECTORS + lane]
+                    _into(builder, slot, builder.call(product, [builder.load(slot), value, weight]))
+        factor = _splat(builder, args[6], _F32V)
+        for lane in range(_VECTORS):
+            offset = builder.shl(
+                _load(builder, rows[0], intp(lane)), ir.Constant(_I32V, [_I32(7)] * LANES)
+            )
+            upper = builder.sitofp(builder.sub(builder.load(slots[lane]), offset), _F32V)
+            lower = builder.sitofp(builder.load(slots[_VECTORS + lane]), _F32V)
+            whole = _fma(builder, upper, ir.Constant(_F32V, [_F32(256.0)] * LANES), lower)
+            scaled = builder.fmul(builder.fmul(whole, factor), _load(builder, rows[1], intp(lane)))
+            builder.store(scaled, builder.gep(result, [intp(lane)])).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+_VNNI = "llvm.x86.avx512.vpdpbusd.512"
+
+
+@intrinsic
+def _group_int8_widened(typing, w, w_at, x, columns, scales, out, out_at):  # type: ignore[no-untyped-def]
+    """One group of an int8 matrix times a float32 vector, on any processor."""
+    signature = void(w, types.intp, x, types.intp, scales, out, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        weights = _pointer(context, builder, sig.args[0], args[0], args[1], _I32V)
+        vector = _pointer(context, builder, sig.args[2], args[2], intp(0), _F32)
+        scales = _pointer(context, builder, sig.args[4], args[4], args[6], _F32V)
+        result = _pointer(context, builder, sig.args[5], args[5], args[6], _F32V)
+        slots = _accumulators(builder, _F32V, 2 * _VECTORS)
+        quarter = builder.lshr(args[3], intp(2))
+        with cgutils.for_range(builder, quarter, intp=intp) as loop:
+            first = builder.mul(loop.index, intp(_VECTORS))
+            for lane in range(_VECTORS):
+                word = _load(builder, weights, builder.add(first, intp(lane)))
+                for place in range(4):
+                    column = builder.add(builder.shl(loop.index, intp(2)), intp(place))
+                    value = _splat(builder, _load(builder, vector, column), _F32V)
+                    up = ir.Constant(_I32V, [_I32(24 - 8 * place)] * LANES)
+                    down = ir.Constant(_I32V, [_I32(24)] * LANES)
+                    number = builder.sitofp(builder.ashr(builder.shl(word, up), down), _F32V)
+                    slot = slots[place % 2 * _VECTORS + lane]
+                    _into(builder, slot, _fma(builder, number, value, builder.load(slot)))
+        for lane in range(_VECTORS):
+            total = builder.fadd(builder.load(slots[lane]), builder.load(slots[_VECTORS + lane]))
+            scaled = builder.fmul(total, _load(builder, scales, intp(lane)))
+            builder.store(scaled, builder.gep(result, [intp(lane)])).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _panel(typing, w, at, columns, count, x, out, out_at):  # type: ignore[no-untyped-def]
+    """out[out_at : +16] = 16 rows of 16x1 blocks times x, `count` of them from block `at` on."""
+    signature = void(w, types.intp, columns, types.intp, x, out, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        start = builder.mul(args[1], intp(LANES))
+        weights = _pointer(context, builder, sig.args[0], args[0], start, _F32V)
+        places = _pointer(context, builder, sig.args[2], args[2], args[1], _I32)
+        vector = _pointer(context, builder, sig.args[4], args[4], intp(0), _F32)
+        result = _pointer(context, builder, sig.args[5], args[5], args[6], _F32V)
+        slots = _accumulators(builder, _F32V, 4)
+        with cgutils.for_range(builder, builder.lshr(args[3], intp(2)), intp=intp) as loop:
+            for i, slot in enumerate(slots):
+                block = builder.add(builder.shl(loop.index, intp(2)), intp(i))
+                column = builder.zext(_load(builder, places, block), intp)
+                value = _splat(builder, _load(builder, vector, column), _F32V)
+                weight = _load(builder, weights, block)
+                _into(builder, slot, _fma(builder, weight, value, builder.load(slot)))
+        sums = [builder.load(slot) for slot in slots]
+        total = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
+        builder.store(total, result).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _square_panel(typing, w, at, columns, count, x, out, out_at):  # type: ignore[no-untyped-def]
+    """out[out_at : +4] = 4 rows of 4x4 blocks times x, `count` of them from block `at` on."""
+    signature = void(w, types.intp, columns, types.intp, x, out, types.intp)
+    four = ir.VectorType(_F32, 4)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        start = builder.mul(args[1], intp(LANES))
+        weights = _pointer(context, builder, sig.args[0], args[0], start, _F32V)
+        places = _pointer(context, builder, sig.args[2], args[2], args[1], _I32)
+        vector = _pointer(context, builder, sig.args[4], args[4], intp(0), _F32)
+        result = _pointer(context, builder, sig.args[5], args[5], args[6], four)
+        slots = _accumulators(builder, _F32V, 4)
+        again = ir.Constant(_I32V, [_I32(lane % 4) for lane in range(LANES)])
+        with cgutils.for_range(builder, builder.lshr(args[3], intp(2)), intp=intp) as loop:
+            for i, slot in enumerate(slots):
+                block = builder.add(builder.shl(loop.index, intp(2)), intp(i))
+                column = builder.zext(_load(builder, places, block), intp)
+                place = builder.bitcast(builder.gep(vector, [column]), four.as_pointer())
+                loaded = builder.load(place)
+                loaded.align = 4
+                value = builder.shuffle_vector(loaded, ir.Constant(four, ir.Undefined), again)
+                weight = _load(builder, weights, block)
+                _into(builder, slot, _fma(builder, weight, value, builder.load(slot)))
+        sums = [builder.load(slot) for slot in slots]
+        total = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
+        columns_of = [
+            builder.shuffle_vector(
+                total,
+                ir.Constant(_F32V, ir.Undefined),
+                ir.Constant(ir.VectorType(_I32, 4), [_I32(4 * row + i) for row in range(4)]),
+            )
+            for i in range(4)
+        ]
+        added = builder.fadd(
+            builder.fadd(columns_of[0], columns_of[1]), builder.fadd(columns_of[2], columns_of[3])
+        )
+        builder.store(added, result).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _constant(value: float) -> Any:
+    return ir.Constant(_F32V, [_F32(value)] * LANES)
+
+
+def _whole(value: int) -> Any:
+    return ir.Constant(_I32V, [_I32(value)] * LANES)
+
+
+#: exp(r) on [-ln 2 / 2, ln 2 / 2] by its series, shifted a little to spread the error.
+_SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 0.16666665459, 0.5)
+
+
+def _exp(builder: Any, x: Any) -> Any:
+    """e**x of a vector, within 2e-7 of it relatively; x is kept in [-87, 87]."""
+    for name, bound in (("minnum", 87.0), ("maxnum", -87.0)):
+        kind = ir.FunctionType(_F32V, [_F32V, _F32V])
+        limit = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f32")
+        x = builder.call(limit, [x, _constant(bound)])
+    kind = ir.FunctionType(_F32V, [_F32V])
+    nearest = cgutils.get_or_insert_function(builder.module, kind, f"llvm.rint.v{LANES}f32")
+    n = builder.call(nearest, [builder.fmul(x, _constant(1.4426950408889634))])
+    r = _fma(builder, n, _constant(-0.693359375), x)
+    r = _fma(builder, n, _constant(2.12194440e-4), r)
+    p = _constant(_SERIES[0])
+    for term in _SERIES[1:]:
+        p = _fma(builder, p, r, _constant(term))
+    p = builder.fadd(_fma(builder, builder.fmul(p, r), r, r), _constant(1.0))
+    exponent = builder.add(builder.fptosi(n, _I32V), _whole(127))
+    return builder.fmul(p, builder.bitcast(builder.shl(exponent, _whole(23)), _F32V))
+
+
+def _sigmoid(builder: Any, x: Any) -> Any:
+    e = _exp(builder, builder.fneg(x))
+    return builder.fdiv(_constant(1.0), builder.fadd(_constant(1.0), e))
+
+
+def _tanh(builder: Any, x: Any) -> Any:
+    e = _exp(builder, builder.fadd(x, x))
+    half = builder.fdiv(_constant(2.0), builder.fadd(_constant(1.0), e))
+    return builder.fsub(_constant(1.0), half)
+
+
+def _over_vectors(name: str, function: Any) -> Any:
+    """An intrinsic that replaces x[at : at + count] by a function of it; count is a multiple of 16."""
+
+    def typed(typing, x, at, count):  # type: ignore[no-untyped-def]
+        def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            intp = context.get_value_type(types.intp)
+            start = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+            with cgutils.for_range(builder, builder.lshr(args[2], intp(4)), intp=intp) as loop:
+                pointer = builder.gep(start, [loop.index])
+                value = function(builder, _load(builder, start, loop.index))
+                builder.store(value, pointer).align = 4
+            return context.get_dummy_value()
+
+        return void(x, types.intp, types.intp), generate
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+exp = _over_vectors("exp", _exp)
+sigmoid = _over_vectors("sigmoid", _sigmoid)
+tanh = _over_vectors("tanh", _tanh)
+
+
+def prepare(matrix: Any, x: Any, columns: int, words: Any) -> float:
+    """Make a vector ready for products with a packed matrix.
+
+    Args:
+        matrix: tuple that `pack` gave.
+        x: float32 (columns).
+        columns: of the matrix.
+        words: uint8 (at least 2 * columns), that int8 matrices are multiplied by.
+
+    Returns:
+        The vector's scale, which `product` wants; 1 where it wants none.
+    """
+    raise NotImplementedError
+
+
+@overload(prepare, inline="always", jit_options={"fastmath": FAST})
+def _prepare(matrix, x, columns, words):  # type: ignore[no-untyped-def]
+    if not _by_bytes(matrix):
+
+        def nothing(matrix, x, columns, words):  # type: ignore[no-untyped-def]
+            return float32(1.0)
+
+        return nothing
+
+    def quantise(matrix, x, columns, words):  # type: ignore[no-untyped-def]
+        return _quantise(x, columns, words)
+
+    return quantise
+
+
+@njit(fastmath=FAST)
+def _quantise(x: Any, columns: int, words: Any) -> float:
+    """A vector as 16-bit numbers, high bytes and low bytes; returns what one step is."""
+    largest = float32(1e-20)
+    for i in range(columns):
+        largest = max(largest, abs(x[i]))
+    inverse = float32(32767.0) / largest
+    for i in range(columns):
+        q = int32(np.floor(x[i] * inverse + float32(32768.5)))
+        words[i] = uint8(q >> int32(8))
+        words[columns + i] = uint8(q & int32(255))
+    return largest / float32(32767.0)
+
+
+def product(
+    matrix: Any, first: int, last: int, columns: int, x: Any, words: Any, scale: float, out: Any
+) -> None:
+    """out[64 * first : 64 * last] = those rows of a packed matrix times a vector.
+
+    Args:
+        matrix: tuple that `pack` gave.
+        first, last: groups of 64 rows.
+        columns: of the matrix, a multiple of 4.
+        x: float32 (columns).
+        words, scale: what `prepare` made of it.
+        out: float32 (rows).
+    """
+    raise NotImplementedError
+
+
+@overload(product, inline="always")
+def _product(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+    kind = matrix.types[0].dtype
+    if kind == types.float32 and len(matrix.types) == 3:
+
+        def blocks(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+            for row in range(first * 4, last * 4):
+                at, end = matrix[2][row], matrix[2][row + 1]
+                _panel(matrix[0], at, matrix[1], end - at, x, out, row * 16)
+
+        return blocks
+    if kind == types.float32 and len(matrix.types) == 4:
+
+        def squares(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+            for row in range(first * 16, last * 16):
+                at, end = matrix[2][row], matrix[2][row + 1]
+                _square_panel(matrix[0], at, matrix[1], end - at, x, out, row * 4)
+
+        return squares
+    if kind == types.float32:
+
+        def wide(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+            for group in range(first, last):
+                _group_float32(matrix[0], group * columns * 64, x, columns, out, group * 64)
+
+        return wide
+    if kind == types.uint16:
+
+        def halved(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+            for group in range(first, last):
+                _group_bfloat16(matrix[0], group * columns * 64, x, columns, out, group * 64)
+
+        return halved
+    if _by_bytes(matrix):
+
+        def by_bytes(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+            for group in range(first, last):
+                _group_int8(
+                    matrix[0],
+                    group * columns * 64,
+                    words,
+                    columns,
+                    matrix[2],
+                    matrix[1],
+                    scale,
+                    out,
+                    group * 64,
+                )
+
+        return by_bytes
+
+    def widened(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+        for group in range(first, last):
+            _group_int8_widened(
+                matrix[0], group * columns * 64, x, columns, matrix[1], out, group * 64
+            )
+
+    return widened
+
+
+def _by_bytes(matrix: Any) -> bool:
+    """Whether a matrix is int8 with row sums, for vpdpbusd."""
+    return matrix.types[0].dtype == types.int8 and len(matrix.types) == 3
+
+
+@intrinsic
+def _atomic_add(typing, array, index, value):  # type: ignore[no-untyped-def]
+    """Add to an int64 of an array, seen by every thread."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1], ir.IntType(64))
+        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
+
+    return types.int64(array, types.intp, types.int64), generate
+
+
+@intrinsic
+def _atomic_read(typing, array, index):  # type: ignore[no-untyped-def]
+    """An int64 of an array, as other threads have left it."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1], ir.IntType(64))
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic
+def _let_others_run(typing):  # type: ignore[no-untyped-def]
+    """Give the processor away, when whom one waits for may not have one."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        kind = ir.FunctionType(_I32, [])
+        function = cgutils.get_or_insert_function(builder.module, kind, "sched_yield")
+        return builder.call(function, [])
+
+    return types.int32(), generate
+
+
+@njit
+def meet(counter: Any, threads: int, meetings: int) -> int:
+    """Wait until every thread has come to this meeting.
+
+    Args:
+        counter: int64 (1), shared, zero at first.
+        threads: how many.
+        meetings: that there have been.
+
+    Returns:
+        meetings + 1.
+    """
+    meetings += 1
+    if threads > 1:
+        _atomic_add(counter, 0, 1)
+        waited = 0
+        while _atomic_read(counter, 0) < meetings * threads:
+            waited += 1
+            if waited % 4096 == 0:
+                _let_others_run()
+    return meetings

@@ -1,0 +1,100 @@
+"""Matrices packed for `kernels`: what is done once, before the first sample."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LANES = 16  # numbers of a vector
+GROUP = 64  # rows that are multiplied together
+_UNROLLED = 4  # blocks that are multiplied together
+_COLUMNS = {"float32": 1, "bf16": 2, "int8": 4}  # of a 32-bit word
+
+Packed = tuple[np.ndarray, ...]
+
+
+@cache
+def has_vnni() -> bool:
+    """Whether the processor multiplies bytes by AVX-512 VNNI."""
+    from llvmlite import binding
+
+    return bool(binding.get_host_cpu_features().get("avx512vnni"))
+
+
+def pack(matrix: Tensor, precision: str) -> Packed:
+    """A matrix (rows, columns) as `kernels.product` reads it.
+
+    Rows are filled up to a multiple of 64 and columns to one of 4, with zeros.
+
+    Args:
+        matrix: floating-point.
+        precision: float32, bf16 or int8.
+
+    Returns:
+        Weights; for int8 also the rows' scales and, where the processor has VNNI, their sums.
+    """
+    rows, columns = padded(matrix.shape[0], GROUP), padded(matrix.shape[1], 4)
+    whole = np.zeros((rows, columns), dtype=np.float32)
+    whole[: matrix.shape[0], : matrix.shape[1]] = matrix.detach().float().cpu().numpy()
+    if precision == "float32":
+        return (_grouped(whole, 1),)
+    if precision == "bf16":
+        halves = torch.from_numpy(whole).to(torch.bfloat16).view(torch.int16).numpy()
+        return (_grouped(halves.view(np.uint16), 2),)
+    scales = np.maximum(np.abs(whole).max(axis=1), 1e-20).astype(np.float32) / np.float32(127)
+    numbers = np.rint(whole / scales[:, None]).astype(np.int8)
+    packed = (_grouped(numbers, 4), scales)
+    return (*packed, numbers.sum(axis=1, dtype=np.int32)) if has_vnni() else packed
+
+
+def pack_sparse(matrix: Tensor, block: tuple[int, int]) -> Packed:
+    """A pruned matrix as its blocks that are not all zero, for `kernels.product`.
+
+    Args:
+        matrix: float32 (rows, columns); rows are a multiple of 64.
+        block: rows and columns of a block: (16, 1) or (4, 4).
+
+    Returns:
+        Weights (blocks, 16) of each block row in turn, int32 columns of the blocks, and int64
+        where each block row begins; for 4x4 the block's width once more, which tells them apart.
+    """
+    high, wide = block
+    whole = matrix.detach().float().cpu().numpy()
+    rows, columns = whole.shape[0] // high, padded(whole.shape[1], wide) // wide
+    whole = np.pad(whole, ((0, 0), (0, columns * wide - whole.shape[1])))
+    blocks = whole.reshape(rows, high, columns, wide).transpose(0, 2, 1, 3)
+    weights, places, starts = [], [], [0]
+    for row in blocks:
+        found = np.flatnonzero(row.any(axis=(1, 2)))
+        count = padded(len(found), _UNROLLED)
+        values = np.zeros((count, LANES), dtype=np.float32)
+        values[: len(found)] = row[found].reshape(-1, LANES)
+        weights.append(values)
+        places.append(np.pad(found.astype(np.int32) * wide, (0, count - len(found))))
+        starts.append(starts[-1] + count)
+    packed = (
+        np.concatenate(weights).reshape(-1),
+        np.concatenate(places).astype(np.int32),
+        np.array(starts, dtype=np.int64),
+    )
+    return packed if wide == 1 else (*packed, np.array([wide], dtype=np.int64))
+
+
+def padded(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple
+
+
+def size_of(*matrices: Packed) -> int:
+    """Bytes that are read to multiply by all of them."""
+    return sum(array.nbytes for matrix in matrices for array in matrix)
+
+
+def _grouped(whole: np.ndarray, columns: int) -> np.ndarray:
+    """Groups of 64 rows; within one, for every few columns, all rows' numbers."""
+    groups, words = whole.shape[0] // GROUP, whole.shape[1] // columns
+    cut = whole.reshape(groups, GROUP, words, columns).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(cut).reshape(-1)

@@ -1,0 +1,257 @@
+"""Vocoders that make one sample after the other: how they are driven, whatever the network.
+
+Noise, conditioning windows, streaming and the choice of an engine are here; a vocoder's file has
+the network and its `reference` loop in plain PyTorch, and `generation/` has the fast loops.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+from wavewright.model import ModelConfig
+from wavewright.nn.noise import item_seeds
+from wavewright.nn.stretching import REACH
+from wavewright.progress import progress
+from wavewright.vocoder import Batch, Vocoder
+from wavewright.wav_steps import Undoing
+
+EngineName = Literal["fast", "reference"]
+LoopPrecision = Literal["float32", "bf16", "int8"]
+_PIECE = 32  # frames between two looks at what the user wants
+_LONG = 10  # pieces that deserve a progress bar
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How samples are made.
+
+    Attributes:
+        name: `fast`: compiled loops; `reference`: the network's own code, sample by sample.
+        precision: in which the fast loop keeps the weights.
+        threads: of one fast loop; None is torch's number, at most two.
+    """
+
+    name: EngineName = "fast"
+    precision: LoopPrecision = "float32"
+    threads: int | None = None
+
+    @property
+    def loop_threads(self) -> int:
+        """Threads for one utterance."""
+        return self.threads or min(2, torch.get_num_threads())
+
+
+class Window(NamedTuple):
+    """Some frames of an utterance with their neighbours.
+
+    Attributes:
+        mel: (B, n_mels, context + before + frames + after + context); None without conditioning.
+        before: frames that are there for smoothing alone; 0 where the utterance begins.
+        frames: to be spoken.
+    """
+
+    mel: Tensor | None
+    before: int
+    frames: int
+
+
+class Loop(Protocol):
+    """Utterances in the making; keeps the network's state from one call to the next."""
+
+    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        """Go on with some frames.
+
+        Args:
+            window: of the mel.
+            uniforms: (B, samples, n) in (0, 1), as many as each draw takes.
+
+        Returns:
+            (B, samples) float32 in [-1, 1].
+        """
+
+
+class Uniforms:
+    """Uniform numbers of every item of a batch, each from its own seed, however they are cut."""
+
+    def __init__(self, seeds: Sequence[int], each: int) -> None:
+        self.generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        self.each = each
+
+    def draw(self, samples: int) -> Tensor:
+        """(B, samples, each) float32, at least 1e-5 from 0 and 1, as r9y9 draws them."""
+        drawn = [g.random((samples, self.each), dtype=np.float32) for g in self.generators]
+        return torch.from_numpy(np.stack(drawn)) * (1 - 2e-5) + 1e-5
+
+
+class SequentialVocoder(Vocoder):
+    """Base of vocoders that hear what they said.
+
+    Attributes:
+        engine: how `generate`, `stream` and `sample` make samples.
+        uniforms: numbers that a draw takes.
+        own_context: frames on either side that the network reads, without the smoothing.
+        sample_frames: frames that `sample` makes.
+    """
+
+    streams = True
+    tells_likelihood = True
+    undoes_steps = True
+    uniforms: int
+    sample_frames: int = 0
+
+    def __init__(self, config: ModelConfig, *, name: str = "") -> None:
+        super().__init__(config, name=name)
+        self.engine = Engine()
+
+    @property
+    def context_frames(self) -> int | None:
+        """Samples depend on all earlier ones, so nothing can be made in pieces."""
+        return None
+
+    @abstractmethod
+    def reference(self, batch: int) -> Loop:
+        """The network's own loop for a batch, from silence."""
+
+    @abstractmethod
+    def fast(self, engine: Engine) -> Loop:
+        """A compiled loop for one utterance, from silence."""
+
+    def start(self, batch: int) -> Loop:
+        """A loop for a batch by the chosen engine, from silence."""
+        if self.engine.name == "reference" or self.device.type != "cpu":
+            return self.reference(batch)
+        if batch == 1:
+            return self.fast(self.engine)
+        workers = self.engine.threads or torch.get_num_threads()
+        each = Engine(self.engine.name, self.engine.precision, 1)
+        return _Together([self.fast(each) for _ in range(batch)], workers)
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); item i draws from (seed, i)."""
+        self._require("mel", "sample")
+        self.check_mel(mel)
+        return self._joined(self._windows([mel], _PIECE), mel.shape[-1], len(mel), seed)
+
+    @torch.no_grad()
+    def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
+        """(B, n_mels, any frames) in, (B, frames * hop_length) out, a few frames later."""
+        self._require("mel", "sample")
+        yield from self._speak(self._windows(mel_chunks, None), None, seed)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """(n, samples) of what an unconditional network says by itself."""
+        self._require("none", "generate")
+        frames, windows = self.sample_frames, []
+        for start in range(0, frames, _PIECE):
+            windows.append(Window(None, 0, min(_PIECE, frames - start)))
+        return self._joined(windows, frames, n, seed)
+
+    def with_context(self, batch: Batch) -> Tensor:
+        """A batch's mels with the frames that the network reads beyond the crops' ends."""
+        missing = self.own_context - batch.context
+        return self.padded(batch.mel, missing, missing)
+
+    def padded(self, mel: Tensor, before: int, after: int) -> Tensor:
+        """(B, n_mels, frames) with frames beyond its ends."""
+        if self.padding == "silence":
+            silence = torch.tensor(self.mel.silence, device=mel.device)[None, :, None]
+            sides = [silence.expand(len(mel), -1, frames) for frames in (before, after)]
+            return torch.cat([sides[0], mel, sides[1]], dim=-1)
+        return torch.nn.functional.pad(mel, (before, after), mode="replicate")
+
+    def _require(self, conditioning: str, other: str) -> None:
+        if self.conditioning != conditioning:
+            raise WavewrightError(
+                f"'{self.name}' is conditioned by {self.conditioning}: use {other}()"
+            )
+
+    def _joined(
+        self, windows: Iterable[Window], frames: int, batch: int, seed: int | None
+    ) -> Tensor:
+        long = frames > _LONG * _PIECE
+        pieces = []
+        with progress(self.name, total=frames, unit="frames", shown=long) as bar:
+            for piece in self._raw(windows, batch, seed):
+                pieces.append(piece)
+                bar.advance(piece.shape[1] // self.hop_length)
+        return self.to_speech(torch.cat(pieces, dim=1))
+
+    def _speak(
+        self, windows: Iterable[Window], batch: int | None, seed: int | None
+    ) -> Iterator[Tensor]:
+        undo = Undoing(self.mel.target_steps, self.sample_rate)
+        for piece in self._raw(windows, batch, seed):
+            yield undo(piece).clamp(-1.0, 1.0)
+
+    def _raw(
+        self, windows: Iterable[Window], batch: int | None, seed: int | None
+    ) -> Iterator[Tensor]:
+        loop: Loop | None = None
+        noise: Uniforms | None = None
+        for window in windows:
+            if loop is None or noise is None:
+                size = batch if window.mel is None else len(window.mel)
+                assert size is not None
+                loop = self.start(size)
+                noise = Uniforms(item_seeds(seed, size), self.uniforms)
+            yield loop(window, noise.draw(window.frames * self.hop_length)).float().cpu()
+
+    def _windows(self, chunks: Iterable[Tensor], piece: int | None) -> Iterator[Window]:
+        """Windows of `piece` frames, or of as many as have their neighbours already."""
+        context, held, done = self.own_context, None, 0
+        for chunk in chunks:
+            self.check_mel(chunk)
+            chunk = chunk.to(self.device, torch.float32)
+            first = held is None
+            held = chunk if held is None else torch.cat([held, chunk], dim=-1)
+            if first and held.shape[-1]:
+                held = self.padded(held, context, 0)
+            ready = held.shape[-1] - 2 * context - REACH - done
+            if ready > 0 and piece is None:
+                held, done = yield from self._cut(held, done, ready)
+        if held is None or not held.shape[-1]:
+            return
+        held = self.padded(held, 0, context)
+        rest = held.shape[-1] - 2 * context - done
+        while rest > 0:
+            take = min(rest, piece or rest)
+            held, done = yield from self._cut(held, done, take)
+            rest -= take
+
+    def _cut(
+        self, held: Tensor, before: int, take: int
+    ) -> Generator[Window, None, tuple[Tensor, int]]:
+        """Yield the next `take` frames of what is held; return what stays, and what is done of it."""
+        context = self.own_context
+        stop = before + take + REACH + 2 * context
+        yield Window(held[..., :stop], before, take)
+        kept = min(REACH, before + take)
+        return held[..., before + take - kept :], kept
+
+
+class _Together:
+    """Loops of one utterance each, side by side."""
+
+    def __init__(self, loops: Sequence[Loop], workers: int) -> None:
+        self.loops = loops
+        self.workers = min(workers, len(loops))
+
+    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        @torch.no_grad()  # which is each thread's own
+        def one(item: int) -> Tensor:
+            mel = None if window.mel is None else window.mel[item : item + 1]
+            return self.loops[item](window._replace(mel=mel), uniforms[item : item + 1])
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            return torch.cat(list(pool.map(one, range(len(self.loops)))))

@@ -1,0 +1,334 @@
+"""WaveNet as a compiled loop.
+
+Every layer keeps its past in a ring, so that a sample costs one product a layer with the taps it
+needs and one with the gate's result. What the mel adds to the gates is made once a frame. The
+skips, which nothing waits for, are one product over all layers at the end.
+
+Threads share out each layer's units; they wait for each other twice a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import float32
+from torch import Tensor
+
+from wavewright.generation.compiling import compiled, part, together
+from wavewright.generation.conditions import Conditions, blend, conditions, unconditional
+from wavewright.generation.drawing import (
+    GAUSSIAN,
+    LOGISTICS,
+    draw_gaussian,
+    draw_label,
+    draw_logistics,
+    ready,
+    way,
+)
+from wavewright.generation.kernels import meet, prepare, product, sigmoid, tanh
+from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
+from wavewright.generation.sequential import Engine, Window
+from wavewright.nn.weight_norm import fold_weight_norm
+
+if TYPE_CHECKING:
+    from wavewright.vocoders.wavenet import WaveNet
+
+_TWICE = 2 * GROUP  # rows of a block: 64 contents and their 64 gates
+
+
+class FastWaveNet:
+    """One utterance in the making.
+
+    Args:
+        vocoder: whose weights.
+        engine: precision and threads.
+    """
+
+    def __init__(self, vocoder: WaveNet, engine: Engine) -> None:
+        self.vocoder, self.config = vocoder, vocoder.config
+        config, state = self.config, fold_weight_norm(vocoder.state_dict())
+        state = {key: value.detach().float().cpu() for key, value in state.items()}
+        self.state = state
+        self.width, self.hidden = (
+            padded(config.residual_channels, GROUP),
+            padded(config.gate_channels // 2, GROUP),
+        )
+        self.skip = padded(config.skip_channels, GROUP)
+        self.threads = min(engine.loop_threads, self.hidden // GROUP, self.width // GROUP)
+        pack_ = partial(pack, precision=engine.precision)
+        layers = [f"layers.{i}" for i in range(config.layers)]
+        dilated = [self._taps(state[f"{layer}.dilated.weight"]) for layer in layers]
+        residual = [self._square(state[f"{layer}.residual.weight"]) for layer in layers]
+        skips = [F.pad(state[f"{layer}.skip.weight"][..., 0], (0, self._idle)) for layer in layers]
+        self.matrices: tuple[Packed, ...] = (
+            pack_(torch.cat(dilated)),
+            pack_(torch.cat(residual)),
+            pack_(torch.cat(skips, dim=1)),
+            pack_(_wide(state["conv_skip.weight"][..., 0], self.skip)),
+            pack(_wide(state["conv_post.weight"][..., 0], self.skip), "float32"),
+        )
+        self.biases = (
+            torch.stack(
+                [_tall(state[f"{layer}.residual.bias"], self.width) for layer in layers]
+            ).numpy(),
+            _tall(sum(state[f"{layer}.skip.bias"] for layer in layers), self.skip).numpy(),  # type: ignore[arg-type]
+            _tall(state["conv_skip.bias"], self.skip).numpy(),
+            _tall(state["conv_post.bias"], padded(config.out_channels, GROUP)).numpy(),
+        )
+        pre = state["conv_pre.weight"][..., 0]  # (residual, in)
+        self.enter = np.ascontiguousarray(_tall(pre, self.width).mT.numpy())
+        self.enter_bias = _tall(state["conv_pre.bias"], self.width).numpy()
+        self.gate_bias = torch.cat(
+            [self._gates(state[f"{i}.dilated.bias"][:, None]) for i in layers]
+        )
+        if config.conditioning == "mel":
+            self.by_mel = torch.cat(
+                [self._gates(state[f"{i}.condition.weight"][..., 0]) for i in layers]
+            )
+        reaches = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
+        self.dilations = np.array(config.dilations, dtype=np.int64)
+        self.rings = np.concatenate([[0], np.cumsum(reaches)]).astype(np.int64)
+        self.past = np.zeros((self.rings[-1], self.width), dtype=np.float32)
+        self.clock = np.zeros(1, dtype=np.int64)
+        self.said = np.array([vocoder.silent], dtype=np.float32)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Read for every sample."""
+        return size_of(*self.matrices)
+
+    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        config = self.config
+        given = self._conditions(window)
+        how = way(config.distribution, uniforms.shape[2])
+        numbers = ready(uniforms[0], how)
+        said = np.zeros(len(numbers), dtype=np.float32)
+        shared = (
+            np.zeros(1, dtype=np.int64),
+            np.zeros(self.width, dtype=np.float32),
+            np.zeros(config.layers * self.hidden, dtype=np.float32),
+            np.zeros((2, self.skip), dtype=np.float32),
+        )
+        outputs = config.classes if config.distribution == "categorical" else config.mixtures
+
+        def loop(rank: int) -> None:
+            _loop(
+                *self.matrices,
+                *self.biases,
+                self.enter,
+                self.enter_bias,
+                *given,
+                self.dilations,
+                self.rings,
+                self.past,
+                self.clock,
+                numbers,
+                how,
+                outputs,
+                config.log_scale_min,
+                self.said,
+                *shared,
+                said,
+                rank,
+                self.threads,
+            )
+
+        together(loop, self.threads)
+        self.clock += len(said)
+        wav = torch.from_numpy(said)[None]
+        return self.vocoder.decode(wav.long() if config.distribution == "categorical" else wav)
+
+    def _conditions(self, window: Window) -> Conditions:
+        if window.mel is None:
+            return unconditional(self.gate_bias[:, 0], window.frames, self.vocoder.hop_length)
+        upsampler = self.vocoder.upsampler
+        near = upsampler.conv_in(window.mel.float())[0]
+        held = self.gate_bias.mT.expand(window.frames, -1)
+        mixed = near.mT @ self.by_mel.mT
+        return conditions(upsampler, mixed, held, window.before, window.frames)
+
+    @property
+    def _idle(self) -> int:
+        return self.hidden - self.config.gate_channels // 2
+
+    def _gates(self, rows: Tensor) -> Tensor:
+        """Rows of a layer's contents and gates, 64 of each in turn."""
+        halves = F.pad(rows.reshape(2, -1, rows.shape[1]), (0, 0, 0, self._idle))
+        blocks = halves.reshape(2, self.hidden // GROUP, GROUP, -1)
+        return blocks.transpose(0, 1).flatten(0, 2)
+
+    def _taps(self, weight: Tensor) -> Tensor:
+        """(gates, residual, kernel) -> rows as `_gates`, columns tap by tap, the oldest first."""
+        wide = F.pad(weight.mT, (0, self.width - weight.shape[1]))
+        return self._gates(wide.flatten(1))
+
+    def _square(self, weight: Tensor) -> Tensor:
+        """(residual, hidden, 1) -> (width, hidden) in whole groups."""
+        return _tall(F.pad(weight[..., 0], (0, self._idle)), self.width)
+
+
+def _tall(rows: Tensor, size: int) -> Tensor:
+    """Rows of zeros up to a size."""
+    return (
+        F.pad(rows.mT, (0, size - len(rows))).mT
+        if rows.ndim > 1
+        else F.pad(rows, (0, size - len(rows)))
+    )
+
+
+def _wide(matrix: Tensor, size: int) -> Tensor:
+    """Columns of zeros up to a size."""
+    return F.pad(matrix, (0, size - matrix.shape[1]))
+
+
+@part
+def _gather(x: Any, past: Any, ring: int, reach: int, dilation: int, now: int, taps: Any) -> None:
+    """A layer's taps, the oldest first; `x` takes the oldest one's place in the ring later."""
+    width = x.shape[0]
+    count = taps.shape[0] // width
+    for place in range(count - 1):
+        slot = ring + (now - (count - 1 - place) * dilation) % reach
+        for i in range(width):
+            taps[place * width + i] = past[slot, i]
+    for i in range(width):
+        taps[(count - 1) * width + i] = x[i]
+
+
+@compiled
+def _loop(
+    dilated: Any,
+    residual: Any,
+    skips: Any,
+    conv_skip: Any,
+    conv_post: Any,
+    residual_bias: Any,
+    skips_bias: Any,
+    skip_bias: Any,
+    post_bias: Any,
+    enter: Any,
+    enter_bias: Any,
+    mixed: Any,
+    held: Any,
+    shares: Any,
+    kinds: Any,
+    first: int,
+    dilations: Any,
+    rings: Any,
+    past: Any,
+    clock: Any,
+    numbers: Any,
+    how: int,
+    outputs: int,
+    log_scale_min: float,
+    heard: Any,
+    counter: Any,
+    x: Any,
+    gated: Any,
+    sums: Any,
+    said: Any,
+    rank: int,
+    threads: int,
+) -> None:
+    """One thread's part of the samples of a window; arrays are float32 (see FastWaveNet)."""
+    layers, width, skip, hop = dilations.shape[0], x.shape[0], sums.shape[1], shares.shape[1]
+    hidden = gated.shape[0] // layers
+    kernel = (rings[1] - rings[0]) // dilations[0] + 1
+    blocks, groups, slices = hidden // 64, width // 64, skip // 64
+    start, stop = blocks * rank // threads, blocks * (rank + 1) // threads
+    low, high = groups * rank // threads, groups * (rank + 1) // threads
+    top, bottom = slices * rank // threads, slices * (rank + 1) // threads
+    taps = np.zeros(kernel * width, dtype=np.float32)
+    given = np.zeros(held.shape[1], dtype=np.float32)
+    gates = np.zeros(layers * 2 * hidden, dtype=np.float32)
+    added = np.zeros(layers * width, dtype=np.float32)
+    logits = np.zeros(post_bias.shape[0], dtype=np.float32)
+    words = np.zeros(2 * max(kernel * width, layers * hidden, skip), dtype=np.uint8)
+    half, third = float32(math.sqrt(0.5)), float32(math.sqrt(1.0 / layers))
+    meetings = meet(counter, threads, 0)
+    for t in range(said.shape[0]):
+        now = clock[0] + t
+        frame = t // hop
+        share = shares[kinds[frame], t - frame * hop]
+        if rank == 0:
+            if enter.shape[0] == 1:
+                for i in range(width):
+                    x[i] = enter[0, i] * heard[0] + enter_bias[i]
+            else:
+                label = int(heard[0])
+                for i in range(width):
+                    x[i] = enter[label, i] + enter_bias[i]
+        meetings = meet(counter, threads, meetings)
+        for layer in range(layers):
+            reach = rings[layer + 1] - rings[layer]
+            _gather(x, past, rings[layer], reach, dilations[layer], now, taps)
+            scale = prepare(dilated, taps, kernel * width, words)
+            row = layer * 2 * blocks
+            product(
+                dilated,
+                row + 2 * start,
+                row + 2 * stop,
+                kernel * width,
+                taps,
+                words,
+                scale,
+                gates,
+            )
+            first_row, last_row = 64 * (row + 2 * start), 64 * (row + 2 * stop)
+            blend(mixed, held, share, first, frame, first_row, last_row, given)
+            for i in range(first_row, last_row):
+                gates[i] += given[i]
+            for block in range(start, stop):
+                at, to = 64 * (row + 2 * block), layer * hidden + 64 * block
+                tanh(gates, at, 64)
+                sigmoid(gates, at + 64, 64)
+                for i in range(64):
+                    gated[to + i] = gates[at + i] * gates[at + 64 + i]
+            meetings = meet(counter, threads, meetings)
+            if rank == 0:
+                slot = rings[layer] + now % reach
+                for i in range(width):
+                    past[slot, i] = x[i]
+            if threads > 1:
+                meetings = meet(counter, threads, meetings)
+            y = gated[layer * hidden : (layer + 1) * hidden]
+            scale = prepare(residual, y, hidden, words)
+            at = layer * width
+            product(
+                residual,
+                layer * groups + low,
+                layer * groups + high,
+                hidden,
+                y,
+                words,
+                scale,
+                added,
+            )
+            for i in range(64 * low, 64 * high):
+                x[i] = (added[at + i] + residual_bias[layer, i] + x[i]) * half
+            meetings = meet(counter, threads, meetings)
+        scale = prepare(skips, gated, layers * hidden, words)
+        product(skips, top, bottom, layers * hidden, gated, words, scale, sums[0])
+        for i in range(64 * top, 64 * bottom):
+            sums[0, i] = max((sums[0, i] + skips_bias[i]) * third, float32(0.0))
+        meetings = meet(counter, threads, meetings)
+        scale = prepare(conv_skip, sums[0], skip, words)
+        product(conv_skip, top, bottom, skip, sums[0], words, scale, sums[1])
+        for i in range(64 * top, 64 * bottom):
+            sums[1, i] = max(sums[1, i] + skip_bias[i], float32(0.0))
+        meetings = meet(counter, threads, meetings)
+        if rank == 0:
+            product(conv_post, 0, logits.shape[0] // 64, skip, sums[1], words, scale, logits)
+            for i in range(logits.shape[0]):
+                logits[i] += post_bias[i]
+            if how == LOGISTICS:
+                heard[0] = draw_logistics(logits, outputs, numbers[t], log_scale_min)
+            elif how == GAUSSIAN:
+                heard[0] = draw_gaussian(logits, numbers[t], log_scale_min)
+            else:
+                heard[0] = draw_label(logits, 0, outputs, numbers[t], 0, how)
+            said[t] = heard[0]

@@ -1,0 +1,323 @@
+"""fatchord's WaveRNN as a compiled loop.
+
+The sample enters by a linear layer, and everything until the first nonlinearity is linear in it.
+So the products of what the mel says with the GRUs' and the head's matrices are made once a frame,
+the sample's own are vectors times a number, and a quarter of all products leaves the loop.
+
+Threads share out the units. Five times a sample they wait for each other: for the sample, for
+either GRU's new state, and for both hidden layers of the head. While the first thread draws, the
+others multiply the old states already.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import float32
+from torch import Tensor
+
+from wavewright.generation.compiling import compiled, part, together
+from wavewright.generation.conditions import blend, conditions
+from wavewright.generation.drawing import LOGISTICS, draw_label, draw_logistics, ready, way
+from wavewright.generation.kernels import meet, prepare, product, sigmoid, tanh
+from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
+from wavewright.generation.sequential import Engine, Window
+from wavewright.nn.quantisation import mu_law_decode
+
+if TYPE_CHECKING:
+    from wavewright.vocoders.wavernn import WaveRNN
+
+
+class FastWaveRNN:
+    """One utterance in the making.
+
+    Args:
+        vocoder: with network `fatchord`.
+        engine: precision and threads.
+    """
+
+    def __init__(self, vocoder: WaveRNN, engine: Engine) -> None:
+        self.vocoder, self.config = vocoder, vocoder.config
+        network: Any = vocoder.network
+        self.network = network
+        self.units = padded(self.config.units, GROUP)
+        self.head = padded(self.config.head_channels, GROUP)
+        self.threads = min(engine.loop_threads, self.units // GROUP, self.head // GROUP)
+        pack_ = partial(pack, precision=engine.precision)
+        units = self.config.units
+        self.matrices: tuple[Packed, ...] = (
+            pack_(_wide(self._gates(network.rnn1.weight_hh_l0), self.units)),
+            pack_(_wide(self._gates(network.rnn2.weight_hh_l0), self.units)),
+            pack_(_wide(self._gates(network.rnn2.weight_ih_l0[:, :units]), self.units)),
+            pack_(_wide(network.fc1.weight[:, :units], self.units)),
+            pack_(_wide(network.fc2.weight[:, : self.config.head_channels], self.head)),
+            pack(_wide(network.fc3.weight, self.head), "float32"),
+        )
+        outputs = len(network.fc3.bias)
+        self.out_bias = _filled(network.fc3.bias[:, None], padded(outputs, GROUP))[:, 0].numpy()
+        heard, bands = self._heard(), self.config.mel.n_mels
+        self.by_sample = np.ascontiguousarray(heard[:, 0].numpy())
+        self.by_smooth, self.by_read = heard[:, 1 : 1 + bands], heard[:, 1 + bands :]
+        new = [_filled(rnn.bias_hh_l0[2 * units :, None], self.units) for rnn in self._rnns()]
+        self.new_bias = torch.cat(new, dim=1).mT.contiguous().numpy()
+        self.states = np.zeros((2, self.units), dtype=np.float32)
+        self.sample = np.zeros(1, dtype=np.float32)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Read for every sample."""
+        return size_of(*self.matrices)
+
+    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        assert window.mel is not None
+        config, context = self.config, self.config.context_frames
+        mel = window.mel[0].float()
+        read = self.network.reader(mel[None])[0, :, window.before :][:, : window.frames]
+        ones = torch.ones(1, read.shape[1])
+        mel_rows = 6 * self.units + self.head  # the head's second layer hears no mel
+        given = conditions(
+            self.network.stretch,
+            mel.mT @ self.by_smooth[:mel_rows].mT,
+            torch.cat([read, ones]).mT @ self.by_read.mT,
+            context + window.before,
+            window.frames,
+        )
+        how = way(config.distribution, uniforms.shape[2])
+        numbers = ready(uniforms[0], how)
+        said = np.zeros(len(numbers), dtype=np.float32)
+        shared = (
+            np.zeros(1, dtype=np.int64),
+            np.zeros(self.units, dtype=np.float32),
+            np.zeros((2, self.head), dtype=np.float32),
+        )
+        outputs = config.classes if config.distribution == "categorical" else config.mixtures
+
+        def loop(rank: int) -> None:
+            _loop(
+                *self.matrices,
+                self.out_bias,
+                self.by_sample,
+                self.new_bias,
+                given.mixed,
+                given.held,
+                given.shares,
+                given.kinds,
+                given.first,
+                numbers,
+                how,
+                outputs,
+                config.log_scale_min,
+                self.states,
+                self.sample,
+                *shared,
+                said,
+                rank,
+                self.threads,
+            )
+
+        together(loop, self.threads)
+        wav = torch.from_numpy(said)[None]
+        if config.distribution == "categorical":
+            wav = mu_law_decode((wav + 1) / 2 * (config.classes - 1), config.classes)
+        return wav
+
+    def _rnns(self) -> tuple[Any, Any]:
+        return self.network.rnn1, self.network.rnn2
+
+    def _heard(self) -> Tensor:
+        """Every row's linear function of the sample, the smoothed mel, what was read of it, and 1.
+
+        Rows: both GRUs' gates, the head's first and its second layer.
+        """
+        network, config, part = self.network, self.config, self.network.part
+        rnn1, rnn2 = self._rnns()
+        first = 1 + config.mel.n_mels
+        columns = first + 4 * part + 1
+        enter = torch.zeros(config.units, columns, dtype=torch.float64)
+        enter[:, : first + part] = network.enter.weight
+        enter[:, -1] = network.enter.bias
+        hidden1, hidden2 = (rnn.bias_hh_l0.clone() for rnn in (rnn1, rnn2))
+        for hidden in (hidden1, hidden2):
+            hidden[2 * config.units :] = 0  # is multiplied by the reset gate
+        layers = [
+            (rnn1.weight_ih_l0, 0, rnn1.bias_ih_l0 + hidden1),
+            (rnn2.weight_ih_l0, 1, rnn2.bias_ih_l0 + hidden2),
+            (network.fc1.weight, 2, network.fc1.bias),
+        ]
+        rows = []
+        for weight, place, bias in layers:
+            row = weight[:, : config.units].double() @ enter
+            read = slice(first + place * part, first + (place + 1) * part)
+            if place:  # the first GRU hears what was read through the layer before it
+                row[:, read] += weight[:, config.units :]
+            row[:, -1] += bias
+            rows.append(row)
+        last = torch.zeros(config.head_channels, columns, dtype=torch.float64)
+        last[:, first + 3 * part : -1] = network.fc2.weight[:, config.head_channels :]
+        last[:, -1] = network.fc2.bias
+        gates = [self._gates(row) for row in rows[:2]]
+        heads = [_filled(row, self.head) for row in (rows[2], last)]
+        return torch.cat([*gates, *heads]).float().contiguous()
+
+    def _gates(self, rows: Tensor) -> Tensor:
+        """Rows of a GRU's three gates, 64 units' of each in turn; columns up to whole groups."""
+        three = rows.detach().reshape(3, self.config.units, -1)
+        three = F.pad(three, (0, 0, 0, self.units - self.config.units))
+        blocks = three.reshape(3, self.units // GROUP, GROUP, -1)
+        return blocks.transpose(0, 1).flatten(0, 2)
+
+
+def _wide(matrix: Tensor, size: int) -> Tensor:
+    """With columns of zeros up to a size."""
+    return F.pad(matrix, (0, size - matrix.shape[1]))
+
+
+def _filled(rows: Tensor, size: int) -> Tensor:
+    """With rows of zeros up to a size."""
+    return F.pad(rows.detach(), (0, 0, 0, size - len(rows)))
+
+
+@part
+def _gru(
+    start: int,
+    stop: int,
+    x: float,
+    given: Any,
+    by_sample: Any,
+    at: int,
+    inputs: Any,
+    recalled: Any,
+    new_bias: Any,
+    gates: Any,
+    state: Any,
+) -> None:
+    """The new state of blocks of 64 units.
+
+    Args:
+        start, stop: blocks.
+        x: the sample that is heard.
+        given, by_sample: what is added to the gates, and by how much x is; from `at` on.
+        at: where this GRU's rows begin.
+        inputs: products with what else is heard.
+        recalled: products with the old state.
+        new_bias: of the new gate's product with the old state.
+        gates: float32 (192), to work in.
+        state: float32 (units), replaced.
+    """
+    for block in range(start, stop):
+        row = 192 * block
+        for i in range(128):
+            g = row + i
+            gates[i] = given[at + g] + x * by_sample[at + g] + inputs[g] + recalled[g]
+        sigmoid(gates, 0, 128)
+        for i in range(64):
+            g = row + 128 + i
+            reset = gates[i] * (recalled[g] + new_bias[64 * block + i])
+            gates[128 + i] = given[at + g] + x * by_sample[at + g] + inputs[g] + reset
+        tanh(gates, 128, 64)
+        for i in range(64):
+            new, old = gates[128 + i], state[64 * block + i]
+            state[64 * block + i] = new + gates[64 + i] * (old - new)
+
+
+@compiled
+def _loop(
+    hidden1: Any,
+    hidden2: Any,
+    inputs2: Any,
+    fc1: Any,
+    fc2: Any,
+    fc3: Any,
+    out_bias: Any,
+    by_sample: Any,
+    new_bias: Any,
+    mixed: Any,
+    held: Any,
+    shares: Any,
+    kinds: Any,
+    first: int,
+    numbers: Any,
+    how: int,
+    outputs: int,
+    log_scale_min: float,
+    states: Any,
+    sample: Any,
+    counter: Any,
+    sums: Any,
+    layers: Any,
+    said: Any,
+    rank: int,
+    threads: int,
+) -> None:
+    """One thread's part of the samples of a window; arrays are float32 (see FastWaveRNN)."""
+    units, head, hop = states.shape[1], layers.shape[1], shares.shape[1]
+    start, stop = units // 64 * rank // threads, units // 64 * (rank + 1) // threads
+    top, bottom = head // 64 * rank // threads, head // 64 * (rank + 1) // threads
+    state1, state2, layer1, layer2 = states[0], states[1], layers[0], layers[1]
+    given = np.zeros(by_sample.shape[0], dtype=np.float32)
+    recalled1, recalled2, inputs, nothing = (
+        np.zeros(3 * units, dtype=np.float32),
+        np.zeros(3 * units, dtype=np.float32),
+        np.zeros(3 * units, dtype=np.float32),
+        np.zeros(3 * units, dtype=np.float32),
+    )
+    gates = np.zeros(192, dtype=np.float32)
+    logits = np.zeros(out_bias.shape[0], dtype=np.float32)
+    words1, words2, words = (
+        np.zeros(2 * units, dtype=np.uint8),
+        np.zeros(2 * units, dtype=np.uint8),
+        np.zeros(2 * max(units, head), dtype=np.uint8),
+    )
+    scale1 = prepare(hidden1, state1, units, words1)
+    scale2 = prepare(hidden2, state2, units, words2)
+    meetings = meet(counter, threads, 0)
+    for t in range(said.shape[0]):
+        frame = t // hop
+        share = shares[kinds[frame], t - frame * hop]
+        product(hidden1, 3 * start, 3 * stop, units, state1, words1, scale1, recalled1)
+        product(hidden2, 3 * start, 3 * stop, units, state2, words2, scale2, recalled2)
+        for at, low, high in (
+            (0, 192 * start, 192 * stop),
+            (3 * units, 192 * start, 192 * stop),
+            (6 * units, 64 * top, 64 * bottom),
+        ):
+            blend(mixed, held, share, first, frame, at + low, at + high, given)
+        meetings = meet(counter, threads, meetings)
+        x = sample[0]
+        _gru(start, stop, x, given, by_sample, 0, nothing, recalled1, new_bias[0], gates, state1)
+        meetings = meet(counter, threads, meetings)
+        scale1 = prepare(hidden1, state1, units, words1)
+        product(inputs2, 3 * start, 3 * stop, units, state1, words1, scale1, inputs)
+        at = 3 * units
+        _gru(start, stop, x, given, by_sample, at, inputs, recalled2, new_bias[1], gates, state2)
+        for i in range(64 * start, 64 * stop):
+            sums[i] = state1[i] + state2[i]
+        meetings = meet(counter, threads, meetings)
+        scale2 = prepare(hidden2, state2, units, words2)
+        scale = prepare(fc1, sums, units, words)
+        product(fc1, top, bottom, units, sums, words, scale, layer1)
+        at = 6 * units
+        for i in range(64 * top, 64 * bottom):
+            layer1[i] = max(layer1[i] + given[at + i] + x * by_sample[at + i], float32(0.0))
+        meetings = meet(counter, threads, meetings)
+        scale = prepare(fc2, layer1, head, words)
+        product(fc2, top, bottom, head, layer1, words, scale, layer2)
+        at += head
+        for i in range(64 * top, 64 * bottom):
+            layer2[i] = max(layer2[i] + held[frame, at + i], float32(0.0))
+        meetings = meet(counter, threads, meetings)
+        if rank == 0:
+            product(fc3, 0, logits.shape[0] // 64, head, layer2, words, scale, logits)
+            for i in range(logits.shape[0]):
+                logits[i] += out_bias[i]
+            if how == LOGISTICS:
+                x = draw_logistics(logits, outputs, numbers[t], log_scale_min)
+            else:
+                label = draw_label(logits, 0, outputs, numbers[t], 0, how)
+                x = float32(2.0) * float32(label) / float32(outputs - 1) - float32(1.0)
+            sample[0] = x
+            said[t] = x

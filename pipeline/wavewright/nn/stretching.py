@@ -1,0 +1,76 @@
+"""From frames to samples by repetition and smoothing, one filter for all bands.
+
+Used by wavenet_vocoder, ParallelWaveGAN and fatchord's WaveRNN. Because the filter is the same for
+every band, anything linear that follows can be done at the frame rate instead, before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Stretch(nn.Module):
+    """Each rate repeats every value and smooths over the values beside it."""
+
+    def __init__(self, rates: Sequence[int]) -> None:
+        super().__init__()
+        self.rates = tuple(rates)
+        self.smooth = nn.ModuleList(
+            nn.Conv2d(1, 1, (1, 2 * rate + 1), padding=(0, rate), bias=False) for rate in self.rates
+        )
+        for conv in self.smooth:
+            nn.init.constant_(conv.weight, 1 / conv.weight.numel())  # type: ignore[arg-type, operator]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, bands, frames) -> (B, bands, frames * product of the rates)."""
+        x = values[:, None]
+        for rate, conv in zip(self.rates, self.smooth, strict=True):
+            x = conv(x.repeat_interleave(rate, dim=-1))
+        return x[:, 0]
+
+
+class ContextStretch(Stretch):
+    """Reads every frame with its neighbours first."""
+
+    def __init__(self, bands: int, rates: Sequence[int], context_frames: int) -> None:
+        super().__init__(rates)
+        self.conv_in = nn.Conv1d(bands, bands, 2 * context_frames + 1, bias=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, bands, frames) -> (B, bands, (frames - 2 context) * product of the rates)."""
+        return super().forward(self.conv_in(values))
+
+
+#: Frames on either side that `Stretch` can mix into one: 1 + 1/2 + 1/4 + ... of a frame.
+REACH = 2
+
+
+def shares(stretch: Stretch, frames: int) -> tuple[Tensor, Tensor]:
+    """How much of each frame is in each sample that `Stretch` makes of so many frames.
+
+    Returns:
+        kinds (n, hop_length, 2 * REACH + 1) float32: for each kind of frame and sample of it, the
+        shares of the frames from REACH before to REACH after; and the kind of each frame (frames),
+        which differs only at the ends.
+    """
+    few = min(frames, 4 * REACH + 1)
+    with torch.no_grad():
+        device = next(stretch.parameters()).device
+        whole = Stretch.forward(stretch, torch.eye(few, device=device)[None])[0].cpu()
+    hop = whole.shape[1] // few
+    kinds = torch.zeros(few, hop, 2 * REACH + 1)
+    for frame in range(few):
+        for place in range(2 * REACH + 1):
+            source = frame + place - REACH
+            if 0 <= source < few:
+                kinds[frame, :, place] = whole[source, frame * hop : (frame + 1) * hop]
+    places = torch.arange(frames)
+    from_end = places - frames + few
+    middle = torch.full_like(places, few // 2)
+    kind = torch.where(
+        places < few // 2, places, torch.where(from_end > few // 2, from_end, middle)
+    )
+    return kinds, kind
