@@ -189,25 +189,32 @@ def check_pieces(vocoder: Vocoder) -> None:
 
 
 def check_overfit(
-    vocoder: Vocoder, *, reaches: float, steps: int = 150, learning_rate: float = 2e-3
+    vocoder: Vocoder,
+    *,
+    reaches: float,
+    steps: int = 150,
+    learning_rate: float = 2e-3,
+    samples: int = 4096,
 ) -> None:
     """It learns a few crops by heart, and says nothing when the mel is of silence.
 
     The crops, half of which are silent, are learnt with `updates` at step 0 and Adam. How near it
     came is the mean distance between the log-mels (natural logarithm) of what it says and of the
-    crops; a fresh network's is several times larger.
+    crops; a fresh network's is several times larger. One that tells likelihoods is asked for these
+    instead, since what it says is drawn.
 
     Args:
         vocoder: small, and configured to learn by a reconstruction loss at step 0.
-        reaches: the distance that it must come down to.
+        reaches: the distance, or the bits per sample, that it must come down to.
         steps: of training.
         learning_rate: Adam's.
+        samples: of a crop, at least.
     """
     if not vocoder.trains or vocoder.conditioning != "mel":
         return
     model = copy.deepcopy(vocoder).train()
     model.start_training()
-    batch = _spoken_batch(model)
+    batch = _spoken_batch(model, samples)
     players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
     optimisers = {
         name: torch.optim.Adam(player.parameters(), lr=learning_rate, betas=(0.8, 0.99))
@@ -221,6 +228,12 @@ def check_overfit(
             update.loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
             optimisers[update.player].step()
     model.eval()
+    if model.tells_likelihood:
+        bits = float(model.bits_per_sample(batch).mean())
+        _expect(
+            bits <= reaches, f"after {steps} steps: expected {reaches:g} bits, found {bits:.3g}"
+        )
+        return
     spec = model.mel.model_copy(update={"log": "ln", "normalisation": None, "floor": 1e-3})
     samples = batch.mel.shape[-1] * model.hop_length
     said = model.generate(batch.mel, seed=3)
@@ -350,10 +363,10 @@ def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
     return Batch(wav=wav, mel=mel, ids=["first", "second"])
 
 
-def _spoken_batch(vocoder: Vocoder) -> Batch:
+def _spoken_batch(vocoder: Vocoder, at_least: int) -> Batch:
     """A gliding tone with harmonics, and silence."""
     spec = vocoder.mel
-    samples = -(-max(4096, 2 * spec.n_fft) // spec.hop_length) * spec.hop_length
+    samples = -(-max(at_least, 2 * spec.n_fft) // spec.hop_length) * spec.hop_length
     time = torch.arange(samples) / spec.sample_rate
     pitch = 2 * math.pi * (150 * time + 60 * time.square())
     tone = sum((0.2 / n * torch.sin(n * pitch) for n in range(1, 6)), start=torch.zeros(samples))

@@ -13,6 +13,7 @@ from numba import njit
 from torch import Tensor
 
 from wavewright.generation.compiling import FAST
+from wavewright.generation.kernels import add_scaled, copy
 from wavewright.nn.stretching import REACH, Stretch, shares
 
 
@@ -67,17 +68,16 @@ def blend(
         mixed, held, first: of the `Conditions`.
         shares: of this sample.
         frame: of the window.
-        start, stop: rows.
+        start, stop: rows, multiples of 16.
         out: float32.
     """
-    for i in range(start, stop):
-        out[i] = held[frame, i]
+    count = stop - start
+    copy(held, frame * held.shape[1] + start, out, start, count)
     for place in range(shares.shape[0]):
         share = shares[place]
         if share != 0.0:
-            row = mixed[first + frame + place]
-            for i in range(start, stop):
-                out[i] += share * row[i]
+            row = (first + frame + place) * mixed.shape[1]
+            add_scaled(mixed, row + start, share, out, start, count)
 
 
 def unconditional(held: Tensor, frames: int, hop: int) -> Conditions:

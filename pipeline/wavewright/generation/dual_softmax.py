@@ -7,6 +7,7 @@ core's own cache, and one core is enough.
 
 from __future__ import annotations
 
+from copy import copy as copy_of
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,15 @@ from torch import Tensor
 
 from wavewright.generation.compiling import compiled, part, together
 from wavewright.generation.drawing import draw_label, ready, way
-from wavewright.generation.kernels import meet, prepare, product, sigmoid, tanh
+from wavewright.generation.kernels import (
+    add_and_scale,
+    add_scaled,
+    copy,
+    gru,
+    meet,
+    prepare,
+    product,
+)
 from wavewright.generation.packing import GROUP, Packed, pack, pack_sparse, padded, size_of
 from wavewright.generation.sequential import Engine, Window
 
@@ -65,6 +74,12 @@ class FastDualSoftmax:
     def weight_bytes(self) -> int:
         """Read for every sample."""
         return size_of(*self.matrices)
+
+    def fresh(self) -> FastDualSoftmax:
+        """The same from silence."""
+        other = copy_of(self)
+        other.state, other.bytes = np.zeros_like(self.state), np.array([128, 0], dtype=np.int64)
+        return other
 
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
         held = self.gate_bias[None].expand(window.frames, -1)
@@ -123,50 +138,6 @@ class FastDualSoftmax:
 
 
 @part
-def _cell(
-    start: int,
-    stop: int,
-    inputs: Any,
-    heard: Any,
-    frame: Any,
-    recalled: Any,
-    gates: Any,
-    old: Any,
-    new: Any,
-) -> None:
-    """The new state of blocks of 64 units.
-
-    Args:
-        start, stop: blocks.
-        inputs: float32 (3, rows), what each byte that is heard adds to the gates.
-        heard: float32 (3), the bytes; coarse units' share of the third is 0.
-        frame: float32 (rows), what this frame adds.
-        recalled: float32 (rows), products with the old state.
-        gates: float32 (192), to work in.
-        old, new: float32 (units).
-    """
-    for block in range(start, stop):
-        row = 192 * block
-        for i in range(192):
-            g = row + i
-            gates[i] = (
-                frame[g]
-                + heard[0] * inputs[0, g]
-                + heard[1] * inputs[1, g]
-                + heard[2] * inputs[2, g]
-            )
-        for i in range(128):
-            gates[i] += recalled[row + i]
-        sigmoid(gates, 0, 128)
-        for i in range(64):
-            gates[128 + i] += gates[64 + i] * recalled[row + 128 + i]
-        tanh(gates, 128, 64)
-        for i in range(64):
-            value = gates[128 + i]
-            new[64 * block + i] = value + gates[i] * (old[64 * block + i] - value)
-
-
-@part
 def _layer(
     matrix: Any,
     bias: Any,
@@ -181,9 +152,7 @@ def _layer(
     """Groups of rows of a linear layer, and rectification."""
     scale = prepare(matrix, x, columns, words)
     product(matrix, first, last, columns, x, words, scale, out)
-    for i in range(64 * first, 64 * last):
-        value = out[i] + bias[i]
-        out[i] = max(value, float32(0.0)) if rectified else value
+    add_and_scale(bias, 64 * first, 1.0, out, 64 * first, 64 * (last - first), rectified)
 
 
 @compiled
@@ -218,14 +187,15 @@ def _loop(
     start, stop = blocks * rank // threads, blocks * (rank + 1) // threads
     top, bottom = outputs * rank // threads, outputs * (rank + 1) // threads
     recalled = np.zeros(3 * units, dtype=np.float32)
-    gates = np.zeros(192, dtype=np.float32)
-    heard = np.zeros(3, dtype=np.float32)
+    given, no_bias = np.zeros(3 * units, dtype=np.float32), np.zeros(units, dtype=np.float32)
+    before = np.zeros(2, dtype=np.int64)
     words = np.zeros(2 * units, dtype=np.uint8)
     level = float32(2.0 / 255.0)
     hidden, logits = layers[0], layers[1]
     meetings = meet(counter, threads, 0)
     for t in range(said.shape[0]):
-        frame = frames[t // hop]
+        frame = t // hop * 3 * units
+        before[0], before[1] = last[0], last[1]
         scale = prepare(recurrent, state, units, words)
         product(recurrent, 3 * start, 3 * stop, units, state, words, scale, recalled)
         product(
@@ -238,12 +208,18 @@ def _loop(
             scale,
             recalled,
         )
-        heard[0] = float32(last[0]) * level - float32(1.0)
-        heard[1] = float32(last[1]) * level - float32(1.0)
-        heard[2] = float32(0.0)
         for byte in range(2):
-            first = byte * blocks
-            _cell(first + start, first + stop, inputs, heard, frame, recalled, gates, state, after)
+            first, count = 192 * (byte * blocks + start), 192 * (stop - start)
+            copy(frames, frame + first, given, first, count)
+            for i in range(2):
+                x = float32(before[i]) * level - float32(1.0)
+                add_scaled(inputs, 3 * units * i + first, x, given, first, count)
+            if byte == 1:
+                x = float32(last[0]) * level - float32(1.0)
+                add_scaled(inputs, 6 * units + first, x, given, first, count)
+            for block in range(byte * blocks + start, byte * blocks + stop):
+                row = 192 * block
+                gru(given, row, recalled, row, no_bias, state, after, 64 * block)
             meetings = meet(counter, threads, meetings)
             mine = after[byte * half : (byte + 1) * half]
             if byte == 0:
@@ -258,9 +234,7 @@ def _loop(
             if rank == 0:
                 last[byte] = draw_label(logits, 0, 256, uniforms[t], byte * each, how)
             meetings = meet(counter, threads, meetings)
-            heard[2] = float32(last[0]) * level - float32(1.0)
         if rank == 0:
             said[t] = (float32(last[0] * 256 + last[1]) - float32(32768.0)) / float32(32768.0)
-            for i in range(units):
-                state[i] = after[i]
+            copy(after, 0, state, 0, units)
         meetings = meet(counter, threads, meetings)

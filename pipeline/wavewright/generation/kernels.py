@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
-from numba import float32, int32, njit, types, uint8, void
+from numba import float32, njit, types, void
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
@@ -335,28 +334,188 @@ def _tanh(builder: Any, x: Any) -> Any:
     return builder.fsub(_constant(1.0), half)
 
 
-def _over_vectors(name: str, function: Any) -> Any:
-    """An intrinsic that replaces x[at : at + count] by a function of it; count is a multiple of 16."""
-
-    def typed(typing, x, at, count):  # type: ignore[no-untyped-def]
-        def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
-            intp = context.get_value_type(types.intp)
-            start = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
-            with cgutils.for_range(builder, builder.lshr(args[2], intp(4)), intp=intp) as loop:
-                pointer = builder.gep(start, [loop.index])
-                value = function(builder, _load(builder, start, loop.index))
-                builder.store(value, pointer).align = 4
-            return context.get_dummy_value()
-
-        return void(x, types.intp, types.intp), generate
-
-    typed.__name__ = typed.__qualname__ = name
-    return intrinsic(typed)
+def _each_vector(context: Any, builder: Any, count: Any) -> Any:
+    """A loop over vectors of 16 in so many numbers."""
+    intp = context.get_value_type(types.intp)
+    return cgutils.for_range(builder, builder.lshr(count, intp(4)), intp=intp)
 
 
-exp = _over_vectors("exp", _exp)
-sigmoid = _over_vectors("sigmoid", _sigmoid)
-tanh = _over_vectors("tanh", _tanh)
+def _store(builder: Any, value: Any, pointer: Any, index: Any) -> None:
+    builder.store(value, builder.gep(pointer, [index])).align = 4
+
+
+@intrinsic
+def exp(typing, x, at, count):  # type: ignore[no-untyped-def]
+    """x[at : at + count] = e**x, in place; count is a multiple of 16, as everywhere below."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        values = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        with _each_vector(context, builder, args[2]) as loop:
+            value = _exp(builder, _load(builder, values, loop.index))
+            _store(builder, value, values, loop.index)
+        return context.get_dummy_value()
+
+    return void(x, types.intp, types.intp), generate
+
+
+@intrinsic
+def copy(typing, x, x_at, out, out_at, count):  # type: ignore[no-untyped-def]
+    """out[out_at : + count] = x[x_at : + count]."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        taken = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
+        with _each_vector(context, builder, args[4]) as loop:
+            _store(builder, _load(builder, given, loop.index), taken, loop.index)
+        return context.get_dummy_value()
+
+    return void(x, types.intp, out, types.intp, types.intp), generate
+
+
+@intrinsic
+def add_scaled(typing, x, x_at, scale, out, out_at, count):  # type: ignore[no-untyped-def]
+    """out[out_at : + count] += scale * x[x_at : + count]."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        taken = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
+        factor = _splat(builder, args[2], _F32V)
+        with _each_vector(context, builder, args[5]) as loop:
+            value = _load(builder, given, loop.index)
+            value = _fma(builder, value, factor, _load(builder, taken, loop.index))
+            _store(builder, value, taken, loop.index)
+        return context.get_dummy_value()
+
+    return void(x, types.intp, types.float32, out, types.intp, types.intp), generate
+
+
+@intrinsic
+def add_and_scale(typing, x, x_at, scale, out, out_at, count, rectified):  # type: ignore[no-untyped-def]
+    """out[out_at : + count] = scale * (out + x[x_at : + count]), and 0 below 0 if `rectified`."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        taken = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
+        factor = _splat(builder, args[2], _F32V)
+        zero = ir.Constant(_F32V, None)
+        with _each_vector(context, builder, args[5]) as loop:
+            value = _load(builder, taken, loop.index)
+            value = builder.fadd(value, _load(builder, given, loop.index))
+            value = builder.fmul(value, factor)
+            above = builder.fcmp_ordered(">", value, zero)
+            keep = builder.select(args[6], builder.select(above, value, zero), value)
+            _store(builder, keep, taken, loop.index)
+        return context.get_dummy_value()
+
+    signature = void(x, types.intp, types.float32, out, types.intp, types.intp, types.boolean)
+    return signature, generate
+
+
+@intrinsic
+def gate(typing, x, at, out, out_at):  # type: ignore[no-untyped-def]
+    """out[out_at : + 64] = tanh(x[at : + 64]) * sigmoid(x[at + 64 : + 64])."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        taken = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
+        for lane in range(_VECTORS):
+            content = _tanh(builder, _load(builder, given, intp(lane)))
+            gated = _sigmoid(builder, _load(builder, given, intp(_VECTORS + lane)))
+            _store(builder, builder.fmul(content, gated), taken, intp(lane))
+        return context.get_dummy_value()
+
+    return void(x, types.intp, out, types.intp), generate
+
+
+@intrinsic
+def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):  # type: ignore[no-untyped-def]
+    """new[unit : + 64] of a GRU.
+
+    With 64 numbers each of the update gate u, the reset gate r and the new content e in turn, from
+    `given_at` on in what is added to them and from `at` on in their products with the old state:
+    new = u * old + (1 - u) * e, e = tanh(given + r * (recalled + new_bias)).
+    """
+    signature = void(given, types.intp, recalled, types.intp, new_bias, old, new, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        added = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        products = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
+        bias, before, after = (
+            _pointer(context, builder, sig.args[i], args[i], args[7], _F32V) for i in (4, 5, 6)
+        )
+        for lane in range(_VECTORS):
+            place = [intp(gate_number * _VECTORS + lane) for gate_number in range(3)]
+            update, reset = (
+                _sigmoid(
+                    builder,
+                    builder.fadd(
+                        _load(builder, added, place[i]), _load(builder, products, place[i])
+                    ),
+                )
+                for i in range(2)
+            )
+            past = builder.fadd(
+                _load(builder, products, place[2]), _load(builder, bias, intp(lane))
+            )
+            content = _tanh(builder, _fma(builder, reset, past, _load(builder, added, place[2])))
+            difference = builder.fsub(_load(builder, before, intp(lane)), content)
+            value = _fma(builder, update, difference, content)
+            _store(builder, value, after, intp(lane))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _largest(typing, x, count):  # type: ignore[no-untyped-def]
+    """The largest magnitude of x[:count]."""
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        values = _pointer(context, builder, sig.args[0], args[0], intp(0), _F32V)
+        slot = _accumulators(builder, _F32V, 1)[0]
+        kind = ir.FunctionType(_F32V, [_F32V])
+        size = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f32")
+        with _each_vector(context, builder, args[1]) as loop:
+            value = builder.call(size, [_load(builder, values, loop.index)])
+            best = builder.load(slot)
+            larger = builder.fcmp_ordered(">", value, best)
+            builder.store(builder.select(larger, value, best), slot)
+        kind = ir.FunctionType(_F32, [_F32V])
+        name = f"llvm.vector.reduce.fmax.v{LANES}f32"
+        reduce = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(reduce, [builder.load(slot)])
+
+    return types.float32(x, types.intp), generate
+
+
+@intrinsic
+def _words(typing, x, count, inverse, words):  # type: ignore[no-untyped-def]
+    """High and low bytes of x * inverse + 32768, rounded, one half of `words` after the other."""
+    bytes_ = ir.VectorType(_I8, LANES)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        intp = context.get_value_type(types.intp)
+        values = _pointer(context, builder, sig.args[0], args[0], intp(0), _F32V)
+        high, low = (
+            _pointer(context, builder, sig.args[3], args[3], at, bytes_)
+            for at in (intp(0), args[1])
+        )
+        factor = _splat(builder, args[2], _F32V)
+        with _each_vector(context, builder, args[1]) as loop:
+            value = _load(builder, values, loop.index)
+            # positive, so that cutting rounds down
+            value = _fma(builder, value, factor, _constant(32768.5))
+            number = builder.fptosi(value, _I32V)
+            upper = builder.trunc(builder.lshr(number, _whole(8)), bytes_)
+            builder.store(upper, builder.gep(high, [loop.index])).align = 1
+            lower = builder.trunc(number, bytes_)
+            builder.store(lower, builder.gep(low, [loop.index])).align = 1
+        return context.get_dummy_value()
+
+    return void(x, types.intp, types.float32, words), generate
 
 
 def prepare(matrix: Any, x: Any, columns: int, words: Any) -> float:
@@ -365,7 +524,7 @@ def prepare(matrix: Any, x: Any, columns: int, words: Any) -> float:
     Args:
         matrix: tuple that `pack` gave.
         x: float32 (columns).
-        columns: of the matrix.
+        columns: of the matrix; a multiple of 16 for int8.
         words: uint8 (at least 2 * columns), that int8 matrices are multiplied by.
 
     Returns:
@@ -392,14 +551,8 @@ def _prepare(matrix, x, columns, words):  # type: ignore[no-untyped-def]
 @njit(fastmath=FAST)
 def _quantise(x: Any, columns: int, words: Any) -> float:
     """A vector as 16-bit numbers, high bytes and low bytes; returns what one step is."""
-    largest = float32(1e-20)
-    for i in range(columns):
-        largest = max(largest, abs(x[i]))
-    inverse = float32(32767.0) / largest
-    for i in range(columns):
-        q = int32(np.floor(x[i] * inverse + float32(32768.5)))
-        words[i] = uint8(q >> int32(8))
-        words[columns + i] = uint8(q & int32(255))
+    largest = max(_largest(x, columns), float32(1e-20))
+    _words(x, columns, float32(32767.0) / largest, words)
     return largest / float32(32767.0)
 
 

@@ -79,6 +79,13 @@ class Loop(Protocol):
         """
 
 
+class FastLoop(Loop, Protocol):
+    """A compiled loop, whose packed weights serve many utterances."""
+
+    def fresh(self) -> FastLoop:
+        """The same from silence."""
+
+
 class Uniforms:
     """Uniform numbers of every item of a batch, each from its own seed, however they are cut."""
 
@@ -111,6 +118,7 @@ class SequentialVocoder(Vocoder):
     def __init__(self, config: ModelConfig, *, name: str = "") -> None:
         super().__init__(config, name=name)
         self.engine = Engine()
+        self._kept: tuple[Engine, object, FastLoop] | None = None
 
     @property
     def context_frames(self) -> int | None:
@@ -122,7 +130,7 @@ class SequentialVocoder(Vocoder):
         """The network's own loop for a batch, from silence."""
 
     @abstractmethod
-    def fast(self, engine: Engine) -> Loop:
+    def fast(self, engine: Engine) -> FastLoop:
         """A compiled loop for one utterance, from silence."""
 
     def start(self, batch: int) -> Loop:
@@ -130,10 +138,18 @@ class SequentialVocoder(Vocoder):
         if self.engine.name == "reference" or self.device.type != "cpu":
             return self.reference(batch)
         if batch == 1:
-            return self.fast(self.engine)
+            return self._packed(self.engine)
         workers = self.engine.threads or torch.get_num_threads()
         each = Engine(self.engine.name, self.engine.precision, 1)
-        return _Together([self.fast(each) for _ in range(batch)], workers)
+        return _Together([self._packed(each) for _ in range(batch)], workers)
+
+    def _packed(self, engine: Engine) -> Loop:
+        """A fast loop, made anew only if the weights have changed since the last."""
+        values = (*self.parameters(), *self.buffers())
+        weights = tuple((value.data_ptr(), value._version) for value in values)
+        if self._kept is None or self._kept[:2] != (engine, weights):
+            self._kept = engine, weights, self.fast(engine)
+        return self._kept[2].fresh()
 
     @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:

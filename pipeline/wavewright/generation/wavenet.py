@@ -1,15 +1,18 @@
 """WaveNet as a compiled loop.
 
-Every layer keeps its past in a ring, so that a sample costs one product a layer with the taps it
-needs and one with the gate's result. What the mel adds to the gates is made once a frame. The
-skips, which nothing waits for, are one product over all layers at the end.
+Every layer keeps its past in a ring. Most of a sample's products are with taps of the past, which
+do not wait for the sample before: these are made first, for all layers, and while the first
+thread still draws. What the mel adds to the gates is made once a frame. The skips, which nothing
+waits for, are one product over all layers at the end.
 
-Threads share out each layer's units; they wait for each other twice a layer.
+Threads share out each layer's units and wait for each other once a layer; the way to the next
+layer is short, so each of them goes it whole.
 """
 
 from __future__ import annotations
 
 import math
+from copy import copy as copy_of
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,7 @@ import torch.nn.functional as F
 from numba import float32
 from torch import Tensor
 
-from wavewright.generation.compiling import compiled, part, together
+from wavewright.generation.compiling import compiled, together
 from wavewright.generation.conditions import Conditions, blend, conditions, unconditional
 from wavewright.generation.drawing import (
     GAUSSIAN,
@@ -30,7 +33,15 @@ from wavewright.generation.drawing import (
     ready,
     way,
 )
-from wavewright.generation.kernels import meet, prepare, product, sigmoid, tanh
+from wavewright.generation.kernels import (
+    add_and_scale,
+    add_scaled,
+    copy,
+    gate,
+    meet,
+    prepare,
+    product,
+)
 from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
 from wavewright.generation.sequential import Engine, Window
 from wavewright.nn.weight_norm import fold_weight_norm
@@ -59,15 +70,16 @@ class FastWaveNet:
             padded(config.gate_channels // 2, GROUP),
         )
         self.skip = padded(config.skip_channels, GROUP)
-        self.threads = min(engine.loop_threads, self.hidden // GROUP, self.width // GROUP)
+        self.threads = min(engine.loop_threads, self.hidden // GROUP)
         pack_ = partial(pack, precision=engine.precision)
         layers = [f"layers.{i}" for i in range(config.layers)]
         dilated = [self._taps(state[f"{layer}.dilated.weight"]) for layer in layers]
-        residual = [self._square(state[f"{layer}.residual.weight"]) for layer in layers]
+        residual = [self._square(state[f"{layer}.residual.weight"]) for layer in layers[:-1]]
         skips = [F.pad(state[f"{layer}.skip.weight"][..., 0], (0, self._idle)) for layer in layers]
         self.matrices: tuple[Packed, ...] = (
-            pack_(torch.cat(dilated)),
-            pack_(torch.cat(residual)),
+            pack_(torch.cat([rows[:, : -self.width] for rows in dilated])),
+            pack_(torch.cat([rows[:, -self.width :] for rows in dilated])),
+            pack_(torch.cat([*residual, torch.zeros(GROUP, self.hidden)])),  # of the last: unheard
             pack_(torch.cat(skips, dim=1)),
             pack_(_wide(state["conv_skip.weight"][..., 0], self.skip)),
             pack(_wide(state["conv_post.weight"][..., 0], self.skip), "float32"),
@@ -102,6 +114,13 @@ class FastWaveNet:
         """Read for every sample."""
         return size_of(*self.matrices)
 
+    def fresh(self) -> FastWaveNet:
+        """The same from silence."""
+        other = copy_of(self)
+        other.past, other.clock = np.zeros_like(self.past), np.zeros_like(self.clock)
+        other.said = np.array([self.vocoder.silent], dtype=np.float32)
+        return other
+
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
         config = self.config
         given = self._conditions(window)
@@ -110,7 +129,6 @@ class FastWaveNet:
         said = np.zeros(len(numbers), dtype=np.float32)
         shared = (
             np.zeros(1, dtype=np.int64),
-            np.zeros(self.width, dtype=np.float32),
             np.zeros(config.layers * self.hidden, dtype=np.float32),
             np.zeros((2, self.skip), dtype=np.float32),
         )
@@ -186,22 +204,10 @@ def _wide(matrix: Tensor, size: int) -> Tensor:
     return F.pad(matrix, (0, size - matrix.shape[1]))
 
 
-@part
-def _gather(x: Any, past: Any, ring: int, reach: int, dilation: int, now: int, taps: Any) -> None:
-    """A layer's taps, the oldest first; `x` takes the oldest one's place in the ring later."""
-    width = x.shape[0]
-    count = taps.shape[0] // width
-    for place in range(count - 1):
-        slot = ring + (now - (count - 1 - place) * dilation) % reach
-        for i in range(width):
-            taps[place * width + i] = past[slot, i]
-    for i in range(width):
-        taps[(count - 1) * width + i] = x[i]
-
-
 @compiled
 def _loop(
-    dilated: Any,
+    before: Any,
+    current: Any,
     residual: Any,
     skips: Any,
     conv_skip: Any,
@@ -227,7 +233,6 @@ def _loop(
     log_scale_min: float,
     heard: Any,
     counter: Any,
-    x: Any,
     gated: Any,
     sums: Any,
     said: Any,
@@ -235,96 +240,78 @@ def _loop(
     threads: int,
 ) -> None:
     """One thread's part of the samples of a window; arrays are float32 (see FastWaveNet)."""
-    layers, width, skip, hop = dilations.shape[0], x.shape[0], sums.shape[1], shares.shape[1]
+    layers, width, skip, hop = dilations.shape[0], past.shape[1], sums.shape[1], shares.shape[1]
     hidden = gated.shape[0] // layers
-    kernel = (rings[1] - rings[0]) // dilations[0] + 1
+    taps = (rings[1] - rings[0]) // dilations[0]
     blocks, groups, slices = hidden // 64, width // 64, skip // 64
     start, stop = blocks * rank // threads, blocks * (rank + 1) // threads
-    low, high = groups * rank // threads, groups * (rank + 1) // threads
     top, bottom = slices * rank // threads, slices * (rank + 1) // threads
-    taps = np.zeros(kernel * width, dtype=np.float32)
-    given = np.zeros(held.shape[1], dtype=np.float32)
-    gates = np.zeros(layers * 2 * hidden, dtype=np.float32)
+    mine = 128 * (stop - start)
+    x = np.zeros(width, dtype=np.float32)
+    tap = np.zeros(taps * width, dtype=np.float32)
+    gates, from_x = (
+        np.zeros(held.shape[1], dtype=np.float32),
+        np.zeros(held.shape[1], dtype=np.float32),
+    )
     added = np.zeros(layers * width, dtype=np.float32)
+    given = np.zeros(held.shape[1], dtype=np.float32)
     logits = np.zeros(post_bias.shape[0], dtype=np.float32)
-    words = np.zeros(2 * max(kernel * width, layers * hidden, skip), dtype=np.uint8)
+    words = np.zeros(2 * max(taps * width, width, layers * hidden, skip), dtype=np.uint8)
     half, third = float32(math.sqrt(0.5)), float32(math.sqrt(1.0 / layers))
     meetings = meet(counter, threads, 0)
     for t in range(said.shape[0]):
         now = clock[0] + t
         frame = t // hop
         share = shares[kinds[frame], t - frame * hop]
-        if rank == 0:
-            if enter.shape[0] == 1:
-                for i in range(width):
-                    x[i] = enter[0, i] * heard[0] + enter_bias[i]
-            else:
-                label = int(heard[0])
-                for i in range(width):
-                    x[i] = enter[label, i] + enter_bias[i]
-        meetings = meet(counter, threads, meetings)
         for layer in range(layers):
             reach = rings[layer + 1] - rings[layer]
-            _gather(x, past, rings[layer], reach, dilations[layer], now, taps)
-            scale = prepare(dilated, taps, kernel * width, words)
-            row = layer * 2 * blocks
-            product(
-                dilated,
-                row + 2 * start,
-                row + 2 * stop,
-                kernel * width,
-                taps,
-                words,
-                scale,
-                gates,
-            )
-            first_row, last_row = 64 * (row + 2 * start), 64 * (row + 2 * stop)
-            blend(mixed, held, share, first, frame, first_row, last_row, given)
-            for i in range(first_row, last_row):
-                gates[i] += given[i]
+            for i in range(taps):
+                slot = rings[layer] + (now - (taps - i) * dilations[layer]) % reach
+                copy(past, slot * width, tap, i * width, width)
+            first_group, last_group = 2 * (layer * blocks + start), 2 * (layer * blocks + stop)
+            row = 64 * first_group
+            scale = prepare(before, tap, taps * width, words)
+            product(before, first_group, last_group, taps * width, tap, words, scale, gates)
+            blend(mixed, held, share, first, frame, row, row + mine, given)
+            add_scaled(given, row, 1.0, gates, row, mine)
+        meetings = meet(counter, threads, meetings)
+        if enter.shape[0] == 1:
+            copy(enter_bias, 0, x, 0, width)
+            add_scaled(enter, 0, heard[0], x, 0, width)
+        else:
+            copy(enter, int(heard[0]) * width, x, 0, width)
+            add_scaled(enter_bias, 0, 1.0, x, 0, width)
+        for layer in range(layers):
+            first_group, last_group = 2 * (layer * blocks + start), 2 * (layer * blocks + stop)
+            row = 64 * first_group
+            scale = prepare(current, x, width, words)
+            product(current, first_group, last_group, width, x, words, scale, from_x)
+            add_scaled(from_x, row, 1.0, gates, row, mine)
             for block in range(start, stop):
-                at, to = 64 * (row + 2 * block), layer * hidden + 64 * block
-                tanh(gates, at, 64)
-                sigmoid(gates, at + 64, 64)
-                for i in range(64):
-                    gated[to + i] = gates[at + i] * gates[at + 64 + i]
-            meetings = meet(counter, threads, meetings)
+                gate(gates, 128 * (layer * blocks + block), gated, layer * hidden + 64 * block)
             if rank == 0:
-                slot = rings[layer] + now % reach
-                for i in range(width):
-                    past[slot, i] = x[i]
-            if threads > 1:
-                meetings = meet(counter, threads, meetings)
+                slot = rings[layer] + now % (rings[layer + 1] - rings[layer])
+                copy(x, 0, past, slot * width, width)
+            meetings = meet(counter, threads, meetings)
+            if layer == layers - 1:
+                break
             y = gated[layer * hidden : (layer + 1) * hidden]
             scale = prepare(residual, y, hidden, words)
-            at = layer * width
-            product(
-                residual,
-                layer * groups + low,
-                layer * groups + high,
-                hidden,
-                y,
-                words,
-                scale,
-                added,
-            )
-            for i in range(64 * low, 64 * high):
-                x[i] = (added[at + i] + residual_bias[layer, i] + x[i]) * half
-            meetings = meet(counter, threads, meetings)
+            product(residual, layer * groups, (layer + 1) * groups, hidden, y, words, scale, added)
+            add_scaled(added, layer * width, 1.0, x, 0, width)
+            add_and_scale(residual_bias, layer * width, half, x, 0, width, False)
         scale = prepare(skips, gated, layers * hidden, words)
         product(skips, top, bottom, layers * hidden, gated, words, scale, sums[0])
-        for i in range(64 * top, 64 * bottom):
-            sums[0, i] = max((sums[0, i] + skips_bias[i]) * third, float32(0.0))
+        count = 64 * (bottom - top)
+        add_and_scale(skips_bias, 64 * top, third, sums[0], 64 * top, count, True)
         meetings = meet(counter, threads, meetings)
         scale = prepare(conv_skip, sums[0], skip, words)
         product(conv_skip, top, bottom, skip, sums[0], words, scale, sums[1])
-        for i in range(64 * top, 64 * bottom):
-            sums[1, i] = max(sums[1, i] + skip_bias[i], float32(0.0))
+        add_and_scale(skip_bias, 64 * top, 1.0, sums[1], 64 * top, count, True)
         meetings = meet(counter, threads, meetings)
         if rank == 0:
             product(conv_post, 0, logits.shape[0] // 64, skip, sums[1], words, scale, logits)
-            for i in range(logits.shape[0]):
-                logits[i] += post_bias[i]
+            add_scaled(post_bias, 0, 1.0, logits, 0, logits.shape[0])
             if how == LOGISTICS:
                 heard[0] = draw_logistics(logits, outputs, numbers[t], log_scale_min)
             elif how == GAUSSIAN:

@@ -11,6 +11,7 @@ others multiply the old states already.
 
 from __future__ import annotations
 
+from copy import copy as copy_of
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,18 @@ import torch.nn.functional as F
 from numba import float32
 from torch import Tensor
 
-from wavewright.generation.compiling import compiled, part, together
+from wavewright.generation.compiling import compiled, together
 from wavewright.generation.conditions import blend, conditions
 from wavewright.generation.drawing import LOGISTICS, draw_label, draw_logistics, ready, way
-from wavewright.generation.kernels import meet, prepare, product, sigmoid, tanh
+from wavewright.generation.kernels import (
+    add_and_scale,
+    add_scaled,
+    copy,
+    gru,
+    meet,
+    prepare,
+    product,
+)
 from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
 from wavewright.generation.sequential import Engine, Window
 from wavewright.nn.quantisation import mu_law_decode
@@ -71,6 +80,12 @@ class FastWaveRNN:
     def weight_bytes(self) -> int:
         """Read for every sample."""
         return size_of(*self.matrices)
+
+    def fresh(self) -> FastWaveRNN:
+        """The same from silence."""
+        other = copy_of(self)
+        other.states, other.sample = np.zeros_like(self.states), np.zeros_like(self.sample)
+        return other
 
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
         assert window.mel is not None
@@ -164,8 +179,8 @@ class FastWaveRNN:
         return torch.cat([*gates, *heads]).float().contiguous()
 
     def _gates(self, rows: Tensor) -> Tensor:
-        """Rows of a GRU's three gates, 64 units' of each in turn; columns up to whole groups."""
-        three = rows.detach().reshape(3, self.config.units, -1)
+        """Rows of a GRU's gates, 64 units' update, reset and new ones in turn."""
+        three = rows.detach().reshape(3, self.config.units, -1)[[1, 0, 2]]  # torch resets first
         three = F.pad(three, (0, 0, 0, self.units - self.config.units))
         blocks = three.reshape(3, self.units // GROUP, GROUP, -1)
         return blocks.transpose(0, 1).flatten(0, 2)
@@ -179,49 +194,6 @@ def _wide(matrix: Tensor, size: int) -> Tensor:
 def _filled(rows: Tensor, size: int) -> Tensor:
     """With rows of zeros up to a size."""
     return F.pad(rows.detach(), (0, 0, 0, size - len(rows)))
-
-
-@part
-def _gru(
-    start: int,
-    stop: int,
-    x: float,
-    given: Any,
-    by_sample: Any,
-    at: int,
-    inputs: Any,
-    recalled: Any,
-    new_bias: Any,
-    gates: Any,
-    state: Any,
-) -> None:
-    """The new state of blocks of 64 units.
-
-    Args:
-        start, stop: blocks.
-        x: the sample that is heard.
-        given, by_sample: what is added to the gates, and by how much x is; from `at` on.
-        at: where this GRU's rows begin.
-        inputs: products with what else is heard.
-        recalled: products with the old state.
-        new_bias: of the new gate's product with the old state.
-        gates: float32 (192), to work in.
-        state: float32 (units), replaced.
-    """
-    for block in range(start, stop):
-        row = 192 * block
-        for i in range(128):
-            g = row + i
-            gates[i] = given[at + g] + x * by_sample[at + g] + inputs[g] + recalled[g]
-        sigmoid(gates, 0, 128)
-        for i in range(64):
-            g = row + 128 + i
-            reset = gates[i] * (recalled[g] + new_bias[64 * block + i])
-            gates[128 + i] = given[at + g] + x * by_sample[at + g] + inputs[g] + reset
-        tanh(gates, 128, 64)
-        for i in range(64):
-            new, old = gates[128 + i], state[64 * block + i]
-            state[64 * block + i] = new + gates[64 + i] * (old - new)
 
 
 @compiled
@@ -259,13 +231,11 @@ def _loop(
     top, bottom = head // 64 * rank // threads, head // 64 * (rank + 1) // threads
     state1, state2, layer1, layer2 = states[0], states[1], layers[0], layers[1]
     given = np.zeros(by_sample.shape[0], dtype=np.float32)
-    recalled1, recalled2, inputs, nothing = (
-        np.zeros(3 * units, dtype=np.float32),
+    recalled1, recalled2, inputs = (
         np.zeros(3 * units, dtype=np.float32),
         np.zeros(3 * units, dtype=np.float32),
         np.zeros(3 * units, dtype=np.float32),
     )
-    gates = np.zeros(192, dtype=np.float32)
     logits = np.zeros(out_bias.shape[0], dtype=np.float32)
     words1, words2, words = (
         np.zeros(2 * units, dtype=np.uint8),
@@ -288,32 +258,37 @@ def _loop(
             blend(mixed, held, share, first, frame, at + low, at + high, given)
         meetings = meet(counter, threads, meetings)
         x = sample[0]
-        _gru(start, stop, x, given, by_sample, 0, nothing, recalled1, new_bias[0], gates, state1)
+        for row in (192 * start, 3 * units + 192 * start):
+            add_scaled(by_sample, row, x, given, row, 192 * (stop - start))
+        for block in range(start, stop):
+            row = 192 * block
+            gru(given, row, recalled1, row, new_bias[0], state1, state1, 64 * block)
         meetings = meet(counter, threads, meetings)
         scale1 = prepare(hidden1, state1, units, words1)
         product(inputs2, 3 * start, 3 * stop, units, state1, words1, scale1, inputs)
         at = 3 * units
-        _gru(start, stop, x, given, by_sample, at, inputs, recalled2, new_bias[1], gates, state2)
-        for i in range(64 * start, 64 * stop):
-            sums[i] = state1[i] + state2[i]
+        add_scaled(inputs, 192 * start, 1.0, given, at + 192 * start, 192 * (stop - start))
+        for block in range(start, stop):
+            row = 192 * block
+            gru(given, at + row, recalled2, row, new_bias[1], state2, state2, 64 * block)
+        copy(state1, 64 * start, sums, 64 * start, 64 * (stop - start))
+        add_scaled(state2, 64 * start, 1.0, sums, 64 * start, 64 * (stop - start))
         meetings = meet(counter, threads, meetings)
         scale2 = prepare(hidden2, state2, units, words2)
         scale = prepare(fc1, sums, units, words)
         product(fc1, top, bottom, units, sums, words, scale, layer1)
-        at = 6 * units
-        for i in range(64 * top, 64 * bottom):
-            layer1[i] = max(layer1[i] + given[at + i] + x * by_sample[at + i], float32(0.0))
+        row, count = 6 * units + 64 * top, 64 * (bottom - top)
+        add_scaled(by_sample, row, x, given, row, count)
+        add_and_scale(given, row, 1.0, layer1, 64 * top, count, True)
         meetings = meet(counter, threads, meetings)
         scale = prepare(fc2, layer1, head, words)
         product(fc2, top, bottom, head, layer1, words, scale, layer2)
-        at += head
-        for i in range(64 * top, 64 * bottom):
-            layer2[i] = max(layer2[i] + held[frame, at + i], float32(0.0))
+        row = frame * held.shape[1] + 6 * units + head + 64 * top
+        add_and_scale(held, row, 1.0, layer2, 64 * top, count, True)
         meetings = meet(counter, threads, meetings)
         if rank == 0:
             product(fc3, 0, logits.shape[0] // 64, head, layer2, words, scale, logits)
-            for i in range(logits.shape[0]):
-                logits[i] += out_bias[i]
+            add_scaled(out_bias, 0, 1.0, logits, 0, logits.shape[0])
             if how == LOGISTICS:
                 x = draw_logistics(logits, outputs, numbers[t], log_scale_min)
             else:

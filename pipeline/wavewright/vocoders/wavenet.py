@@ -18,7 +18,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.generation.sequential import Engine, Loop, SequentialVocoder, Window
+from wavewright.generation.sequential import (
+    Engine,
+    FastLoop,
+    Loop,
+    SequentialVocoder,
+    Window,
+)
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.likelihood import (
@@ -284,7 +290,7 @@ class WaveNet(SequentialVocoder):
         """The network one sample at a time, in PyTorch."""
         return _ReferenceLoop(self, batch)
 
-    def fast(self, engine: Engine) -> Loop:
+    def fast(self, engine: Engine) -> FastLoop:
         """The compiled loop."""
         from wavewright.generation.wavenet import FastWaveNet
 

@@ -21,7 +21,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.generation.sequential import Engine, Loop, SequentialVocoder, Window
+from wavewright.generation.sequential import (
+    Engine,
+    FastLoop,
+    Loop,
+    SequentialVocoder,
+    Window,
+)
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.likelihood import (
@@ -310,7 +316,7 @@ class WaveRNN(SequentialVocoder):
         """The network one sample at a time, in PyTorch."""
         return (_DualLoop if self.dual else _TwoGRUsLoop)(self, batch)
 
-    def fast(self, engine: Engine) -> Loop:
+    def fast(self, engine: Engine) -> FastLoop:
         """The compiled loop."""
         if self.dual:
             from wavewright.generation.dual_softmax import FastDualSoftmax
