@@ -1,28 +1,36 @@
 """Vocoders made quick for inference; the networks and what they say stay the same.
 
 On a processor: convolutions in channels-last order, in pieces whose tensors stay in the cache, and
-on request in bfloat16. What is gained is in benchmarks/README.md.
+on request in bfloat16. Those that make one sample after the other are told how their compiled
+loops keep the weights. What is gained is in benchmarks/README.md.
 """
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
 from wavewright.errors import WavewrightError
+from wavewright.generation.sequential import Engine, SequentialVocoder
 from wavewright.nn.layout import channels_last
 from wavewright.vocoder import Vocoder
+
+log = logging.getLogger("wavewright")
 
 #: Frames of a piece; smaller ones spend too much on their edges.
 _PIECE = 320
 
 
-def quicken(vocoder: Vocoder, precision: str = "float32") -> Vocoder:
+def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") -> Vocoder:
     """Lay a loaded vocoder out for speaking, in place; it cannot be trained or saved afterwards.
 
     Args:
         vocoder: in eval mode.
         precision: `float32`: the same waveform up to 1e-5; `bf16`: faster where the processor
-            or GPU has it, and a little noisier.
+            or GPU has it, and a little noisier; `int8`: of the weights, for those that make one
+            sample after the other.
+        engine: `reference` lets these run their network's own code, sample by sample.
 
     Returns:
         The same vocoder.
@@ -31,12 +39,19 @@ def quicken(vocoder: Vocoder, precision: str = "float32") -> Vocoder:
         raise WavewrightError(f"'{vocoder.name}' is being trained; quicken a loaded copy of it")
     if not vocoder.trains:
         return vocoder
+    if isinstance(vocoder, SequentialVocoder):
+        vocoder.requires_grad_(False)
+        vocoder.engine = Engine.chosen(engine, precision)
+        log.info("%s: %s", vocoder.name, vocoder.engine_in_use)
+        return vocoder
     if precision == "bf16":
         for name, part in vocoder.named_children():
             if name not in vocoder.float32_parts:
                 part.to(torch.bfloat16)
     elif precision != "float32":
-        raise WavewrightError(f"precision '{precision}': allowed are float32 and bf16")
+        raise WavewrightError(
+            f"'{vocoder.name}' speaks with precision float32 or bf16, found '{precision}'"
+        )
     vocoder.requires_grad_(False)
     on_processor = vocoder.device.type == "cpu"
     if precision == "bf16" or (on_processor and vocoder.channels_last):

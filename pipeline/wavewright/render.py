@@ -29,6 +29,7 @@ def vocode_file(
     layout: str | None = None,
     key: str = "",
     precision: str = "float32",
+    engine: str = "fast",
 ) -> str:
     """Vocode a mel from a file; returns what it did.
 
@@ -40,12 +41,13 @@ def vocode_file(
         like: the preset that the mel is in; empty for the checkpoint's own convention.
         layout: order of the axes in the file; None for that of the preset, or bands first.
         key: which array of the file.
-        precision: of the vocoder's arithmetic: float32 or bf16.
+        precision: of the vocoder's arithmetic: float32, bf16, or int8.
+        engine: of one that makes one sample after the other: fast or reference.
 
     Raises:
         MelMismatch: what is not exact in turning the mel into the checkpoint's convention.
     """
-    vocoder = open_vocoder(checkpoint, precision)
+    vocoder = open_vocoder(checkpoint, precision, engine)
     spec = MelSpec.preset(like) if like else vocoder.mel
     vocoder = _speaking(vocoder, spec)
     values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
@@ -60,10 +62,16 @@ def vocode_file(
 
 
 def copy_file(
-    checkpoint: Path, wav: Path, out: Path, *, seed: int, precision: str = "float32"
+    checkpoint: Path,
+    wav: Path,
+    out: Path,
+    *,
+    seed: int,
+    precision: str = "float32",
+    engine: str = "fast",
 ) -> str:
     """Resynthesise a recording; returns what it did."""
-    vocoder = open_vocoder(checkpoint, precision)
+    vocoder = open_vocoder(checkpoint, precision, engine)
     samples, _ = load_wav(wav, vocoder.sample_rate)
     try:
         mel = log_mel(torch.from_numpy(samples), vocoder.mel)
@@ -80,11 +88,12 @@ def say_file(
     *,
     seed: int,
     precision: str = "float32",
+    engine: str = "fast",
 ) -> str:
     """Speak a text; returns what it did."""
     from wavewright.acoustic.model import AcousticModel
 
-    speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision)
+    speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
     if not isinstance(speaker, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{speaker.name}', no acoustic model")
     vocoder = _speaking(vocoder, speaker.mel)
@@ -112,10 +121,10 @@ def _require_sayable(source: MelSpec, target: MelSpec, mine: Path, theirs: Path)
         raise
 
 
-def open_vocoder(where: Path, precision: str = "float32") -> Vocoder:
+def open_vocoder(where: Path, precision: str = "float32", engine: str = "fast") -> Vocoder:
     """A trained vocoder's checkpoint, made quick, or the name of one that needs no training."""
     if where.exists() or str(where).partition(":")[0] not in plugins("vocoders"):
-        return quicken(load_vocoder(where), precision)
+        return quicken(load_vocoder(where), precision, engine)
     vocoder = create_vocoder(str(where))
     if vocoder.trains:
         raise WavewrightError(f"'{where}' must be trained first: give a checkpoint of it")

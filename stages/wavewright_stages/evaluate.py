@@ -41,7 +41,7 @@ def evaluate(
     speed_repeats: int = 5,
     shown: int = 12,
     megabytes: float = 25.0,
-    precision: Literal["float32", "bf16"] = "float32",
+    precision: Literal["float32", "bf16", "int8"] = "float32",
     jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
 ) -> None:
@@ -72,7 +72,8 @@ def evaluate(
         speed_repeats: timed calls, after two to warm up.
         shown: most utterances to embed in the page; the others stay in wavs/.
         megabytes: largest page; fewer utterances are embedded to stay below it.
-        precision: of the trained vocoders' arithmetic.
+        precision: of the trained vocoders' arithmetic; int8 only if all make one sample after
+            the other.
         jobs: worker processes for the metrics.
         device: auto, cpu or cuda, for the synthesis.
     """

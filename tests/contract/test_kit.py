@@ -49,7 +49,7 @@ class Toy(Vocoder):
         noise = [self.noise(i, wav.shape[1], seed) for i in range(len(wav))]
         return (wav + torch.stack(noise)).clamp(-1, 1)
 
-    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         whole = self.generate(torch.cat(list(mel_chunks), dim=-1), seed=0)
         yield from torch.split(whole, 50, dim=1)
 
@@ -138,7 +138,7 @@ class ForgetsItsWeights(Toy):
 
 
 class StreamsSomethingElse(Toy):
-    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         for chunk in mel_chunks:
             yield self.generate(chunk, seed=0)
 
@@ -193,7 +193,7 @@ class Latent(Toy):
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         raise WavewrightError("driven by a latent vector")
 
-    def stream(self, mel_chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         raise WavewrightError("does not stream")
 
     @torch.no_grad()

@@ -22,12 +22,13 @@ def compiled(function: Callable[..., None]) -> Any:
     numba itself looks only at the file of the function; ours are made of several, so the folder is
     named after all of them.
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_folder())
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(_folder())
     try:
         return numba.njit(nogil=True, cache=True, fastmath=FAST, boundscheck=False)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 def part(function: Callable[..., Any]) -> Any:

@@ -40,7 +40,7 @@ def ready(uniforms: Tensor, how: int) -> np.ndarray:
 
 
 @njit(inline="always", fastmath=FAST)
-def draw_label(logits: Any, at: int, classes: int, numbers: Any, from_: int, how: int) -> int:
+def draw_label(logits: Any, at: int, classes: int, numbers: Any, from_: int, how: int) -> Any:
     """One of `classes` labels by logits[at : at + classes], which may be overwritten.
 
     Args:
@@ -92,7 +92,7 @@ def draw_label(logits: Any, at: int, classes: int, numbers: Any, from_: int, how
 
 
 @njit(inline="always")
-def draw_logistics(parameters: Any, mixtures: int, numbers: Any, log_scale_min: float) -> float:
+def draw_logistics(parameters: Any, mixtures: int, numbers: Any, log_scale_min: float) -> Any:
     """A sample in [-1, 1] of a mixture of logistics; arguments as in `nn.likelihood`."""
     chosen, best = 0, parameters[0] + numbers[0]
     for i in range(1, mixtures):
@@ -105,7 +105,7 @@ def draw_logistics(parameters: Any, mixtures: int, numbers: Any, log_scale_min: 
 
 
 @njit(inline="always")
-def draw_gaussian(parameters: Any, numbers: Any, log_scale_min: float) -> float:
+def draw_gaussian(parameters: Any, numbers: Any, log_scale_min: float) -> Any:
     """A sample in [-1, 1] of a mean and a log deviation."""
     log_scale = max(parameters[1], float32(log_scale_min))
     x = parameters[0] + float32(math.exp(log_scale)) * numbers[0]

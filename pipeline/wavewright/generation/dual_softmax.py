@@ -47,7 +47,7 @@ class FastDualSoftmax:
         network: Any = vocoder.network
         self.network, self.hop = network, vocoder.hop_length
         pruning = vocoder.config.pruning
-        self.real, self.half = network.half, padded(network.half, GROUP)
+        self.real, self.half = network.half_units, padded(network.half_units, GROUP)
         self.threads = 1 if pruning else min(engine.loop_threads, self.half // GROUP)
         pack_: Any = (
             partial(pack_sparse, block=pruning.shape)

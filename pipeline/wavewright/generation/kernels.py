@@ -16,7 +16,8 @@ from typing import Any
 from llvmlite import ir
 from numba import float32, njit, types, void
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic as _numba_intrinsic
+from numba.extending import overload
 
 from wavewright.generation.compiling import FAST
 
@@ -26,6 +27,11 @@ _VECTORS = GROUP // LANES
 _F32, _I32, _I8 = ir.FloatType(), ir.IntType(32), ir.IntType(8)
 _F32V, _I32V = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)
 _BYTES = ir.VectorType(_I8, 4 * LANES)
+
+
+def intrinsic(function: Any) -> Any:
+    """numba's, whose first argument its callers do not give."""
+    return _numba_intrinsic(function)
 
 
 def _pointer(
@@ -67,11 +73,11 @@ def _into(builder: Any, slot: Any, value: Any) -> None:
 
 
 @intrinsic
-def _group_float32(typing, w, w_at, x, columns, out, out_at):  # type: ignore[no-untyped-def]
+def _group_float32(typing, w, w_at, x, columns, out, out_at):
     """out[out_at : +64] = one group of a float32 matrix times x; `columns` is even."""
     signature = void(w, types.intp, x, types.intp, out, types.intp)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         weights = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         vector = _pointer(context, builder, sig.args[2], args[2], intp(0), _F32)
@@ -96,11 +102,11 @@ def _group_float32(typing, w, w_at, x, columns, out, out_at):  # type: ignore[no
 
 
 @intrinsic
-def _group_bfloat16(typing, w, w_at, x, columns, out, out_at):  # type: ignore[no-untyped-def]
+def _group_bfloat16(typing, w, w_at, x, columns, out, out_at):
     """The same for a matrix of bfloat16, two columns a word; x and the sums are float32."""
     signature = void(w, types.intp, x, types.intp, out, types.intp)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         weights = _pointer(context, builder, sig.args[0], args[0], args[1], _I32V)
         vector = _pointer(context, builder, sig.args[2], args[2], intp(0), _F32)
@@ -132,7 +138,7 @@ def _group_bfloat16(typing, w, w_at, x, columns, out, out_at):  # type: ignore[n
 
 
 @intrinsic
-def _group_int8(typing, w, w_at, words, columns, sums, scales, scale, out, out_at):  # type: ignore[no-untyped-def]
+def _group_int8(typing, w, w_at, words, columns, sums, scales, scale, out, out_at):
     """One group of an int8 matrix times a vector of 16 bits, by vpdpbusd.
 
     `words` has the vector's high bytes and then its low ones; its value is
@@ -141,7 +147,7 @@ def _group_int8(typing, w, w_at, words, columns, sums, scales, scale, out, out_a
     """
     signature = void(w, types.intp, words, types.intp, sums, scales, types.float32, out, types.intp)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         weights = _pointer(context, builder, sig.args[0], args[0], args[1], _BYTES)
         bytes_of = [
@@ -187,11 +193,11 @@ _VNNI = "llvm.x86.avx512.vpdpbusd.512"
 
 
 @intrinsic
-def _group_int8_widened(typing, w, w_at, x, columns, scales, out, out_at):  # type: ignore[no-untyped-def]
+def _group_int8_widened(typing, w, w_at, x, columns, scales, out, out_at):
     """One group of an int8 matrix times a float32 vector, on any processor."""
     signature = void(w, types.intp, x, types.intp, scales, out, types.intp)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         weights = _pointer(context, builder, sig.args[0], args[0], args[1], _I32V)
         vector = _pointer(context, builder, sig.args[2], args[2], intp(0), _F32)
@@ -221,11 +227,11 @@ def _group_int8_widened(typing, w, w_at, x, columns, scales, out, out_at):  # ty
 
 
 @intrinsic
-def _panel(typing, w, at, columns, count, x, out, out_at):  # type: ignore[no-untyped-def]
+def _panel(typing, w, at, columns, count, x, out, out_at):
     """out[out_at : +16] = 16 rows of 16x1 blocks times x, `count` of them from block `at` on."""
     signature = void(w, types.intp, columns, types.intp, x, out, types.intp)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         start = builder.mul(args[1], intp(LANES))
         weights = _pointer(context, builder, sig.args[0], args[0], start, _F32V)
@@ -249,12 +255,12 @@ def _panel(typing, w, at, columns, count, x, out, out_at):  # type: ignore[no-un
 
 
 @intrinsic
-def _square_panel(typing, w, at, columns, count, x, out, out_at):  # type: ignore[no-untyped-def]
+def _square_panel(typing, w, at, columns, count, x, out, out_at):
     """out[out_at : +4] = 4 rows of 4x4 blocks times x, `count` of them from block `at` on."""
     signature = void(w, types.intp, columns, types.intp, x, out, types.intp)
     four = ir.VectorType(_F32, 4)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         start = builder.mul(args[1], intp(LANES))
         weights = _pointer(context, builder, sig.args[0], args[0], start, _F32V)
@@ -345,10 +351,10 @@ def _store(builder: Any, value: Any, pointer: Any, index: Any) -> None:
 
 
 @intrinsic
-def exp(typing, x, at, count):  # type: ignore[no-untyped-def]
+def exp(typing, x, at, count):
     """x[at : at + count] = e**x, in place; count is a multiple of 16, as everywhere below."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         values = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         with _each_vector(context, builder, args[2]) as loop:
             value = _exp(builder, _load(builder, values, loop.index))
@@ -359,10 +365,10 @@ def exp(typing, x, at, count):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def copy(typing, x, x_at, out, out_at, count):  # type: ignore[no-untyped-def]
+def copy(typing, x, x_at, out, out_at, count):
     """out[out_at : + count] = x[x_at : + count]."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         taken = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
         with _each_vector(context, builder, args[4]) as loop:
@@ -373,10 +379,10 @@ def copy(typing, x, x_at, out, out_at, count):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def add_scaled(typing, x, x_at, scale, out, out_at, count):  # type: ignore[no-untyped-def]
+def add_scaled(typing, x, x_at, scale, out, out_at, count):
     """out[out_at : + count] += scale * x[x_at : + count]."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         taken = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
         factor = _splat(builder, args[2], _F32V)
@@ -390,10 +396,10 @@ def add_scaled(typing, x, x_at, scale, out, out_at, count):  # type: ignore[no-u
 
 
 @intrinsic
-def add_and_scale(typing, x, x_at, scale, out, out_at, count, rectified):  # type: ignore[no-untyped-def]
+def add_and_scale(typing, x, x_at, scale, out, out_at, count, rectified):
     """out[out_at : + count] = scale * (out + x[x_at : + count]), and 0 below 0 if `rectified`."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         taken = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
         factor = _splat(builder, args[2], _F32V)
@@ -412,10 +418,10 @@ def add_and_scale(typing, x, x_at, scale, out, out_at, count, rectified):  # typ
 
 
 @intrinsic
-def gate(typing, x, at, out, out_at):  # type: ignore[no-untyped-def]
+def gate(typing, x, at, out, out_at):
     """out[out_at : + 64] = tanh(x[at : + 64]) * sigmoid(x[at + 64 : + 64])."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         taken = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
@@ -429,7 +435,7 @@ def gate(typing, x, at, out, out_at):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):  # type: ignore[no-untyped-def]
+def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):
     """new[unit : + 64] of a GRU.
 
     With 64 numbers each of the update gate u, the reset gate r and the new content e in turn, from
@@ -438,7 +444,7 @@ def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):  # typ
     """
     signature = void(given, types.intp, recalled, types.intp, new_bias, old, new, types.intp)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         added = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
         products = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
@@ -469,10 +475,10 @@ def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):  # typ
 
 
 @intrinsic
-def _largest(typing, x, count):  # type: ignore[no-untyped-def]
+def _largest(typing, x, count):
     """The largest magnitude of x[:count]."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         values = _pointer(context, builder, sig.args[0], args[0], intp(0), _F32V)
         slot = _accumulators(builder, _F32V, 1)[0]
@@ -492,11 +498,11 @@ def _largest(typing, x, count):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _words(typing, x, count, inverse, words):  # type: ignore[no-untyped-def]
+def _words(typing, x, count, inverse, words):
     """High and low bytes of x * inverse + 32768, rounded, one half of `words` after the other."""
     bytes_ = ir.VectorType(_I8, LANES)
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
         values = _pointer(context, builder, sig.args[0], args[0], intp(0), _F32V)
         high, low = (
@@ -534,22 +540,22 @@ def prepare(matrix: Any, x: Any, columns: int, words: Any) -> float:
 
 
 @overload(prepare, inline="always", jit_options={"fastmath": FAST})
-def _prepare(matrix, x, columns, words):  # type: ignore[no-untyped-def]
+def _prepare(matrix, x, columns, words):
     if not _by_bytes(matrix):
 
-        def nothing(matrix, x, columns, words):  # type: ignore[no-untyped-def]
+        def nothing(matrix, x, columns, words):
             return float32(1.0)
 
         return nothing
 
-    def quantise(matrix, x, columns, words):  # type: ignore[no-untyped-def]
+    def quantise(matrix, x, columns, words):
         return _quantise(x, columns, words)
 
     return quantise
 
 
 @njit(fastmath=FAST)
-def _quantise(x: Any, columns: int, words: Any) -> float:
+def _quantise(x: Any, columns: int, words: Any) -> Any:
     """A vector as 16-bit numbers, high bytes and low bytes; returns what one step is."""
     largest = max(_largest(x, columns), float32(1e-20))
     _words(x, columns, float32(32767.0) / largest, words)
@@ -573,11 +579,11 @@ def product(
 
 
 @overload(product, inline="always")
-def _product(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+def _product(matrix, first, last, columns, x, words, scale, out):
     kind = matrix.types[0].dtype
     if kind == types.float32 and len(matrix.types) == 3:
 
-        def blocks(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+        def blocks(matrix, first, last, columns, x, words, scale, out):
             for row in range(first * 4, last * 4):
                 at, end = matrix[2][row], matrix[2][row + 1]
                 _panel(matrix[0], at, matrix[1], end - at, x, out, row * 16)
@@ -585,7 +591,7 @@ def _product(matrix, first, last, columns, x, words, scale, out):  # type: ignor
         return blocks
     if kind == types.float32 and len(matrix.types) == 4:
 
-        def squares(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+        def squares(matrix, first, last, columns, x, words, scale, out):
             for row in range(first * 16, last * 16):
                 at, end = matrix[2][row], matrix[2][row + 1]
                 _square_panel(matrix[0], at, matrix[1], end - at, x, out, row * 4)
@@ -593,21 +599,21 @@ def _product(matrix, first, last, columns, x, words, scale, out):  # type: ignor
         return squares
     if kind == types.float32:
 
-        def wide(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+        def wide(matrix, first, last, columns, x, words, scale, out):
             for group in range(first, last):
                 _group_float32(matrix[0], group * columns * 64, x, columns, out, group * 64)
 
         return wide
     if kind == types.uint16:
 
-        def halved(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+        def halved(matrix, first, last, columns, x, words, scale, out):
             for group in range(first, last):
                 _group_bfloat16(matrix[0], group * columns * 64, x, columns, out, group * 64)
 
         return halved
     if _by_bytes(matrix):
 
-        def by_bytes(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+        def by_bytes(matrix, first, last, columns, x, words, scale, out):
             for group in range(first, last):
                 _group_int8(
                     matrix[0],
@@ -623,7 +629,7 @@ def _product(matrix, first, last, columns, x, words, scale, out):  # type: ignor
 
         return by_bytes
 
-    def widened(matrix, first, last, columns, x, words, scale, out):  # type: ignore[no-untyped-def]
+    def widened(matrix, first, last, columns, x, words, scale, out):
         for group in range(first, last):
             _group_int8_widened(
                 matrix[0], group * columns * 64, x, columns, matrix[1], out, group * 64
@@ -638,10 +644,10 @@ def _by_bytes(matrix: Any) -> bool:
 
 
 @intrinsic
-def _atomic_add(typing, array, index, value):  # type: ignore[no-untyped-def]
+def _atomic_add(typing, array, index, value):
     """Add to an int64 of an array, seen by every thread."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1], ir.IntType(64))
         return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
 
@@ -649,10 +655,10 @@ def _atomic_add(typing, array, index, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _atomic_read(typing, array, index):  # type: ignore[no-untyped-def]
+def _atomic_read(typing, array, index):
     """An int64 of an array, as other threads have left it."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1], ir.IntType(64))
         return builder.load_atomic(pointer, "acquire", 8)
 
@@ -660,10 +666,10 @@ def _atomic_read(typing, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _let_others_run(typing):  # type: ignore[no-untyped-def]
+def _let_others_run(typing):
     """Give the processor away, when whom one waits for may not have one."""
 
-    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, args):
         kind = ir.FunctionType(_I32, [])
         function = cgutils.get_or_insert_function(builder.module, kind, "sched_yield")
         return builder.call(function, [])

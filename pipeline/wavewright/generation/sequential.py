@@ -10,13 +10,14 @@ from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
+from wavewright.generation.packing import has_vnni
 from wavewright.model import ModelConfig
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.stretching import REACH
@@ -43,6 +44,23 @@ class Engine:
     name: EngineName = "fast"
     precision: LoopPrecision = "float32"
     threads: int | None = None
+
+    @classmethod
+    def chosen(cls, name: str, precision: str) -> Engine:
+        """By words of a command or a recipe.
+
+        Raises:
+            WavewrightError: no such engine or precision.
+        """
+        for word, allowed, what in (
+            (name, get_args(EngineName), "engine"),
+            (precision, get_args(LoopPrecision), "precision"),
+        ):
+            if word not in allowed:
+                raise WavewrightError(f"{what} '{word}': allowed are {', '.join(allowed)}")
+        if name == "reference" and precision != "float32":
+            raise WavewrightError(f"the reference engine computes in float32, not in {precision}")
+        return cls(name, precision)  # type: ignore[arg-type]
 
     @property
     def loop_threads(self) -> int:
@@ -142,6 +160,19 @@ class SequentialVocoder(Vocoder):
         workers = self.engine.threads or torch.get_num_threads()
         each = Engine(self.engine.name, self.engine.precision, 1)
         return _Together([self._packed(each) for _ in range(batch)], workers)
+
+    @property
+    def engine_in_use(self) -> str:
+        """In words, with what the processor lacks."""
+        if self.engine.name == "reference" or self.device.type != "cpu":
+            return f"the network's own code, sample by sample, on {self.device.type}"
+        precision = self.engine.precision
+        how = f"a compiled loop, {precision} weights"
+        if precision == "int8":
+            vnni = "by AVX-512 VNNI" if has_vnni() else "widened to float32 (no AVX-512 VNNI here)"
+            how += f" {vnni}"
+        threads = self.engine.loop_threads
+        return f"{how}, on up to {threads} thread{'s' if threads > 1 else ''}"
 
     def _packed(self, engine: Engine) -> Loop:
         """A fast loop, made anew only if the weights have changed since the last."""
@@ -248,7 +279,7 @@ class SequentialVocoder(Vocoder):
     def _cut(
         self, held: Tensor, before: int, take: int
     ) -> Generator[Window, None, tuple[Tensor, int]]:
-        """Yield the next `take` frames of what is held; return what stays, and what is done of it."""
+        """Yield the next `take` frames held; return what stays, and how much of it is done."""
         context = self.own_context
         stop = before + take + REACH + 2 * context
         yield Window(held[..., :stop], before, take)

@@ -116,7 +116,7 @@ class WaveRNNConfig(ModelConfig):
     @property
     def classes(self) -> int:
         """Labels of a categorical network."""
-        return 2**self.bits
+        return int(2**self.bits)
 
 
 class TwoGRUs(nn.Module):
@@ -171,7 +171,7 @@ class TwoGRUs(nn.Module):
         states: tuple[Tensor | None, Tensor | None],
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """(B, T), (B, T, n_mels), (B, T, reader_out) -> (B, T, channels) and the GRUs' states."""
-        first, second, third, fourth = read.split(self.part, dim=-1)
+        first, second, third, fourth = read.chunk(4, dim=-1)
         x = self.enter(torch.cat([heard[..., None], smooth, first], dim=-1))
         said1, state1 = self.rnn1(x, states[0])
         x = x + said1
@@ -193,7 +193,7 @@ class DualSoftmax(nn.Module):
         super().__init__()
         units, half = config.units, config.units // 2
         block = config.pruning.shape if config.pruning else (1, 1)
-        self.config, self.half, self.pruned = config, half, config.pruning is not None
+        self.config, self.half_units, self.pruned = config, half, config.pruning is not None
 
         def linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
             if self.pruned:
@@ -247,8 +247,8 @@ class DualSoftmax(nn.Module):
 
     def input_weight(self) -> Tensor:
         """(3 * units, 3): gates u, r, e in turn, their coarse halves deaf to the third input."""
-        coarse = F.pad(self.input_coarse.weight, (0, 1)).reshape(3, self.half, 3)
-        fine = self.input_fine.weight.reshape(3, self.half, 3)
+        coarse = F.pad(self.input_coarse.weight, (0, 1)).reshape(3, self.half_units, 3)
+        fine = self.input_fine.weight.reshape(3, self.half_units, 3)
         return torch.cat([coarse, fine], dim=1).flatten(0, 1)
 
     def recurrent_weight(self) -> Tensor:
@@ -260,7 +260,7 @@ class DualSoftmax(nn.Module):
         """torch's GRU is the same cell with its gates in another order: r, u, e."""
 
         def ordered(rows: Tensor) -> Tensor:
-            u, r, e = rows.split(self.config.units)
+            u, r, e = rows.chunk(3)
             return torch.cat([r, u, e])
 
         bias = torch.cat([self.bias_r, self.bias_u, self.bias_e])
@@ -277,7 +277,7 @@ class DualSoftmax(nn.Module):
 
     def heads(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, units) -> (B, 256, T) twice."""
-        coarse, fine = state.split(self.half, dim=-1)
+        coarse, fine = state.chunk(2, dim=-1)
         first = self.coarse2(F.relu(self.coarse1(coarse)))
         second = self.fine2(F.relu(self.fine1(fine)))
         return first.mT, second.mT
@@ -452,7 +452,7 @@ class _DualLoop:
 
     def step(self, frame: Tensor | float, uniforms: Tensor) -> None:
         """Say one sample: `frame` (B, 3 * units) is added to the gates."""
-        network, half = self.network, self.network.half
+        network, half = self.network, self.network.half_units
         ones = uniforms.shape[1] // 2
         biases = torch.cat([network.bias_u, network.bias_r, network.bias_e])
         heard = torch.stack([label_value(self.coarse, HALF), label_value(self.fine, HALF)], dim=1)
@@ -470,9 +470,8 @@ class _DualLoop:
 
     def _half(self, given: Tensor, remembered: Tensor, part: slice) -> Tensor:
         """One half of the new state."""
-        units = self.state.shape[1]
-        u_in, r_in, e_in = (gate[:, part] for gate in given.split(units, dim=1))
-        u_past, r_past, e_past = (gate[:, part] for gate in remembered.split(units, dim=1))
+        u_in, r_in, e_in = (gate[:, part] for gate in given.chunk(3, dim=1))
+        u_past, r_past, e_past = (gate[:, part] for gate in remembered.chunk(3, dim=1))
         update = torch.sigmoid(u_in + u_past)
         reset = torch.sigmoid(r_in + r_past)
         new = torch.tanh(e_in + reset * e_past)
