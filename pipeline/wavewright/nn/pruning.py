@@ -1,53 +1,14 @@
-"""Magnitude pruning in blocks on a schedule, as WaveRNN's sparse version is trained.
+"""Magnitude pruning in blocks, as WaveRNN's sparse version is trained.
 
 A linear layer keeps a mask over blocks of its weights. During training ever more blocks, those
-whose weights are smallest, are masked away; what is left is learnt on. Narang et al. 2017
-(arXiv:1711.02782) for blocks; Zhu and Gupta 2017 (arXiv:1710.01878) for the schedule.
+whose weights are smallest, are masked away; what is left is learnt on. Narang, Undersander and
+Diamos 2017, arXiv:1711.02782.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
-
-from wavewright.model import FrozenModel
-
-
-class Pruning(FrozenModel):
-    """Which share of which blocks is pruned when.
-
-    Attributes:
-        sparsity: share of the blocks that is gone at the end.
-        block: rows and columns of a block.
-        start, stop: steps between which the share rises by Zhu and Gupta's cubic.
-        every: steps between two looks at the weights.
-    """
-
-    sparsity: float = Field(default=0.95, ge=0, lt=1)
-    block: Literal["16x1", "4x4"] = "16x1"
-    start: int = Field(default=1_000, ge=0)
-    stop: int = Field(default=200_000, gt=0)
-    every: int = Field(default=500, gt=0)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.stop <= self.start:
-            raise ValueError(f"stop {self.stop} must lie after start {self.start}")
-        return self
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of a block."""
-        rows, columns = self.block.split("x")
-        return int(rows), int(columns)
-
-    def share(self, step: int) -> float:
-        """Of the blocks that are gone at a step."""
-        done = min(max((step - self.start) / (self.stop - self.start), 0.0), 1.0)
-        return self.sparsity * (1 - (1 - done) ** 3)
 
 
 class PrunedLinear(nn.Linear):

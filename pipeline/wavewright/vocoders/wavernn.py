@@ -29,7 +29,7 @@ from wavewright.generation.sequential import (
     Window,
 )
 from wavewright.melspec import MelSpec
-from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.likelihood import (
     categorical_nll,
     draw_categorical,
@@ -38,7 +38,7 @@ from wavewright.nn.likelihood import (
     uniforms_of,
 )
 from wavewright.nn.mel_residual import MelResidualNetwork
-from wavewright.nn.pruning import PrunedLinear, Pruning
+from wavewright.nn.pruning import PrunedLinear
 from wavewright.nn.quantisation import (
     HALF,
     Rounding,
@@ -54,6 +54,42 @@ from wavewright.vocoder import Batch
 
 _SILENT = (HALF // 2, 0)  # the halves of 0; starting at (0, 0) would be a click of -32768
 _LEVEL = 2**15
+
+
+class Pruning(FrozenModel):
+    """Which share of which blocks is pruned when.
+
+    Source: Zhu and Gupta 2017, arXiv:1710.01878.
+
+    Attributes:
+        sparsity: share of the blocks that is gone at the end.
+        block: rows and columns of a block.
+        start, stop: steps between which the share rises by Zhu and Gupta's cubic.
+        every: steps between two looks at the weights.
+    """
+
+    sparsity: float = Field(default=0.95, ge=0, lt=1)
+    block: Literal["16x1", "4x4"] = "16x1"
+    start: int = Field(default=1_000, ge=0)
+    stop: int = Field(default=200_000, gt=0)
+    every: int = Field(default=500, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.stop <= self.start:
+            raise ValueError(f"stop {self.stop} must lie after start {self.start}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a block."""
+        rows, columns = self.block.split("x")
+        return int(rows), int(columns)
+
+    def share(self, step: int) -> float:
+        """Of the blocks that are gone at a step."""
+        done = min(max((step - self.start) / (self.stop - self.start), 0.0), 1.0)
+        return self.sparsity * (1 - (1 - done) ** 3)
 
 
 class WaveRNNConfig(ModelConfig):
