@@ -197,17 +197,12 @@ def _loop(
         frame = t // hop * 3 * units
         before[0], before[1] = last[0], last[1]
         scale = prepare(recurrent, state, units, words)
-        product(recurrent, 3 * start, 3 * stop, units, state, words, scale, recalled)
-        product(
-            recurrent,
-            3 * (blocks + start),
-            3 * (blocks + stop),
-            units,
-            state,
-            words,
-            scale,
-            recalled,
-        )
+        if threads == 1:
+            product(recurrent, 0, 6 * blocks, units, state, words, scale, recalled)
+        else:
+            for half_at in (3 * start, 3 * (blocks + start)):
+                to = half_at + 3 * (stop - start)
+                product(recurrent, half_at, to, units, state, words, scale, recalled)
         for byte in range(2):
             first, count = 192 * (byte * blocks + start), 192 * (stop - start)
             copy(frames, frame + first, given, first, count)

@@ -235,14 +235,15 @@ def _panel(typing, w, at, columns, count, x, out, out_at):
         intp = context.get_value_type(types.intp)
         start = builder.mul(args[1], intp(LANES))
         weights = _pointer(context, builder, sig.args[0], args[0], start, _F32V)
-        places = _pointer(context, builder, sig.args[2], args[2], args[1], _I32)
+        places = _pointer(context, builder, sig.args[2], args[2], args[1], ir.IntType(64))
         vector = _pointer(context, builder, sig.args[4], args[4], intp(0), _F32)
         result = _pointer(context, builder, sig.args[5], args[5], args[6], _F32V)
         slots = _accumulators(builder, _F32V, 4)
         with cgutils.for_range(builder, builder.lshr(args[3], intp(2)), intp=intp) as loop:
+            four_places = _load(builder, places, loop.index)
             for i, slot in enumerate(slots):
                 block = builder.add(builder.shl(loop.index, intp(2)), intp(i))
-                column = builder.zext(_load(builder, places, block), intp)
+                column = builder.and_(builder.lshr(four_places, intp(16 * i)), intp(0xFFFF))
                 value = _splat(builder, _load(builder, vector, column), _F32V)
                 weight = _load(builder, weights, block)
                 _into(builder, slot, _fma(builder, weight, value, builder.load(slot)))
@@ -264,15 +265,16 @@ def _square_panel(typing, w, at, columns, count, x, out, out_at):
         intp = context.get_value_type(types.intp)
         start = builder.mul(args[1], intp(LANES))
         weights = _pointer(context, builder, sig.args[0], args[0], start, _F32V)
-        places = _pointer(context, builder, sig.args[2], args[2], args[1], _I32)
+        places = _pointer(context, builder, sig.args[2], args[2], args[1], ir.IntType(64))
         vector = _pointer(context, builder, sig.args[4], args[4], intp(0), _F32)
         result = _pointer(context, builder, sig.args[5], args[5], args[6], four)
         slots = _accumulators(builder, _F32V, 4)
         again = ir.Constant(_I32V, [_I32(lane % 4) for lane in range(LANES)])
         with cgutils.for_range(builder, builder.lshr(args[3], intp(2)), intp=intp) as loop:
+            four_places = _load(builder, places, loop.index)
             for i, slot in enumerate(slots):
                 block = builder.add(builder.shl(loop.index, intp(2)), intp(i))
-                column = builder.zext(_load(builder, places, block), intp)
+                column = builder.and_(builder.lshr(four_places, intp(16 * i)), intp(0xFFFF))
                 place = builder.bitcast(builder.gep(vector, [column]), four.as_pointer())
                 loaded = builder.load(place)
                 loaded.align = 4
@@ -568,8 +570,8 @@ def product(
     """out[64 * first : 64 * last] = those rows of a packed matrix times a vector.
 
     Args:
-        matrix: tuple that `pack` gave.
-        first, last: groups of 64 rows.
+        matrix: tuple that `pack` or `pack_sparse` gave.
+        first, last: groups of 64 rows; a pruned matrix is always multiplied whole.
         columns: of the matrix, a multiple of 4.
         x: float32 (columns).
         words, scale: what `prepare` made of it.
@@ -581,20 +583,22 @@ def product(
 @overload(product, inline="always")
 def _product(matrix, first, last, columns, x, words, scale, out):
     kind = matrix.types[0].dtype
-    if kind == types.float32 and len(matrix.types) == 3:
-
-        def blocks(matrix, first, last, columns, x, words, scale, out):
-            for row in range(first * 4, last * 4):
-                at, end = matrix[2][row], matrix[2][row + 1]
-                _panel(matrix[0], at, matrix[1], end - at, x, out, row * 16)
-
-        return blocks
     if kind == types.float32 and len(matrix.types) == 4:
 
+        def blocks(matrix, first, last, columns, x, words, scale, out):
+            starts, rows = matrix[2], matrix[3]
+            for i in range(rows.shape[0]):
+                at = starts[i]
+                _panel(matrix[0], at, matrix[1], starts[i + 1] - at, x, out, rows[i] * 16)
+
+        return blocks
+    if kind == types.float32 and len(matrix.types) == 5:
+
         def squares(matrix, first, last, columns, x, words, scale, out):
-            for row in range(first * 16, last * 16):
-                at, end = matrix[2][row], matrix[2][row + 1]
-                _square_panel(matrix[0], at, matrix[1], end - at, x, out, row * 4)
+            starts, rows = matrix[2], matrix[3]
+            for i in range(rows.shape[0]):
+                at = starts[i]
+                _square_panel(matrix[0], at, matrix[1], starts[i + 1] - at, x, out, rows[i] * 4)
 
         return squares
     if kind == types.float32:

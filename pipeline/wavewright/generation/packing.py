@@ -10,6 +10,7 @@ from torch import Tensor
 
 LANES = 16  # numbers of a vector
 GROUP = 64  # rows that are multiplied together
+_LINE = 64  # bytes
 _UNROLLED = 4  # blocks that are multiplied together
 _COLUMNS = {"float32": 1, "bf16": 2, "int8": 4}  # of a 32-bit word
 
@@ -58,28 +59,27 @@ def pack_sparse(matrix: Tensor, block: tuple[int, int]) -> Packed:
         block: rows and columns of a block: (16, 1) or (4, 4).
 
     Returns:
-        Weights (blocks, 16) of each block row in turn, int32 columns of the blocks, and int64
-        where each block row begins; for 4x4 the block's width once more, which tells them apart.
+        Weights, 16 a block, one block row after the other; uint16 columns of the blocks; int64
+        where each block row begins, and its number; for 4x4 blocks also their width, which tells
+        them apart. Block rows stand in the order of their numbers of blocks, so that a loop over
+        one after the other is as long as the last and the processor foresees its end.
     """
     high, wide = block
     whole = matrix.detach().float().cpu().numpy()
     rows, columns = whole.shape[0] // high, padded(whole.shape[1], wide) // wide
     whole = np.pad(whole, ((0, 0), (0, columns * wide - whole.shape[1])))
     blocks = whole.reshape(rows, high, columns, wide).transpose(0, 2, 1, 3)
-    weights, places, starts = [], [], [0]
-    for row in blocks:
-        found = np.flatnonzero(row.any(axis=(1, 2)))
-        count = padded(len(found), _UNROLLED)
-        values = np.zeros((count, LANES), dtype=np.float32)
-        values[: len(found)] = row[found].reshape(-1, LANES)
-        weights.append(values)
-        places.append(np.pad(found.astype(np.int32) * wide, (0, count - len(found))))
-        starts.append(starts[-1] + count)
-    packed = (
-        np.concatenate(weights).reshape(-1),
-        np.concatenate(places).astype(np.int32),
-        np.array(starts, dtype=np.int64),
-    )
+    there = blocks.any(axis=(2, 3))
+    counts = -(-there.sum(axis=1) // _UNROLLED) * _UNROLLED
+    order = np.argsort(-counts, kind="stable")
+    weights = np.zeros((counts.sum(), LANES), dtype=np.float32)
+    places = np.zeros(counts.sum(), dtype=np.uint16)
+    starts = np.concatenate([[0], np.cumsum(counts[order])]).astype(np.int64)
+    for start, row in zip(starts, order, strict=False):
+        found = np.flatnonzero(there[row])
+        weights[start : start + len(found)] = blocks[row, found].reshape(-1, LANES)
+        places[start : start + len(found)] = found * wide
+    packed = (_aligned(weights.reshape(-1)), _aligned(places), starts, order.astype(np.int64))
     return packed if wide == 1 else (*packed, np.array([wide], dtype=np.int64))
 
 
@@ -97,4 +97,13 @@ def _grouped(whole: np.ndarray, columns: int) -> np.ndarray:
     """Groups of 64 rows; within one, for every few columns, all rows' numbers."""
     groups, words = whole.shape[0] // GROUP, whole.shape[1] // columns
     cut = whole.reshape(groups, GROUP, words, columns).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(cut).reshape(-1)
+    return _aligned(cut.reshape(-1))
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """The same values at an address where no vector lies across two lines of the cache."""
+    room = np.empty(array.nbytes + _LINE, dtype=np.uint8)
+    start = -room.ctypes.data % _LINE
+    placed = room[start : start + array.nbytes].view(array.dtype)
+    placed[:] = array
+    return placed
