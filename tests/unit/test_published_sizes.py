@@ -21,8 +21,19 @@ SIZES = {
     "parallel_wavegan:v1": 1_334_309,
     "vocos": 13_531_650,
     "vocos:mel-24k": 13_531_650,
+    "wavenet": 3_702_210,
+    "wavenet:gaussian": 3_698_598,
+    "wavenet:mol": 3_702_210,
+    "wavenet:mulaw": 4_676_388,
+    "wavenet:tacotron2-mol": 30_864_962,
+    "wavenet:tacotron2-mulaw": 848_996,
+    "wavenet:unconditional": 1_267_392,
+    "wavernn": 4_233_675,
+    "wavernn:dual-softmax": 3_050_048,
+    "wavernn:mol": 4_233_675,
+    "wavernn:raw9": 4_480_941,
 }
-OURS = {"griffinlim", "hifigan:small"}
+OURS = {"griffinlim", "hifigan:small", "wavernn:sparse"}
 
 
 @pytest.mark.parametrize(("name", "count"), SIZES.items())

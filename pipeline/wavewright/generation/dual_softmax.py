@@ -29,7 +29,7 @@ from wavewright.generation.kernels import (
     product,
 )
 from wavewright.generation.packing import GROUP, Packed, pack, pack_sparse, padded, size_of
-from wavewright.generation.sequential import Engine, Window
+from wavewright.generation.sequential import NOTHING, Engine, Window
 
 if TYPE_CHECKING:
     from wavewright.vocoders.wavernn import WaveRNN
@@ -82,15 +82,34 @@ class FastDualSoftmax:
         return other
 
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        numbers = uniforms.shape[2] // 2
+        how = way("categorical", numbers)
+        return torch.from_numpy(self._run(window, ready(uniforms[0], how), numbers, how))[None]
+
+    def listen(self, window: Window, said: Tensor) -> Tensor:
+        """What both bytes of each sample (1, T, 2) were expected to be: (1, 512, T)."""
+        forced = np.ascontiguousarray(said[0].numpy())
+        kept = np.zeros((len(forced), 512), dtype=np.float32)
+        numbers = np.zeros((len(forced), 2), dtype=np.float32)
+        self._run(window, numbers, 1, way("categorical", 1), forced, kept)
+        return torch.from_numpy(kept).mT[None]
+
+    def _run(
+        self,
+        window: Window,
+        numbers: np.ndarray,
+        each: int,
+        how: int,
+        forced: np.ndarray = NOTHING.astype(np.int64),  # noqa: B008 (never written to)
+        kept: np.ndarray = NOTHING,
+    ) -> np.ndarray:
+        """What the loop says of a window, or, with `forced` bytes, `kept` logits instead."""
         held = self.gate_bias[None].expand(window.frames, -1)
         if window.mel is not None:
             features = self.network.features(window.mel.float())[0, window.before :]
             held = held + self._gates(features[: window.frames].mT).mT
         frames = np.ascontiguousarray(held.numpy())
-        numbers = uniforms.shape[2] // 2
-        how = way("categorical", numbers)
-        uniform = ready(uniforms[0], how)
-        said = np.zeros(len(uniform), dtype=np.float32)
+        said = np.zeros(len(numbers), dtype=np.float32)
         shared = (
             np.zeros(1, dtype=np.int64),
             np.zeros(2 * self.half, dtype=np.float32),
@@ -104,19 +123,21 @@ class FastDualSoftmax:
                 self.inputs,
                 frames,
                 self.hop,
-                uniform,
                 numbers,
+                each,
                 how,
                 self.state,
                 self.bytes,
                 *shared,
                 said,
+                forced,
+                kept,
                 rank,
                 self.threads,
             )
 
         together(loop, self.threads)
-        return torch.from_numpy(said)[None]
+        return said
 
     def _gates(self, rows: Tensor) -> Tensor:
         """(3 * units, n) of u, r, e -> 64 units' of each in turn, halves in whole groups."""
@@ -178,6 +199,8 @@ def _loop(
     after: Any,
     layers: Any,
     said: Any,
+    forced: Any,
+    kept: Any,
     rank: int,
     threads: int,
 ) -> None:
@@ -226,7 +249,10 @@ def _loop(
                 meetings = meet(counter, threads, meetings)
                 _layer(fine2, fine2_bias, top, bottom, half, hidden, words, logits, False)
             meetings = meet(counter, threads, meetings)
-            if rank == 0:
+            if rank == 0 and kept.shape[0] > 0:
+                copy(logits, 0, kept, (2 * t + byte) * 256, 256)
+                last[byte] = forced[t, byte]
+            elif rank == 0:
                 last[byte] = draw_label(logits, 0, 256, uniforms[t], byte * each, how)
             meetings = meet(counter, threads, meetings)
         if rank == 0:

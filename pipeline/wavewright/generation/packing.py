@@ -69,7 +69,7 @@ def pack_sparse(matrix: Tensor, block: tuple[int, int]) -> Packed:
     rows, columns = whole.shape[0] // high, padded(whole.shape[1], wide) // wide
     whole = np.pad(whole, ((0, 0), (0, columns * wide - whole.shape[1])))
     blocks = whole.reshape(rows, high, columns, wide).transpose(0, 2, 1, 3)
-    there = blocks.any(axis=(2, 3))
+    there: np.ndarray = np.any(blocks, axis=(2, 3))
     counts = -(-there.sum(axis=1) // _UNROLLED) * _UNROLLED
     order = np.argsort(-counts, kind="stable")
     weights = np.zeros((counts.sum(), LANES), dtype=np.float32)

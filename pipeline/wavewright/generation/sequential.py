@@ -27,6 +27,7 @@ from wavewright.wav_steps import Undoing
 
 EngineName = Literal["fast", "reference"]
 LoopPrecision = Literal["float32", "bf16", "int8"]
+NOTHING = np.zeros((0, 1), dtype=np.float32)
 _PIECE = 32  # frames between two looks at what the user wants
 _LONG = 10  # pieces that deserve a progress bar
 
@@ -103,6 +104,17 @@ class FastLoop(Loop, Protocol):
     def fresh(self) -> FastLoop:
         """The same from silence."""
 
+    def listen(self, window: Window, said: Tensor) -> Tensor:
+        """What each sample was expected to be, after the true ones before it.
+
+        Args:
+            window: of the mel.
+            said: what is predicted, as the network encodes it, of one utterance.
+
+        Returns:
+            (1, channels, samples): what the network's likelihood takes.
+        """
+
 
 class Uniforms:
     """Uniform numbers of every item of a batch, each from its own seed, however they are cut."""
@@ -150,6 +162,22 @@ class SequentialVocoder(Vocoder):
     @abstractmethod
     def fast(self, engine: Engine) -> FastLoop:
         """A compiled loop for one utterance, from silence."""
+
+    @abstractmethod
+    def likelihood(self, batch: Batch, expected: Tensor) -> Tensor:
+        """(B) bits per sample of what a loop expected, as its `listen` gives it."""
+
+    @abstractmethod
+    def encoded(self, batch: Batch) -> Tensor:
+        """What is predicted of a batch's waveforms, as `listen` takes it."""
+
+    @torch.no_grad()
+    def heard_bits(self, batch: Batch, engine: Engine) -> Tensor:
+        """`bits_per_sample` by a compiled loop, whose weights may be rounded: (1), of one item."""
+        mel = self.with_context(batch) if self.conditioning == "mel" else None
+        frames = batch.wav.shape[1] // self.hop_length
+        loop = self.fast(engine)
+        return self.likelihood(batch, loop.listen(Window(mel, 0, frames), self.encoded(batch)))
 
     def start(self, batch: int) -> Loop:
         """A loop for a batch by the chosen engine, from silence."""

@@ -43,7 +43,7 @@ from wavewright.generation.kernels import (
     product,
 )
 from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
-from wavewright.generation.sequential import Engine, Window
+from wavewright.generation.sequential import NOTHING, Engine, Window
 from wavewright.nn.weight_norm import fold_weight_norm
 
 if TYPE_CHECKING:
@@ -122,10 +122,29 @@ class FastWaveNet:
         return other
 
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        categorical = self.config.distribution == "categorical"
+        how = way(self.config.distribution, uniforms.shape[2])
+        said = torch.from_numpy(self._run(window, ready(uniforms[0], how), how))[None]
+        return self.vocoder.decode(said.long() if categorical else said)
+
+    def listen(self, window: Window, said: Tensor) -> Tensor:
+        """What each sample was expected to be, after the given ones before it."""
+        kept = np.zeros((said.shape[1], len(self.biases[3])), dtype=np.float32)
+        numbers = np.zeros((len(kept), 1), dtype=np.float32)
+        self._run(window, numbers, LOGISTICS, said[0].float().numpy(), kept)
+        return torch.from_numpy(kept[:, : self.config.out_channels]).mT[None]
+
+    def _run(
+        self,
+        window: Window,
+        numbers: np.ndarray,
+        how: int,
+        forced: np.ndarray = NOTHING[:, 0],
+        kept: np.ndarray = NOTHING,
+    ) -> np.ndarray:
+        """What the loop says of a window, or, with `forced` samples, `kept` logits instead."""
         config = self.config
         given = self._conditions(window)
-        how = way(config.distribution, uniforms.shape[2])
-        numbers = ready(uniforms[0], how)
         said = np.zeros(len(numbers), dtype=np.float32)
         shared = (
             np.zeros(1, dtype=np.int64),
@@ -152,14 +171,15 @@ class FastWaveNet:
                 self.said,
                 *shared,
                 said,
+                forced,
+                kept,
                 rank,
                 self.threads,
             )
 
         together(loop, self.threads)
         self.clock += len(said)
-        wav = torch.from_numpy(said)[None]
-        return self.vocoder.decode(wav.long() if config.distribution == "categorical" else wav)
+        return said
 
     def _conditions(self, window: Window) -> Conditions:
         if window.mel is None:
@@ -236,6 +256,8 @@ def _loop(
     gated: Any,
     sums: Any,
     said: Any,
+    forced: Any,
+    kept: Any,
     rank: int,
     threads: int,
 ) -> None:
@@ -312,7 +334,10 @@ def _loop(
         if rank == 0:
             product(conv_post, 0, logits.shape[0] // 64, skip, sums[1], words, scale, logits)
             add_scaled(post_bias, 0, 1.0, logits, 0, logits.shape[0])
-            if how == LOGISTICS:
+            if kept.shape[0] > 0:
+                copy(logits, 0, kept, t * logits.shape[0], logits.shape[0])
+                heard[0] = forced[t]
+            elif how == LOGISTICS:
                 heard[0] = draw_logistics(logits, outputs, numbers[t], log_scale_min)
             elif how == GAUSSIAN:
                 heard[0] = draw_gaussian(logits, numbers[t], log_scale_min)

@@ -34,8 +34,8 @@ from wavewright.generation.kernels import (
     product,
 )
 from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
-from wavewright.generation.sequential import Engine, Window
-from wavewright.nn.quantisation import mu_law_decode
+from wavewright.generation.sequential import NOTHING, Engine, Window
+from wavewright.nn.quantisation import label_value, mu_law_decode
 
 if TYPE_CHECKING:
     from wavewright.vocoders.wavernn import WaveRNN
@@ -88,6 +88,32 @@ class FastWaveRNN:
         return other
 
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+        config = self.config
+        how = way(config.distribution, uniforms.shape[2])
+        wav = torch.from_numpy(self._run(window, ready(uniforms[0], how), how))[None]
+        if config.distribution == "categorical":
+            wav = mu_law_decode((wav + 1) / 2 * (config.classes - 1), config.classes)
+        return wav
+
+    def listen(self, window: Window, said: Tensor) -> Tensor:
+        """What each sample was expected to be, after the given ones before it."""
+        kept = np.zeros((said.shape[1], len(self.out_bias)), dtype=np.float32)
+        heard = said[0]
+        if self.config.distribution == "categorical":
+            heard = label_value(heard, self.config.classes)
+        numbers = np.zeros((len(heard), 1), dtype=np.float32)
+        self._run(window, numbers, LOGISTICS, heard.float().numpy(), kept)
+        return torch.from_numpy(kept[:, : len(self.network.fc3.bias)]).mT[None]
+
+    def _run(
+        self,
+        window: Window,
+        numbers: np.ndarray,
+        how: int,
+        forced: np.ndarray = NOTHING[:, 0],
+        kept: np.ndarray = NOTHING,
+    ) -> np.ndarray:
+        """What the loop says of a window, or, with `forced` samples, `kept` logits instead."""
         assert window.mel is not None
         config, context = self.config, self.config.context_frames
         mel = window.mel[0].float()
@@ -101,8 +127,6 @@ class FastWaveRNN:
             context + window.before,
             window.frames,
         )
-        how = way(config.distribution, uniforms.shape[2])
-        numbers = ready(uniforms[0], how)
         said = np.zeros(len(numbers), dtype=np.float32)
         shared = (
             np.zeros(1, dtype=np.int64),
@@ -117,11 +141,7 @@ class FastWaveRNN:
                 self.out_bias,
                 self.by_sample,
                 self.new_bias,
-                given.mixed,
-                given.held,
-                given.shares,
-                given.kinds,
-                given.first,
+                *given,
                 numbers,
                 how,
                 outputs,
@@ -130,15 +150,14 @@ class FastWaveRNN:
                 self.sample,
                 *shared,
                 said,
+                forced,
+                kept,
                 rank,
                 self.threads,
             )
 
         together(loop, self.threads)
-        wav = torch.from_numpy(said)[None]
-        if config.distribution == "categorical":
-            wav = mu_law_decode((wav + 1) / 2 * (config.classes - 1), config.classes)
-        return wav
+        return said
 
     def _rnns(self) -> tuple[Any, Any]:
         return self.network.rnn1, self.network.rnn2
@@ -222,6 +241,8 @@ def _loop(
     sums: Any,
     layers: Any,
     said: Any,
+    forced: Any,
+    kept: Any,
     rank: int,
     threads: int,
 ) -> None:
@@ -289,7 +310,10 @@ def _loop(
         if rank == 0:
             product(fc3, 0, logits.shape[0] // 64, head, layer2, words, scale, logits)
             add_scaled(out_bias, 0, 1.0, logits, 0, logits.shape[0])
-            if how == LOGISTICS:
+            if kept.shape[0] > 0:
+                copy(logits, 0, kept, t * logits.shape[0], logits.shape[0])
+                x = forced[t]
+            elif how == LOGISTICS:
                 x = draw_logistics(logits, outputs, numbers[t], log_scale_min)
             else:
                 label = draw_label(logits, 0, outputs, numbers[t], 0, how)

@@ -321,6 +321,14 @@ class WaveNet(SequentialVocoder):
         """(B) of the waveforms; a Gaussian's are of 16-bit levels, mu-law's of its labels."""
         return self._bits(self._nats(batch).mean(dim=1))
 
+    def encoded(self, batch: Batch) -> Tensor:
+        """Labels or samples."""
+        return self.encode(batch.wav)
+
+    def likelihood(self, batch: Batch, expected: Tensor) -> Tensor:
+        """Bits per sample of what a loop expected."""
+        return self._bits(self.nll(expected, self.encode(batch.wav)).mean(dim=1))
+
     def _nats(self, batch: Batch) -> Tensor:
         said = self.encode(batch.wav)
         return self.nll(self._heard(said, batch), said[:, 1:])

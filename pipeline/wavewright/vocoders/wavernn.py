@@ -393,23 +393,40 @@ class WaveRNN(SequentialVocoder):
         """(B) of the waveforms' 16-bit levels, or of mu-law's labels."""
         return self._nats(batch).mean(dim=1) / math.log(2)
 
-    def _nats(self, batch: Batch) -> Tensor:
-        if isinstance(self.network, DualSoftmax):
-            return self._dual_nats(self.network, batch)
-        config, mel = self.config, self.with_context(batch)
-        if config.distribution == "logistics":
-            parameters = self.network(batch.wav[:, :-1], mel)
-            return logistics_nll(parameters, batch.wav[:, 1:], config.log_scale_min)
-        labels = mu_law_encode(batch.wav, config.classes, config.rounding)
-        heard = label_value(labels[:, :-1], config.classes)
-        return categorical_nll(self.network(heard, mel), labels[:, 1:])
+    def encoded(self, batch: Batch) -> Tensor:
+        """Labels or samples (B, T), or both bytes of every sample (B, T, 2)."""
+        if self.dual:
+            return torch.stack(_bytes(batch.wav), dim=-1)
+        if self.config.distribution == "logistics":
+            return batch.wav
+        return mu_law_encode(batch.wav, self.config.classes, self.config.rounding)
 
-    def _dual_nats(self, network: DualSoftmax, batch: Batch) -> Tensor:
-        coarse, fine = split16((batch.wav * _LEVEL).round().clamp(-_LEVEL, _LEVEL - 1))
-        before = [F.pad(c, (1, 0), value=s) for c, s in zip((coarse, fine), _SILENT, strict=True)]
-        mel = self.with_context(batch) if self.conditioning == "mel" else None
-        first, second = network(*before, mel)
-        return categorical_nll(first, coarse) + categorical_nll(second, fine)
+    def likelihood(self, batch: Batch, expected: Tensor) -> Tensor:
+        """Bits per sample of what a loop expected."""
+        return self._nll(expected, self.encoded(batch)).mean(dim=1) / math.log(2)
+
+    def _nats(self, batch: Batch) -> Tensor:
+        said = self.encoded(batch)
+        if isinstance(self.network, DualSoftmax):
+            mel = self.with_context(batch) if self.conditioning == "mel" else None
+            before = (
+                F.pad(byte, (1, 0), value=silent)
+                for byte, silent in zip(said.unbind(dim=-1), _SILENT, strict=True)
+            )
+            return self._nll(torch.cat(self.network(*before, mel), dim=1), said)
+        heard, mel = said[:, :-1], self.with_context(batch)
+        if self.config.distribution == "categorical":
+            heard = label_value(heard, self.config.classes)
+        return self._nll(self.network(heard, mel), said[:, 1:])
+
+    def _nll(self, expected: Tensor, said: Tensor) -> Tensor:
+        """(B, channels, T) and what `encoded` gives -> (B, T) nats."""
+        if self.dual:
+            coarse, fine = expected.chunk(2, dim=1)
+            return categorical_nll(coarse, said[..., 0]) + categorical_nll(fine, said[..., 1])
+        if self.config.distribution == "categorical":
+            return categorical_nll(expected, said)
+        return logistics_nll(expected, said, self.config.log_scale_min)
 
     def inference_state(self) -> dict[str, Tensor]:
         """Pruned weights as zeros, without their masks."""
@@ -431,6 +448,11 @@ class WaveRNN(SequentialVocoder):
         for layer in self.modules():
             if isinstance(layer, PrunedLinear):
                 layer.find_mask()
+
+
+def _bytes(wav: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T) -> coarse and fine bytes of its 16-bit levels."""
+    return split16((wav * _LEVEL).round().clamp(-_LEVEL, _LEVEL - 1))
 
 
 class _TwoGRUsLoop:
