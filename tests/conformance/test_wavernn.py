@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests import tiny
 from tests.official import FixtureFolder, OfficialRun
+from wavewright.generation.folding import Folding
 from wavewright.generation.sequential import Engine, Window
 from wavewright.melspec import MelSpec, RangeNormalisation
 from wavewright.nn.likelihood import categorical_nll
@@ -112,6 +114,55 @@ def test_recorded_noise_gives_fatchords_samples(
     faded = FADED * vocoder.hop_length
     found[-faded:] *= np.linspace(1, 0, faded)
     np.testing.assert_allclose(found, expected, rtol=0, atol=run.tolerance["gen_audio"])
+
+
+@pytest.mark.parametrize("folder", FATCHORD)
+def test_folds_are_cut_and_joined_as_fatchord_does(
+    fixture_folder: FixtureFolder, folder: str
+) -> None:
+    run = fixture_folder(folder)
+    target, overlap = (int(value) for value in run.inputs["batched_target_overlap"])
+    folding = Folding(target, overlap)
+    ramp = torch.arange(24 * 12, dtype=torch.float32)[:, None] * 3
+    joined = folding.unfold(given(run, "xfade_in"))
+    np.testing.assert_allclose(joined.numpy(), run.outputs["xfade_out"], rtol=0, atol=1e-6)
+    cut = folding.fold(ramp)[..., 0].numpy()
+    np.testing.assert_array_equal(cut, run.outputs["fold_ramp_first_col"])
+
+
+@pytest.mark.parametrize("folder", FATCHORD)
+def test_recorded_noise_gives_fatchords_folds(fixture_folder: FixtureFolder, folder: str) -> None:
+    run = fixture_folder(folder)
+    vocoder = fatchord(run)
+    network = vocoder.network
+    assert isinstance(network, TwoGRUs)
+    folding = Folding(*(int(value) for value in run.inputs["batched_target_overlap"]))
+    if "genb_u_gumbel" in run.inputs:
+        numbers = run.inputs["genb_u_gumbel"]
+    else:
+        last = run.inputs["genb_u_log"][..., None]
+        numbers = np.concatenate([run.inputs["genb_u_mix"], last], axis=-1)
+    with torch.no_grad():
+        heard = network.condition(vocoder.padded(given(run, "gen_mel"), 2, 2))
+        smooth, read = (folding.fold(values[0]) for values in heard)
+        said = vocoder.say_folds(
+            smooth, read, torch.from_numpy(numbers).transpose(0, 1), folding
+        ).numpy()
+    expected = run.outputs["gen_audio_batched"]
+    found, faded = said[: len(expected)], FADED * vocoder.hop_length
+    found[-faded:] *= np.linspace(1, 0, faded)
+    tolerance = run.tolerance["gen_audio_batched"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def test_a_folded_utterance_is_as_long_as_the_whole() -> None:
+    torch.manual_seed(0)
+    vocoder = create_vocoder("wavernn", **tiny.SMALL["wavernn"]).eval()
+    assert isinstance(vocoder, WaveRNN)
+    mel = torch.randn(1, 8, 30)
+    wav = vocoder.generate_folded(mel, Folding(100, 20), seed=0)
+    assert wav.shape == (1, 30 * vocoder.hop_length)
+    assert float(wav.abs().max()) <= 1
 
 
 @pytest.fixture

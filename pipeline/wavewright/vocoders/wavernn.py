@@ -21,11 +21,14 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from wavewright.errors import WavewrightError
+from wavewright.generation.folding import Folding
 from wavewright.generation.sequential import (
     Engine,
     FastLoop,
     Loop,
     SequentialVocoder,
+    Uniforms,
     Window,
 )
 from wavewright.melspec import MelSpec
@@ -38,6 +41,7 @@ from wavewright.nn.likelihood import (
     uniforms_of,
 )
 from wavewright.nn.mel_residual import MelResidualNetwork
+from wavewright.nn.noise import item_seeds
 from wavewright.nn.pruning import PrunedLinear
 from wavewright.nn.quantisation import (
     HALF,
@@ -352,6 +356,26 @@ class WaveRNN(SequentialVocoder):
         """The network one sample at a time, in PyTorch."""
         return (_DualLoop if self.dual else _TwoGRUsLoop)(self, batch)
 
+    @torch.no_grad()
+    def generate_folded(self, mel: Tensor, folding: Folding, *, seed: int | None = None) -> Tensor:
+        """(1, n_mels, frames) -> (1, frames * hop_length), as a batch of folds in PyTorch."""
+        if not isinstance(self.network, TwoGRUs):
+            raise WavewrightError(f"'{self.name}' is not fatchord's network and makes no folds")
+        self.check_mel(mel)
+        frames = mel.shape[-1]
+        context = self.own_context
+        padded = self.padded(mel.to(self.device, torch.float32), context, context)
+        heard = [folding.fold(values[0]) for values in self.network.condition(padded)]
+        numbers = Uniforms(item_seeds(seed, len(heard[0])), self.uniforms).draw(folding.length)
+        said = self.say_folds(heard[0], heard[1], numbers, folding)
+        said = said[None, : frames * self.hop_length].clamp(-1.0, 1.0)  # two folds add up
+        return self.to_speech(said.float())
+
+    def say_folds(self, smooth: Tensor, read: Tensor, uniforms: Tensor, folding: Folding) -> Tensor:
+        """Folds of what is heard beside the samples -> (samples) float64."""
+        loop = _TwoGRUsLoop(self, len(smooth))
+        return folding.unfold(loop.speak(smooth, read, uniforms).cpu())
+
     def fast(self, engine: Engine) -> FastLoop:
         """The compiled loop."""
         if self.dual:
@@ -466,9 +490,13 @@ class _TwoGRUsLoop:
 
     def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
         assert window.mel is not None
-        config, said = self.config, []
-        skip = window.before * config.mel.hop_length
+        skip = window.before * self.config.mel.hop_length
         smooth, read = (value[:, skip:] for value in self.network.condition(window.mel))
+        return self.speak(smooth, read, uniforms)
+
+    def speak(self, smooth: Tensor, read: Tensor, uniforms: Tensor) -> Tensor:
+        """What is heard beside the samples, and numbers (B, T, n) -> (B, T)."""
+        config, said = self.config, []
         for t, numbers in enumerate(uniforms.to(self.heard.device).unbind(dim=1)):
             here = slice(t, t + 1)
             out, self.states = self.network.run(
