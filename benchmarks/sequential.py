@@ -31,6 +31,7 @@ from numba import float32
 
 from wavewright.generation.sequential import Engine, SequentialVocoder, Window
 from wavewright.melspec import MelSpec
+from wavewright.nn.stretching import REACH
 from wavewright.registry import create_vocoder
 
 #: Samples a second of the authors' own loops on one and two threads, measured on 2026-11-20 on a
@@ -121,7 +122,7 @@ def rate(vocoder: SequentialVocoder, engine: Engine, seconds: float) -> float:
 def first_sound(vocoder: SequentialVocoder, engine: Engine) -> float:
     """Seconds of computing until a streamed utterance is first heard."""
     vocoder.engine = engine
-    chunk = torch.randn(1, vocoder.mel.n_mels, 8)
+    chunk = torch.randn(1, vocoder.mel.n_mels, vocoder.own_context + REACH + 1)
     started = time.perf_counter()
     next(iter(vocoder.stream(iter([chunk, chunk]), seed=0)))
     return time.perf_counter() - started

@@ -288,6 +288,12 @@ EngineOption = Annotated[
 ]
 
 
+SpeakerOption = Annotated[
+    str,
+    typer.Option(help="Whom a vocoder of several speakers speaks as; its first by default."),
+]
+
+
 class MelLayout(StrEnum):
     """Order of a mel's axes."""
 
@@ -313,6 +319,7 @@ def vocode(
     seed: SeedOption = 0,
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
+    speaker: SpeakerOption = "",
 ) -> None:
     """Turn a mel into a WAV file.
 
@@ -335,6 +342,7 @@ def vocode(
             key=key,
             precision=precision,
             engine=engine,
+            speaker=speaker,
         )
     )
 
@@ -377,6 +385,7 @@ def copy(
     seed: SeedOption = 0,
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
+    speaker: SpeakerOption = "",
 ) -> None:
     """Analyse a recording and synthesise it again: what the vocoder does to speech.
 
@@ -384,7 +393,11 @@ def copy(
     """
     from wavewright.render import copy_file
 
-    _say(copy_file(checkpoint, wav, out, seed=seed, precision=precision, engine=engine))
+    _say(
+        copy_file(
+            checkpoint, wav, out, seed=seed, precision=precision, engine=engine, speaker=speaker
+        )
+    )
 
 
 @app.command()

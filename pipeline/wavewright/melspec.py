@@ -232,6 +232,17 @@ class MelSpec(BaseModel):
         return (self.n_fft - self.hop_length) // 2
 
     @property
+    def in_float64(self) -> bool:
+        """Whether the convention's own code computes in float64.
+
+        librosa's and NVIDIA's extractors do: frames centred by padding, Slaney's scale, bare
+        magnitudes. Those written for torch, which frame or guard or scale otherwise, do not, and
+        are reproduced best in float32 too.
+        """
+        bare = self.magnitude_eps == 0
+        return self.framing == "center" and self.mel_scale == "slaney" and bare
+
+    @property
     def silence(self) -> tuple[float, ...]:
         """What digital silence is in each band. Pad with this: 0.0 in a log mel is loud."""
         return _silence(self)

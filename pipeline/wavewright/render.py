@@ -30,6 +30,7 @@ def vocode_file(
     key: str = "",
     precision: str = "float32",
     engine: str = "fast",
+    speaker: str = "",
 ) -> str:
     """Vocode a mel from a file; returns what it did.
 
@@ -43,11 +44,14 @@ def vocode_file(
         key: which array of the file.
         precision: of the vocoder's arithmetic: float32, bf16, or int8.
         engine: of one that makes one sample after the other: fast or reference.
+        speaker: of one that tells speakers apart; empty for its first.
 
     Raises:
         MelMismatch: what is not exact in turning the mel into the checkpoint's convention.
     """
     vocoder = open_vocoder(checkpoint, precision, engine)
+    if speaker:
+        vocoder.speaker = speaker
     spec = MelSpec.preset(like) if like else vocoder.mel
     vocoder = _speaking(vocoder, spec)
     values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
@@ -69,9 +73,12 @@ def copy_file(
     seed: int,
     precision: str = "float32",
     engine: str = "fast",
+    speaker: str = "",
 ) -> str:
     """Resynthesise a recording; returns what it did."""
     vocoder = open_vocoder(checkpoint, precision, engine)
+    if speaker:
+        vocoder.speaker = speaker
     samples, _ = load_wav(wav, vocoder.sample_rate)
     try:
         mel = log_mel(torch.from_numpy(samples), vocoder.mel)

@@ -40,6 +40,7 @@ class Sentence(NamedTuple):
     id: str
     text: str
     normalised_text: str
+    speaker: str = ""
 
 
 class Given(NamedTuple):
@@ -202,6 +203,8 @@ def speak(
                     path.unlink(missing_ok=True)  # an interrupted run may have left one
                     if given.mel is not None:
                         noise = utterance_seed(seed, sentence.id)
+                        if speaker.vocoder.speakers:
+                            speaker.vocoder.speaker = sentence.speaker
                         remark = vocode(speaker.vocoder, given.mel, path, seed=noise)
                         if remark:
                             events.append(failed(system=name, reason=remark))

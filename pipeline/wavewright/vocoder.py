@@ -28,6 +28,7 @@ class Batch:
         ids: the utterances, for messages.
         seeds: of each crop's noise; empty draws from torch's own generator.
         context: frames by which `mel` is longer on either side, for vocoders with `own_context`.
+        speakers: who speaks in each crop; empty where nobody asks.
     """
 
     wav: Tensor
@@ -35,11 +36,12 @@ class Batch:
     ids: list[str]
     seeds: list[int] = field(default_factory=list)
     context: int = 0
+    speakers: list[str] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
-        return Batch(wav, mel, self.ids, self.seeds, self.context)
+        return Batch(wav, mel, self.ids, self.seeds, self.context, self.speakers)
 
     def seconds(self, spec: MelSpec) -> float:
         """Of audio in the batch."""
@@ -91,6 +93,7 @@ class Vocoder(Model):
                 f"of its mel ({steps}); set mel.target_steps to []"
             )
         super().__init__(config, name=name)
+        self._speaker = ""
 
     @classmethod
     def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +107,25 @@ class Vocoder(Model):
             ValueError: nothing makes it fit.
         """
         return {}
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of those it can speak as, if it learnt to tell them apart."""
+        return ()
+
+    @property
+    def speaker(self) -> str:
+        """Whom it speaks as."""
+        return self._speaker
+
+    @speaker.setter
+    def speaker(self, name: str) -> None:
+        if name not in self.speakers:
+            raise WavewrightError(
+                f"'{self.name}' cannot speak as '{name}'. "
+                + (f"Speakers: {', '.join(self.speakers)}." if self.speakers else "It has one.")
+            )
+        self._speaker = name
 
     @property
     def sample_rate(self) -> int:

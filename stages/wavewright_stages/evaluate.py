@@ -145,7 +145,7 @@ def _sentences(
         raise WavewrightError(
             f"{prepared / 'manifest.parquet'}: no usable utterances in split '{split}'"
         )
-    columns = (rows[name].tolist() for name in ("id", "text", "normalised_text"))
+    columns = (rows[name].tolist() for name in ("id", "text", "normalised_text", "speaker"))
     everything = [Sentence(*row) for row in zip(*columns, strict=True)]
     chosen = everything if utterances is None else evenly(everything, utterances)
     return chosen, len(everything), len(manifest) - len(usable(manifest))

@@ -120,7 +120,7 @@ def train(
     model = create_vocoder(name, **fields)
     if not model.trains:
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
-    crops = {
+    crops: dict[str, Any] = {
         "segment_length": segment_length,
         "batch_size": batch_size,
         "seed": seed,
@@ -129,6 +129,8 @@ def train(
         "context_frames": model.own_context,
         "padding": model.padding,
     }
+    if model.speakers:
+        crops["speakers"] = _speakers_of(prepared)
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     mel.require_equal(data.spec, mine="the recipe", theirs=f"the mels in {mels}")
     if init_from is not None:
@@ -189,6 +191,14 @@ def _alone(name: str, adversary_start: int) -> dict[str, Any]:
     for key, value in system.learning_alone.items():
         log.info("%s: %s is %s, to learn alone before adversary_start", name, key, value)
     return {**system.learning_alone, "adversary_start": adversary_start}
+
+
+def _speakers_of(prepared: Path) -> dict[str, str]:
+    """Who speaks in each utterance."""
+    from wavewright.manifest import read_manifest
+
+    manifest = read_manifest(prepared / "manifest.parquet")
+    return dict(zip(manifest["id"], manifest["speaker"], strict=True))
 
 
 def _crops(
@@ -281,6 +291,7 @@ class _Validation:
         dev = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
         self.ids = dev[:utterances]
         self.sources = {"": Shards(mels)}
+        self.speakers = _speakers_of(prepared) if model.speakers else {}
         self.gta_ids: list[str] = []
         if gta is not None:
             made = Shards(gta)
@@ -321,7 +332,8 @@ class _Validation:
         """Of a whole utterance, each sample after the true ones."""
         from wavewright.crops import whole
 
-        batch = whole(self.audio, mels, utterance, self.model)
+        speaker = self.speakers.get(utterance, "")
+        batch = whole(self.audio, mels, utterance, self.model, speaker)
         return float(self.model.bits_per_sample(batch.to(self.model.device)))
 
     def _measure(
@@ -336,6 +348,8 @@ class _Validation:
         spec = self.model.mel
         mel = torch.from_numpy(mels.array(utterance).copy())[None]
         natural = from_pcm16(self.audio.array(utterance))
+        if self.speakers:
+            self.model.speaker = self.speakers[utterance]
         wav = self.model.generate(mel, seed=0)[0].float().cpu()
         if utterance in self.ids[: self.shown]:
             if step == 0:

@@ -317,6 +317,41 @@ def test_a_pruned_vocoder_keeps_its_zeros_when_saved() -> None:
     assert all(float(layer.mask.mean()) == pytest.approx(0.5, abs=0.02) for layer in layers)
 
 
+def of_two_speakers() -> SequentialVocoder:
+    torch.manual_seed(0)
+    fields = {**tiny.SMALL["wavenet"], "distribution": "categorical", "speakers": ("ann", "bo")}
+    vocoder = create_vocoder("wavenet", **fields).eval()
+    assert isinstance(vocoder, SequentialVocoder)
+    for layer in vocoder.layers:  # type: ignore[union-attr]
+        torch.nn.init.normal_(layer.speaker.weight, std=2.0)
+    return vocoder
+
+
+def test_speakers_are_told_apart_by_every_engine() -> None:
+    vocoder = of_two_speakers()
+    assert vocoder.speaker == "ann"
+    heard = {}
+    for name in vocoder.speakers:
+        vocoder.speaker = name
+        heard[name] = said(vocoder, Engine())
+        torch.testing.assert_close(heard[name], said(vocoder, Engine("reference")))
+    assert not torch.equal(heard["ann"], heard["bo"])
+    with pytest.raises(WavewrightError, match=r"cannot speak as 'cy'\. Speakers: ann, bo"):
+        vocoder.speaker = "cy"
+    with pytest.raises(WavewrightError, match="It has one"):
+        built("wavenet labels").speaker = "ann"
+
+
+def test_speakers_are_learnt_from_the_corpus_names() -> None:
+    vocoder = of_two_speakers()
+    wav = torch.sin(torch.arange(160) * 0.3)[None] * 0.3
+    batches = [Batch(wav, mel_of(vocoder, frames=10), ["x"], speakers=[s]) for s in ("ann", "bo")]
+    first, second = (float(vocoder.bits_per_sample(batch)) for batch in batches)
+    assert first != second
+    with pytest.raises(WavewrightError, match="a speaker 'cy', whom 'wavenet' does not know"):
+        vocoder.bits_per_sample(Batch(wav, batches[0].mel, ["x"], speakers=["cy"]))
+
+
 @pytest.mark.parametrize("name", ["wavenet logistics", "fatchord logistics"])
 def test_a_copy_speaks_by_itself(name: str) -> None:
     vocoder = built(name)

@@ -102,6 +102,10 @@ class FastWaveNet:
             self.by_mel = torch.cat(
                 [self._gates(state[f"{i}.condition.weight"][..., 0]) for i in layers]
             )
+        self.speaker_rows = [
+            self._gates(state[f"{i}.speaker.weight"][..., 0]) for i in layers if config.speakers
+        ]
+        self.by_voice = self._by_voice()
         reaches = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
         self.dilations = np.array(config.dilations, dtype=np.int64)
         self.rings = np.concatenate([[0], np.cumsum(reaches)]).astype(np.int64)
@@ -117,6 +121,7 @@ class FastWaveNet:
     def fresh(self) -> FastWaveNet:
         """The same from silence."""
         other = copy_of(self)
+        other.by_voice = self._by_voice()
         other.past, other.clock = np.zeros_like(self.past), np.zeros_like(self.clock)
         other.said = np.array([self.vocoder.silent], dtype=np.float32)
         return other
@@ -183,12 +188,20 @@ class FastWaveNet:
 
     def _conditions(self, window: Window) -> Conditions:
         if window.mel is None:
-            return unconditional(self.gate_bias[:, 0], window.frames, self.vocoder.hop_length)
+            held = (self.gate_bias + self.by_voice)[:, 0]
+            return unconditional(held, window.frames, self.vocoder.hop_length)
         upsampler = self.vocoder.upsampler
         near = upsampler.conv_in(window.mel.float())[0]
-        held = self.gate_bias.mT.expand(window.frames, -1)
+        held = (self.gate_bias + self.by_voice).mT.expand(window.frames, -1)
         mixed = near.mT @ self.by_mel.mT
         return conditions(upsampler, mixed, held, window.before, window.frames)
+
+    def _by_voice(self) -> Tensor:
+        """(rows, 1), what the speaker adds to the gates."""
+        voice = self.vocoder.voice
+        if voice is None:
+            return torch.zeros_like(self.gate_bias)
+        return torch.cat(self.speaker_rows) @ voice[0].detach().float().cpu()
 
     @property
     def _idle(self) -> int:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from wavewright.errors import WavewrightError
 from wavewright.generation.sequential import (
     Engine,
     FastLoop,
@@ -197,6 +198,7 @@ class WaveNet(SequentialVocoder):
         self.conditioning = config.conditioning  # type: ignore[misc]
         self.uniforms = uniforms_of(config.distribution, config.mixtures)
         self.own_context = config.context_frames
+        self._speaker = config.speakers[0] if config.speakers else ""
         self.sample_frames = config.sample_frames
         self.conv_pre = nn.Conv1d(config.in_channels, config.residual_channels, 1)
         if config.conditioning == "mel":
@@ -216,6 +218,20 @@ class WaveNet(SequentialVocoder):
         if fields["conditioning"] == "none":
             return {}
         return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of those it can speak as."""
+        return self.config.speakers
+
+    @property
+    def voice(self) -> Tensor | None:
+        """(1, speaker_channels, 1) of the speaker, if there are several."""
+        if not self.speakers:
+            return None
+        number = torch.tensor([self.speakers.index(self.speaker)], device=self.device)
+        embedded: Tensor = self.voices(number)[..., None]
+        return embedded
 
     def forward(
         self, heard: Tensor, mel: Tensor | None = None, speaker: Tensor | None = None
@@ -339,9 +355,18 @@ class WaveNet(SequentialVocoder):
             condition = self.upsampler(self.with_context(batch))[..., :-1]
         speaker = None
         if self.config.speakers:
-            speaker = torch.zeros(len(said), dtype=torch.long, device=said.device)
+            numbers = [self._number(name) for name in batch.speakers]
+            speaker = torch.tensor(numbers, device=said.device)
         parameters: Tensor = self(self.ears(said[:, :-1]), condition, speaker)
         return parameters
+
+    def _number(self, speaker: str) -> int:
+        if speaker not in self.speakers:
+            raise WavewrightError(
+                f"the corpus has a speaker '{speaker}', whom '{self.name}' does not know; add the "
+                f"name to its speakers ({', '.join(self.speakers)})"
+            )
+        return self.speakers.index(speaker)
 
     def _bits(self, nats: Tensor) -> Tensor:
         bits = nats / math.log(2)
@@ -352,7 +377,7 @@ class _ReferenceLoop:
     """Keeps every layer's past and runs the layers on one sample at a time."""
 
     def __init__(self, network: WaveNet, batch: int) -> None:
-        self.network = network
+        self.network, self.voice = network, network.voice
         config, device = network.config, network.device
         self.said = torch.full((batch,), network.silent, device=device)
         if config.distribution == "categorical":
@@ -383,7 +408,7 @@ class _ReferenceLoop:
         for i, layer in enumerate(network.layers):
             past = self.pasts[i]
             self.pasts[i] = torch.cat([past[..., 1:], x], dim=-1)
-            x, skip = layer(x, past, mel, None)
+            x, skip = layer(x, past, mel, self.voice)
             total = total + skip
         return network.head(total).squeeze(-1)
 
