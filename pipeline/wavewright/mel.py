@@ -94,8 +94,9 @@ def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
         edged: as for `magnitude`.
 
     Returns:
-        (..., n_mels, spec.frames(samples)) of the waveform's type, in the unit of `spec.log`, normalised if it says so;
-        the last two axes the other way round if `spec.layout` is `frames_first`.
+        (..., n_mels, spec.frames(samples)) of the waveform's type, in the unit of `spec.log`,
+        normalised if it says so; the last two axes the other way round if `spec.layout` is
+        `frames_first`.
 
     Raises:
         WavewrightError: `wav` holds integers, or is too short to be padded by reflection.

@@ -235,12 +235,12 @@ class MelSpec(BaseModel):
     def in_float64(self) -> bool:
         """Whether the convention's own code computes in float64.
 
-        librosa's and NVIDIA's extractors do: frames centred by padding, Slaney's scale, bare
-        magnitudes. Those written for torch, which frame or guard or scale otherwise, do not, and
-        are reproduced best in float32 too.
+        librosa's and NVIDIA's extractors do: frames centred by padding, a periodic window, Slaney's
+        scale, bare magnitudes. Those written for torch, which have one or the other different, do
+        not, and are reproduced best in float32 too.
         """
-        bare = self.magnitude_eps == 0
-        return self.framing == "center" and self.mel_scale == "slaney" and bare
+        centred = self.framing == "center" and self.window_periodic
+        return centred and self.mel_scale == "slaney" and self.magnitude_eps == 0
 
     @property
     def silence(self) -> tuple[float, ...]:

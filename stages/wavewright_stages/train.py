@@ -110,11 +110,15 @@ def train(
     """
     from wavewright.registry import create_vocoder
     from wavewright.session import seed_everything
+    from wavewright.shards import Shards
     from wavewright.training import TrainingOptions
     from wavewright.training import train as run_training
 
     if features == "natural-then-gta" and gta_start is None:
         raise WavewrightError("train.features is 'natural-then-gta': set train.gta_start to a step")
+    natural = Shards(mels)
+    if natural.mel is not None:
+        mel.require_equal(natural.mel, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
     fields = {**_fitted(name, mel, config), **_alone(name, adversary_start), **config, "mel": mel}
     model = create_vocoder(name, **fields)
@@ -132,7 +136,6 @@ def train(
     if model.speakers:
         crops["speakers"] = _speakers_of(prepared)
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
-    mel.require_equal(data.spec, mine="the recipe", theirs=f"the mels in {mels}")
     if init_from is not None:
         _start_from(model, init_from)
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
