@@ -1,0 +1,63 @@
+"""What rounded weights cost a trained WaveNet or WaveRNN.
+
+    python benchmarks/rounding.py CHECKPOINT --prepared EXP/01_prepare/latest --mels EXP/02_mels/latest
+
+For each precision of the compiled loop: bits per sample of whole dev recordings, each sample after the
+true ones, and mel L1 and M-STFT of what it says of their mels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import fmean
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pipeline", "stages")]
+
+import torch
+
+from wavewright.audio import from_pcm16
+from wavewright.checkpoint import load_vocoder
+from wavewright.crops import whole
+from wavewright.generation.sequential import Engine, SequentialVocoder
+from wavewright.manifest import read_manifest, usable
+from wavewright.metrics.mel_l1 import MelL1
+from wavewright.metrics.mstft import MSTFT
+from wavewright.shards import Shards
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--prepared", type=Path, required=True)
+    parser.add_argument("--mels", type=Path, required=True)
+    parser.add_argument("--utterances", type=int, default=6)
+    options = parser.parse_args()
+    vocoder = load_vocoder(options.checkpoint)
+    assert isinstance(vocoder, SequentialVocoder)
+    audio, mels = Shards(options.prepared / "audio"), Shards(options.mels)
+    manifest = read_manifest(options.prepared / "manifest.parquet")
+    ids = usable(manifest, "dev")["id"].tolist()[: options.utterances]
+    metrics = (MelL1(), MSTFT())
+    print("| vocoder | weights | bits a sample | mel L1 | M-STFT |")
+    print("|---|---|---:|---:|---:|")
+    for precision in ("float32", "bf16", "int8"):
+        vocoder.engine = Engine(precision=precision, threads=1)
+        bits, distances = [], []
+        for utterance in ids:
+            batch = whole(audio, mels, utterance, vocoder)
+            bits.append(float(vocoder.heard_bits(batch, vocoder.engine)))
+            mel = torch.from_numpy(mels.array(utterance).copy())[None]
+            said = vocoder.generate(mel, seed=0)[0].numpy()
+            natural = from_pcm16(audio.array(utterance))
+            length = min(len(said), len(natural))
+            pair = natural[:length], said[:length]
+            distances.append([float(metric(*pair, vocoder.sample_rate)) for metric in metrics])
+        means = " | ".join(f"{fmean(values):.3f}" for values in zip(*distances, strict=True))
+        print(f"| {vocoder.name} | {precision} | {fmean(bits):.4f} | {means} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
