@@ -1,9 +1,10 @@
 """What rounded weights cost a trained WaveNet or WaveRNN.
 
-    python benchmarks/rounding.py CHECKPOINT --prepared EXP/01_prepare/latest --mels EXP/02_mels/latest
+    python benchmarks/rounding.py CHECKPOINT \\
+        --prepared EXP/01_prepare/latest --mels EXP/02_mels/latest
 
-For each precision of the compiled loop: bits per sample of whole dev recordings, each sample after the
-true ones, and mel L1 and M-STFT of what it says of their mels.
+For each precision of the compiled loop: bits per sample of whole dev recordings, each sample after
+the true ones, and mel L1 and M-STFT of what it says of their mels.
 """
 
 from __future__ import annotations
