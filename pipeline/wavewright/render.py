@@ -11,6 +11,7 @@ from torch import Tensor
 from wavewright.audio import load_wav, save_wav
 from wavewright.checkpoint import load_model, load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
 from wavewright.mel import convert_mel, log_mel
 from wavewright.melfile import Layout, read_mel
@@ -148,4 +149,5 @@ def _write(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:
     spent = time.perf_counter() - started
     save_wav(out, wav, vocoder.sample_rate)
     seconds = len(wav) / vocoder.sample_rate
-    return f"{out}: {seconds:.2f} s of speech in {spent:.2f} s ({vocoder.name})"
+    how = f": {vocoder.engine_in_use}" if isinstance(vocoder, SequentialVocoder) else ""
+    return f"{out}: {seconds:.2f} s of speech in {spent:.2f} s ({vocoder.name}{how})"
