@@ -86,6 +86,16 @@ SMALL: dict[str, dict[str, Any]] = {
         "skip_channels": 8,
         "upsample_rates": (4, 4),
     },
+    "wavenet:unconditional": {
+        "mel": SPEC,
+        "layers": 4,
+        "cycles": 2,
+        "residual_channels": 8,
+        "gate_channels": 16,
+        "skip_channels": 8,
+        "sample_frames": 9,
+    },
+    "wavernn:dual-softmax": {"mel": SPEC, "units": 16, "sample_frames": 9},
     "wavernn": {
         "mel": SPEC,
         "units": 16,

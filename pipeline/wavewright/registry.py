@@ -42,19 +42,12 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "duration_ratio": "wavewright.metrics.duration_ratio:DurationRatio",
     },
 }
-_CONDITIONING = dict.fromkeys(
-    (
-        "bigvgan",
-        "griffinlim",
-        "hifigan",
-        "melgan",
-        "parallel_wavegan",
-        "vocos",
-        "wavenet",
-        "wavernn",
+_CONDITIONING = {  # the first is the system's own, the others some variants'
+    **dict.fromkeys(
+        ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos"), ("mel",)
     ),
-    "mel",
-)
+    **dict.fromkeys(("wavenet", "wavernn"), ("mel", "none")),
+}
 
 
 class Plugin(NamedTuple):
@@ -125,8 +118,8 @@ def list_vocoders(conditioning: str | None = None) -> list[str]:
     """Names of installed vocoders.
 
     Args:
-        conditioning: keep only those driven by "mel", "latent" or "none". Other packages'
-            vocoders are loaded to learn it.
+        conditioning: keep only those that are driven by "mel", "latent" or "none", or have a
+            variant that is. Other packages' vocoders are loaded to learn it.
     """
     names = list(plugins("vocoders"))
     if conditioning is None:
@@ -134,7 +127,7 @@ def list_vocoders(conditioning: str | None = None) -> list[str]:
     return [
         name
         for name in names
-        if (_CONDITIONING.get(name) or find("vocoders", name).conditioning) == conditioning
+        if conditioning in (_CONDITIONING.get(name) or (find("vocoders", name).conditioning,))
     ]
 
 

@@ -252,7 +252,7 @@ def _start_from(model: Vocoder, path: Path) -> None:
 
 
 def _best_by(asked: str, features: Features, validation: _Validation) -> str:
-    if asked == "latest" or not validation.ids:
+    if asked == "latest" or not validation.ids or not validation.names:
         return ""
     if asked == "auto":
         return validation.tell_by + ("_gta" if features != "natural" and validation.gta_ids else "")
@@ -301,19 +301,20 @@ class _Validation:
             self.gta_ids = [id_ for id_ in self.ids if id_ in made]
             if self.gta_ids:
                 self.sources["_gta"] = made
-        self.metrics = (MelL1(), MSTFT())
+        # What a vocoder says by itself is no copy of an utterance.
+        self.metrics = (MelL1(), MSTFT()) if model.conditioning == "mel" else ()
 
     @property
     def tell_by(self) -> str:
-        """The metric that tells how a training goes."""
-        return "bits_per_sample" if self.model.tells_likelihood else "mel_l1"
+        """The metric that tells how a training goes; empty if none does."""
+        return next(iter(self.names), "")
 
     @property
     def names(self) -> list[str]:
         """Of all that is measured."""
-        by_ear = [metric.name for metric in self.metrics]
-        by_likelihood = ["bits_per_sample"] if self.model.tells_likelihood else []
-        return [name + suffix for suffix in self.sources for name in by_likelihood + by_ear]
+        names = ["bits_per_sample"] if self.model.tells_likelihood else []
+        names += [metric.name for metric in self.metrics]
+        return [name + suffix for suffix in self.sources for name in names]
 
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
         import numpy as np
@@ -325,11 +326,23 @@ class _Validation:
                 bits = [self._bits(id_, mels) for id_ in ids]
                 means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
                 ids = ids[: self.shown]
+            if not self.metrics:
+                continue
             rows = [self._measure(id_, mels, suffix, step, journal) for id_ in ids]
             for metric, values in zip(self.metrics, zip(*rows, strict=True), strict=False):
                 defined = [value for value in values if math.isfinite(value)]
                 means[metric.name + suffix] = float(np.mean(defined)) if defined else math.nan
+        if not self.metrics and self.shown:
+            self._show_samples(step, journal)
         return means
+
+    def _show_samples(self, step: int, journal: Journal) -> None:
+        """What the vocoder says by itself."""
+        from wavewright.mel import log_mel
+
+        for number, wav in enumerate(self.model.sample(self.shown, seed=0).float().cpu()):
+            journal.audio(f"sample/{number}", wav, self.model.sample_rate, step)
+            journal.image(f"sample/{number}", log_mel(wav, self.model.mel), step)
 
     def _bits(self, utterance: str, mels: Shards) -> float:
         """Of a whole utterance, each sample after the true ones."""

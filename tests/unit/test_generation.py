@@ -172,6 +172,8 @@ def test_the_engine_in_use_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="wavewright")
     quicken(built("wavenet labels"), "int8")
     assert "a compiled loop, int8 weights" in caplog.text
+    quicken(built("pruned"), "int8")
+    assert "a compiled loop, float32 weights, on 1 thread" in caplog.text, "as pruned ones are"
 
 
 def test_a_vocoder_that_speaks_all_at_once_has_no_int8() -> None:
@@ -374,3 +376,24 @@ def test_a_window_knows_its_neighbours() -> None:
         assert window.mel is not None
         inner = window.mel[..., context + window.before :][..., : window.frames]
         torch.testing.assert_close(inner, mel[..., start : start + window.frames])
+
+
+def test_chunks_without_frames_change_nothing() -> None:
+    vocoder = built("wavenet labels")
+    mel = mel_of(vocoder)
+    chunks = [mel[..., :0], mel[..., :4], mel[..., :0], mel[..., 4:]]
+    streamed = torch.cat(list(vocoder.stream(chunks, seed=0)), dim=1)
+    whole = vocoder.generate(mel, seed=0)
+    torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
+    assert vocoder.generate(mel[..., :0], seed=0).shape == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["wavenet labels", "fatchord logistics", "pruned"])
+def test_it_speaks_in_inference_mode(name: str) -> None:
+    vocoder = built(name)
+    mel = mel_of(vocoder)
+    outside = vocoder.generate(mel, seed=0)
+    with torch.inference_mode():
+        assert torch.equal(vocoder.generate(mel, seed=0), outside)
+        again = built(name).generate(mel, seed=0)
+    assert torch.equal(again, outside)

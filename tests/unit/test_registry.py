@@ -71,6 +71,7 @@ def test_our_own_entry_points_are_no_duplicates(installed: list[Any]) -> None:
 def test_conditioning_filters_and_asks_others(installed: list[Any]) -> None:
     installed.append(point("own", "wavewright.vocoders.hifigan:HiFiGAN", "other"))
     assert "own" in registry.list_vocoders(conditioning="mel")
+    assert registry.list_vocoders(conditioning="none") == ["wavenet", "wavernn"]
     assert registry.list_vocoders(conditioning="latent") == []
 
 

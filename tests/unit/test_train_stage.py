@@ -212,6 +212,23 @@ def test_every_vocoder_is_trained_by_any_recipe(work: Path, tmp_path: Path, name
     assert getattr(vocoder.config, "adversary_start", 1) == 1
 
 
+@pytest.mark.parametrize("name", ["wavenet:unconditional", "wavernn:dual-softmax"])
+def test_one_that_no_mel_drives_is_judged_by_likelihood_and_heard(
+    work: Path, tmp_path: Path, name: str
+) -> None:
+    config = {key: value for key, value in tiny.SMALL[name].items() if key != "mel"}
+    train(work, tmp_path, name=name, config=config, shown_utterances=2, compute_mels=True)
+    lines = [json.loads(s) for s in (tmp_path / "validation.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2]
+    assert all(0 < line["bits_per_sample"] < 20 for line in lines)
+    assert all("mel_l1" not in line for line in lines)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "logs" / "tensorboard"), size_guidance={"audio": 0})
+    heard = events.Reload().Tags()["audio"]
+    assert sorted(heard) == ["sample/0", "sample/1"]
+
+
 def test_rates_of_the_recipe_stand(work: Path, tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match=r"upsample_rates \(8, 8\) multiply to 64, but mel"):
         train(work, tmp_path, config={**CONFIG, "upsample_rates": (8, 8)})

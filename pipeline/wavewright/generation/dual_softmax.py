@@ -28,7 +28,16 @@ from wavewright.generation.kernels import (
     prepare,
     product,
 )
-from wavewright.generation.packing import GROUP, Packed, pack, pack_sparse, padded, size_of
+from wavewright.generation.packing import (
+    GROUP,
+    Packed,
+    pack,
+    pack_sparse,
+    padded,
+    size_of,
+    tall,
+    wide,
+)
 from wavewright.generation.sequential import NOTHING, Engine, Window
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ class FastDualSoftmax:
         self.network, self.hop = network, vocoder.hop_length
         pruning = vocoder.config.pruning
         self.real, self.half = network.half_units, padded(network.half_units, GROUP)
+        self.precision = "float32" if pruning else engine.precision
         self.threads = 1 if pruning else min(engine.loop_threads, self.half // GROUP)
         pack_: Any = (
             partial(pack_sparse, block=pruning.shape)
@@ -59,9 +69,9 @@ class FastDualSoftmax:
         names = ("coarse1", "coarse2", "fine1", "fine2")
         self.matrices: tuple[Packed, ...] = (
             pack_(self._halves(self._gates(weights["recurrent.weight"]))),
-            *(pack_(self._tall(self._wide(weights[f"{name}.weight"]))) for name in names),
+            *(pack_(_whole(wide(weights[f"{name}.weight"], self.half))) for name in names),
         )
-        biases = [self._tall(weights[f"{name}.bias"][:, None])[:, 0] for name in names]
+        biases = [_whole(weights[f"{name}.bias"]) for name in names]
         self.biases = tuple(np.ascontiguousarray(bias.numpy()) for bias in biases)
         inputs = self._gates(network.input_weight().detach().float())
         self.inputs = np.ascontiguousarray(inputs.mT.numpy())
@@ -151,11 +161,10 @@ class FastDualSoftmax:
         halves = matrix.reshape(len(matrix), 2, self.real)
         return F.pad(halves, (0, self.half - self.real)).flatten(1)
 
-    def _wide(self, matrix: Tensor) -> Tensor:
-        return F.pad(matrix, (0, self.half - matrix.shape[1]))
 
-    def _tall(self, matrix: Tensor) -> Tensor:
-        return F.pad(matrix, (0, 0, 0, padded(len(matrix), GROUP) - len(matrix)))
+def _whole(rows: Tensor) -> Tensor:
+    """Rows in whole groups."""
+    return tall(rows, padded(len(rows), GROUP))
 
 
 @part

@@ -20,9 +20,8 @@ from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import overload
 
 from wavewright.generation.compiling import FAST
+from wavewright.generation.packing import GROUP, LANES
 
-LANES = 16
-GROUP = 64  # rows
 _VECTORS = GROUP // LANES
 _F32, _I32, _I8 = ir.FloatType(), ir.IntType(32), ir.IntType(8)
 _F32V, _I32V = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LANES = 16  # numbers of a vector
@@ -15,6 +16,17 @@ _UNROLLED = 4  # blocks that are multiplied together
 _COLUMNS = {"float32": 1, "bf16": 2, "int8": 4}  # of a 32-bit word
 
 Packed = tuple[np.ndarray, ...]
+
+
+def wide(matrix: Tensor, size: int) -> Tensor:
+    """With columns of zeros up to a size."""
+    return F.pad(matrix, (0, size - matrix.shape[1]))
+
+
+def tall(rows: Tensor, size: int) -> Tensor:
+    """With rows of zeros up to a size; of a vector, with zeros at its end."""
+    missing = (0, size - len(rows))
+    return F.pad(rows, missing if rows.ndim == 1 else (0, 0, *missing))
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
@@ -99,7 +100,15 @@ class Loop(Protocol):
 
 
 class FastLoop(Loop, Protocol):
-    """A compiled loop, whose packed weights serve many utterances."""
+    """A compiled loop, whose packed weights serve many utterances.
+
+    Attributes:
+        precision: of the weights that most of the time goes into.
+        threads: that share out a sample's products.
+    """
+
+    precision: LoopPrecision
+    threads: int
 
     def fresh(self) -> FastLoop:
         """The same from silence."""
@@ -129,6 +138,20 @@ class Uniforms:
         return torch.from_numpy(np.stack(drawn)) * (1 - 2e-5) + 1e-5
 
 
+class SequentialConfig(ModelConfig):
+    """What such vocoders have in common.
+
+    Attributes:
+        conditioning: `mel`, or `none`: it says what it likes.
+        context_frames: frames on either side of each that the network reads.
+        sample_frames: frames (of the mel's hop length) that `sample` makes.
+    """
+
+    conditioning: Literal["mel", "none"] = "mel"
+    context_frames: int = Field(default=2, ge=0)
+    sample_frames: int = Field(default=64, gt=0)
+
+
 class SequentialVocoder(Vocoder):
     """Base of vocoders that hear what they said.
 
@@ -136,18 +159,19 @@ class SequentialVocoder(Vocoder):
         engine: how `generate`, `stream` and `sample` make samples.
         uniforms: numbers that a draw takes.
         own_context: frames on either side that the network reads, without the smoothing.
-        sample_frames: frames that `sample` makes.
     """
 
-    streams = True
     tells_likelihood = True
     undoes_steps = True
     uniforms: int
-    sample_frames: int = 0
+    config: SequentialConfig
 
-    def __init__(self, config: ModelConfig, *, name: str = "") -> None:
+    def __init__(self, config: SequentialConfig, *, name: str = "") -> None:
         super().__init__(config, name=name)
         self.engine = Engine()
+        self.conditioning = config.conditioning  # type: ignore[misc]
+        self.streams = config.conditioning == "mel"  # type: ignore[misc]
+        self.own_context = config.context_frames if config.conditioning == "mel" else 0
         self._kept: tuple[Engine, object, FastLoop] | None = None
 
     @property
@@ -194,17 +218,19 @@ class SequentialVocoder(Vocoder):
         """In words, with what the processor lacks."""
         if self.engine.name == "reference" or self.device.type != "cpu":
             return f"the network's own code, sample by sample, on {self.device.type}"
-        precision = self.engine.precision
+        loop = self._packed(self.engine)
+        precision, threads = loop.precision, loop.threads
         how = f"a compiled loop, {precision} weights"
         if precision == "int8":
             vnni = "by AVX-512 VNNI" if has_vnni() else "widened to float32 (no AVX-512 VNNI here)"
             how += f" {vnni}"
-        threads = self.engine.loop_threads
-        return f"{how}, on up to {threads} thread{'s' if threads > 1 else ''}"
+        return f"{how}, on {threads} thread{'s' if threads > 1 else ''}"
 
-    def _packed(self, engine: Engine) -> Loop:
+    def _packed(self, engine: Engine) -> FastLoop:
         """A fast loop, made anew only if the weights have changed since the last."""
         values = (*self.parameters(), *self.buffers())
+        if any(value.is_inference() for value in values):  # whose changes are not counted
+            return self.fast(engine)
         weights = tuple((value.data_ptr(), value._version) for value in values)
         if self._kept is None or self._kept[:2] != (engine, weights):
             self._kept = engine, weights, self.fast(engine)
@@ -227,7 +253,7 @@ class SequentialVocoder(Vocoder):
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """(n, samples) of what an unconditional network says by itself."""
         self._require("none", "generate")
-        frames, windows = self.sample_frames, []
+        frames, windows = self.config.sample_frames, []
         for start in range(0, frames, _PIECE):
             windows.append(Window(None, 0, min(_PIECE, frames - start)))
         return self._joined(windows, frames, n, seed)
@@ -260,7 +286,7 @@ class SequentialVocoder(Vocoder):
             for piece in self._raw(windows, batch, seed):
                 pieces.append(piece)
                 bar.advance(piece.shape[1] // self.hop_length)
-        return self.to_speech(torch.cat(pieces, dim=1))
+        return self.to_speech(torch.cat(pieces, dim=1)) if pieces else torch.zeros(batch, 0)
 
     def _speak(
         self, windows: Iterable[Window], batch: int | None, seed: int | None
@@ -287,15 +313,17 @@ class SequentialVocoder(Vocoder):
         context, held, done = self.own_context, None, 0
         for chunk in chunks:
             self.check_mel(chunk)
+            if not chunk.shape[-1]:
+                continue
             chunk = chunk.to(self.device, torch.float32)
-            first = held is None
-            held = chunk if held is None else torch.cat([held, chunk], dim=-1)
-            if first and held.shape[-1]:
-                held = self.padded(held, context, 0)
+            if held is None:
+                held = self.padded(chunk, context, 0)
+            else:
+                held = torch.cat([held, chunk], dim=-1)
             ready = held.shape[-1] - 2 * context - REACH - done
             if ready > 0 and piece is None:
                 held, done = yield from self._cut(held, done, ready)
-        if held is None or not held.shape[-1]:
+        if held is None:
             return
         held = self.padded(held, 0, context)
         rest = held.shape[-1] - 2 * context - done

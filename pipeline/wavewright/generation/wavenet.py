@@ -42,14 +42,12 @@ from wavewright.generation.kernels import (
     prepare,
     product,
 )
-from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
+from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of, tall, wide
 from wavewright.generation.sequential import NOTHING, Engine, Window
 from wavewright.nn.weight_norm import fold_weight_norm
 
 if TYPE_CHECKING:
     from wavewright.vocoders.wavenet import WaveNet
-
-_TWICE = 2 * GROUP  # rows of a block: 64 contents and their 64 gates
 
 
 class FastWaveNet:
@@ -64,12 +62,12 @@ class FastWaveNet:
         self.vocoder, self.config = vocoder, vocoder.config
         config, state = self.config, fold_weight_norm(vocoder.state_dict())
         state = {key: value.detach().float().cpu() for key, value in state.items()}
-        self.state = state
         self.width, self.hidden = (
             padded(config.residual_channels, GROUP),
             padded(config.gate_channels // 2, GROUP),
         )
         self.skip = padded(config.skip_channels, GROUP)
+        self.precision = engine.precision
         self.threads = min(engine.loop_threads, self.hidden // GROUP)
         pack_ = partial(pack, precision=engine.precision)
         layers = [f"layers.{i}" for i in range(config.layers)]
@@ -81,20 +79,20 @@ class FastWaveNet:
             pack_(torch.cat([rows[:, -self.width :] for rows in dilated])),
             pack_(torch.cat([*residual, torch.zeros(GROUP, self.hidden)])),  # of the last: unheard
             pack_(torch.cat(skips, dim=1)),
-            pack_(_wide(state["conv_skip.weight"][..., 0], self.skip)),
-            pack(_wide(state["conv_post.weight"][..., 0], self.skip), "float32"),
+            pack_(wide(state["conv_skip.weight"][..., 0], self.skip)),
+            pack(wide(state["conv_post.weight"][..., 0], self.skip), "float32"),
         )
         self.biases = (
             torch.stack(
-                [_tall(state[f"{layer}.residual.bias"], self.width) for layer in layers]
+                [tall(state[f"{layer}.residual.bias"], self.width) for layer in layers]
             ).numpy(),
-            _tall(sum(state[f"{layer}.skip.bias"] for layer in layers), self.skip).numpy(),  # type: ignore[arg-type]
-            _tall(state["conv_skip.bias"], self.skip).numpy(),
-            _tall(state["conv_post.bias"], padded(config.out_channels, GROUP)).numpy(),
+            tall(sum(state[f"{layer}.skip.bias"] for layer in layers), self.skip).numpy(),  # type: ignore[arg-type]
+            tall(state["conv_skip.bias"], self.skip).numpy(),
+            tall(state["conv_post.bias"], padded(config.out_channels, GROUP)).numpy(),
         )
         pre = state["conv_pre.weight"][..., 0]  # (residual, in)
-        self.enter = np.ascontiguousarray(_tall(pre, self.width).mT.numpy())
-        self.enter_bias = _tall(state["conv_pre.bias"], self.width).numpy()
+        self.enter = np.ascontiguousarray(tall(pre, self.width).mT.numpy())
+        self.enter_bias = tall(state["conv_pre.bias"], self.width).numpy()
         self.gate_bias = torch.cat(
             [self._gates(state[f"{i}.dilated.bias"][:, None]) for i in layers]
         )
@@ -220,21 +218,7 @@ class FastWaveNet:
 
     def _square(self, weight: Tensor) -> Tensor:
         """(residual, hidden, 1) -> (width, hidden) in whole groups."""
-        return _tall(F.pad(weight[..., 0], (0, self._idle)), self.width)
-
-
-def _tall(rows: Tensor, size: int) -> Tensor:
-    """Rows of zeros up to a size."""
-    return (
-        F.pad(rows.mT, (0, size - len(rows))).mT
-        if rows.ndim > 1
-        else F.pad(rows, (0, size - len(rows)))
-    )
-
-
-def _wide(matrix: Tensor, size: int) -> Tensor:
-    """Columns of zeros up to a size."""
-    return F.pad(matrix, (0, size - matrix.shape[1]))
+        return tall(F.pad(weight[..., 0], (0, self._idle)), self.width)
 
 
 @compiled

@@ -33,7 +33,7 @@ from wavewright.generation.kernels import (
     prepare,
     product,
 )
-from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of
+from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of, tall, wide
 from wavewright.generation.sequential import NOTHING, Engine, Window
 from wavewright.nn.quantisation import label_value, mu_law_decode
 
@@ -50,7 +50,7 @@ class FastWaveRNN:
     """
 
     def __init__(self, vocoder: WaveRNN, engine: Engine) -> None:
-        self.vocoder, self.config = vocoder, vocoder.config
+        self.config, self.precision = vocoder.config, engine.precision
         network: Any = vocoder.network
         self.network = network
         self.units = padded(self.config.units, GROUP)
@@ -59,19 +59,19 @@ class FastWaveRNN:
         pack_ = partial(pack, precision=engine.precision)
         units = self.config.units
         self.matrices: tuple[Packed, ...] = (
-            pack_(_wide(self._gates(network.rnn1.weight_hh_l0), self.units)),
-            pack_(_wide(self._gates(network.rnn2.weight_hh_l0), self.units)),
-            pack_(_wide(self._gates(network.rnn2.weight_ih_l0[:, :units]), self.units)),
-            pack_(_wide(network.fc1.weight[:, :units], self.units)),
-            pack_(_wide(network.fc2.weight[:, : self.config.head_channels], self.head)),
-            pack(_wide(network.fc3.weight, self.head), "float32"),
+            pack_(wide(self._gates(network.rnn1.weight_hh_l0), self.units)),
+            pack_(wide(self._gates(network.rnn2.weight_hh_l0), self.units)),
+            pack_(wide(self._gates(network.rnn2.weight_ih_l0[:, :units]), self.units)),
+            pack_(wide(network.fc1.weight[:, :units], self.units)),
+            pack_(wide(network.fc2.weight[:, : self.config.head_channels], self.head)),
+            pack(wide(network.fc3.weight, self.head), "float32"),
         )
         outputs = len(network.fc3.bias)
-        self.out_bias = _filled(network.fc3.bias[:, None], padded(outputs, GROUP))[:, 0].numpy()
+        self.out_bias = tall(network.fc3.bias[:, None], padded(outputs, GROUP))[:, 0].numpy()
         heard, bands = self._heard(), self.config.mel.n_mels
         self.by_sample = np.ascontiguousarray(heard[:, 0].numpy())
         self.by_smooth, self.by_read = heard[:, 1 : 1 + bands], heard[:, 1 + bands :]
-        new = [_filled(rnn.bias_hh_l0[2 * units :, None], self.units) for rnn in self._rnns()]
+        new = [tall(rnn.bias_hh_l0[2 * units :, None], self.units) for rnn in self._rnns()]
         self.new_bias = torch.cat(new, dim=1).mT.contiguous().numpy()
         self.states = np.zeros((2, self.units), dtype=np.float32)
         self.sample = np.zeros(1, dtype=np.float32)
@@ -194,7 +194,7 @@ class FastWaveRNN:
         last[:, first + 3 * part : -1] = network.fc2.weight[:, config.head_channels :]
         last[:, -1] = network.fc2.bias
         gates = [self._gates(row) for row in rows[:2]]
-        heads = [_filled(row, self.head) for row in (rows[2], last)]
+        heads = [tall(row, self.head) for row in (rows[2], last)]
         return torch.cat([*gates, *heads]).float().contiguous()
 
     def _gates(self, rows: Tensor) -> Tensor:
@@ -203,16 +203,6 @@ class FastWaveRNN:
         three = F.pad(three, (0, 0, 0, self.units - self.config.units))
         blocks = three.reshape(3, self.units // GROUP, GROUP, -1)
         return blocks.transpose(0, 1).flatten(0, 2)
-
-
-def _wide(matrix: Tensor, size: int) -> Tensor:
-    """With columns of zeros up to a size."""
-    return F.pad(matrix, (0, size - matrix.shape[1]))
-
-
-def _filled(rows: Tensor, size: int) -> Tensor:
-    """With rows of zeros up to a size."""
-    return F.pad(rows.detach(), (0, 0, 0, size - len(rows)))
 
 
 @compiled

@@ -23,6 +23,7 @@ from wavewright.generation.sequential import (
     Engine,
     FastLoop,
     Loop,
+    SequentialConfig,
     SequentialVocoder,
     Window,
 )
@@ -45,11 +46,10 @@ from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch
 
 
-class WaveNetConfig(ModelConfig):
+class WaveNetConfig(SequentialConfig):
     """The configuration that wavenet_vocoder publishes for LJSpeech, 3.70 M parameters.
 
     Attributes:
-        conditioning: on mels, or on nothing.
         layers, cycles: dilations double from 1 within each of the cycles.
         distribution: of the next sample. A `categorical` network hears mu-law labels, one-hot;
             the others hear samples.
@@ -58,11 +58,9 @@ class WaveNetConfig(ModelConfig):
         mixtures: logistics that are mixed.
         log_scale_min: below which log scales are cut.
         speakers: names of those it can speak as; empty for one voice.
-        sample_frames: frames (of the mel's hop length) that `sample` makes.
     """
 
     mel: MelSpec = MelSpec.preset("r9y9")
-    conditioning: Literal["mel", "none"] = "mel"
     layers: int = Field(default=24, gt=0)
     cycles: int = Field(default=4, gt=0)
     kernel_size: int = Field(default=3, gt=1)
@@ -70,7 +68,6 @@ class WaveNetConfig(ModelConfig):
     gate_channels: int = Field(default=256, gt=0, multiple_of=2)
     skip_channels: int = Field(default=128, gt=0)
     upsample_rates: tuple[int, ...] = (4, 4, 4, 4)
-    context_frames: int = Field(default=2, ge=0)
     distribution: Literal["categorical", "logistics", "gaussian"] = "logistics"
     classes: int = Field(default=256, gt=1)
     rounding: Rounding = "truncate"
@@ -78,7 +75,6 @@ class WaveNetConfig(ModelConfig):
     log_scale_min: float = Field(default=-16.0, lt=0)
     speakers: tuple[str, ...] = ()
     speaker_channels: int = Field(default=16, gt=0)
-    sample_frames: int = Field(default=64, gt=0)
     learning_rate: float = 1e-3
     halve_every: int = Field(default=200_000, gt=0)
     clip_norm: float | None = None
@@ -195,11 +191,8 @@ class WaveNet(SequentialVocoder):
 
     def __init__(self, config: WaveNetConfig, *, name: str = "wavenet") -> None:
         super().__init__(config, name=name)
-        self.conditioning = config.conditioning  # type: ignore[misc]
         self.uniforms = uniforms_of(config.distribution, config.mixtures)
-        self.own_context = config.context_frames
         self._speaker = config.speakers[0] if config.speakers else ""
-        self.sample_frames = config.sample_frames
         self.conv_pre = nn.Conv1d(config.in_channels, config.residual_channels, 1)
         if config.conditioning == "mel":
             self.upsampler = ContextStretch(

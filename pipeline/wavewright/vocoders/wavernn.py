@@ -27,6 +27,7 @@ from wavewright.generation.sequential import (
     Engine,
     FastLoop,
     Loop,
+    SequentialConfig,
     SequentialVocoder,
     Uniforms,
     Window,
@@ -96,12 +97,12 @@ class Pruning(FrozenModel):
         return self.sparsity * (1 - (1 - done) ** 3)
 
 
-class WaveRNNConfig(ModelConfig):
+class WaveRNNConfig(SequentialConfig):
     """fatchord's configuration for LJSpeech, 4.23 M parameters.
 
     Attributes:
-        network: fatchord's two GRUs, or the paper's cell with two softmaxes.
-        conditioning: on mels or, for the paper's cell alone, on nothing.
+        network: fatchord's two GRUs, or the paper's cell with two softmaxes, which may be
+            conditioned on nothing.
         units: of each GRU, or of the cell, whose halves they are.
         head_channels: of fatchord's two last hidden layers.
         distribution: what fatchord's says; `categorical` is mu-law of so many bits.
@@ -110,14 +111,11 @@ class WaveRNNConfig(ModelConfig):
         log_scale_min: below which log scales are cut.
         reader_channels, reader_blocks, reader_out: of the residual network that reads mels.
         upsample_rates: of the smoothed mel, which only fatchord's hears besides.
-        context_frames: that the reader sees on either side.
         pruning: of the paper's cell and its output layers; None leaves them dense.
-        sample_frames: frames (of the mel's hop length) that `sample` makes.
     """
 
     mel: MelSpec = MelSpec.preset("wavernn")
     network: Literal["fatchord", "dual-softmax"] = "fatchord"
-    conditioning: Literal["mel", "none"] = "mel"
     units: int = Field(default=512, gt=0, multiple_of=2)
     head_channels: int = Field(default=512, gt=0)
     distribution: Literal["categorical", "logistics"] = "logistics"
@@ -129,9 +127,7 @@ class WaveRNNConfig(ModelConfig):
     reader_blocks: int = Field(default=10, gt=0)
     reader_out: int = Field(default=128, gt=0, multiple_of=4)
     upsample_rates: tuple[int, ...] = (5, 5, 11)
-    context_frames: int = Field(default=2, ge=0)
     pruning: Pruning | None = None
-    sample_frames: int = Field(default=64, gt=0)
     learning_rate: float = 1e-4
     clip_norm: float | None = 4.0
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
@@ -338,9 +334,6 @@ class WaveRNN(SequentialVocoder):
 
     def __init__(self, config: WaveRNNConfig, *, name: str = "wavernn") -> None:
         super().__init__(config, name=name)
-        self.conditioning = config.conditioning  # type: ignore[misc]
-        self.own_context = config.context_frames
-        self.sample_frames = config.sample_frames
         self.dual = config.network == "dual-softmax"
         self.uniforms = 2 if self.dual else uniforms_of(config.distribution, config.mixtures)
         self.network = DualSoftmax(config) if self.dual else TwoGRUs(config)
