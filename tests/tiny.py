@@ -77,6 +77,14 @@ SMALL: dict[str, dict[str, Any]] = {
         "layers": 2,
         "adversary": {"periods": (2, 3), "fft_sizes": (256, 64), "width_divisor": 8},
     },
+    "waveglow": {
+        "mel": SPEC,
+        "flows": 4,
+        "group": 4,
+        "early_every": 2,
+        "channels": 8,
+        "layers": 2,
+    },
     "wavenet": {
         "mel": SPEC,
         "layers": 4,

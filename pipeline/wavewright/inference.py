@@ -8,8 +8,10 @@ loops keep the weights. What is gained is in benchmarks/README.md.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import torch
+from torch import nn
 
 from wavewright.errors import WavewrightError
 from wavewright.generation.sequential import Engine, SequentialVocoder
@@ -45,9 +47,7 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
         log.info("%s: %s", vocoder.name, vocoder.engine_in_use)
         return vocoder
     if precision == "bf16":
-        for name, part in vocoder.named_children():
-            if name not in vocoder.float32_parts:
-                part.to(torch.bfloat16)
+        _round(vocoder, vocoder.float32_parts)
     elif precision != "float32":
         raise WavewrightError(
             f"'{vocoder.name}' speaks with precision float32 or bf16, found '{precision}'"
@@ -59,3 +59,13 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
     if on_processor and vocoder.context_frames is not None:
         vocoder.piece_frames = _PIECE
     return vocoder
+
+
+def _round(module: nn.Module, kept: Collection[str]) -> None:
+    """To bfloat16, but for parts of these names, at whatever depth."""
+    for name, part in module.named_children():
+        if name not in kept:
+            _round(part, kept)
+    for value in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+        if value.is_floating_point():
+            value.data = value.data.to(torch.bfloat16)

@@ -27,6 +27,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "melgan": "wavewright.vocoders.melgan:MelGAN",
         "parallel_wavegan": "wavewright.vocoders.parallel_wavegan:ParallelWaveGAN",
         "vocos": "wavewright.vocoders.vocos:Vocos",
+        "waveglow": "wavewright.vocoders.waveglow:WaveGlow",
         "wavenet": "wavewright.vocoders.wavenet:WaveNet",
         "wavernn": "wavewright.vocoders.wavernn:WaveRNN",
     },
@@ -44,7 +45,8 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
 }
 _CONDITIONING = {  # the first is the system's own, the others some variants'
     **dict.fromkeys(
-        ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos"), ("mel",)
+        ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos", "waveglow"),
+        ("mel",),
     ),
     **dict.fromkeys(("wavenet", "wavernn"), ("mel", "none")),
 }

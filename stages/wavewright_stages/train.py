@@ -91,8 +91,8 @@ def train(
             bits_per_sample, or with `_gta` from GTA mels; `latest` is the newest; `auto` is
             bits_per_sample of vocoders that have it, else mel_l1, of the mels learnt from.
             Only steps after adversary_start and gta_start count.
-        validation_utterances: how many dev utterances are vocoded whole at each validation; a
-            vocoder that tells likelihoods tells theirs, and speaks only those that are shown.
+        validation_utterances: how many dev utterances are vocoded whole at each validation; one
+            that makes sample after sample tells their likelihoods, and speaks those shown alone.
         shown_utterances: how many of them TensorBoard plays and shows.
         checkpoint_every: steps between checkpoints.
         keep: newest checkpoints to keep.
@@ -319,12 +319,15 @@ class _Validation:
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
         import numpy as np
 
+        from wavewright.generation.sequential import SequentialVocoder
+
         means = {}
         for suffix, mels in self.sources.items():
             ids = self.gta_ids if suffix else self.ids
-            if self.model.tells_likelihood:  # and speaks slowly
+            if self.model.tells_likelihood:
                 bits = [self._bits(id_, mels) for id_ in ids]
                 means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
+            if isinstance(self.model, SequentialVocoder):  # which speaks slowly
                 ids = ids[: self.shown]
             if not self.metrics:
                 continue

@@ -20,6 +20,7 @@ from torch import Tensor
 from wavewright.errors import WavewrightError
 from wavewright.generation.packing import has_vnni
 from wavewright.model import ModelConfig
+from wavewright.nn.kept import Kept
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.stretching import REACH
 from wavewright.progress import progress
@@ -172,7 +173,7 @@ class SequentialVocoder(Vocoder):
         self.conditioning = config.conditioning  # type: ignore[misc]
         self.streams = config.conditioning == "mel"  # type: ignore[misc]
         self.own_context = config.context_frames if config.conditioning == "mel" else 0
-        self._kept: tuple[Engine, object, FastLoop] | None = None
+        self._kept = Kept()
 
     @property
     def context_frames(self) -> int | None:
@@ -228,13 +229,7 @@ class SequentialVocoder(Vocoder):
 
     def _packed(self, engine: Engine) -> FastLoop:
         """A fast loop, made anew only if the weights have changed since the last."""
-        values = (*self.parameters(), *self.buffers())
-        if any(value.is_inference() for value in values):  # whose changes are not counted
-            return self.fast(engine)
-        weights = tuple((value.data_ptr(), value._version) for value in values)
-        if self._kept is None or self._kept[:2] != (engine, weights):
-            self._kept = engine, weights, self.fast(engine)
-        return self._kept[2].fresh()
+        return self._kept.get(self, engine, lambda: self.fast(engine)).fresh()
 
     @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:

@@ -1,0 +1,136 @@
+"""Tensors out of other people's checkpoints, whose pickles are never let run anything.
+
+Many published checkpoints are whole modules, pickled: loading one as its authors do needs their
+code and runs whatever the file says. Here a pickle may build tensors and plain containers; every
+other class that it names becomes an empty shell that only remembers what it was given.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickle
+import types
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+
+_STORAGES = {
+    f"{kind}Storage"
+    for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte")
+} | {"BoolStorage"}
+_ALLOWED = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch", "Size"): torch.Size,
+    **{("torch", name): getattr(torch, name) for name in _STORAGES},
+}
+
+
+class Shell:
+    """Stands for an object of a class that was not loaded: its attributes, nothing else."""
+
+    def __init__(self, *given: object, **named: object) -> None:
+        """Takes anything and does nothing with it."""
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, dict):
+            self.__dict__.update(state)
+
+    def __call__(self, *given: object, **named: object) -> Shell:
+        return Shell()
+
+    def append(self, value: object) -> None:
+        """A list's, which a pickle may call."""
+
+    def extend(self, values: object) -> None:
+        """A list's, which a pickle may call."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """A dict's, which a pickle may call."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = _ALLOWED.get((module, name))
+        return type(name, (Shell,), {}) if allowed is None else allowed
+
+
+def _load(file: Any, **named: Any) -> Any:
+    return _Unpickler(file, **named).load()
+
+
+def _loads(data: bytes, **named: Any) -> Any:
+    return _load(io.BytesIO(data), **named)
+
+
+#: What torch asks of a pickle module.
+_MODULE = types.SimpleNamespace(
+    __name__="wavewright.pickled",
+    Unpickler=_Unpickler,
+    UnpicklingError=pickle.UnpicklingError,
+    load=_load,
+    loads=_loads,
+)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by their names.
+
+    A state dict or a pickled module is found at the top or under one of the names that
+    publishers use (`state_dict`, `model`, `generator`, `model_state_dict`, ...).
+
+    Args:
+        path: of a file that torch.save wrote, in either of its formats.
+
+    Raises:
+        WavewrightError: it is missing, no such file, or holds no tensors.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes whose source has changed
+            loaded = torch.load(path, map_location="cpu", pickle_module=_MODULE, weights_only=False)
+    except FileNotFoundError:
+        raise WavewrightError(f"{path}: no such file") from None
+    except Exception as error:
+        raise WavewrightError(
+            f"{path}: is no checkpoint that torch.save wrote ({type(error).__name__}: {error})"
+        ) from error
+    found = _find(loaded)
+    if not found:
+        raise WavewrightError(f"{path}: holds no state dict and no module")
+    return found
+
+
+def _find(value: object) -> dict[str, Tensor]:
+    """The largest set of named tensors in what was loaded."""
+    if isinstance(value, Shell):
+        return _tensors_of(value)
+    if not isinstance(value, Mapping):
+        return {}
+    tensors = {str(key): item for key, item in value.items() if isinstance(item, Tensor)}
+    if tensors:
+        return tensors
+    inside = [_find(item) for item in value.values()]
+    return max(inside, key=lambda state: sum(t.numel() for t in state.values()), default={})
+
+
+def _tensors_of(module: Shell, prefix: str = "") -> dict[str, Tensor]:
+    """A pickled module's parameters and buffers, as its state dict would name them."""
+    about, found = vars(module), {}
+    for kind in ("_parameters", "_buffers"):
+        for name, value in (about.get(kind) or {}).items():
+            if isinstance(value, Tensor):
+                found[prefix + name] = value.detach()
+    for name, child in (about.get("_modules") or {}).items():
+        if isinstance(child, Shell):
+            found |= _tensors_of(child, f"{prefix}{name}.")
+    return found

@@ -1,0 +1,396 @@
+"""WaveGlow (Prenger, Valle and Catanzaro 2018, arXiv:1811.00002): a flow from speech to noise.
+
+Eight samples in a row are one vector. Twelve times, an invertible matrix mixes its channels and
+half of them scale and shift the other half, as a small WaveNet reads them from the first half and
+from the mel; two channels leave early, twice. Every step can be undone, so the likelihood of speech
+is exact, and speech is made by running the steps backwards on Gaussian noise. Facts that the paper
+leaves open are those of NVIDIA's waveglow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.nn.kept import Kept
+from wavewright.nn.noise import item_seeds, normal_noise
+from wavewright.nn.precision import in_float32
+from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
+from wavewright.pickled import read_state_dict
+from wavewright.vocoder import Batch, Vocoder
+
+_OVERLAP = 4  # frames that the upsampling mixes into a sample
+_BIAS_FRAMES = 88  # of the mel whose silence the denoiser listens to
+
+
+class WaveGlowConfig(ModelConfig):
+    """The configuration of NVIDIA's repository; `variants` has the paper's.
+
+    Attributes:
+        group: samples of a vector.
+        flows: steps.
+        early_every, early_size: before every so many flows, so many channels leave.
+        channels, layers: of each coupling's network, whose dilations double.
+        sigma: standard deviation of the noise that speech becomes, in training.
+        temperature: standard deviation of the noise that speech is made from.
+        denoise: how much of the spectrum that the network says of nothing is taken away.
+    """
+
+    mel: MelSpec = MelSpec.preset("tacotron2")
+    group: int = Field(default=8, gt=1)
+    flows: int = Field(default=12, gt=0)
+    early_every: int = Field(default=4, gt=0)
+    early_size: int = Field(default=2, gt=0)
+    channels: int = Field(default=256, gt=0, multiple_of=2)
+    layers: int = Field(default=8, gt=0)
+    kernel_size: int = Field(default=3, gt=0)
+    sigma: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=0.6, ge=0)
+    denoise: float = Field(default=0.0, ge=0)
+    learning_rate: float = 1e-4
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.mel.hop_length % self.group:
+            raise ValueError(
+                f"mel.hop_length {self.mel.hop_length} is no multiple of group {self.group}"
+            )
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {self.kernel_size} must be odd")
+        if self.widths[-1] < 2 or any(width % 2 for width in self.widths):
+            raise ValueError(
+                f"group {self.group}, less early_size {self.early_size} at every "
+                f"{self.early_every} of {self.flows} flows, leaves {self.widths} channels; every "
+                "number must be even and positive"
+            )
+        return self
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels in each flow."""
+        return tuple(
+            self.group - self.early_size * (k // self.early_every) for k in range(self.flows)
+        )
+
+    def leaves(self, flow: int) -> bool:
+        """Whether some channels leave before a flow."""
+        return flow > 0 and flow % self.early_every == 0
+
+
+class Mixing(nn.Module):
+    """An invertible matrix over the channels, a rotation at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        rotation, _ = torch.linalg.qr(torch.randn(channels, channels))
+        if torch.linalg.det(rotation) < 0:
+            rotation[:, 0] = -rotation[:, 0]
+        self.weight = nn.Parameter(rotation.contiguous())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, channels, T) -> the same shape, and log |det| of the matrix.
+
+        The sign of the determinant has no part in a density. It is positive at first; should
+        training turn it, log det alone would be NaN.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            _, log_det = torch.linalg.slogdet(self.weight.double())
+            mixed: Tensor = self.weight @ x.float()
+            return mixed, log_det.float()
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Undo `forward`, by an inverse that is made anew each time and so never stale.
+
+        Twelve of them take 0.3 ms, where the couplings take seconds for one of speech.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            mixed: Tensor = torch.linalg.inv(self.weight.double()).float() @ x.float()
+            return mixed
+
+
+class Coupling(nn.Module):
+    """A WaveNet, not causal, that reads scales and shifts for half the channels from the others."""
+
+    def __init__(self, config: WaveGlowConfig, half: int) -> None:
+        super().__init__()
+        width, size = config.channels, config.kernel_size
+        self.start = nn.Conv1d(half, width, 1)
+        self.condition = nn.Conv1d(config.mel.n_mels * config.group, 2 * width * config.layers, 1)
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(width, 2 * width, size, dilation=2**i, padding=2**i * (size // 2))
+            for i in range(config.layers)
+        )
+        last = config.layers - 1
+        self.res_skip = nn.ModuleList(
+            nn.Conv1d(width, width if i == last else 2 * width, 1) for i in range(config.layers)
+        )
+        self.end = nn.Conv1d(width, 2 * half, 1)
+        nn.init.zeros_(self.end.weight)  # so that the flow begins as the identity
+        assert self.end.bias is not None
+        nn.init.zeros_(self.end.bias)
+
+    def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, half, T), (B, n_mels * group, T) -> log scales and shifts, (B, half, T) each."""
+        x = self.start(x)
+        width = x.shape[1]
+        conditions = self.condition(mel).split(2 * width, dim=1)
+        total = torch.zeros((), device=x.device, dtype=x.dtype)
+        layers = zip(self.dilated, self.res_skip, conditions, strict=True)
+        for i, (dilated, res_skip, condition) in enumerate(layers):
+            content, gate = (dilated(x) + condition).chunk(2, dim=1)
+            y = res_skip(torch.tanh(content) * torch.sigmoid(gate))
+            if i < len(self.dilated) - 1:
+                x, y = x + y[:, :width], y[:, width:]
+            total = total + y
+        shift, log_scale = in_float32(self.end, total).chunk(2, dim=1)
+        return log_scale, shift
+
+
+class Encoded(NamedTuple):
+    """What speech becomes.
+
+    Attributes:
+        z: (B, group, T) float32; channels that left early come first.
+        log_scales: (B, half, T) of every flow.
+        log_dets: log |det| of every flow's matrix.
+    """
+
+    z: Tensor
+    log_scales: list[Tensor]
+    log_dets: list[Tensor]
+
+
+class WaveGlow(Vocoder):
+    """The flow, its likelihood and its schedule."""
+
+    Config: ClassVar[type[ModelConfig]] = WaveGlowConfig
+    config: WaveGlowConfig
+    tells_likelihood = True
+    undoes_steps = True
+    channels_last = True
+    float32_parts = ("upsampler", "mixing", "end")
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"256": {}, "512": {"channels": 512}}
+
+    def __init__(self, config: WaveGlowConfig, *, name: str = "waveglow") -> None:
+        super().__init__(config, name=name)
+        bands, hop = config.mel.n_mels, config.mel.hop_length
+        self.upsampler = nn.ConvTranspose1d(bands, bands, _OVERLAP * hop, stride=hop)
+        self.mixing = nn.ModuleList(Mixing(width) for width in config.widths)
+        self.couplings = nn.ModuleList(Coupling(config, width // 2) for width in config.widths)
+        self._bias = Kept()
+
+    @property
+    def context_frames(self) -> int:
+        """Of all couplings together, and of the upsampling."""
+        config = self.config
+        radius = config.group * (config.kernel_size // 2) * (2**config.layers - 1)
+        reach: int = config.flows * radius
+        return math.ceil(reach / self.hop_length) + _OVERLAP - 1
+
+    def forward(self, wav: Tensor, mel: Tensor) -> Encoded:
+        """Speech to noise: (B, frames * hop_length), (B, n_mels, frames)."""
+        x, condition = self._in_groups(wav), self._condition(mel)
+        leaving, log_scales, log_dets = [], [], []
+        for k, (mixing, coupling) in enumerate(zip(self.mixing, self.couplings, strict=True)):
+            if self.config.leaves(k):
+                leaving.append(x[:, : self.config.early_size])
+                x = x[:, self.config.early_size :]
+            x, log_det = mixing(x)
+            kept, changed = x.chunk(2, dim=1)
+            log_scale, shift = coupling(kept, condition)
+            x = torch.cat([kept, log_scale.exp() * changed + shift], dim=1)
+            log_scales.append(log_scale)
+            log_dets.append(log_det)
+        return Encoded(torch.cat([*leaving, x], dim=1), log_scales, log_dets)
+
+    def inverse(self, z: Tensor, mel: Tensor) -> Tensor:
+        """Noise to speech: (B, group, T), (B, n_mels, frames) -> (B, frames * hop_length)."""
+        size, condition = self.config.early_size, self._condition(mel)
+        leaves = sum(self.config.leaves(k) for k in range(self.config.flows))
+        early, x = list(torch.split(z[:, : size * leaves], size, dim=1)), z[:, size * leaves :]
+        for k in reversed(range(self.config.flows)):
+            kept, changed = x.chunk(2, dim=1)
+            log_scale, shift = self.couplings[k](kept, condition)
+            x = torch.cat([kept, (changed - shift) * torch.exp(-log_scale)], dim=1)
+            x = self.mixing[k].inverse(x)  # type: ignore[operator]
+            if self.config.leaves(k):
+                x = torch.cat([early.pop(), x], dim=1)
+        return x.mT.flatten(1)
+
+    @torch.no_grad()
+    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length); item i's noise is of (seed, i)."""
+        self.check_mel(mel)
+        mel = mel.to(self.device, torch.float32)
+        config, frames = self.config, mel.shape[-1]
+        steps = self.hop_length // config.group
+        noise = normal_noise(item_seeds(seed, len(mel)), (config.group, frames * steps), mel.device)
+        noise = config.temperature * noise
+        # A frame's noise beside its bands, so that pieces of a mel come with theirs.
+        rows = torch.unflatten(noise, 2, (frames, steps)).mT.flatten(1, 2)
+
+        def speak(both: Tensor) -> Tensor:
+            bands, rows = torch.split(both, [mel.shape[1], config.group * steps], dim=1)
+            return self.inverse(
+                torch.unflatten(rows, 1, (config.group, steps)).mT.flatten(2), bands
+            )
+
+        wav = self.in_pieces(torch.cat([mel, rows], dim=1), speak)
+        if config.denoise:
+            wav = denoised(wav, self._bias.get(self, "bias", self._said_of_nothing), config.denoise)
+        return self.to_speech(wav.clamp(-1.0, 1.0))
+
+    def start_training(self) -> None:
+        """Weight-normalise the couplings, but for their last layers."""
+        for coupling in self.couplings:
+            for name, part in coupling.named_children():
+                if name != "end":
+                    add_weight_norm(part)
+        super().start_training()
+
+    def optimisation(self, player: str) -> Optimisation:
+        """Adam at a constant rate."""
+        return Optimisation(learning_rate=self.config.learning_rate)
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """One: the likelihood of the speech."""
+        nats = self.nats(self(batch.wav, batch.mel)).mean()
+        yield Update("generator", nats, {"bits_per_sample": _bits(nats, self.config.sigma)})
+
+    @torch.no_grad()
+    def bits_per_sample(self, batch: Batch) -> Tensor:
+        """(B) of 16-bit levels, by the density at each."""
+        return _bits(self.nats(self(batch.wav, batch.mel)), self.config.sigma)
+
+    def nats(self, encoded: Encoded) -> Tensor:
+        """(B) -log of the density per sample, less the Gaussian's constant: the published loss."""
+        z, log_scales, log_dets = encoded
+        square = z.square().sum(dim=(1, 2)) / (2 * self.config.sigma**2)
+        scales = torch.stack([log_scale.sum(dim=(1, 2)) for log_scale in log_scales]).sum(dim=0)
+        return (square - scales - z.shape[2] * torch.stack(log_dets).sum()) / z[0].numel()
+
+    def _in_groups(self, wav: Tensor) -> Tensor:
+        """(B, samples) -> (B, group, samples / group)."""
+        return torch.unflatten(wav, 1, (-1, self.config.group)).mT
+
+    def _condition(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, n_mels * group, frames * hop_length / group)."""
+        samples = mel.shape[-1] * self.hop_length
+        stretched = in_float32(self.upsampler, mel)[..., :samples]
+        return torch.unflatten(stretched, 2, (-1, self.config.group)).transpose(2, 3).flatten(1, 2)
+
+    def _said_of_nothing(self) -> Tensor:
+        """(1, 513, 1), the magnitudes that the flow gives to a mel of zeros without noise."""
+        nothing = torch.zeros(1, self.mel.n_mels, _BIAS_FRAMES, device=self.device)
+        steps = _BIAS_FRAMES * self.hop_length // self.config.group
+        z = torch.zeros(1, self.config.group, steps, device=self.device)
+        return bias_of(self.inverse(z, nothing))
+
+
+def _bits(nats: Tensor, sigma: float) -> Tensor:
+    return (nats + 0.5 * math.log(2 * math.pi * sigma**2)) / math.log(2) + 15
+
+
+_FFT, _HOP = 1024, 256
+
+
+def _spectrum(wav: Tensor) -> Tensor:
+    window = torch.hann_window(_FFT, device=wav.device)
+    return torch.stft(wav, _FFT, _HOP, window=window, return_complex=True)
+
+
+def bias_of(wav: Tensor) -> Tensor:
+    """(1, 513, 1): magnitudes of the first frame, which the authors take for them all."""
+    return _spectrum(wav).abs()[..., :1]
+
+
+def denoised(wav: Tensor, bias: Tensor, strength: float) -> Tensor:
+    """(B, samples) with `strength` times the bias taken from its magnitudes; phases are kept."""
+    spectrum = _spectrum(wav)
+    magnitude = (spectrum.abs() - strength * bias).clamp(min=0)
+    window = torch.hann_window(_FFT, device=wav.device)
+    cleaned = torch.polar(magnitude, spectrum.angle())
+    return torch.istft(cleaned, _FFT, _HOP, window=window, length=wav.shape[1])
+
+
+_LAYERS = {"start": "start", "end": "end", "cond_layer": "condition"}
+_LAYERS |= {"in_layers": "dilated", "res_skip_layers": "res_skip"}
+
+
+def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of NVIDIA's WaveGlow, of either age, as plain weights in our names.
+
+    Older code has a layer each for residuals, for skips and for every condition; stacked, they are
+    the later code's.
+    """
+    plain = fold_weight_norm({key.removeprefix("module."): value for key, value in state.items()})
+    renamed = {}
+    for key, value in _stacked(plain).items():
+        if found := re.fullmatch(r"convinv\.(\d+)\.conv\.weight", key):
+            renamed[f"mixing.{found[1]}.weight"] = value.squeeze(-1)
+        elif found := re.fullmatch(r"WN\.(\d+)\.(\w+)\.(.+)", key):
+            renamed[f"couplings.{found[1]}.{_LAYERS[found[2]]}.{found[3]}"] = value
+        elif key.startswith("upsample."):
+            renamed[key.replace("upsample", "upsampler")] = value
+    return renamed
+
+
+def _stacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """With the older code's layers put together."""
+    stacked, conditions = {}, dict[tuple[str, str], dict[int, Tensor]]()
+    for key, value in state.items():
+        found = re.fullmatch(r"(WN\.\d+)\.(cond|res|skip)_layers\.(\d+)\.(\w+)", key)
+        if not found:
+            stacked[key] = value
+        elif found[2] == "cond":
+            conditions.setdefault((found[1], found[4]), {})[int(found[3])] = value
+        elif found[2] == "skip":
+            residual = state.get(key.replace("skip_layers", "res_layers"))
+            both = value if residual is None else torch.cat([residual, value])
+            stacked[key.replace("skip_layers", "res_skip_layers")] = both
+    for (network, attribute), parts in conditions.items():
+        whole = torch.cat([parts[i] for i in sorted(parts)])
+        stacked[f"{network}.cond_layer.{attribute}"] = whole
+    return stacked
+
+
+def read_official(path: Path, **config: Any) -> WaveGlow:
+    """A checkpoint of NVIDIA's WaveGlow: a state dict, or a pickled module, of which only tensors
+    are read.
+
+    Args:
+        path: to the file.
+        config: fields that the weights do not tell, such as `mel` and `temperature`.
+
+    Raises:
+        WavewrightError: it holds no WaveGlow.
+    """
+    state = rename_official(read_state_dict(path))
+    if "upsampler.weight" not in state or "couplings.0.start.weight" not in state:
+        raise WavewrightError(f"{path}: holds no WaveGlow of NVIDIA's")
+    widths = [state[key].shape[0] for key in state if key.startswith("mixing.")]
+    early = sorted({a - b for a, b in pairwise(widths)} - {0}) or [2]
+    layers = sum(key.startswith("couplings.0.dilated") for key in state) // 2
+    told = {
+        "group": state["couplings.0.condition.weight"].shape[1] // state["upsampler.bias"].numel(),
+        "flows": len(widths),
+        "early_every": widths.count(widths[0]),
+        "early_size": early[0],
+        "channels": state["couplings.0.start.weight"].shape[0],
+        "layers": layers,
+        "kernel_size": state["couplings.0.dilated.0.weight"].shape[2],
+    }
+    vocoder = WaveGlow.create("waveglow", **{**told, **config})
+    vocoder.load_inference_state(state)
+    return vocoder.eval()
