@@ -70,6 +70,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "adversary": {"layers": 4, "channels": 8},
         "resolutions": ((128, 16, 64), (64, 8, 32)),
     },
+    "specgan": {"mel": SPEC, "channels": 2, "latent_size": 5},
     "vocos": {
         "mel": SPEC,
         "channels": 16,
@@ -77,6 +78,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "layers": 2,
         "adversary": {"periods": (2, 3), "fft_sizes": (256, 64), "width_divisor": 8},
     },
+    "wavegan": {"mel": SPEC, "channels": 2, "latent_size": 5, "rates": (4, 4)},
     "waveglow": {
         "mel": SPEC,
         "flows": 4,

@@ -7,7 +7,7 @@ each depend on no worker, rank or earlier step. That is what makes a resumed run
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ class UnheardBatch(Batch):
         mel = done.mel.clone()
         for item, frames in enumerate(self.frames):
             mel[item, :, :frames] = heard[item, :, :frames]
-        return Batch(done.wav, mel, done.ids, done.seeds, speakers=done.speakers)
+        return Batch(done.wav, mel, done.ids, done.seeds, labels=done.labels)
 
 
 class CropData:
@@ -63,7 +63,7 @@ class CropData:
             reading them; only for natural mels of a spec without `wav_steps`.
         context_frames: frames of the mels before and after each crop that come with it.
         padding: of what lies beyond an utterance's ends, in those frames.
-        speakers: of the utterances, for vocoders that tell them apart.
+        labels: of the utterances, for vocoders that tell some apart.
         later_mels: mels used from step `switch_at` on, such as GTA mels.
         switch_at: first step that uses `later_mels`.
     """
@@ -81,7 +81,7 @@ class CropData:
         compute_mels: bool = False,
         context_frames: int = 0,
         padding: Padding = "replicate",
-        speakers: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
         later_mels: Shards | None = None,
         switch_at: int = 0,
     ) -> None:
@@ -123,7 +123,7 @@ class CropData:
         self.frames = segment_length // self.spec.hop_length
         self.batch_size, self.seed = batch_size, seed
         self.context_frames, self.padding = context_frames, padding
-        self.speakers = speakers or {}
+        self.labels = labels or {}
         self.crops_per_utterance, self.compute_mels = crops_per_utterance, compute_mels
 
     def __len__(self) -> int:
@@ -151,13 +151,18 @@ class CropData:
             [crop.utterance for crop in crops],
             [crop.seed for crop in crops],
             self.context_frames,
-            [self.speakers[crop.utterance] for crop in crops] if self.speakers else [],
+            [self.labels[crop.utterance] for crop in crops] if self.labels else [],
         )
         if not computed:
             return Batch(*whole)
         edged = torch.from_numpy(np.stack([self._edged(crop) for crop in crops]))
         frames = [crop.stop - crop.start for crop in crops]
         return UnheardBatch(*whole, edged=edged, frames=frames, spec=self.spec)
+
+    def wavs(self) -> Iterator[np.ndarray]:
+        """(segment_length) of every utterance, as in the first epoch."""
+        for utterance in self.ids:
+            yield self._wav(self._place(utterance, 0, 0, 0))
 
     def _place(self, utterance: str, step: int, epoch: int, slot: int) -> _Crop:
         late = self.later_mels is not None and step >= self.switch_at
@@ -216,9 +221,7 @@ class CropData:
         return edged
 
 
-def whole(
-    audio: Shards, mels: Shards, utterance: str, vocoder: Vocoder, speaker: str = ""
-) -> Batch:
+def whole(audio: Shards, mels: Shards, utterance: str, vocoder: Vocoder, label: str = "") -> Batch:
     """One utterance from end to end, as a batch of what the vocoder learns."""
     spec = _spec_of(mels)
     frames = min(mels.length(utterance), audio.length(utterance) // spec.hop_length)
@@ -231,7 +234,7 @@ def whole(
         seed=0,
         context_frames=vocoder.own_context,
         padding=vocoder.padding,
-        speakers={utterance: speaker},
+        labels={utterance: label},
     )
     return data.batch(0)
 

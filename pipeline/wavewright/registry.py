@@ -26,7 +26,9 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
         "melgan": "wavewright.vocoders.melgan:MelGAN",
         "parallel_wavegan": "wavewright.vocoders.parallel_wavegan:ParallelWaveGAN",
+        "specgan": "wavewright.vocoders.specgan:SpecGAN",
         "vocos": "wavewright.vocoders.vocos:Vocos",
+        "wavegan": "wavewright.vocoders.wavegan:WaveGAN",
         "waveglow": "wavewright.vocoders.waveglow:WaveGlow",
         "wavenet": "wavewright.vocoders.wavenet:WaveNet",
         "wavernn": "wavewright.vocoders.wavernn:WaveRNN",
@@ -48,6 +50,7 @@ _CONDITIONING = {  # the first is the system's own, the others some variants'
         ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos", "waveglow"),
         ("mel",),
     ),
+    **dict.fromkeys(("specgan", "wavegan"), ("latent",)),
     **dict.fromkeys(("wavenet", "wavernn"), ("mel", "none")),
 }
 

@@ -357,7 +357,8 @@ def _oldest(loss: Tensor) -> int:
 
 def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
     hop = vocoder.hop_length
-    samples = segment_length or -(-max(4096, vocoder.mel.n_fft) // hop) * hop
+    fewest = -(-max(4096, vocoder.mel.n_fft) // hop) * hop
+    samples = vocoder.crop_samples or segment_length or fewest
     wav = _noise(2, samples)
     mel = log_mel(wav, vocoder.mel)[..., : samples // hop]
     return Batch(wav=wav, mel=mel, ids=["first", "second"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class Batch:
         ids: the utterances, for messages.
         seeds: of each crop's noise; empty draws from torch's own generator.
         context: frames by which `mel` is longer on either side, for vocoders with `own_context`.
-        speakers: who speaks in each crop; empty where nobody asks.
+        labels: what each crop is, by the vocoder's `labelled_by`; empty where nobody asks.
     """
 
     wav: Tensor
@@ -36,16 +37,21 @@ class Batch:
     ids: list[str]
     seeds: list[int] = field(default_factory=list)
     context: int = 0
-    speakers: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
-        return Batch(wav, mel, self.ids, self.seeds, self.context, self.speakers)
+        return Batch(wav, mel, self.ids, self.seeds, self.context, self.labels)
 
     def seconds(self, spec: MelSpec) -> float:
         """Of audio in the batch."""
         return self.wav.numel() / spec.sample_rate
+
+    def seeds_for(self, purpose: int) -> list[int]:
+        """A seed for each crop and purpose; those of one purpose tell nothing of another's."""
+        seeds = self.seeds or item_seeds(None, len(self.wav))
+        return [item_seeds(seed, purpose + 1)[purpose] for seed in seeds]
 
     def noise(self, shape: Sequence[int]) -> Tensor:
         """(B, *shape), standard normal: that of a crop is its own on every rank and device."""
@@ -68,6 +74,7 @@ class Vocoder(Model):
         channels_last: whether convolutions in that order are quicker on a processor.
         float32_parts: modules that stay in float32 when the others are in bfloat16.
         own_context: frames beyond a crop's ends that training gives it.
+        crop_samples: that it learns from and makes, if it knows but one length.
         padding: of what lies beyond an utterance's ends.
         piece_frames: frames that `in_pieces` makes at once; None makes all. Set by `quicken`.
     """
@@ -82,6 +89,7 @@ class Vocoder(Model):
     channels_last: ClassVar[bool] = False
     float32_parts: ClassVar[tuple[str, ...]] = ("conv_post",)
     own_context: int = 0
+    crop_samples: int | None = None
     padding: ClassVar[Padding] = "replicate"
     piece_frames: int | None = None
 
@@ -112,6 +120,11 @@ class Vocoder(Model):
     def speakers(self) -> tuple[str, ...]:
         """Names of those it can speak as, if it learnt to tell them apart."""
         return ()
+
+    @property
+    def labelled_by(self) -> str:
+        """The manifest's column whose values a training's crops bring along; empty for none."""
+        return "speaker" if self.speakers else ""
 
     @property
     def speaker(self) -> str:
@@ -185,6 +198,13 @@ class Vocoder(Model):
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """(n, samples) drawn from a latent or unconditional model."""
         raise WavewrightError(f"'{self.name}' is driven by mels: use generate()")
+
+    def meet(self, wavs: Iterable[np.ndarray]) -> None:
+        """Learn what must be known of a corpus before the first step, such as its statistics.
+
+        Args:
+            wavs: (samples) float32, a crop of every utterance; may be read once.
+        """
 
     def bits_per_sample(self, batch: Batch) -> Tensor:
         """(B) mean of -log2 of what the network gives each true sample, after the true past."""

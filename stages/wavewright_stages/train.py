@@ -84,12 +84,13 @@ def train(
             a vocoder without adversaries does not mind.
         init_from: checkpoint to start from, its adversaries included where it has them.
         batch_size: crops per step, over all processes.
-        segment_length: samples per crop.
+        segment_length: samples per crop, of vocoders that learn from any length.
         crops_per_utterance: crops that a step draws from each utterance.
         ema_decay: of the averaged weights that inference uses; None is the model's own.
         best_by: validation metric whose best checkpoint later stages use: mel_l1, mstft,
-            bits_per_sample, or with `_gta` from GTA mels; `latest` is the newest; `auto` is
-            bits_per_sample of vocoders that have it, else mel_l1, of the mels learnt from.
+            bits_per_sample, or with `_gta` from GTA mels; ltas_db, of what no mel drives; `latest`
+            is the newest; `auto` is bits_per_sample of vocoders that have it, else the first of
+            the others, of the mels learnt from.
             Only steps after adversary_start and gta_start count.
         validation_utterances: how many dev utterances are vocoded whole at each validation; one
             that makes sample after sample tells their likelihoods, and speaks those shown alone.
@@ -108,6 +109,7 @@ def train(
         nodes: machines that train together.
         rendezvous: HOST:PORT where they meet.
     """
+    from wavewright.checkpoint import latest_checkpoint
     from wavewright.registry import create_vocoder
     from wavewright.session import seed_everything
     from wavewright.shards import Shards
@@ -124,8 +126,10 @@ def train(
     model = create_vocoder(name, **fields)
     if not model.trains:
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
+    if model.crop_samples is not None:
+        log.info("%s: segment_length is %d, its own", name, model.crop_samples)
     crops: dict[str, Any] = {
-        "segment_length": segment_length,
+        "segment_length": model.crop_samples or segment_length,
         "batch_size": batch_size,
         "seed": seed,
         "crops_per_utterance": crops_per_utterance,
@@ -133,11 +137,13 @@ def train(
         "context_frames": model.own_context,
         "padding": model.padding,
     }
-    if model.speakers:
-        crops["speakers"] = _speakers_of(prepared)
+    if model.labelled_by:
+        crops["labels"] = _labels(prepared, model.labelled_by)
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     if init_from is not None:
         _start_from(model, init_from)
+    elif latest_checkpoint(vocoder) is None:
+        model.meet(data.wavs())
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
     validation = _Validation(
         model,
@@ -196,12 +202,12 @@ def _alone(name: str, adversary_start: int) -> dict[str, Any]:
     return {**system.learning_alone, "adversary_start": adversary_start}
 
 
-def _speakers_of(prepared: Path) -> dict[str, str]:
-    """Who speaks in each utterance."""
+def _labels(prepared: Path, column: str) -> dict[str, str]:
+    """What the manifest says of each utterance."""
     from wavewright.manifest import read_manifest
 
     manifest = read_manifest(prepared / "manifest.parquet")
-    return dict(zip(manifest["id"], manifest["speaker"], strict=True))
+    return dict(zip(manifest["id"], manifest[column], strict=True))
 
 
 def _crops(
@@ -284,6 +290,7 @@ class _Validation:
         shown: int,
         gta: Path | None,
     ) -> None:
+        from wavewright.generation.sequential import SequentialVocoder
         from wavewright.manifest import read_manifest, usable
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
@@ -294,7 +301,7 @@ class _Validation:
         dev = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
         self.ids = dev[:utterances]
         self.sources = {"": Shards(mels)}
-        self.speakers = _speakers_of(prepared) if model.speakers else {}
+        self.labels = _labels(prepared, model.labelled_by) if model.labelled_by else {}
         self.gta_ids: list[str] = []
         if gta is not None:
             made = Shards(gta)
@@ -303,6 +310,8 @@ class _Validation:
                 self.sources["_gta"] = made
         # What a vocoder says by itself is no copy of an utterance.
         self.metrics = (MelL1(), MSTFT()) if model.conditioning == "mel" else ()
+        slow = isinstance(model, SequentialVocoder)
+        self.samples = 0 if self.metrics else shown if slow else max(shown, utterances)
 
     @property
     def tell_by(self) -> str:
@@ -313,7 +322,7 @@ class _Validation:
     def names(self) -> list[str]:
         """Of all that is measured."""
         names = ["bits_per_sample"] if self.model.tells_likelihood else []
-        names += [metric.name for metric in self.metrics]
+        names += [metric.name for metric in self.metrics] + ["ltas_db"] * bool(self.samples)
         return [name + suffix for suffix in self.sources for name in names]
 
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
@@ -335,24 +344,32 @@ class _Validation:
             for metric, values in zip(self.metrics, zip(*rows, strict=True), strict=False):
                 defined = [value for value in values if math.isfinite(value)]
                 means[metric.name + suffix] = float(np.mean(defined)) if defined else math.nan
-        if not self.metrics and self.shown:
-            self._show_samples(step, journal)
+        if self.samples:
+            means["ltas_db"] = self._like_speech(step, journal)
         return means
 
-    def _show_samples(self, step: int, journal: Journal) -> None:
-        """What the vocoder says by itself."""
+    def _like_speech(self, step: int, journal: Journal) -> float:
+        """How far the long-term spectrum of what it says by itself is from the recordings'."""
+        from wavewright.audio import from_pcm16
+        from wavewright.ltas import long_term_spectrum, spectral_distance
         from wavewright.mel import log_mel
 
-        for number, wav in enumerate(self.model.sample(self.shown, seed=0).float().cpu()):
+        wavs = self.model.sample(self.samples, seed=0).float().cpu()
+        for number, wav in enumerate(wavs[: self.shown]):
             journal.audio(f"sample/{number}", wav, self.model.sample_rate, step)
             journal.image(f"sample/{number}", log_mel(wav, self.model.mel), step)
+        recorded = (from_pcm16(self.audio.array(utterance)) for utterance in self.ids)
+        return spectral_distance(
+            long_term_spectrum(wavs.numpy(), self.model.mel),
+            long_term_spectrum(recorded, self.model.mel),
+        )
 
     def _bits(self, utterance: str, mels: Shards) -> float:
         """Of a whole utterance, each sample after the true ones."""
         from wavewright.crops import whole
 
-        speaker = self.speakers.get(utterance, "")
-        batch = whole(self.audio, mels, utterance, self.model, speaker)
+        label = self.labels.get(utterance, "")
+        batch = whole(self.audio, mels, utterance, self.model, label)
         return float(self.model.bits_per_sample(batch.to(self.model.device)))
 
     def _measure(
@@ -367,8 +384,8 @@ class _Validation:
         spec = self.model.mel
         mel = torch.from_numpy(mels.array(utterance).copy())[None]
         natural = from_pcm16(self.audio.array(utterance))
-        if self.speakers:
-            self.model.speaker = self.speakers[utterance]
+        if self.model.speakers:
+            self.model.speaker = self.labels[utterance]
         wav = self.model.generate(mel, seed=0)[0].float().cpu()
         if utterance in self.ids[: self.shown]:
             if step == 0:

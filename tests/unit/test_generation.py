@@ -347,11 +347,11 @@ def test_speakers_are_told_apart_by_every_engine() -> None:
 def test_speakers_are_learnt_from_the_corpus_names() -> None:
     vocoder = of_two_speakers()
     wav = torch.sin(torch.arange(160) * 0.3)[None] * 0.3
-    batches = [Batch(wav, mel_of(vocoder, frames=10), ["x"], speakers=[s]) for s in ("ann", "bo")]
+    batches = [Batch(wav, mel_of(vocoder, frames=10), ["x"], labels=[s]) for s in ("ann", "bo")]
     first, second = (float(vocoder.bits_per_sample(batch)) for batch in batches)
     assert first != second
     with pytest.raises(WavewrightError, match="a speaker 'cy', whom 'wavenet' does not know"):
-        vocoder.bits_per_sample(Batch(wav, batches[0].mel, ["x"], speakers=["cy"]))
+        vocoder.bits_per_sample(Batch(wav, batches[0].mel, ["x"], labels=["cy"]))
 
 
 @pytest.mark.parametrize("name", ["wavenet logistics", "fatchord logistics"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wavewright.latent import LatentVocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
 
 SIZES = {
@@ -21,6 +22,11 @@ SIZES = {
     "parallel_wavegan:v1": 1_334_309,
     "vocos": 13_531_650,
     "vocos:mel-24k": 13_531_650,
+    "specgan": 19_065_345,
+    "wavegan": 19_065_345,
+    "wavegan:16384": 19_065_345,
+    "wavegan:32768": 73_149_953,
+    "wavegan:65536": 73_149_953,
     "waveglow": 87_731_816,
     "waveglow:256": 87_731_816,
     "waveglow:512": 267_999_848,
@@ -49,3 +55,19 @@ def test_no_configuration_is_forgotten() -> None:
     for name in list_vocoders():
         assert name in known
         assert {f"{name}:{variant}" for variant in find("vocoders", name).variants} <= known
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("wavegan", 17_427_969),
+        ("wavegan:32768", 69_875_201),
+        ("wavegan:65536", 69_875_201),
+        ("specgan", 17_427_969),
+    ],
+)
+def test_its_critic_has_the_published_size(name: str, count: int) -> None:
+    vocoder = create_vocoder(name)
+    assert isinstance(vocoder, LatentVocoder)
+    judge = vocoder.build_adversaries()["critic"]
+    assert sum(value.numel() for value in judge.parameters()) == count

@@ -72,7 +72,7 @@ def test_conditioning_filters_and_asks_others(installed: list[Any]) -> None:
     installed.append(point("own", "wavewright.vocoders.hifigan:HiFiGAN", "other"))
     assert "own" in registry.list_vocoders(conditioning="mel")
     assert registry.list_vocoders(conditioning="none") == ["wavenet", "wavernn"]
-    assert registry.list_vocoders(conditioning="latent") == []
+    assert registry.list_vocoders(conditioning="latent") == ["specgan", "wavegan"]
 
 
 def test_create_takes_variant_and_configuration() -> None:

@@ -16,6 +16,7 @@ from tests import tiny
 from tests.unit.test_manifest import row
 from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.latent import LatentVocoder
 from wavewright.manifest import write_manifest
 from wavewright.melspec import MelSpec
 from wavewright.registry import find, list_vocoders
@@ -221,12 +222,43 @@ def test_one_that_no_mel_drives_is_judged_by_likelihood_and_heard(
     lines = [json.loads(s) for s in (tmp_path / "validation.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert all(0 < line["bits_per_sample"] < 20 for line in lines)
-    assert all("mel_l1" not in line for line in lines)
+    assert all(0 < line["ltas_db"] < 100 and "mel_l1" not in line for line in lines)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "logs" / "tensorboard"), size_guidance={"audio": 0})
     heard = events.Reload().Tags()["audio"]
     assert sorted(heard) == ["sample/0", "sample/1"]
+
+
+@pytest.mark.parametrize("name", ["wavegan", "specgan"])
+def test_one_that_a_vector_drives_learns_classes_from_the_corpus(
+    work: Path, tmp_path: Path, name: str
+) -> None:
+    config = {key: value for key, value in tiny.SMALL[name].items() if key != "mel"}
+    classes = {**config, "classes": ["Ten.", "Ah."], "labelled_by": "text"}
+    train(work, tmp_path / "a", name=name, config=classes, max_steps=6, validation_utterances=3)
+    vocoder = load_vocoder(tmp_path / "a")
+    assert isinstance(vocoder, LatentVocoder)
+    vocoder.label = "Ten."
+    one = vocoder.sample(2, seed=0)
+    vocoder.label = "Ah."
+    assert not torch.equal(vocoder.sample(2, seed=0), one)
+    with pytest.raises(WavewrightError, match=r"knows no class 'Oh\.'. Did you mean 'Ah\.'"):
+        vocoder.label = "Oh."
+    with pytest.raises(WavewrightError, match=r"knows no class 'Ten\.'. .*Classes: Oh\."):
+        train(work, tmp_path / "b", name=name, config={**classes, "classes": ["Oh."]})
+
+
+@pytest.mark.parametrize("name", ["wavegan", "specgan"])
+def test_a_resumed_game_goes_on_exactly(work: Path, tmp_path: Path, name: str) -> None:
+    config = {key: value for key, value in tiny.SMALL[name].items() if key != "mel"}
+    train(work, tmp_path / "a", name=name, config=config, max_steps=3)
+    resumed = train(work, tmp_path / "a", name=name, config=config, max_steps=7)
+    straight = train(work, tmp_path / "b", name=name, config=config, max_steps=7)
+    weights = "vocoder.safetensors"
+    assert (resumed / weights).read_bytes() == (straight / weights).read_bytes()
+    critics = [load_training(step)["players"]["critic"] for step in (resumed, straight)]
+    assert all(torch.equal(critics[0][key], critics[1][key]) for key in critics[0])
 
 
 def test_rates_of_the_recipe_stand(work: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Scores: one tensor per discriminator, any shape. Features: per discriminator, it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,3 +47,28 @@ def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[T
         for r, f in zip(real_layers, fake_layers, strict=True)
     ]
     return torch.stack(terms).sum()
+
+
+def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Push real scores (B) up and fake ones down; the critic's slope must be held apart."""
+    return fake.mean() - real.mean()
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor
+) -> Tensor:
+    """How far the critic's slope is from 1, between real and fake: mean of (norm - 1) squared.
+
+    Args:
+        critic: (B, ...) -> scores (B), each of its own item alone.
+        real: (B, ...).
+        fake: like `real`, without a graph.
+        share: (B) in [0, 1], how much of the fake is in each mixture.
+
+    Source: Gulrajani et al. 2017, arXiv:1704.00028.
+    """
+    share = share.reshape(-1, *(1,) * (real.ndim - 1))
+    mixed = (real + share * (fake - real)).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
+    penalty: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty

@@ -26,3 +26,9 @@ def normal_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.devic
     """
     drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
     return torch.stack(drawn).to(device, non_blocking=True)
+
+
+def uniform_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device) -> Tensor:
+    """(len(seeds), *shape) of float32 in [-1, 1), otherwise as `normal_noise`."""
+    drawn = [torch.rand(tuple(shape), generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return (2 * torch.stack(drawn) - 1).to(device, non_blocking=True)

@@ -348,7 +348,7 @@ class WaveNet(SequentialVocoder):
             condition = self.upsampler(self.with_context(batch))[..., :-1]
         speaker = None
         if self.config.speakers:
-            numbers = [self._number(name) for name in batch.speakers]
+            numbers = [self._number(name) for name in batch.labels]
             speaker = torch.tensor(numbers, device=said.device)
         parameters: Tensor = self(self.ears(said[:, :-1]), condition, speaker)
         return parameters

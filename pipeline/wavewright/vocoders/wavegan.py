@@ -1,0 +1,191 @@
+"""WaveGAN (Donahue, McAuley and Puckette 2019, arXiv:1802.04208): a second of sound from noise.
+
+DCGAN for waveforms: a vector becomes 16 frames of many channels, and transposed convolutions of 25
+taps, each four times as long as the last, stretch them to 16,384 samples. The critic is the same
+backwards, and shuffles the phases between its layers, so that it cannot know a fake by the pitch of
+the artefacts that such strides leave. Facts that the paper leaves open are those of the authors'
+code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
+from wavewright.melspec import MelSpec
+from wavewright.model import ModelConfig
+from wavewright.nn.precision import in_float32
+
+_FRAMES = 16  # that the vector becomes
+_SHUFFLED = 4  # layers of the critic whose phases are shuffled
+_SLOPE = 0.2
+
+
+class WaveGANConfig(LatentConfig):
+    """16,384 samples, as published for a second at 16 kHz; `variants` are longer.
+
+    Attributes:
+        rates: by which each layer stretches; 16 times their product are the samples.
+        kernel_size: taps of every convolution.
+        upsample: zeros between values (a transposed convolution) or repeated values.
+        shuffle: samples by which the critic's layers shift, at most.
+        filter_size: taps of a filter learnt for the end, against artefacts; 0 is without.
+    """
+
+    mel: MelSpec = MelSpec.preset("speecht5")
+    rates: tuple[int, ...] = (4, 4, 4, 4, 4)
+    kernel_size: int = Field(default=25, gt=0)
+    upsample: Literal["zeros", "nearest"] = "zeros"
+    shuffle: int = Field(default=2, ge=0)
+    filter_size: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.rates or min(self.rates) < 1:
+            raise ValueError(f"rates {self.rates}: one at least, and all of them 1 or more")
+        if self.samples % self.mel.hop_length:
+            raise ValueError(
+                f"{self.samples} samples (16 times the product of rates) are no multiple of "
+                f"mel.hop_length {self.mel.hop_length}"
+            )
+        return self
+
+    @property
+    def samples(self) -> int:
+        """Of a sound."""
+        return _FRAMES * prod(self.rates)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels from the vector's frames to the last layer's input."""
+        layers = len(self.rates)
+        return tuple(self.channels * 2 ** (layers - 1 - i) for i in range(layers))
+
+
+class WaveGAN(LatentVocoder):
+    """The generator."""
+
+    Config: ClassVar[type[ModelConfig]] = WaveGANConfig
+    config: WaveGANConfig
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "16384": {},
+        "32768": {"rates": (4, 4, 4, 4, 4, 2)},
+        "65536": {"rates": (4, 4, 4, 4, 4, 4)},
+    }
+
+    def __init__(self, config: WaveGANConfig, *, name: str = "wavegan") -> None:
+        super().__init__(config, name=name)
+        self.crop_samples = config.samples
+        widths = (*config.widths, 1)
+        given = config.latent_size + len(config.classes)
+        self.enter = nn.Linear(given, _FRAMES * widths[0])
+        zeros = config.upsample == "zeros"
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose1d(before, after, config.kernel_size, rate)
+            if zeros
+            else nn.Conv1d(before, after, config.kernel_size)
+            for before, after, rate in zip(widths, widths[1:], config.rates, strict=False)
+        )
+        if config.filter_size:
+            self.filter = nn.Conv1d(1, 1, config.filter_size, bias=False)
+        self.apply(initialise)
+
+    def generated(self, latent: Tensor) -> Tensor:
+        """(B, latent_size + classes) -> (B, samples) in [-1, 1]."""
+        config = self.config
+        x = torch.unflatten(self.enter(latent), 1, (_FRAMES, -1)).mT
+        for i, (layer, rate) in enumerate(zip(self.ups, config.rates, strict=True)):
+            x = F.relu(x)
+            last = i == len(self.ups) - 1
+            if config.upsample == "nearest":
+                x = F.pad(x.repeat_interleave(rate, dim=2), same_padding(config.kernel_size, 1))
+            x = in_float32(layer, x) if last else layer(x)
+            if config.upsample == "zeros":
+                x = cropped(x, config.kernel_size, rate, 1)
+        x = torch.tanh(x)
+        if config.filter_size:
+            x = in_float32(self.filter, F.pad(x, same_padding(config.filter_size, 1)))
+        return x.squeeze(1)
+
+    def judged(self, wav: Tensor) -> Tensor:
+        """The waveform itself."""
+        return wav
+
+    def sounding(self, generated: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The waveform itself."""
+        return generated
+
+    def critic(self) -> nn.Module:
+        """The generator's mirror image."""
+        return WaveGANCritic(self.config)
+
+
+class WaveGANCritic(nn.Module):
+    """Strided convolutions down to 16 frames, with shuffled phases between them."""
+
+    def __init__(self, config: WaveGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = (1, *reversed(config.widths))
+        self.out_features = _FRAMES * widths[-1]
+        self.downs = nn.ModuleList(
+            nn.Conv1d(before, after, config.kernel_size, rate)
+            for before, after, rate in zip(widths, widths[1:], config.rates, strict=False)
+        )
+        self.apply(initialise)
+
+    def forward(self, wav: Tensor, random: np.random.Generator) -> Tensor:
+        """(B, samples) -> (B, features), the channels of each frame in turn."""
+        config, x = self.config, wav[:, None]
+        for i, (layer, rate) in enumerate(zip(self.downs, config.rates, strict=True)):
+            x = layer(F.pad(x, same_padding(config.kernel_size, rate)))
+            x = F.leaky_relu(x, _SLOPE)
+            if config.shuffle and i < min(_SHUFFLED, len(self.downs) - 1):
+                x = shifted(x, int(random.integers(-config.shuffle, config.shuffle + 1)))
+        return x.mT.flatten(1)
+
+
+def shifted(x: Tensor, by: int) -> Tensor:
+    """(B, channels, T) later by so many samples, or earlier; reflected where it runs out."""
+    if by == 0:
+        return x
+    padded = F.pad(x, (max(by, 0), max(-by, 0)), mode="reflect")
+    return padded[..., : x.shape[2]] if by > 0 else padded[..., -by:]
+
+
+def rename_official(variables: Mapping[str, np.ndarray], of: str) -> dict[str, Tensor]:
+    """The authors' TensorFlow variables, of WaveGAN or SpecGAN, in our names and torch's layout.
+
+    Args:
+        variables: by name, such as `G/upconv_0/conv2d_transpose/kernel`; `|` may stand for `/`.
+        of: `G`, for our generator, or `D`, for `Judge`.
+    """
+    renamed = {}
+    for key, value in variables.items():
+        scope, layer, *_, attribute = key.replace("|", "/").split("/")
+        if scope != of:
+            continue
+        tensor = torch.from_numpy(value)
+        name, _, number = layer.rpartition("_")
+        if attribute == "kernel":
+            if tensor.ndim > 2 and tensor.shape[0] == 1:  # a convolution over time as an image's
+                tensor = tensor[0]
+            tensor = tensor.movedim((-1, -2), (0, 1))
+        path = {
+            "z_project": "enter",
+            "upconv": f"ups.{number}",
+            "downconv": f"features.downs.{number}",
+            "output": "score",
+            "pp_filt": "filter",
+        }[layer if layer in ("z_project", "output", "pp_filt") else name]
+        torch_name = "weight" if attribute == "kernel" else "bias"
+        renamed[f"{path}.{torch_name}"] = tensor.contiguous()
+    return renamed
