@@ -15,6 +15,9 @@ from torch import Tensor, nn
 class Average:
     """average = decay * average + (1 - decay) * weights, after every step.
 
+    The first steps count for more, as min(decay, (1 + step) / (10 + step)) lets them: else the
+    weights that training began with would be heard for thousands of steps.
+
     Args:
         module: whose parameters; buffers are not averaged.
         decay: near 1; with 0.999 a step counts for about a thousand others.
@@ -26,12 +29,13 @@ class Average:
         self.values = {name: p.detach().clone() for name, p in self.parameters.items()}
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take the present weights in."""
+    def update(self, step: int) -> None:
+        """Take the weights in that `step` steps have led to."""
+        decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(
             list(self.values.values()),
             [p.data for p in self.parameters.values()],
-            1 - self.decay,
+            1 - decay,
         )
 
     @contextmanager

@@ -110,7 +110,7 @@ class Session:
             player, self.optimisers[player], parameters, self.rules[player].clip_norm
         )
         if stepped and self.average and player == "generator":
-            self.average.update()
+            self.average.update(self.step + 1)
 
     def _parameters(self, player: str) -> list[nn.Parameter]:
         return [p for p in self.players[player].parameters() if p.requires_grad]

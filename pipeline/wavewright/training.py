@@ -278,7 +278,7 @@ class _Training:
 
     def _profiled_steps(self) -> int:
         left = self.options.max_steps - self.session.step
-        return min(self.options.profile, left) if self.peers.first else 0
+        return max(0, min(self.options.profile, left)) if self.peers.first else 0
 
 
 class _Meter:

@@ -61,14 +61,25 @@ def test_an_average_is_an_average() -> None:
     nn.init.constant_(layer.weight, 1.0)
     average = Average(layer, 0.9)
     nn.init.constant_(layer.weight, 2.0)
-    average.update()
-    average.update()
+    average.update(1000)
+    average.update(1001)
     expected = 0.9 * (0.9 * 1 + 0.1 * 2) + 0.1 * 2
     raw = layer.state_dict()["weight"]
     with average.in_place():
         assert layer.weight.item() == pytest.approx(expected)
         assert raw.item() == 2.0, "what was taken before keeps the raw weights"
     assert layer.weight.item() == 2.0
+
+
+def test_an_average_soon_forgets_where_training_began() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 1.0)
+    average = Average(layer, 0.9999)
+    nn.init.constant_(layer.weight, 2.0)
+    for step in range(1, 101):
+        average.update(step)
+    with average.in_place():
+        assert layer.weight.item() == pytest.approx(2.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5])

@@ -169,6 +169,14 @@ def test_a_training_starts_from_weights_and_adversaries(
             torch.testing.assert_close(mine[key], value, rtol=0, atol=1e-6, msg=key)
 
 
+def test_a_budget_below_what_is_trained_changes_nothing(work: Path, tmp_path: Path) -> None:
+    more = train(work, tmp_path / "run", max_steps=4)
+    weights = (more / "vocoder.safetensors").read_bytes()
+    again = train(work, tmp_path / "run", max_steps=2)
+    assert again == more
+    assert (again / "vocoder.safetensors").read_bytes() == weights
+
+
 def test_adversaries_that_do_not_fit_start_anew_and_say_so(
     work: Path, tmp_path: Path, earlier: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
