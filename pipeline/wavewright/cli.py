@@ -401,6 +401,48 @@ def copy(
 
 
 @app.command()
+def sample(
+    checkpoint: CheckpointOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for 0000.wav, 0001.wav, ...")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many sounds.")] = 8,
+    seed: SeedOption = 0,
+    label: Annotated[
+        str, typer.Option(help="Class of the sounds, where the vocoder knows some.")
+    ] = "",
+    truncation: Annotated[
+        float,
+        typer.Option(help="Largest number of a latent vector, up to 1: less is more typical."),
+    ] = 1.0,
+    interpolate: Annotated[
+        bool,
+        typer.Option("--interpolate", help="Go from the seed's first sound to its second."),
+    ] = False,
+    precision: PrecisionOption = Precision.float32,
+    engine: EngineOption = EngineName.fast,
+) -> None:
+    """Let a vocoder that no mel drives make sounds: WaveGAN, SpecGAN, unconditional WaveNet.
+
+    Examples: wavewright sample --checkpoint exp/wavegan --out sounds -n 20;
+    wavewright sample --checkpoint exp/wavegan --out between -n 9 --interpolate
+    """
+    from wavewright.render import sample_files
+
+    _say(
+        sample_files(
+            checkpoint,
+            out,
+            count,
+            seed=seed,
+            precision=precision,
+            engine=engine,
+            label=label,
+            truncation=truncation,
+            interpolated=interpolate,
+        )
+    )
+
+
+@app.command()
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
     acoustic: Annotated[Path, typer.Option("--acoustic", help="Acoustic model's checkpoint.")],

@@ -41,6 +41,14 @@ def long_term_spectrum(wavs: Iterable[np.ndarray], spec: MelSpec) -> np.ndarray:
     return decibels
 
 
+def band_frequencies(spec: MelSpec) -> np.ndarray:
+    """Middle of each band of `long_term_spectrum` in Hz: (n_mels)."""
+    from librosa import mel_frequencies
+
+    edges: np.ndarray = mel_frequencies(n_mels=spec.n_mels + 2, fmin=0, fmax=spec.sample_rate / 2)
+    return edges[1:-1]
+
+
 def spectral_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Root mean square difference of two long-term spectra, in dB, their levels included."""
     return float(np.sqrt(np.mean((first - second) ** 2)))

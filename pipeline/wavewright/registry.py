@@ -36,7 +36,17 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
     "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
     "stages": {
         name: f"wavewright_stages.{name}:{name}"
-        for name in ("download", "prepare", "mels", "acoustic", "gta", "train", "evaluate")
+        for name in (
+            "download",
+            "prepare",
+            "mels",
+            "acoustic",
+            "gta",
+            "train",
+            "evaluate",
+            "classifier",
+            "samples",
+        )
     },
     "metrics": {
         "mstft": "wavewright.metrics.mstft:MSTFT",

@@ -1,4 +1,4 @@
-"""One file in, one WAV out: what the commands vocode, copy and say do."""
+"""One file in, one WAV out: what the commands vocode, copy, say and sample do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wavewright.checkpoint import load_model, load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
+from wavewright.latent import LatentVocoder
 from wavewright.mel import convert_mel, log_mel
 from wavewright.melfile import Layout, read_mel
 from wavewright.melspec import MelSpec
@@ -110,6 +111,59 @@ def say_file(
     note = "" if speech.stopped else " The model did not find the end and was cut off."
     mel = convert_mel(speech.mel, speaker.mel.bands_first, vocoder.mel.bands_first)
     return _write(vocoder, mel, out, seed) + note
+
+
+def sample_files(
+    checkpoint: Path,
+    out: Path,
+    count: int,
+    *,
+    seed: int,
+    precision: str = "float32",
+    engine: str = "fast",
+    label: str = "",
+    truncation: float = 1.0,
+    interpolated: bool = False,
+) -> str:
+    """Let a vocoder that no mel drives make sounds; returns what it did.
+
+    Args:
+        checkpoint: of the vocoder.
+        out: folder for 0000.wav, 0001.wav, ...
+        count: how many.
+        seed: of all noise.
+        precision: as in `vocode_file`.
+        engine: as in `vocode_file`.
+        label: the class, of one that knows some; empty draws one for each sound.
+        truncation: how far from its mean a latent vector may lie, up to 1.
+        interpolated: from the first sound of the seed to the second, in equal steps.
+
+    Raises:
+        WavewrightError: it is driven by mels, or takes no label, truncation or interpolation.
+    """
+    vocoder = open_vocoder(checkpoint, precision, engine)
+    latent = isinstance(vocoder, LatentVocoder)
+    asked = {"label": label, "truncation": truncation != 1.0, "interpolate": interpolated}
+    if not latent and any(asked.values()):
+        first = next(name for name, value in asked.items() if value)
+        raise WavewrightError(
+            f"'{vocoder.name}' is driven by no latent vector: leave --{first} out"
+        )
+    started = time.perf_counter()
+    if isinstance(vocoder, LatentVocoder):
+        vocoder.label = label
+        if interpolated:
+            wavs = vocoder.interpolate(count, seed=seed)
+        else:
+            wavs = vocoder.sample(count, seed=seed, truncation=truncation)
+    else:
+        wavs = vocoder.sample(count, seed=seed)
+    spent = time.perf_counter() - started
+    out.mkdir(parents=True, exist_ok=True)
+    for number, wav in enumerate(wavs.float().cpu().numpy()):
+        save_wav(out / f"{number:04d}.wav", wav, vocoder.sample_rate)
+    seconds = wavs.numel() / vocoder.sample_rate
+    return f"{out}: {count} sounds, {seconds:.2f} s in {spent:.2f} s ({vocoder.name})"
 
 
 def _speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:

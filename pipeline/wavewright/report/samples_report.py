@@ -1,0 +1,208 @@
+"""The page about sounds that vocoders make by themselves: how good, how varied, how new."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from wavewright.audio import load_wav, to_pcm16
+from wavewright.files import write_text
+from wavewright.ltas import band_frequencies
+from wavewright.metrics.logmel import measured_mel
+from wavewright.metrics.metric import Undefined
+from wavewright.report.figures import Axis, data_uri, mel_image, svg
+from wavewright.report.media import evenly
+from wavewright.report.page import render
+from wavewright.report.samples_results import SamplesResults, Sound, SoundSet
+from wavewright.report.sound import flac
+
+_TEMPLATE = "samples.html.j2"
+_DASHES = ("", "7 4", "2 3", "9 3 2 3", "1 4")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A player with its picture."""
+
+    sound: Sound
+    number: int
+    seconds: float
+    audio: str
+    image: str
+
+
+def write_samples_report(
+    folder: Path, results: SamplesResults, *, shown: int = 12, megabytes: float = 25.0
+) -> Path:
+    """Write index.html, results.json, results.csv and report.md into a folder with the wavs.
+
+    Args:
+        folder: has the sounds already, where the results say.
+        results: what is shown.
+        shown: sounds of each system in the page.
+        megabytes: largest page; fewer sounds are embedded to stay below it.
+    """
+    import wavewright
+
+    write_text(folder / "results.json", json.dumps(results.model_dump(mode="json"), indent=1))
+    write_text(folder / "results.csv", samples_csv(results))
+    write_text(folder / "report.md", samples_markdown(results))
+    vocoders = [item for item in results.sets if item.kind == "vocoder"]
+    budget = int(megabytes * 1e6 / max(1, len(vocoders)))
+    page = {
+        "title": results.title,
+        "version": wavewright.__version__,
+        "results": results,
+        "vocoders": vocoders,
+        "answer": answer(results),
+        "chart": spectrum_chart(results),
+        "cards": {item.id: _cards(folder, item, shown, budget) for item in vocoders},
+        "closest": {item.id: closest(item) for item in vocoders},
+    }
+    path = folder / "index.html"
+    write_text(path, render(_TEMPLATE, page))
+    return path
+
+
+def answer(results: SamplesResults) -> str:
+    """The most important in a sentence or two."""
+    test = next(item for item in results.sets if item.id == "test")
+    vocoders = [item for item in results.sets if item.kind == "vocoder"]
+    best = max(vocoders, key=lambda item: item.inception)
+    words = (
+        f"{best.title} has the highest Inception score: {best.inception:.2f} where the test "
+        f"split's recordings have {test.inception:.2f} (1 to {len(best.counts)})."
+    )
+    known = [item for item in vocoders if item.frechet is not None]
+    if known:
+        nearest = min(known, key=lambda item: item.frechet or 0.0)
+        words += (
+            f" By the Frechet distance of the classifier's features, {nearest.title} comes "
+            f"nearest to the corpus: {nearest.frechet:.1f}; the test split is at "
+            f"{test.frechet or 0.0:.1f}."
+        )
+    return words
+
+
+def closest(item: SoundSet) -> Sound:
+    """The sound that lies nearest to a recording."""
+    return min(item.examples, key=lambda sound: sound.distance)
+
+
+def spectrum_chart(results: SamplesResults) -> Markup:
+    """Long-term spectra of the test split and every vocoder, in dB over frequency."""
+    frequencies = band_frequencies(results.mel)
+    drawn = [item for item in results.sets if item.kind == "vocoder" or item.id == "test"]
+    values = np.array([item.ltas for item in drawn])
+    x = Axis(0, results.mel.sample_rate / 2, 52, 470)
+    y = Axis(float(values.min()) - 2, float(values.max()) + 2, 258, 14)
+    parts = []
+    for tick in y.ticks():
+        parts.append(
+            Markup(
+                '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+                '<text class="tick" x="{3}" y="{4}" text-anchor="end">{5}</text>'
+            ).format(x.start, x.stop, y.at(tick), x.start - 8, y.at(tick) + 4, f"{tick:g}")
+        )
+    for tick in x.ticks():
+        parts.append(
+            Markup('<text class="tick" x="{0}" y="{1}" text-anchor="middle">{2}</text>').format(
+                x.at(tick), y.start + 18, f"{tick:,.0f}"
+            )
+        )
+    parts.append(
+        Markup(
+            '<text class="tick" x="{0}" y="{1}" text-anchor="middle">Hz</text>'
+            '<text class="tick" transform="translate(12 {2}) rotate(-90)" '
+            'text-anchor="middle">dB</text>'
+        ).format((x.start + x.stop) / 2, y.start + 36, (y.start + y.stop) / 2)
+    )
+    for index, item in enumerate(drawn):
+        points = " ".join(
+            f"{x.at(f)},{y.at(v)}" for f, v in zip(frequencies, item.ltas, strict=True)
+        )
+        dashes = _DASHES[index % len(_DASHES)]
+        parts.append(
+            Markup(
+                '<polyline class="series s{0}" stroke-dasharray="{1}" points="{2}"/>'
+                '<line class="series s{0}" stroke-dasharray="{1}" x1="484" x2="512" y1="{3}" '
+                'y2="{3}"/><text class="label s{0}" x="518" y="{4}">{5}</text>'
+            ).format(index % 5, dashes, points, 24 + 20 * index, 28 + 20 * index, item.title)
+        )
+    apart = "; ".join(f"{i.title} {i.ltas_distance:.1f} dB away" for i in drawn if i.id != "test")
+    title = f"Long-term spectra by mel band. From the test split's: {apart}."
+    return svg(690, 300, title, parts)
+
+
+def _cards(folder: Path, item: SoundSet, shown: int, budget: int) -> list[Card]:
+    cards: list[Card] = []
+    spent = 0
+    for number, sound in evenly(list(enumerate(item.examples)), shown):
+        wav, rate = load_wav(folder / sound.file)
+        try:
+            image = data_uri("image/webp", mel_image(measured_mel(wav, rate)))
+        except Undefined:
+            image = ""
+        audio = flac(to_pcm16(wav), rate)
+        spent += len(audio) + len(image)
+        if spent > budget:
+            break
+        cards.append(Card(sound, number, len(wav) / rate, audio, image))
+    return cards
+
+
+def samples_csv(results: SamplesResults) -> str:
+    """One line per sound: system, file, class heard, how surely, nearest recording, distance."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["system", "file", "heard", "sureness", "nearest", "distance"])
+    for item in results.sets:
+        for sound in item.examples:
+            fields = (sound.file, sound.heard, sound.sureness, sound.nearest, sound.distance)
+            writer.writerow([item.id, *fields])
+    return text.getvalue()
+
+
+def samples_markdown(results: SamplesResults) -> str:
+    """The table as Markdown, to paste into a README."""
+    lines = [f"# {_plain(results.title)}", "", _plain(answer(results)), ""]
+    lines += [_plain(results.note), ""] if results.note else []
+    lines += [
+        "| sounds | n | Inception score ↑ | Frechet ↓ | classes heard | to train | to itself "
+        "| LTAS, dB ↓ |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [f"| {' | '.join(_row(item))} |" for item in results.sets]
+    lines += [
+        "",
+        f"A classifier that tells {100 * results.accuracy['test']:.1f} % of the test split judges. "
+        "Distances are Euclidean between log-mels, to the nearest neighbour in the train split and "
+        "in the same set.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(item: SoundSet) -> Sequence[str]:
+    return (
+        _plain(item.title),
+        str(item.sounds),
+        f"{item.inception:.2f} ± {item.inception_deviation:.2f}",
+        "too few" if item.frechet is None else f"{item.frechet:.2f}",
+        f"{item.classes:.1f}",
+        f"{item.to_train:.1f}",
+        f"{item.to_itself:.1f}",
+        f"{item.ltas_distance:.1f}",
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that cannot break a Markdown table or smuggle HTML in."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

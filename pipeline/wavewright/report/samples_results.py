@@ -1,0 +1,90 @@
+"""What is known of sounds that vocoders make by themselves; the report's results.json."""
+
+from __future__ import annotations
+
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel
+
+
+class Sound(FrozenModel):
+    """One sound of a system.
+
+    Attributes:
+        file: its WAV, relative to the report.
+        heard: the class that the classifier hears.
+        sureness: the probability that it gives it.
+        nearest: id of the nearest recording of the train split.
+        distance: to it, between log-mels.
+    """
+
+    file: str
+    heard: str
+    sureness: float
+    nearest: str
+    distance: float
+
+
+class SoundSet(FrozenModel):
+    """What is known of one set of sounds.
+
+    Attributes:
+        id, title: of the system, or of the split.
+        kind: `recordings` or `vocoder`.
+        parameters, step: of a vocoder.
+        sounds: how many.
+        inception, inception_deviation: score, and its deviation over parts of the sounds.
+        frechet: distance of the features to the train split's; None where nothing can be said.
+        classes: how many are heard, counted by how even they are.
+        counts: how often each class is heard.
+        to_train: mean distance to the nearest recording of the train split.
+        to_itself: mean distance to the nearest sound of the set.
+        ltas: long-term spectrum in dB by mel band.
+        ltas_distance: to the test split's, in dB.
+        real_time_factor: seconds of computing per second of sound.
+        examples: of the sounds.
+    """
+
+    id: str
+    title: str
+    kind: str
+    parameters: int = 0
+    step: int | None = None
+    sounds: int
+    inception: float
+    inception_deviation: float
+    frechet: float | None
+    classes: float
+    counts: dict[str, int]
+    to_train: float
+    to_itself: float
+    ltas: tuple[float, ...]
+    ltas_distance: float
+    real_time_factor: float | None = None
+    examples: tuple[Sound, ...] = ()
+
+
+class SamplesResults(FrozenModel):
+    """All that the report shows.
+
+    Attributes:
+        accuracy: of the classifier, by split.
+        closest_held_out: distance below which one in a hundred recordings of the test split lies
+            from the train split; sounds closer than that may be copies.
+        copies: how many sounds of each system are that close.
+    """
+
+    title: str
+    corpus: str
+    note: str
+    seed: int
+    mel: MelSpec
+    accuracy: dict[str, float]
+    closest_held_out: float
+    copies: dict[str, int]
+    sets: tuple[SoundSet, ...]
+    versions: dict[str, str]
+
+
+def sound_file(system: str, number: int) -> str:
+    """Where a sound lies, relative to the report's folder."""
+    return f"wavs/{system}/{number:04d}.wav"

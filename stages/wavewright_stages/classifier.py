@@ -1,0 +1,81 @@
+"""Train a classifier of the corpus's own classes, by which unconditional models are judged."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from wavewright.errors import WavewrightError
+from wavewright.melspec import MelSpec
+from wavewright.stage import In, Out, stage
+
+log = logging.getLogger("wavewright")
+
+
+@stage(version=1)
+def classifier(
+    prepared: In,
+    classifier: Out,
+    *,
+    mel: MelSpec,
+    seed: int,
+    classes_are: Literal["text", "speaker"] = "text",
+    samples: PositiveInt = 16384,
+    epochs: PositiveInt = 15,
+) -> None:
+    """Learn the classes of the train split and count how many of the test split are told.
+
+    Args:
+        prepared: manifest and audio shards.
+        classifier: weights, and classifier.json with the accuracies and who was mistaken for whom.
+        mel: what the classifier sees sounds by.
+        seed: of everything random.
+        classes_are: the manifest's column that has them.
+        samples: of a sound; longer ones are cut, silence follows shorter ones.
+        epochs: passes over the train split.
+    """
+    import numpy as np
+    import torch
+
+    from wavewright.audio import from_pcm16
+    from wavewright.classifier import Classifier, fitted
+    from wavewright.manifest import read_manifest, usable
+    from wavewright.shards import Shards
+
+    manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
+    sounds, labels = {}, {}
+    for split in ("train", "dev", "test"):
+        rows = usable(manifest, split)
+        if rows.empty:
+            raise WavewrightError(f"{prepared}: no usable utterances in split '{split}'")
+        wavs = [fitted(from_pcm16(audio.array(id_)), samples) for id_ in rows["id"]]
+        sounds[split], labels[split] = np.stack(wavs), rows[classes_are].tolist()
+    classes = sorted(set(labels["train"]))
+    if len(classes) < 2 or len(classes) > len(labels["train"]) // 2:
+        raise WavewrightError(
+            f"column '{classes_are}' of {prepared / 'manifest.parquet'} has {len(classes)} values "
+            f"in {len(labels['train'])} utterances, which are no classes"
+        )
+    torch.manual_seed(seed)
+    network = Classifier(classes, mel, samples)
+    network.learn(sounds["train"], labels["train"], epochs=epochs, seed=seed)
+    accuracies, confused = {}, {}
+    for split, heard in sounds.items():
+        told = [classes[i] for i in network.hear(heard)[0].argmax(axis=1)]
+        pairs = list(zip(labels[split], told, strict=True))
+        accuracies[split] = sum(a == b for a, b in pairs) / len(pairs)
+        confused[split] = [f"{a} heard as {b}" for a, b in pairs if a != b]
+    network.save(
+        classifier,
+        accuracy=accuracies,
+        utterances={split: len(pairs) for split, pairs in labels.items()},
+        confused=confused["test"],
+    )
+    log.info(
+        "classifier: %.1f %% of %d test utterances told (%.1f %% of train)",
+        100 * accuracies["test"],
+        len(sounds["test"]),
+        100 * accuracies["train"],
+    )

@@ -1,0 +1,53 @@
+"""Let vocoders that no mel drives make sounds, and judge these."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from wavewright.stage import In, InMany, Out, Unkeyed, stage
+
+
+@stage(version=1)
+def samples(
+    prepared: In,
+    classifier: In,
+    vocoder: InMany,
+    samples: Out,
+    *,
+    seed: int,
+    title: str = "Sounds from noise",
+    corpus: str = "",
+    note: str = "",
+    count: PositiveInt = 500,
+    shown: PositiveInt = 12,
+    megabytes: float = 25.0,
+    precision: Literal["float32", "bf16", "int8"] = "float32",
+    device: Unkeyed[str] = "auto",
+) -> None:
+    """Draw sounds from every vocoder, hold them against the corpus, and write a report.
+
+    Args:
+        prepared: manifest and audio shards.
+        classifier: by which sounds are judged.
+        vocoder: trained vocoders, by name.
+        samples: index.html, results.json, results.csv, report.md and wavs/.
+        seed: of all noise.
+        title: the page's heading.
+        corpus: what the recordings are, in a few words.
+        note: a sentence shown at the head, such as how far the training went.
+        count: sounds of each vocoder.
+        shown: of them in the page.
+        megabytes: largest page.
+        precision: of the vocoders' arithmetic; int8 for those that make one sample after the other.
+        device: auto, cpu or cuda.
+    """
+    from wavewright.device import pick_device
+    from wavewright.report.samples_report import write_samples_report
+    from wavewright.sampling import judge, recordings, speakers
+
+    real = recordings(prepared, classifier)
+    made = speakers(vocoder, count, seed, pick_device(device), precision)
+    results = judge(real, made, samples, title=title, corpus=corpus, note=note, seed=seed)
+    write_samples_report(samples, results, shown=shown, megabytes=megabytes)
