@@ -68,7 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def heard(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
-    classifier_stage(prepared, folder, mel=tiny.SPEC, seed=0, samples=SAMPLES, epochs=12)
+    classifier_stage(prepared, folder, mel=tiny.SPEC, seed=0, samples=SAMPLES, epochs=40)
     return folder
 
 
