@@ -45,8 +45,14 @@ class ChannelsLastConv(nn.Module):
 
 
 def channels_last(module: nn.Module) -> None:
-    """Replace every Conv1d and ConvTranspose1d inside a module that no longer learns."""
+    """Lay out every convolution inside a module that no longer learns.
+
+    Those over time are replaced; those over images keep their class and get their weights in that
+    order, which is what torch decides by.
+    """
     for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
+            child.weight.data = child.weight.data.contiguous(memory_format=torch.channels_last)
         if isinstance(child, nn.Conv1d | nn.ConvTranspose1d) and child.padding_mode == "zeros":
             setattr(module, name, ChannelsLastConv(child))
         else:

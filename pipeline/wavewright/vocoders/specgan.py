@@ -61,6 +61,7 @@ class SpecGAN(LatentVocoder):
 
     Config: ClassVar[type[ModelConfig]] = SpecGANConfig
     config: SpecGANConfig
+    channels_last = True
     running_mean: Tensor
     running_std: Tensor
 

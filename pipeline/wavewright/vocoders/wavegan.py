@@ -75,6 +75,7 @@ class WaveGAN(LatentVocoder):
 
     Config: ClassVar[type[ModelConfig]] = WaveGANConfig
     config: WaveGANConfig
+    channels_last = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "16384": {},
         "32768": {"rates": (4, 4, 4, 4, 4, 2)},

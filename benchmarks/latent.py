@@ -1,0 +1,84 @@
+"""How quickly WaveGAN and SpecGAN make sounds, on this processor.
+
+    python benchmarks/latent.py [--sounds 1000] [--rounds 3] [--threads 2]
+
+The official sizes, with random weights, made quick as every command does: so many sounds by
+`sample`, turn by turn with products of 512 x 512 matrices, whose best of five is the rate that
+arithmetic can have. `networks` is the rate of the generator's operations in all of `sample`'s time,
+which for SpecGAN has Griffin-Lim in it; `generator` is without. Both are the rounds' best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), *(str(HERE.parent / root) for root in ("pipeline", "stages"))]
+
+import torch
+from inference import matrix_rate
+from torch.utils.flop_counter import FlopCounterMode
+
+from wavewright.inference import quicken
+from wavewright.latent import LatentVocoder
+from wavewright.registry import create_vocoder
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def measure(name: str, sounds: int, rounds: int) -> None:
+    """Print the table's line of one vocoder."""
+    torch.manual_seed(0)
+    vocoder = quicken(create_vocoder(name).eval())
+    plain = create_vocoder(name)
+    assert isinstance(vocoder, LatentVocoder)
+    assert isinstance(plain, LatentVocoder)
+    latents = vocoder.latents(32, seed=0)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        plain.generated(latents)
+    each = counter.get_total_flops() / len(latents)
+    whole, part, peaks = [], [], []
+    with torch.inference_mode():
+        for _ in range(rounds):
+            peaks.append(matrix_rate())
+            whole.append(seconds_of(lambda: vocoder.sample(sounds, seed=0)))
+            part.append(min(seconds_of(lambda: vocoder.generated(latents)) for _ in range(5)))
+    peak, spent = max(peaks), statistics.median(whole)
+    audio = sounds * (vocoder.crop_samples or 0) / vocoder.sample_rate
+    print(
+        f"| {name} | {sounds} | {each / 1e9:.2f} | {spent:.1f} | {audio / spent:.0f} | "
+        f"{each * sounds / min(whole) / peak:.0%} | {each * len(latents) / min(part) / peak:.0%} | "
+        f"{peak / 1e9:.0f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sounds", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(f"{arguments.threads} threads, torch {torch.__version__}")
+    print(
+        "| vocoder | sounds | GFLOP each | seconds | x real time | networks | generator | GFLOP/s |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name in ("wavegan", "specgan"):
+        measure(name, arguments.sounds, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
