@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +68,33 @@ def speakers_of(entries: Mapping[str, Entry], speaker: str, pattern: str | None)
     """Speaker by id: what the corpus says, or what the pattern finds, or the one name for all."""
     if pattern is None:
         return {name: entry.speaker or speaker for name, entry in entries.items()}
+    found = _in_ids(entries, pattern, "speaker_pattern")
+    return {name: entry.speaker or found.get(name, speaker) for name, entry in entries.items()}
+
+
+def with_texts(entries: Mapping[str, Entry], pattern: str | None) -> dict[str, Entry]:
+    """The entries, those without a text with what the pattern finds in their ids."""
+    found = {} if pattern is None else _in_ids(entries, pattern, "text_pattern")
+    return {
+        name: replace(entry, text=found[name], normalised=found[name])
+        if name in found and not entry.text
+        else entry
+        for name, entry in entries.items()
+    }
+
+
+def _in_ids(entries: Mapping[str, Entry], pattern: str, option: str) -> dict[str, str]:
+    """What the pattern's group is in each id that it matches."""
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise WavewrightError(f"prepare.speaker_pattern {pattern!r}: {error}") from error
+        raise WavewrightError(f"prepare.{option} {pattern!r}: {error}") from error
     if expression.groups != 1:
         raise WavewrightError(
-            f"prepare.speaker_pattern {pattern!r}: needs one group, found {expression.groups}"
+            f"prepare.{option} {pattern!r}: needs one group, found {expression.groups}"
         )
     matched = {name: expression.search(name) for name in entries}
-    return {
-        name: entry.speaker or (found[1] if (found := matched[name]) else speaker)
-        for name, entry in entries.items()
-    }
+    return {name: match[1] for name, match in matched.items() if match}
 
 
 def row_of(entry: Entry, found: Screened, speaker: str, rules: Rules) -> Row:

@@ -19,6 +19,7 @@ def prepare(
     columns: tuple[str, ...] = ("id", "raw", "normalised"),
     speaker: str = "speaker",
     speaker_pattern: str | None = None,
+    text_pattern: str | None = None,
     channel: Literal["left", "right", "mean"] = "left",
     remove_offset: bool = False,
     trim: Literal["none", "alignment", "energy"] = "none",
@@ -58,6 +59,7 @@ def prepare(
         speaker: name of the speaker where nothing says it.
         speaker_pattern: regular expression that finds the speaker in an id, as its first group,
             where no column says it.
+        text_pattern: the same for the text of an utterance without one.
         channel: what becomes of several channels: the first, the second, or the mean of all.
         remove_offset: subtract the mean of each utterance's samples.
         trim: `none`; `alignment`: to the first and last phone of the TextGrid, by energy where
@@ -104,6 +106,7 @@ def prepare(
     # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     entries = {entry.id: entry for entry in read_corpus(corpus, columns)}
+    entries = table.with_texts(entries, text_pattern)
     if require_text is None:
         require_text = any(entry.normalised for entry in entries.values())
     rules = Rules(

@@ -366,6 +366,18 @@ def test_official_splits_of_the_corpus_are_used(tmp_path: Path) -> None:
         run(source, "other", speaker_disjoint=True)
 
 
+def test_the_text_can_stand_in_the_id(tmp_path: Path) -> None:
+    corpus = published(tmp_path / "corpus", entries())
+    rows = table(run(corpus, text_pattern=r"^(s)", share_texts=True, unknown_symbols="flag"))
+    assert set(rows["text"]) == set(rows["normalised_text"]) == {"s"}
+    said = [replace(entry, text="Ten.", normalised="Ten.") for entry in entries()]
+    told = published(tmp_path / "told", said)
+    kept = table(run(told, "other", text_pattern=r"^(s)", share_texts=True))
+    assert set(kept["text"]) == {"Ten."}, "what the corpus says stands"
+    with pytest.raises(WavewrightError, match=r"prepare\.text_pattern '\('"):
+        run(corpus, "third", text_pattern="(")
+
+
 def test_the_speaker_can_stand_in_the_id(corpus: Path) -> None:
     assert set(table(run(corpus, speaker_pattern=r"^(u\d)"))["speaker"]) == {"u0", "u1"}
     with pytest.raises(WavewrightError, match="needs one group, found 0"):
