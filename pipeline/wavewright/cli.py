@@ -261,14 +261,16 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bf16 = "bf16"
+    fp16 = "fp16"
     int8 = "int8"
 
 
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
-        help="Of the vocoder's arithmetic; bf16 is quicker and a little noisier. int8 is for "
-        "WaveNet and WaveRNN, whose weights are then a quarter as large and faster to read."
+        help="Of the vocoder's arithmetic; bf16 (fp16 on GPUs without it) is quicker and a little "
+        "noisier. int8 is for WaveNet and WaveRNN, whose weights are then a quarter as large and "
+        "faster to read."
     ),
 ]
 

@@ -20,6 +20,7 @@ from wavewright.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
 
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 #: Frames of a piece; smaller ones spend too much on their edges.
 _PIECE = 320
 
@@ -30,8 +31,8 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
     Args:
         vocoder: in eval mode.
         precision: `float32`: the same waveform up to 1e-5; `bf16`: faster where the processor
-            or GPU has it, and a little noisier; `int8`: of the weights, for those that make one
-            sample after the other.
+            or GPU has it, and a little noisier; `fp16`: the same for GPUs without bfloat16;
+            `int8`: of the weights, for those that make one sample after the other.
         engine: `reference` lets these run their network's own code, sample by sample.
 
     Returns:
@@ -46,26 +47,27 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
         vocoder.engine = Engine.chosen(engine, precision)
         log.info("%s: %s", vocoder.name, vocoder.engine_in_use)
         return vocoder
-    if precision == "bf16":
-        _round(vocoder, vocoder.float32_parts)
+    if precision in _HALVES:
+        _round(vocoder, vocoder.float32_parts, _HALVES[precision])
     elif precision != "float32":
         raise WavewrightError(
-            f"'{vocoder.name}' speaks with precision float32 or bf16, found '{precision}'"
+            f"'{vocoder.name}' speaks with precision float32, bf16 or fp16, found '{precision}'"
         )
     vocoder.requires_grad_(False)
     on_processor = vocoder.device.type == "cpu"
-    if precision == "bf16" or (on_processor and vocoder.channels_last):
+    if precision in _HALVES or (on_processor and vocoder.channels_last):
         channels_last(vocoder)  # which also brings what comes in to the weights' type
     if on_processor and vocoder.context_frames is not None:
         vocoder.piece_frames = _PIECE
     return vocoder
 
 
-def _round(module: nn.Module, kept: Collection[str]) -> None:
-    """To bfloat16, but for parts of these names, at whatever depth."""
+def _round(module: nn.Module, kept: Collection[str], dtype: torch.dtype) -> None:
+    """Weights and buffers of the modules inside, but for parts of these names at whatever depth."""
     for name, part in module.named_children():
-        if name not in kept:
-            _round(part, kept)
-    for value in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-        if value.is_floating_point():
-            value.data = value.data.to(torch.bfloat16)
+        if name in kept:
+            continue
+        for value in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+            if value.is_floating_point():
+                value.data = value.data.to(dtype)
+        _round(part, kept, dtype)

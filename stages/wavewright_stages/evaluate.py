@@ -41,7 +41,7 @@ def evaluate(
     speed_repeats: int = 5,
     shown: int = 12,
     megabytes: float = 25.0,
-    precision: Literal["float32", "bf16", "int8"] = "float32",
+    precision: Literal["float32", "bf16", "fp16", "int8"] = "float32",
     jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
 ) -> None:

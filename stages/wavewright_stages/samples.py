@@ -23,7 +23,7 @@ def samples(
     count: PositiveInt = 500,
     shown: PositiveInt = 12,
     megabytes: float = 25.0,
-    precision: Literal["float32", "bf16", "int8"] = "float32",
+    precision: Literal["float32", "bf16", "fp16", "int8"] = "float32",
     device: Unkeyed[str] = "auto",
 ) -> None:
     """Draw sounds from every vocoder, hold them against the corpus, and write a report.

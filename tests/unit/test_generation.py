@@ -177,7 +177,7 @@ def test_the_engine_in_use_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_vocoder_that_speaks_all_at_once_has_no_int8() -> None:
-    with pytest.raises(WavewrightError, match="float32 or bf16, found 'int8'"):
+    with pytest.raises(WavewrightError, match="float32, bf16 or fp16, found 'int8'"):
         quicken(tiny.hifigan().eval(), "int8")
 
 

@@ -16,6 +16,7 @@ from wavewright.registry import create_vocoder, list_vocoders
 from wavewright.vocoder import Vocoder
 
 NAMES = list_vocoders(conditioning="mel")
+LOOPS = ("wavenet", "wavernn")  # which know bf16 and int8 weights
 
 
 def small(name: str) -> Vocoder:
@@ -38,15 +39,27 @@ def test_it_says_the_same(name: str) -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_in_bfloat16_it_says_nearly_the_same(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, "bf16") for name in NAMES] + [(name, "fp16") for name in NAMES if name not in LOOPS],
+)
+def test_in_half_precision_it_says_nearly_the_same(name: str, precision: str) -> None:
     plain = small(name)
-    quick = quicken(copy.deepcopy(plain), "bf16")
+    quick = quicken(copy.deepcopy(plain), precision)
     mel = mel_of(plain, 50)
     found, expected = quick.generate(mel, seed=1), plain.generate(mel, seed=1)
     assert found.dtype == torch.float32
     error = (found - expected).square().mean() / expected.square().mean()
     assert float(error) < 0.01
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("name", ["wavegan", "specgan"])
+def test_sounds_from_noise_stay_the_same(name: str, precision: str) -> None:
+    plain = small(name)
+    quick = quicken(copy.deepcopy(plain), precision)
+    found, expected = quick.sample(3, seed=1), plain.sample(3, seed=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -88,5 +101,5 @@ def test_what_is_in_training_is_not_touched() -> None:
     vocoder.start_training()
     with pytest.raises(WavewrightError, match="'hifigan' is being trained; quicken a loaded copy"):
         quicken(vocoder)
-    with pytest.raises(WavewrightError, match="precision float32 or bf16, found 'fp8'"):
+    with pytest.raises(WavewrightError, match="precision float32, bf16 or fp16, found 'fp8'"):
         quicken(small("hifigan"), "fp8")

@@ -62,6 +62,7 @@ class SpecGAN(LatentVocoder):
     Config: ClassVar[type[ModelConfig]] = SpecGANConfig
     config: SpecGANConfig
     channels_last = True
+    float32_parts = ("enter", "ups")  # all: Griffin-Lim takes longer
     running_mean: Tensor
     running_std: Tensor
 
