@@ -19,7 +19,19 @@ from wavewright.errors import Locked, Stale
 from wavewright.melspec import MelSpec
 from wavewright.vocoders.hifigan import HiFiGANConfig
 
-COMMANDS = ["run", "status", "verify", "list", "config", "vocode", "copy", "doctor", "say", "new"]
+COMMANDS = [
+    "run",
+    "status",
+    "verify",
+    "list",
+    "config",
+    "vocode",
+    "copy",
+    "doctor",
+    "sample",
+    "say",
+    "new",
+]
 
 
 class Command:
@@ -156,7 +168,8 @@ def test_list_names_everything_with_groups(wavewright_command: Command) -> None:
     _, out, _ = wavewright_command("list", "vocoders")
     assert {"griffinlim", "hifigan"} <= set(out.split())
     _, out, _ = wavewright_command("list", "stages")
-    assert out.split() == ["download", "prepare", "mels", "acoustic", "gta", "train", "evaluate"]
+    stages = ["download", "prepare", "mels", "acoustic", "gta", "train", "evaluate"]
+    assert out.split() == [*stages, "classifier", "samples"]
 
 
 def test_config_prints_yaml_that_makes_the_same(wavewright_command: Command) -> None:
