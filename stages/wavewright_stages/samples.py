@@ -32,7 +32,7 @@ def samples(
         prepared: manifest and audio shards.
         classifier: by which sounds are judged.
         vocoder: trained vocoders, by name.
-        samples: index.html, results.json, results.csv, report.md and wavs/.
+        samples: index.html, results.json, results.csv, report.md, spectrum.png and wavs/.
         seed: of all noise.
         title: the page's heading.
         corpus: what the recordings are, in a few words.

@@ -93,6 +93,18 @@ def test_every_layer_and_call_draws_one_shift_for_the_whole_batch() -> None:
     assert random.integers(1000) == other.integers(1000), "four layers drew one number each"
 
 
+def test_the_filter_at_the_end_keeps_the_length_and_counts() -> None:
+    torch.manual_seed(0)
+    plain, filtered = small("wavegan"), small("wavegan", filter_size=512)
+    assert filtered.parameter_count() == plain.parameter_count() + 512
+    state = {**plain.inference_state(), "filter.weight": torch.zeros(1, 1, 512)}
+    state["filter.weight"][0, 0, 255] = 1.0  # TensorFlow's SAME puts 255 before and 256 after
+    filtered.load_inference_state(state)
+    assert torch.equal(filtered.sample(2, seed=0), plain.sample(2, seed=0))
+    official = {"G/pp_filt/conv1d/kernel": np.arange(512, dtype=np.float32)[:, None, None]}
+    assert rename_official(official, "G")["filter.weight"][0, 0, 7] == 7
+
+
 @pytest.fixture
 def features(fixture_folder: FixtureFolder) -> tuple[SpecGAN, OfficialRun]:
     run = fixture_folder("specgan-tf-features")

@@ -146,6 +146,7 @@ def test_every_set_is_judged_alike(report: Path) -> None:
     lines = list(csv.DictReader((report / "results.csv").read_text().splitlines()))
     assert len(lines) == 48
     assert all((report / line["file"]).is_file() for line in lines)
+    assert (report / "spectrum.png").read_bytes().startswith(b"\x89PNG")
     assert "| wavenet:unconditional | 24 |" in (report / "report.md").read_text()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wavewright.audio import load_wav, to_pcm16
-from wavewright.files import write_text
+from wavewright.files import whole, write_text
 from wavewright.ltas import band_frequencies
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import Undefined
@@ -25,6 +25,7 @@ from wavewright.report.sound import flac
 
 _TEMPLATE = "samples.html.j2"
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "1 4")
+_COLOURS = ("#0b6470", "#b4470f", "#5a3fa0", "#8a6100", "#a3195b")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Card:
 def write_samples_report(
     folder: Path, results: SamplesResults, *, shown: int = 12, megabytes: float = 25.0
 ) -> Path:
-    """Write index.html, results.json, results.csv and report.md into a folder with the wavs.
+    """Write index.html, results.json and .csv, report.md and spectrum.png into a folder with wavs.
 
     Args:
         folder: has the sounds already, where the results say.
@@ -54,6 +55,7 @@ def write_samples_report(
     write_text(folder / "results.json", json.dumps(results.model_dump(mode="json"), indent=1))
     write_text(folder / "results.csv", samples_csv(results))
     write_text(folder / "report.md", samples_markdown(results))
+    draw_spectra(results, folder / "spectrum.png")
     vocoders = [item for item in results.sets if item.kind == "vocoder"]
     budget = int(megabytes * 1e6 / max(1, len(vocoders)))
     page = {
@@ -99,7 +101,7 @@ def closest(item: SoundSet) -> Sound:
 def spectrum_chart(results: SamplesResults) -> Markup:
     """Long-term spectra of the test split and every vocoder, in dB over frequency."""
     frequencies = band_frequencies(results.mel)
-    drawn = [item for item in results.sets if item.kind == "vocoder" or item.id == "test"]
+    drawn = _drawn(results)
     values = np.array([item.ltas for item in drawn])
     x = Axis(0, results.mel.sample_rate / 2, 52, 470)
     y = Axis(float(values.min()) - 2, float(values.max()) + 2, 258, 14)
@@ -139,6 +141,33 @@ def spectrum_chart(results: SamplesResults) -> Markup:
     apart = "; ".join(f"{i.title} {i.ltas_distance:.1f} dB away" for i in drawn if i.id != "test")
     title = f"Long-term spectra by mel band. From the test split's: {apart}."
     return svg(690, 300, title, parts)
+
+
+def draw_spectra(results: SamplesResults, path: Path) -> None:
+    """The same chart as a PNG, for a README."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    frequencies = band_frequencies(results.mel)
+    for index, item in enumerate(_drawn(results)):
+        (line,) = axes.plot(
+            frequencies, item.ltas, color=_COLOURS[index % 5], linewidth=1.5, label=item.title
+        )
+        if dashes := _DASHES[index % 5]:
+            line.set_dashes([float(length) / 1.5 for length in dashes.split()])
+    axes.set_xlabel("Hz")
+    axes.set_ylabel("dB")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    with whole(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})
+
+
+def _drawn(results: SamplesResults) -> list[SoundSet]:
+    return [item for item in results.sets if item.kind == "vocoder" or item.id == "test"]
 
 
 def _cards(folder: Path, item: SoundSet, shown: int, budget: int) -> list[Card]:

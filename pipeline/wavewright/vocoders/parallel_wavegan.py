@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import least_squares_critic, least_squares_generator
+from wavewright.nn.initial import for_relu
 from wavewright.nn.noise import item_seeds, normal_noise
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
@@ -102,7 +103,7 @@ class ParallelWaveGAN(Vocoder):
         self.layers = nn.ModuleList(Layer(config, 2 ** (i % cycle)) for i in range(config.layers))
         self.conv_skip = nn.Conv1d(config.skip_channels, config.skip_channels, 1)
         self.conv_post = nn.Conv1d(config.skip_channels, 1, 1)
-        self.apply(_initialise)
+        self.apply(for_relu)
 
     @classmethod
     def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +205,7 @@ class WaveDiscriminator(nn.Module):
             )
             before = config.channels
         self.conv_post = nn.Conv1d(before, 1, 3, padding=1)
-        self.apply(_initialise)
+        self.apply(for_relu)
         add_weight_norm(self)
 
     def forward(self, wav: Tensor) -> Tensor:
@@ -214,13 +215,6 @@ class WaveDiscriminator(nn.Module):
             x = F.leaky_relu(conv(x), 0.2)
         score: Tensor = self.conv_post(x)
         return score.squeeze(1)
-
-
-def _initialise(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv1d):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
 
 
 _NAMES = {

@@ -29,6 +29,7 @@ from wavewright.generation.sequential import (
 )
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.nn.initial import for_relu
 from wavewright.nn.likelihood import (
     categorical_nll,
     draw_categorical,
@@ -203,7 +204,7 @@ class WaveNet(SequentialVocoder):
         self.layers = nn.ModuleList(Layer(config, dilation) for dilation in config.dilations)
         self.conv_skip = nn.Conv1d(config.skip_channels, config.skip_channels, 1)
         self.conv_post = nn.Conv1d(config.skip_channels, config.out_channels, 1)
-        self.apply(_initialise)
+        self.apply(for_relu)
 
     @classmethod
     def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -404,13 +405,6 @@ class _ReferenceLoop:
             x, skip = layer(x, past, mel, self.voice)
             total = total + skip
         return network.head(total).squeeze(-1)
-
-
-def _initialise(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv1d):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
 
 
 _NAMES = {
