@@ -51,6 +51,8 @@ def layers(vocoder: Vocoder, run: Any) -> list[tuple[int, int]]:
     def note(module: nn.Module, _: object, out: Any) -> None:
         shape = (out[0] if isinstance(out, tuple) else out).shape
         last = isinstance(module, nn.Linear | nn.GRU)
+        if len(shape) == 4 and not isinstance(vocoder, LatentVocoder):
+            shape = shape[:1] + shape[2:]  # one filter for all bands, which are its channels
         channels = shape[-1] if last else shape[1]
         times = int(np.prod(shape[1:-1])) if last else int(np.prod(shape[2:]))
         seen.append((channels, max(times, 1)))

@@ -85,8 +85,8 @@ _MODULE = types.SimpleNamespace(
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names.
 
-    A state dict or a pickled module is found at the top or under one of the names that
-    publishers use (`state_dict`, `model`, `generator`, `model_state_dict`, ...).
+    A state dict or a pickled module is found at the top or under whatever name its publisher gave
+    it; of several, the largest.
 
     Args:
         path: of a file that torch.save wrote, in either of its formats.

@@ -106,7 +106,7 @@ def speakers(
 
 
 def drawn(vocoder: Vocoder, count: int, seed: int) -> np.ndarray:
-    """(count, samples); the same sounds for any batch that they are made in."""
+    """(count, samples), all different."""
     pieces = []
     with progress(vocoder.name, total=count, unit="sounds", shown=count > _BATCH) as bar:
         for start in range(0, count, _BATCH):
