@@ -53,6 +53,10 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "mel_l1": "wavewright.metrics.mel_l1:MelL1",
         "mel_l1_dtw": "wavewright.metrics.mel_l1_dtw:MelL1DTW",
         "duration_ratio": "wavewright.metrics.duration_ratio:DurationRatio",
+        "lsd": "wavewright.metrics.lsd:LSD",
+        "lag": "wavewright.metrics.lag:Lag",
+        "level_difference": "wavewright.metrics.level_difference:LevelDifference",
+        "clipped": "wavewright.metrics.clipped:Clipped",
     },
 }
 _CONDITIONING = {  # the first is the system's own, the others some variants'

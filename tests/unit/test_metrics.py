@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from wavewright import registry
+from wavewright.metrics.clipped import Clipped
 from wavewright.metrics.duration_ratio import DurationRatio
+from wavewright.metrics.lag import Lag
+from wavewright.metrics.level_difference import LevelDifference
 from wavewright.metrics.logmel import measuring_spec
+from wavewright.metrics.lsd import LSD
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mel_l1_dtw import MelL1DTW
 from wavewright.metrics.metric import Metric, Score
@@ -54,6 +58,45 @@ def test_more_noise_is_further_away(metric: Metric) -> None:
     values = [metric(wav, wav + level * noise, RATE) for level in (0.001, 0.003, 0.01, 0.03, 0.1)]
     assert values == sorted(values)
     assert values[0] > 0
+
+
+@pytest.mark.parametrize("late", [0, 1, 110, 400, -110, 1000])
+def test_a_delay_is_told(late: int) -> None:
+    wav = voice(2.0)
+    candidate = np.roll(np.concatenate([np.zeros(1100), wav, np.zeros(1100)]), late)
+    reference = np.concatenate([np.zeros(1100), wav, np.zeros(1100)])
+    assert Lag()(reference, candidate, RATE) == pytest.approx(1000 * late / RATE, abs=0.3)
+
+
+def test_of_what_is_too_short_or_steady_no_delay_is_told() -> None:
+    short = voice(0.2)
+    assert "shorter than 0.3 s" in Lag()(short, short, RATE).reason
+    steady = np.full(RATE, 0.1)
+    assert "never changes" in Lag()(steady, steady, RATE).reason
+
+
+@pytest.mark.parametrize("band", [None, 8000.0])
+def test_half_the_level_is_six_decibels_away(band: float | None) -> None:
+    wav = voice()
+    assert LSD(band)(wav, 0.5 * wav, RATE) == pytest.approx(6.02, abs=0.01)
+    assert LevelDifference()(wav, 0.5 * wav, RATE) == pytest.approx(-6.02, abs=0.01)
+    assert "silent" in LevelDifference()(wav, 0 * wav, RATE).reason
+
+
+def test_only_what_is_below_the_band_counts() -> None:
+    wav = voice()
+    spectrum = np.fft.rfft(wav)
+    spectrum[round(8500 * len(wav) / RATE) :] = 0
+    dull = np.fft.irfft(spectrum, len(wav))
+    assert LSD(8000.0)(wav, dull, RATE) < 0.2
+    assert LSD()(wav, dull, RATE) > 10
+
+
+def test_clipped_samples_are_counted() -> None:
+    wav = np.zeros(1000)
+    wav[:2] = 1.0
+    wav[2:5] = -1.0
+    assert Clipped()(voice(), wav, RATE) == pytest.approx(5.0)
 
 
 def test_half_the_level_is_ln_2_of_mel_l1_and_half_of_spectral_convergence() -> None:

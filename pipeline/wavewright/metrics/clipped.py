@@ -1,0 +1,26 @@
+"""Clipped share: how many of the candidate's samples are at the end of the scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wavewright.metrics.metric import Metric
+
+_FULL = 32766.5 / 32768
+
+
+class Clipped(Metric):
+    """Share of samples at full scale."""
+
+    name = "clipped"
+    title = "clipped"
+    unit = "‰"
+    conditions = ("copy", "gta", "tts")
+    aligned = False
+
+    @property
+    def definition(self) -> str:
+        return "Samples of the candidate at either end of the 16-bit scale, of a thousand."
+
+    def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
+        return 1000 * float(np.mean(np.abs(candidate) >= _FULL))
