@@ -91,7 +91,7 @@ def train(
             bits_per_sample, or with `_gta` from GTA mels; ltas_db, of what no mel drives; `latest`
             is the newest; `auto` is bits_per_sample of vocoders that have it, else the first of
             the others, of the mels learnt from.
-            Only steps after adversary_start and gta_start count.
+            Only steps after adversary_start, gta_start and pruning count.
         validation_utterances: how many dev utterances are vocoded whole at each validation; one
             that makes sample after sample tells their likelihoods, and speaks those shown alone.
         shown_utterances: how many of them TensorBoard plays and shows.
@@ -144,7 +144,9 @@ def train(
         _start_from(model, init_from)
     elif latest_checkpoint(vocoder) is None:
         model.meet(data.wavs())
+    pruning = getattr(model.config, "pruning", None)  # before its end, weights are too many
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
+    starts.append(pruning.stop if pruning else 0)
     validation = _Validation(
         model,
         prepared,
