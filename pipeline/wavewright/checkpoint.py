@@ -25,7 +25,7 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of, sync, write_text
+from wavewright.files import sha256_of, sync, usual_mode, write_text
 from wavewright.model import Model
 from wavewright.vocoder import Vocoder
 
@@ -96,7 +96,8 @@ def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | N
         "config": model.config.model_dump(mode="json"),
         "step": step,
     }
-    save_file(state, path, metadata={"wavewright": json.dumps(about, sort_keys=True)})
+    with usual_mode(path):
+        save_file(state, path, metadata={"wavewright": json.dumps(about, sort_keys=True)})
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,23 @@ def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """The file that the block writes can be read by whoever reads other new files here.
+
+    Some libraries write through a temporary file of their own, which is for its owner alone.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        yield
+    except BaseException:
+        if not path.stat().st_size:
+            path.unlink()
+        raise
+    path.chmod(mode)
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

@@ -280,3 +280,22 @@ def test_a_pickle_is_never_run(tmp_path: Path, shared: Path) -> None:
     with pytest.raises(WavewrightError, match=r"training\.pt: not loadable"):
         load_training(folder)
     assert not list(Path.cwd().glob("*.marker"))
+
+
+def test_weights_can_be_read_by_whoever_reads_other_files(tmp_path: Path) -> None:
+    other, weights = tmp_path / "other", tmp_path / "vocoder.safetensors"
+    other.touch()
+    write_weights(weights, tiny.hifigan(), step=0)
+    assert weights.stat().st_mode == other.stat().st_mode
+
+
+def test_weights_that_cannot_be_written_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="no space"):
+        write_weights(tmp_path / "vocoder.safetensors", tiny.hifigan(), step=0)
+    assert not list(tmp_path.iterdir())
