@@ -76,7 +76,7 @@ class LatentVocoder(Vocoder):
         """(B, crop_samples) of the corpus -> the same of it."""
 
     @abstractmethod
-    def sounding(self, generated: Tensor, seeds: Sequence[int]) -> Tensor:
+    def sounding(self, generated: Tensor) -> Tensor:
         """What was generated -> (B, crop_samples)."""
 
     @abstractmethod
@@ -132,7 +132,7 @@ class LatentVocoder(Vocoder):
 
         Args:
             latents: (n, latent_size).
-            seed: of classes and phases that are drawn.
+            seed: of classes that are drawn.
             same_class: whether all sounds are of the class that the first one's is.
 
         Returns:
@@ -143,8 +143,7 @@ class LatentVocoder(Vocoder):
         given = torch.cat([latents, self._one_hot(numbers)], dim=1)
         pieces = []
         for start in range(0, len(given), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            pieces.append(self.sounding(self.generated(given[part]), seeds[part]))
+            pieces.append(self.sounding(self.generated(given[start : start + _AT_ONCE])))
         return self.to_speech(torch.cat(pieces)).float().clamp(-1.0, 1.0)
 
     def build_adversaries(self) -> dict[str, nn.Module]:

@@ -8,7 +8,7 @@ paper leaves open are those of the authors' code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar
 
@@ -95,7 +95,7 @@ class SpecGAN(LatentVocoder):
         level = (self.log_magnitude(wav) - self.running_mean) / self.running_std
         return (level / self.config.deviations)[:, None, :, :_SIZE].clamp(-1.0, 1.0)
 
-    def sounding(self, generated: Tensor, seeds: Sequence[int]) -> Tensor:
+    def sounding(self, generated: Tensor) -> Tensor:
         """(B, 1, 128, 128) -> (B, samples); the highest bin is everywhere at its mean."""
         level = F.pad(generated.float()[:, 0], (0, 1)) * self.config.deviations
         return self.inverted(torch.exp(level * self.running_std + self.running_mean))

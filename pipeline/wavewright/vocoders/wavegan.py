@@ -9,7 +9,7 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from typing import Any, ClassVar, Literal, Self
 
@@ -121,7 +121,7 @@ class WaveGAN(LatentVocoder):
         """The waveform itself."""
         return wav
 
-    def sounding(self, generated: Tensor, seeds: Sequence[int]) -> Tensor:
+    def sounding(self, generated: Tensor) -> Tensor:
         """The waveform itself."""
         return generated
 
