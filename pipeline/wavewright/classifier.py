@@ -110,7 +110,7 @@ class Classifier(nn.Module):
                 for start in range(0, len(order), _AT_ONCE):
                     picked = order[start : start + _AT_ONCE]
                     batch = torch.stack([_moved(sounds[i], lengths[i], random) for i in picked])
-                    loss = F.cross_entropy(self(batch), numbers[picked], label_smoothing=0.05)
+                    loss = F.cross_entropy(self(batch), numbers[picked])
                     optimiser.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
