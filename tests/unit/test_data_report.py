@@ -32,6 +32,7 @@ from tests.reports import RATE, speech
 from wavewright.audio import to_pcm16
 from wavewright.errors import WavewrightError
 from wavewright.manifest import write_manifest
+from wavewright.phones import class_of
 from wavewright.report import data_clips, data_figures, data_phones
 from wavewright.report.data_charts import binned, common_edges, waveform
 from wavewright.report.data_flags import flagged, meaning_of
@@ -365,7 +366,7 @@ def test_phones_are_counted_by_class_and_label(tmp_path: Path) -> None:
      ("ɹ", "liquids, glides"), ("spn", "other")],
 )  # fmt: skip
 def test_phones_of_both_alphabets_have_their_class(label: str, expected: str) -> None:
-    assert data_phones.class_of(label) == expected
+    assert class_of(label) == expected
 
 
 # Odd ones out and normal ones

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,13 @@ import numpy.typing as npt
 
 from wavewright.alignment import SILENCES
 from wavewright.errors import WavewrightError
+from wavewright.phones import CLASSES, class_of
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int32]  # half the memory, where a corpus has millions of phones
 Codes = npt.NDArray[np.int16]
-_SILENCE, _OTHER = "silence", "other"
 _ROWS = 1024  # of a manifest, read at a time
 _NONE = np.zeros(0, dtype=np.int32)
-_CLASSES = {
-    "vowels": "AA AE AH AX AXR AO EH ER IH IX IY UH UW UX "
-    "i y ɨ ʉ ɯ u ɪ ʏ ʊ e ø ɘ ɵ ɤ o ə ɚ ɝ ɛ œ ɜ ɞ ʌ ɔ æ ɐ a ɶ ɑ ɒ ᵻ",
-    "diphthongs": "AW AY EY OW OY aɪ aʊ eɪ oʊ əʊ ɔɪ ɪə eə ʊə",
-    "stops": "B D G K P T DX Q b d ɡ g k p t c ɟ q ɢ ʔ ɾ ʈ ɖ",
-    "affricates": "CH JH tʃ dʒ ts dz tɕ dʑ ʧ ʤ",
-    "fricatives": "DH F HH S SH TH V Z ZH HV ð f h s ʃ θ v z ʒ x ɣ ç ʝ χ ʁ ħ ʕ ɦ ɸ β ɕ ʑ ʂ ʐ",
-    "nasals": "M N NG EM EN ENG m n ŋ ɲ ɳ ɴ ɱ",
-    "liquids, glides": "L R W Y EL WH l r w j ɹ ɻ ʎ ʟ ɭ ɫ ʀ ɥ ʍ ʋ",
-}
-_CLASS_OF = {phone: name for name, phones in _CLASSES.items() for phone in phones.split()}
-_MARKS = re.compile(r"[ˈˌːˑ0-9\u0303\u0325\u0329\u032a\u032f\u0361ʰʲʷˠˤ˞]")
 
 
 @dataclass(frozen=True)
@@ -133,17 +120,9 @@ def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return whole
 
 
-def class_of(label: str) -> str:
-    """The class of an ARPAbet or IPA phone, with or without stress; `other` if none is known."""
-    if label in SILENCES:
-        return _SILENCE
-    plain = _MARKS.sub("", label)
-    return _CLASS_OF.get(plain) or _CLASS_OF.get(plain.upper(), _OTHER)
-
-
 def by_class(phones: Phones) -> list[PhoneRow]:
     """Rows of the classes that occur, speech first, silence last."""
-    order = [*_CLASSES, _OTHER, _SILENCE]
+    order = list(CLASSES)
     place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int16)
     return _rows(phones, place[phones.codes], order)
 
