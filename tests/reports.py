@@ -19,7 +19,7 @@ from wavewright.shards import write_shards
 RATE = 22050
 HOSTILE = "She said <script>document.title = 'broken'</script> & \"left\" {{ 7 * 7 }} | é."
 SYSTEMS = (
-    System(id=NATURAL, title="natural speech", kind="natural", parameters=0),
+    System(id=NATURAL, title="natural speech", kind="natural"),
     System(id="griffinlim", title="griffinlim", kind="baseline", parameters=0),
     System(id="toy-v1", title="toy:v1", kind="vocoder", parameters=1234, step=200),
 )
@@ -66,7 +66,8 @@ def small_report(
         spoken.append(Utterance(id=utterance, text=text, seconds=len(natural) / RATE))
     spec = MelSpec.preset("hifigan")
     names = ("mel_l1", "mstft", "mel_l1_dtw", "duration_ratio")
-    found = measure(folder, spoken, SYSTEMS, ["copy", "tts"], build_metrics(names, spec), jobs=1)
+    metrics = build_metrics(names, spec.fmax).metrics
+    found = measure(folder, spoken, SYSTEMS, ["copy", "tts"], metrics, jobs=1)
     results = Results(
         title="Two <b>toys</b> & a baseline",
         note="A note that the recipe passes in.",
@@ -75,6 +76,7 @@ def small_report(
         split_size=9,
         quarantined=1,
         seed=7,
+        sample_rate=spec.sample_rate,
         mel=spec,
         versions=versions(),
         conditions=conditions({"gta": "Not evaluated: this run made no GTA mels."}),

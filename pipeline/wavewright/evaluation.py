@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from wavewright import registry
+from wavewright.alignment import Interval
 from wavewright.audio import load_wav
-from wavewright.melspec import MelSpec
-from wavewright.metrics.metric import Condition, Metric, Score
+from wavewright.metric_cache import MetricCache, key_of
+from wavewright.metrics.metric import Condition, Metric, Pair, Score
 from wavewright.parallel import parallel_map
 from wavewright.report.media import wav_file
 from wavewright.report.results import (
-    FULL_BAND,
     NATURAL,
     ConditionInfo,
     Difference,
@@ -34,6 +34,7 @@ from wavewright.report.results import (
 )
 from wavewright.report.summary import summarise
 
+_SLOW = 0.05  # seconds of one core per second of speech
 CONDITIONS = (
     ConditionInfo(
         id="copy",
@@ -60,19 +61,50 @@ def conditions(absent: Mapping[str, str]) -> tuple[ConditionInfo, ...]:
     return tuple(c.model_copy(update={"absent": absent.get(c.id, "")}) for c in CONDITIONS)
 
 
-def build_metrics(names: Iterable[str], mel: MelSpec) -> list[Metric]:
-    """Metrics by registry name; those that can also within the band of a band-limited mel.
+class Metrics(NamedTuple):
+    """What will be measured, and what cannot be here, with the reason by name."""
+
+    metrics: list[Metric]
+    absent: dict[str, str]
+
+
+def build_metrics(
+    names: Iterable[str], band: float | None = None, phones: Sequence[str] = ()
+) -> Metrics:
+    """Metrics by registry name, whole and confined.
 
     A mel that ends below half the sample rate leaves the rest of the band to guesswork, and
     full-band values then say mostly that; both are worth knowing.
+
+    Args:
+        names: in the order of the report's columns; those whose packages are missing here are
+            left out.
+        band: highest frequency in Hz that the vocoders were given; None for all. Metrics that
+            can are made twice, for all frequencies and up to this one.
+        phones: classes of phones; metrics that can are made for each of them too.
     """
     metrics: list[Metric] = []
+    absent: dict[str, str] = {}
     for name in names:
         kind: type[Metric] = registry.find("metrics", name)
+        if package := kind.lacks():
+            absent[name] = f"needs the package '{package}': pip install 'wavewright[metrics]'"
+            continue
         metrics.append(kind())
-        if kind.banded and mel.fmax < FULL_BAND * mel.sample_rate / 2:
-            metrics.append(kind(band=mel.fmax))
-    return metrics
+        if kind.banded and band is not None:
+            metrics.append(kind(band=band))
+        if kind.by_phones:
+            metrics += [kind(phones=group) for group in phones]
+    return Metrics(metrics, absent)
+
+
+def costly(metrics: Iterable[Metric], seconds: float) -> list[str]:
+    """A line for every slow metric: what it takes for so many seconds of candidates' speech."""
+    slow = {metric.name: metric for metric in metrics if metric.cost > _SLOW}
+    return [
+        f"{name} takes about {max(1.0, metric.cost * seconds / 60):.0f} min of one core"
+        for name, metric in slow.items()
+    ]
 
 
 def describe(metric: Metric) -> MetricInfo:
@@ -84,7 +116,11 @@ def describe(metric: Metric) -> MetricInfo:
         unit=metric.unit,
         direction=metric.direction,
         ideal=metric.ideal,
+        lowest=metric.lowest,
+        highest=metric.highest,
+        rate=metric.rate,
         band=metric.band,
+        phones=metric.phones,
         definition=metric.definition,
         conditions=metric.conditions,
     )
@@ -107,6 +143,8 @@ def measure(
     metrics: Sequence[Metric],
     *,
     jobs: int,
+    phones: Mapping[str, Sequence[Interval]] | None = None,
+    cache: MetricCache | None = None,
 ) -> Measured:
     """Every metric of every wav in `folder` against the recording of the same id.
 
@@ -118,6 +156,8 @@ def measure(
         present: conditions that were evaluated.
         metrics: from `build_metrics`.
         jobs: worker processes.
+        phones: where the phones of a recording lie, by id.
+        cache: of scores that were computed before; None computes all.
 
     Returns:
         Values ordered by utterance, condition, system and metric, and their summary.
@@ -128,45 +168,68 @@ def measure(
         systems=[system.id for system in systems],
         present=tuple(present),
         metrics=tuple(metrics),
+        cache=cache,
     )
-    ids = [utterance.id for utterance in utterances]
-    found = parallel_map(work, ids, jobs=jobs, what="metrics", unit="utterances")
+    known = phones or {}
+    items = [(utterance, tuple(known.get(utterance.id, ()))) for utterance in utterances]
+    found = parallel_map(work, items, jobs=jobs, what="metrics", unit="utterances")
     values = tuple(value for of_one in found for value in of_one)
     infos = tuple(describe(metric) for metric in metrics)
     names = [system.id for system in systems]
-    return Measured(infos, values, *summarise(names, present, infos, ids, values))
+    return Measured(infos, values, *summarise(names, present, infos, utterances, values))
 
 
 def _measure_utterance(
-    utterance: str,
+    item: tuple[Utterance, Sequence[Interval]],
     folder: Path,
     systems: Sequence[str],
     present: Sequence[Condition],
     metrics: Sequence[Metric],
+    cache: MetricCache | None,
 ) -> list[Value]:
-    reference, sample_rate = load_wav(folder / wav_file(NATURAL, "", utterance))
-    itself = {metric.id: metric(reference, reference, sample_rate) for metric in metrics}
-    values = []
+    utterance, phones = item
+    reference, sample_rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
+    wanted: list[tuple[str, Condition, Metric, Pair]] = []
     for condition in present:
         applicable = [metric for metric in metrics if condition in metric.conditions]
         for system in systems:
-            path = folder / wav_file(system, condition, utterance)
+            path = folder / wav_file(system, condition, utterance.id)
             if system == NATURAL:
-                scores = [itself[metric.id] for metric in applicable]
+                candidate = reference
             elif path.is_file():
                 candidate, _ = load_wav(path, sample_rate)
-                scores = [metric(reference, candidate, sample_rate) for metric in applicable]
             else:
                 continue
-            values += [
-                _value(system, condition, utterance, metric.id, found)
-                for metric, found in zip(applicable, scores, strict=True)
-            ]
-    return values
+            pair = Pair(reference, candidate, sample_rate, utterance.text, phones)
+            wanted += [(system, condition, metric, pair) for metric in applicable]
+    scores = _scores([(metric, pair) for _, _, metric, pair in wanted], cache)
+    return [
+        _value(system, condition, utterance.id, metric.id, score)
+        for (system, condition, metric, _), score in zip(wanted, scores, strict=True)
+    ]
+
+
+def _scores(wanted: Sequence[tuple[Metric, Pair]], cache: MetricCache | None) -> Sequence[Score]:
+    """In the order asked for; equal questions are asked once."""
+    keys = [key_of(metric, pair) for metric, pair in wanted]
+    known = cache.find(keys) if cache else {}
+    fresh: dict[str, Score] = {}
+    for key, (metric, pair) in zip(keys, wanted, strict=True):
+        if key not in known and key not in fresh:
+            fresh[key] = metric(
+                pair.reference,
+                pair.candidate,
+                pair.sample_rate,
+                text=pair.text,
+                phones=pair.phones,
+            )
+    if cache and fresh:
+        cache.keep(fresh)
+    return [(known | fresh)[key] for key in keys]
 
 
 def _value(system: str, condition: Condition, utterance: str, metric: str, score: Score) -> Value:
-    undefined = bool(np.isnan(score))
+    undefined = not np.isfinite(score)
     return Value(
         system=system,
         condition=condition,
@@ -174,6 +237,7 @@ def _value(system: str, condition: Condition, utterance: str, metric: str, score
         metric=metric,
         value=None if undefined else float(score),
         reason=score.reason or ("not a number" if undefined else ""),
+        weight=score.weight,
     )
 
 

@@ -47,6 +47,12 @@ def usual_mode(path: Path) -> Iterator[None]:
     path.chmod(mode)
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept for this user: in XDG_CACHE_HOME, or ~/.cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "wavewright"
+
+
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write UTF-8 text, whole or not at all; line ends stay as they are."""
     with whole(path, durable=durable) as scratch:

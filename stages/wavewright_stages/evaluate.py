@@ -79,8 +79,9 @@ def evaluate(
     """
     from wavewright import evaluation, synthesis
     from wavewright.device import pick_device
+    from wavewright.metric_cache import MetricCache
     from wavewright.report.builder import write_report
-    from wavewright.report.results import NATURAL, Results, System
+    from wavewright.report.results import NATURAL, Results, System, band_limited
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
@@ -92,17 +93,19 @@ def evaluate(
         sources.append(
             synthesis.acoustic_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
         )
-    natural = System(id=NATURAL, title="natural speech", kind="natural", parameters=0)
+    natural = System(id=NATURAL, title="natural speech", kind="natural")
     systems = [natural, *(speaker.system for speaker in speakers)]
     spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
     events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
+    chosen = evaluation.build_metrics(metrics, mel.fmax if band_limited(mel) else None)
     found = evaluation.measure(
         report,
         spoken,
         systems,
         [source.condition for source in sources],
-        evaluation.build_metrics(metrics, mel),
+        chosen.metrics,
         jobs=jobs,
+        cache=MetricCache(),
     )
     results = Results(
         title=title,
@@ -112,7 +115,9 @@ def evaluate(
         split_size=split_size,
         quarantined=quarantined,
         seed=seed,
+        sample_rate=mel.sample_rate,
         mel=mel,
+        absent_metrics=chosen.absent,
         versions=evaluation.versions(),
         conditions=evaluation.conditions(_absent(gta, acoustic)),
         systems=tuple(systems),

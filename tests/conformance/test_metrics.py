@@ -68,15 +68,16 @@ def test_a_copy_in_time_is_found_in_time(shared: Path, system: str, most: float)
         assert abs(Lag()(reference, candidate, rate)) < most, path.stem
 
 
-def test_intervals_agree_with_the_independent_script(shared: Path) -> None:
-    """Another generator drew its resamples, so the ends agree to a twentieth of the width."""
+def test_intervals_hold_the_narrower_ones_of_the_independent_script(shared: Path) -> None:
+    """Its percentile bootstrap is too narrow at n = 8."""
     data = json.loads((shared / "fixtures" / "evaluation" / "gl60_mel80.json").read_text())
     found = estimate([values["mstft"] for values in data["per_utt"].values()])
     expected = data["summary"]["mstft"]
-    width = expected["ci95_hi"] - expected["ci95_lo"]
     assert found.mean == pytest.approx(expected["mean"])
-    assert found.low == pytest.approx(expected["ci95_lo"], abs=width / 20)
-    assert found.high == pytest.approx(expected["ci95_hi"], abs=width / 20)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < expected["ci95_lo"] < expected["ci95_hi"] < found.high
+    assert found.high - found.low < 2 * (expected["ci95_hi"] - expected["ci95_lo"])
 
 
 def _recording(shared: Path, utterance: str) -> tuple[np.ndarray, int]:

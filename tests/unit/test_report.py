@@ -19,8 +19,8 @@ import soundfile
 from tests.reports import HOSTILE, RATE, small_report
 from wavewright.report import figures
 from wavewright.report.media import evenly
-from wavewright.report.results import MetricInfo, Results, Value
-from wavewright.report.statistics import estimate, paired_difference
+from wavewright.report.results import MetricInfo, Results, Utterance, Value
+from wavewright.report.statistics import compare, estimate
 from wavewright.report.summary import distance, ranking, summarise
 from wavewright.report.tables import results_csv, summary_table
 from wavewright.report.verdict import answers
@@ -66,15 +66,15 @@ class Page(HTMLParser):
 
 
 def test_intervals_cover_the_mean_about_as_often_as_the_report_says() -> None:
-    """At n = 20 a percentile bootstrap covers 92 to 93 of 100, and the page says so."""
+    """94 to 96 of 100 where there are many, also of skewed values (docs/evaluation.md)."""
     rng = np.random.default_rng(0)
-    covered = 0
-    for sample in rng.normal(size=(400, 20)):
-        found = estimate(sample.tolist())
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= 0 <= found.high
-    assert 0.89 <= covered / 400 <= 0.96
+    for samples, mean in (
+        (rng.normal(size=(300, 200)), 0.0),
+        (rng.lognormal(size=(300, 200)), np.exp(0.5)),
+    ):
+        found = [estimate(sample.tolist()) for sample in samples]
+        covered = sum(one.low <= mean <= one.high for one in found)  # type: ignore[operator]
+        assert 0.90 <= covered / 300 <= 0.985
 
 
 def test_undefined_values_are_counted_and_never_averaged() -> None:
@@ -88,19 +88,19 @@ def test_a_paired_difference_is_narrower_than_its_parts() -> None:
     rng = np.random.default_rng(1)
     hard = rng.normal(size=30).tolist()
     easier = [value - 0.1 + 0.001 * rng.normal() for value in hard]
-    gap, alone = paired_difference(hard, easier), estimate(hard)
+    gap, alone = compare(hard, easier).gap, estimate(hard)
     assert gap.mean == pytest.approx(0.1, abs=0.01)
     assert gap.high - gap.low < 0.1 * (alone.high - alone.low)  # type: ignore[operator]
 
 
-def values_of(**columns: list[float | None]) -> tuple[list[str], list[Value]]:
+def values_of(**columns: list[float | None]) -> tuple[list[Utterance], list[Value]]:
     ids = [f"u{index}" for index in range(len(next(iter(columns.values()))))]
     rows = [
         Value(system=name, condition="copy", utterance=u, metric="mel_l1", value=value)
         for name, column in columns.items()
         for u, value in zip(ids, column, strict=True)
     ]
-    return ids, rows
+    return [Utterance(id=u, text="", seconds=1.0) for u in ids], rows
 
 
 def test_means_are_taken_over_the_same_utterances() -> None:
@@ -158,7 +158,7 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
     text = answers(results)["copy"]
     assert text.startswith("system b is closest to the recordings: mel L1 0.200 [")
     assert "against 0.400" in text
-    assert "50% lower (n = 8)" in text
+    assert "50% lower, p = 0.008 (n = 8)" in text
 
 
 def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) -> None:
@@ -402,4 +402,4 @@ def test_results_have_a_schema_that_describes_them(report: tuple[Path, Results])
     schema: dict[str, Any] = Results.model_json_schema()
     written = json.loads((report[0].parent / "results.json").read_text())
     assert set(written) == set(schema["properties"])
-    assert written["schema_version"] == 1
+    assert written["schema_version"] == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
+
+from wavewright.files import cache_folder
 
 #: Floating-point freedoms that let LLVM fuse and vectorise; infinities and NaN keep their meaning.
 FAST = {"contract", "nsz", "arcp", "reassoc", "afn"}
@@ -41,8 +42,7 @@ def _folder() -> Path:
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "wavewright" / "loops" / digest.hexdigest()[:16]
+    return cache_folder() / "loops" / digest.hexdigest()[:16]
 
 
 def together(loop: Callable[[int], None], threads: int) -> None:

@@ -14,7 +14,7 @@ from wavewright.metrics.metric import Condition
 from wavewright.report import figures, tables
 from wavewright.report.media import articles
 from wavewright.report.page import render
-from wavewright.report.results import FULL_BAND, NATURAL, Results, Speed
+from wavewright.report.results import NATURAL, Results, Speed
 from wavewright.report.summary import ranking
 from wavewright.report.verdict import answers, headline_metric
 
@@ -85,11 +85,12 @@ def _context(
         "charts": {c.id: _chart(results, c.id) for c in results.present()},
         "details": {c.id: _details(results, c.id) for c in results.present()},
         "aim": tables.aim,
+        "parameters": tables.parameters,
         "arrows": tables.ARROWS,
         "names": {system.id: system.title for system in results.systems},
         "titles": {condition.id: condition.in_sentence for condition in results.conditions},
         "plain": {metric.name: metric.title for metric in results.metrics if metric.band is None},
-        "band_limited": results.mel.fmax < FULL_BAND * results.mel.sample_rate / 2,
+        "band_limited": results.band_limited,
         "speeds": [(by_id[row.system], row) for row in speed.systems],
         "curve": _curve(training),
         "level": " and ".join(levels),

@@ -12,9 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wavewright.melspec import MelSpec
 from wavewright.metrics.metric import Condition, Direction
+from wavewright.report.statistics import Test
 
 NATURAL = "natural"
+SIGNIFICANT = 0.05
 FULL_BAND = 0.98  # of half the sample rate: a mel that reaches it is not called band-limited
+
+
+def band_limited(mel: MelSpec) -> bool:
+    """The mel leaves out enough of the highest frequencies to be heard."""
+    return mel.fmax < FULL_BAND * mel.sample_rate / 2
 
 
 class _Record(BaseModel):
@@ -22,13 +29,20 @@ class _Record(BaseModel):
 
 
 class System(_Record):
-    """Something that speaks: the recordings, a baseline or a trained vocoder."""
+    """Something that speaks: the recordings, an anchor, a baseline, a trained vocoder or files."""
 
     id: str = Field(description="folder name and key")
     title: str
-    kind: Literal["natural", "baseline", "vocoder"]
-    parameters: int = Field(ge=0, description="trainable weights, weight norm folded")
+    kind: Literal["natural", "anchor", "baseline", "vocoder", "files"]
+    parameters: int | None = Field(
+        default=None, ge=0, description="trainable weights, weight norm folded; null: unknown"
+    )
     step: int | None = Field(default=None, description="training step of the checkpoint")
+    source: str = Field(default="", description="where it came from: a folder or a checkpoint")
+    digest: str = Field(default="", description="sha256 of the weights")
+    sample_rate: int | None = Field(
+        default=None, description="of its files in Hz, where they were brought to another"
+    )
 
 
 class ConditionInfo(_Record):
@@ -54,9 +68,20 @@ class MetricInfo(_Record):
     unit: str
     direction: Direction
     ideal: float
+    lowest: float | None = Field(default=None, description="end of the range; null: none")
+    highest: float | None = Field(default=None, description="end of the range; null: none")
+    rate: int | None = Field(
+        default=None, description="sample rate in Hz at which it hears; null: that of the files"
+    )
     band: float | None = Field(description="highest frequency that counts in Hz; null: all")
+    phones: str | None = Field(default=None, description="class of phones that counts; null: all")
     definition: str
     conditions: tuple[Condition, ...]
+
+    @property
+    def headline(self) -> bool:
+        """It ranks systems, over all frequencies and phones: one of those that tests are for."""
+        return self.direction != "ideal" and self.band is None and self.phones is None
 
 
 class Utterance(_Record):
@@ -65,6 +90,7 @@ class Utterance(_Record):
     id: str
     text: str
     seconds: float
+    speaker: str = ""
 
 
 class Value(_Record):
@@ -76,6 +102,7 @@ class Value(_Record):
     metric: str
     value: float | None
     reason: str = ""
+    weight: float = Field(default=1.0, description="what it counts for in a mean")
 
 
 class Event(_Record):
@@ -88,9 +115,10 @@ class Event(_Record):
 
 
 class Summary(_Record):
-    """Mean with its 95 % bootstrap interval over the utterances where all systems have values.
+    """Mean with its 95 % interval over the utterances where all systems have values.
 
-    `missing` counts the utterances for which this system has none.
+    `missing` counts the utterances for which this system has none. Below six utterances there is
+    no interval.
     """
 
     system: str
@@ -105,7 +133,11 @@ class Summary(_Record):
 
 
 class Difference(_Record):
-    """Paired difference a - b over the utterances that both have."""
+    """Paired difference a - b over the utterances that both have.
+
+    `corrected` is Holm's, over all pairs of systems and headline metrics of the condition; it is
+    null for metrics that are no headline, whose `p` stands alone.
+    """
 
     condition: Condition
     metric: str
@@ -115,6 +147,17 @@ class Difference(_Record):
     low: float | None
     high: float | None
     n: int
+    p: float | None = Field(default=None, description="two-sided; null: too few utterances")
+    corrected: float | None = Field(default=None, description="p after Holm's correction")
+    effect: float | None = Field(default=None, description="rank-biserial correlation, -1 to 1")
+    test: Test = Field(default="", description="which test gave p")
+
+    @property
+    def told_apart(self) -> bool:
+        """The two differ: by the corrected test, or by the interval where there is no such test."""
+        if self.corrected is not None:
+            return self.corrected < SIGNIFICANT
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 class SystemSpeed(_Record):
@@ -124,6 +167,12 @@ class SystemSpeed(_Record):
     real_time_factor: float
     lower_quartile: float
     upper_quartile: float
+    first_sound: float | None = Field(
+        default=None, description="seconds until the first sound of a stream; null: cannot stream"
+    )
+    memory: float | None = Field(
+        default=None, description="most MB that one call held beside the weights; null: unknown"
+    )
 
 
 class Speed(_Record):
@@ -140,7 +189,7 @@ class Speed(_Record):
 class Results(_Record):
     """Everything that an evaluation found; `results.json`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     title: str
     note: str = ""
     corpus: str
@@ -148,10 +197,14 @@ class Results(_Record):
     split_size: int = Field(description="usable utterances in the split, of which these were used")
     quarantined: int = Field(description="utterances that preparation set aside, of all splits")
     seed: int
-    mel: MelSpec = Field(description="the conditioning mel")
+    sample_rate: int = Field(description="at which everything was compared, in Hz")
+    mel: MelSpec | None = Field(description="the conditioning mel; null: unknown")
     versions: dict[str, str]
     conditions: tuple[ConditionInfo, ...]
     metrics: tuple[MetricInfo, ...]
+    absent_metrics: dict[str, str] = Field(
+        default_factory=dict, description="asked for by name but not measured, and why"
+    )
     systems: tuple[System, ...]
     utterances: tuple[Utterance, ...]
     events: tuple[Event, ...]
@@ -163,6 +216,16 @@ class Results(_Record):
     def seconds(self) -> float:
         """Seconds of natural speech."""
         return sum(utterance.seconds for utterance in self.utterances)
+
+    @property
+    def speakers(self) -> list[str]:
+        """Who speaks, sorted; empty where nobody knows."""
+        return sorted({utterance.speaker for utterance in self.utterances} - {""})
+
+    @property
+    def band_limited(self) -> bool:
+        """The conditioning mel says nothing of the highest frequencies."""
+        return self.mel is not None and band_limited(self.mel)
 
     def present(self) -> list[ConditionInfo]:
         """Conditions that were evaluated."""

@@ -1,12 +1,23 @@
-"""From values to means, intervals, paired differences and rankings."""
+"""From values to means, intervals, paired tests and rankings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 
 from wavewright.metrics.metric import Condition
-from wavewright.report.results import NATURAL, Difference, MetricInfo, Results, Summary, Value
-from wavewright.report.statistics import estimate, paired_difference
+from wavewright.report.results import (
+    NATURAL,
+    Difference,
+    MetricInfo,
+    Results,
+    Summary,
+    Utterance,
+    Value,
+)
+from wavewright.report.statistics import compare, estimate, holm
+
+Column = list[float | None]
 
 
 def distance(metric: MetricInfo, value: float) -> float:
@@ -25,36 +36,101 @@ def ranking(results: Results, condition: Condition, metric: MetricInfo) -> list[
     return [row for _, row in sorted(defined, key=lambda pair: (pair[0], pair[1].system))]
 
 
+def groups(results: Results, condition: Condition, metric: MetricInfo) -> dict[str, str]:
+    """Letters of every candidate; two that share one cannot be told apart.
+
+    Every letter is a largest set of systems none of which is told apart from another.
+    """
+    names = [row.system for row in ranking(results, condition, metric)]
+    apart = {
+        frozenset((gap.a, gap.b))
+        for gap in results.differences
+        if (gap.condition, gap.metric) == (condition, metric.id) and gap.told_apart
+    }
+    letters: dict[str, str] = dict.fromkeys(names, "")
+    for letter, members in zip("abcdefghijklmnopqrstuvwxyz", _cliques(names, apart), strict=False):
+        for name in members:
+            letters[name] += letter
+    return letters
+
+
+def _cliques(names: list[str], apart: set[frozenset[str]]) -> list[list[str]]:
+    """Largest sets without a pair of `apart`, those of the best-ranked members first.
+
+    Source: Bron and Kerbosch 1973, with a pivot.
+    """
+    alike = {
+        name: {other for other in names if other != name and frozenset((name, other)) not in apart}
+        for name in names
+    }
+
+    def grow(members: set[str], open_: set[str], closed: set[str]) -> Iterator[set[str]]:
+        if not open_ and not closed:
+            yield members
+            return
+        pivot = max(open_ | closed, key=lambda name: (len(alike[name] & open_), name))
+        for name in sorted(open_ - alike[pivot]):
+            yield from grow(members | {name}, open_ & alike[name], closed & alike[name])
+            open_, closed = open_ - {name}, closed | {name}
+
+    order = {name: place for place, name in enumerate(names)}
+    sets = (sorted(found, key=order.__getitem__) for found in grow(set(), set(names), set()))
+    return sorted(sets, key=lambda members: [order[name] for name in members])
+
+
 def summarise(
     systems: Iterable[str],
     conditions: Iterable[Condition],
     metrics: Iterable[MetricInfo],
-    utterances: list[str],
+    utterances: Sequence[Utterance],
     values: Iterable[Value],
 ) -> tuple[tuple[Summary, ...], tuple[Difference, ...]]:
-    """Means with intervals, and paired differences between every two systems."""
-    table = {(v.system, v.condition, v.metric, v.utterance): v.value for v in values}
-    named, metrics = list(systems), list(metrics)
+    """Means with intervals, and paired tests between every two candidates."""
+    table = {(v.system, v.condition, v.metric, v.utterance): v for v in values}
+    named, ids = list(systems), [utterance.id for utterance in utterances]
+    speakers = [utterance.speaker for utterance in utterances]
+    metrics = list(metrics)
     summary: list[Summary] = []
     differences: list[Difference] = []
     for condition in conditions:
+        found: list[Difference] = []
         for metric in (m for m in metrics if condition in m.conditions):
-            columns = {
-                system: [table.get((system, condition, metric.id, u)) for u in utterances]
+            cells = {
+                system: [table.get((system, condition, metric.id, u)) for u in ids]
                 for system in named
-                if any((system, condition, metric.id, u) in table for u in utterances)
             }
+            columns = {
+                system: [None if cell is None else cell.value for cell in column]
+                for system, column in cells.items()
+                if any(cell is not None for cell in column)
+            }
+            weights = _weights(cells.values())
             shared = _shared(columns)
             for system, column in columns.items():
-                found = estimate(shared[system])
-                undefined = sum(value is None for value in column)
-                row = {**vars(found), "missing": undefined}
+                row = vars(estimate(shared[system], weights, speakers))
+                row |= {"missing": sum(value is None for value in column)}
+                row |= {end: _within(metric, row[end]) for end in ("low", "high")}
                 summary.append(Summary(system=system, condition=condition, metric=metric.id, **row))
-            differences += _differences(condition, metric.id, shared)
+            found += _differences(condition, metric.id, shared, weights, speakers)
+        differences += _corrected(found, {metric.id for metric in metrics if metric.headline})
     return tuple(summary), tuple(differences)
 
 
-def _shared(columns: dict[str, list[float | None]]) -> dict[str, list[float | None]]:
+def _weights(columns: Iterable[Sequence[Value | None]]) -> list[float]:
+    """Of every utterance: it comes from the reference, so all systems agree."""
+    rows = zip(*columns, strict=True)
+    return [next((cell.weight for cell in row if cell is not None), 1.0) for row in rows]
+
+
+def _within(metric: MetricInfo, end: float | None) -> float | None:
+    """An interval's end, kept inside the range of values."""
+    if end is None:
+        return None
+    lowest = end if metric.lowest is None else max(end, metric.lowest)
+    return lowest if metric.highest is None else min(lowest, metric.highest)
+
+
+def _shared(columns: dict[str, Column]) -> dict[str, Column]:
     """The columns with an utterance blanked for all where any system that has values lacks one.
 
     Systems are only comparable on the same utterances; a system without any value would leave
@@ -69,23 +145,33 @@ def _shared(columns: dict[str, list[float | None]]) -> dict[str, list[float | No
 
 
 def _differences(
-    condition: Condition, metric: str, columns: dict[str, list[float | None]]
-) -> list[Difference]:
-    candidates = [system for system in columns if system != NATURAL]
-    found = []
-    for index, a in enumerate(candidates):
-        for b in candidates[index + 1 :]:
-            gap = paired_difference(columns[a], columns[b])
-            found.append(
-                Difference(
-                    condition=condition,
-                    metric=metric,
-                    a=a,
-                    b=b,
-                    mean=gap.mean,
-                    low=gap.low,
-                    high=gap.high,
-                    n=gap.n,
-                )
-            )
-    return found
+    condition: Condition,
+    metric: str,
+    columns: dict[str, Column],
+    weights: Sequence[float],
+    speakers: Sequence[str],
+) -> Iterator[Difference]:
+    for a, b in combinations([system for system in columns if system != NATURAL], 2):
+        found = compare(columns[a], columns[b], weights, speakers)
+        yield Difference(
+            condition=condition,
+            metric=metric,
+            a=a,
+            b=b,
+            mean=found.gap.mean,
+            low=found.gap.low,
+            high=found.gap.high,
+            n=found.gap.n,
+            p=found.p,
+            effect=found.effect,
+            test=found.test,
+        )
+
+
+def _corrected(differences: list[Difference], headlines: set[str]) -> list[Difference]:
+    """With Holm's correction over all pairs and headline metrics of one condition."""
+    family = [gap.p if gap.metric in headlines else None for gap in differences]
+    return [
+        gap.model_copy(update={"corrected": p})
+        for gap, p in zip(differences, holm(family), strict=True)
+    ]

@@ -10,7 +10,7 @@ from wavewright.metrics.metric import Condition
 from wavewright.report.page import count
 from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Speed, System
 from wavewright.report.summary import ranking
-from wavewright.report.verdict import answers, difference_of, is_tie
+from wavewright.report.verdict import answers, difference_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "ideal": "→"}
 AIMS = {"lower": "lower is better", "higher": "higher is better"}
@@ -70,7 +70,7 @@ def _rank(results: Results, system: str, condition: Condition, metric: MetricInf
     if ranked[0].system == system:
         return "best"
     gap = difference_of(results, condition, metric, ranked[0].system, system)
-    return "tie" if gap is not None and is_tie(gap) else ""
+    return "" if gap is None or gap.told_apart else "tie"
 
 
 def results_csv(results: Results) -> str:
@@ -92,7 +92,7 @@ def results_markdown(results: Results, speed: Speed) -> str:
         "",
         f"{_plain(results.corpus)}, {results.split} split: {len(results.utterances)} of "
         f"{count(results.split_size, 'utterance')}, {minutes:.1f} min of speech at "
-        f"{results.mel.sample_rate} Hz.",
+        f"{results.sample_rate} Hz.",
     ]
     lines += ["", _plain(results.note)] if results.note else []
     sentences = answers(results)
@@ -130,9 +130,14 @@ def _speed_lines(results: Results, speed: Speed) -> list[str]:
     for system in results.systems:
         if system.id in factors:
             lines.append(
-                f"| {_plain(system.title)} | {system.parameters:,} | {factors[system.id]:.3g} |"
+                f"| {_plain(system.title)} | {parameters(system)} | {factors[system.id]:.3g} |"
             )
     return lines
+
+
+def parameters(system: System) -> str:
+    """How many, for a table."""
+    return "unknown" if system.parameters is None else f"{system.parameters:,}"
 
 
 def _plain(text: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from wavewright.metrics.metric import Condition
 from wavewright.report.results import Difference, MetricInfo, Results, Summary
+from wavewright.report.statistics import FEW
 from wavewright.report.summary import distance, ranking
-
-FEW = 6  # below it no two-sided signed-rank test can reach 5 %
 
 
 def answers(results: Results) -> dict[Condition, str]:
@@ -35,20 +34,19 @@ def _answer(results: Results, condition: Condition) -> str:
         second = others[0]
         gap = difference_of(results, condition, metric, first.system, second.system)
         versus = f"{_with_interval(second)} for {names[second.system]}"
-        if gap is not None and is_tie(gap):
+        if gap is not None and not gap.told_apart:
             sentence = (
                 f"{names[first.system]} and {names[second.system]} cannot be told apart: {label} "
-                f"against {versus}; the 95 % interval of their difference, "
-                f"[{gap.low:.3f}, {gap.high:.3f}], includes 0 (n = {first.n})."
+                f"against {versus}{_doubt(gap)} (n = {first.n})."
             )
         else:
             share = _share(metric, first, second)
             sentence = (
                 f"{names[first.system]} is closest to the recordings: {label} against "
-                f"{versus}{share} (n = {first.n})."
+                f"{versus}{share}{_proof(gap)} (n = {first.n})."
             )
     if first.n < FEW:
-        sentence += " That is too few utterances for the interval to mean much."
+        sentence += " That is too few utterances for any test."
     return " ".join([sentence, *_dissent(results, condition, metric, first, names)])
 
 
@@ -65,6 +63,21 @@ def _share(metric: MetricInfo, first: Summary, second: Summary) -> str:
     return f", {1 - near / far:.0%} lower"
 
 
+def _doubt(gap: Difference) -> str:
+    """The interval of a difference that may be none."""
+    if gap.low is None or gap.high is None:
+        return ""
+    return f"; difference [{gap.low:.3f}, {gap.high:.3f}]" + _proof(gap)
+
+
+def _proof(gap: Difference | None) -> str:
+    """The p value that a claim rests on."""
+    p = None if gap is None else gap.corrected
+    if p is None:
+        return ""
+    return ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+
+
 def difference_of(
     results: Results, condition: Condition, metric: MetricInfo, a: str, b: str
 ) -> Difference | None:
@@ -73,11 +86,6 @@ def difference_of(
         if (row.condition, row.metric) == (condition, metric.id) and {row.a, row.b} == {a, b}:
             return row
     return None
-
-
-def is_tie(gap: Difference) -> bool:
-    """The interval of a paired difference includes 0."""
-    return gap.low is not None and gap.high is not None and gap.low <= 0 <= gap.high
 
 
 def _dissent(

@@ -1,0 +1,122 @@
+"""Metric values by what they depend on, so that a second report computes only what is new.
+
+A key is a digest of both waveforms' samples, their rate, the metric's recipe, the code behind it
+and the versions of its packages. One SQLite file, which several processes may use at once; where
+it cannot be used (a read-only home, another program's lock), everything is simply computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+
+import numpy as np
+
+from wavewright.files import cache_folder
+from wavewright.fingerprint import code_parts, digest
+from wavewright.metrics.metric import Metric, Pair, Score
+
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS scores "
+    "(key TEXT PRIMARY KEY, value REAL, reason TEXT NOT NULL, weight REAL NOT NULL) WITHOUT ROWID"
+)
+_PATIENCE = 20.0  # seconds to wait for another process that writes
+_AT_ONCE = 500  # keys in one question
+log = logging.getLogger("wavewright")
+
+
+class MetricCache:
+    """Scores on disk; picklable, since it holds nothing but where they lie.
+
+    Args:
+        path: the database; None for the user's own.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or cache_folder() / "metrics.sqlite"
+
+    def find(self, keys: Sequence[str]) -> dict[str, Score]:
+        """Those of the keys that are known."""
+        found: dict[str, Score] = {}
+        with self._open() as base:
+            for start in range(0, len(keys) if base else 0, _AT_ONCE):
+                asked = keys[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(asked))
+                rows = base.execute(  # type: ignore[union-attr]
+                    f"SELECT key, value, reason, weight FROM scores WHERE key IN ({marks})", asked
+                )
+                for key, value, reason, weight in rows:
+                    found[key] = Score(np.nan if value is None else value, reason, weight)
+        return found
+
+    def keep(self, scores: Mapping[str, Score]) -> None:
+        """Remember these for the next time."""
+        rows = [
+            (key, None if np.isnan(score) else float(score), score.reason, score.weight)
+            for key, score in scores.items()
+        ]
+        with self._open() as base:
+            if base is not None and rows:
+                base.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection | None]:
+        """The database, or None where it cannot be used; what is written is committed."""
+        base = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            base = sqlite3.connect(self.path, timeout=_PATIENCE)
+            base.execute(_TABLE)
+        except (OSError, sqlite3.Error) as error:
+            log.warning("%s: metrics are not remembered (%s)", self.path, error)
+            if base is not None:
+                base.close()
+            yield None
+            return
+        try:
+            with base:
+                yield base
+        except sqlite3.Error as error:
+            log.warning("%s: metrics are not remembered (%s)", self.path, error)
+        finally:
+            base.close()
+
+
+def key_of(metric: Metric, pair: Pair) -> str:
+    """What a score depends on, as one digest."""
+    parts = [_recipe(type(metric)), metric.id, pair.sample_rate]
+    parts += [_samples(pair.reference), _samples(pair.candidate)]
+    if type(metric).score is not Metric.score:  # it hears more than two waveforms
+        parts += [pair.text]
+    if metric.phones is not None:
+        parts += [[phone.start, phone.end, phone.label] for phone in pair.phones]
+    return digest(parts)
+
+
+def _samples(wav: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(wav).data).hexdigest()
+
+
+@cache
+def _recipe(kind: type[Metric]) -> str:
+    """Digest of the code that a metric runs and of the packages that it needs."""
+    modules, libraries = code_parts([kind.__module__])
+    return digest([kind.__qualname__, modules, libraries, _versions(kind.packages)])
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    """Version of the distribution behind every import name."""
+    owners = packages_distributions()
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(owners.get(name, [name])[0])
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
