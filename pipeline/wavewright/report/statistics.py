@@ -147,21 +147,16 @@ def _interval(
     """
     mean = (weights * values).sum() / weights.sum()
     # Residuals about the mean of all keep the numbers small: r = w (v - mean).
-    residuals, share = weights * (values - mean), weights
-    if groups is not None:
-        residuals, share = (
-            np.bincount(groups, weights=residuals),
-            np.bincount(groups, weights=share),
-        )
+    residuals, share = _totals(weights * (values - mean), groups), _totals(weights, groups)
     if len(residuals) < FEW:
         return None, None
     spread = np.sqrt((residuals**2).sum())
     if spread <= 1e-12 * max(1.0, abs(mean)) * share.sum():
         return float(mean), float(mean)
-    squares = np.stack([residuals, share, residuals**2, residuals * share, share**2], axis=1)
+    moments = np.stack([residuals, share, residuals**2, residuals * share, share**2], axis=1)
     ratios = []
     for counts in _counts(len(residuals)):
-        r, w, rr, rw, ww = (counts @ squares).T
+        r, w, rr, rw, ww = (counts @ moments).T
         shift = r / w
         error = np.sqrt(np.maximum(rr - 2 * shift * rw + shift**2 * ww, 1e-300)) / w
         ratios.append(shift / error)
