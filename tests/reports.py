@@ -78,6 +78,7 @@ def small_report(
         seed=7,
         sample_rate=spec.sample_rate,
         mel=spec,
+        band=spec.fmax,
         versions=versions(),
         conditions=conditions({"gta": "Not evaluated: this run made no GTA mels."}),
         systems=SYSTEMS,

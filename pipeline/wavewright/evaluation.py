@@ -86,7 +86,7 @@ def build_metrics(
     metrics: list[Metric] = []
     absent: dict[str, str] = {}
     for name in names:
-        kind: type[Metric] = registry.find("metrics", name)
+        kind = metric_kind(name)
         if package := kind.lacks():
             absent[name] = f"needs the package '{package}': pip install 'wavewright[metrics]'"
             continue
@@ -96,6 +96,12 @@ def build_metrics(
         if kind.by_phones:
             metrics += [kind(phones=group) for group in phones]
     return Metrics(metrics, absent)
+
+
+def metric_kind(name: str) -> type[Metric]:
+    """The metric of this registry name."""
+    kind: type[Metric] = registry.find("metrics", name)
+    return kind
 
 
 def costly(metrics: Iterable[Metric], seconds: float) -> list[str]:
@@ -175,8 +181,7 @@ def measure(
     found = parallel_map(work, items, jobs=jobs, what="metrics", unit="utterances")
     values = tuple(value for of_one in found for value in of_one)
     infos = tuple(describe(metric) for metric in metrics)
-    names = [system.id for system in systems]
-    return Measured(infos, values, *summarise(names, present, infos, utterances, values))
+    return Measured(infos, values, *summarise(systems, present, infos, utterances, values))
 
 
 def _measure_utterance(

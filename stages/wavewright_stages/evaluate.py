@@ -81,7 +81,7 @@ def evaluate(
     from wavewright.device import pick_device
     from wavewright.metric_cache import MetricCache
     from wavewright.report.builder import write_report
-    from wavewright.report.results import NATURAL, Results, System, band_limited
+    from wavewright.report.results import NATURAL, Results, System, limit
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
@@ -97,7 +97,7 @@ def evaluate(
     systems = [natural, *(speaker.system for speaker in speakers)]
     spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
     events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
-    chosen = evaluation.build_metrics(metrics, mel.fmax if band_limited(mel) else None)
+    chosen = evaluation.build_metrics(metrics, limit(mel))
     found = evaluation.measure(
         report,
         spoken,
@@ -117,6 +117,7 @@ def evaluate(
         seed=seed,
         sample_rate=mel.sample_rate,
         mel=mel,
+        band=limit(mel),
         absent_metrics=chosen.absent,
         versions=evaluation.versions(),
         conditions=evaluation.conditions(_absent(gta, acoustic)),

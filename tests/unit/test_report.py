@@ -19,7 +19,7 @@ import soundfile
 from tests.reports import HOSTILE, RATE, small_report
 from wavewright.report import figures
 from wavewright.report.media import evenly
-from wavewright.report.results import MetricInfo, Results, Utterance, Value
+from wavewright.report.results import MetricInfo, Results, System, Utterance, Value
 from wavewright.report.statistics import compare, estimate
 from wavewright.report.summary import distance, ranking, summarise
 from wavewright.report.tables import results_csv, summary_table
@@ -103,9 +103,13 @@ def values_of(**columns: list[float | None]) -> tuple[list[Utterance], list[Valu
     return [Utterance(id=u, text="", seconds=1.0) for u in ids], rows
 
 
+def files(*names: str) -> list[System]:
+    return [System(id=name, title=name, kind="files") for name in names]
+
+
 def test_means_are_taken_over_the_same_utterances() -> None:
     ids, rows = values_of(a=[1.0, 2.0, 9.0], b=[2.0, 3.0, None], never=[None, None, None])
-    summary, differences = summarise(["a", "b", "never"], ["copy"], [MEL_L1], ids, rows)
+    summary, differences = summarise(files("a", "b", "never"), ["copy"], [MEL_L1], ids, rows)
     found = {row.system: row for row in summary}
     assert (found["a"].mean, found["a"].n, found["a"].missing) == (1.5, 2, 0)
     assert (found["b"].mean, found["b"].n, found["b"].missing) == (2.5, 2, 1)
@@ -115,8 +119,8 @@ def test_means_are_taken_over_the_same_utterances() -> None:
 
 def test_the_order_of_systems_changes_no_number() -> None:
     ids, rows = values_of(a=[1.0, 2.0, 4.0], b=[2.0, 3.0, 4.0])
-    one, _ = summarise(["a", "b"], ["copy"], [MEL_L1], ids, rows)
-    other, _ = summarise(["b", "a"], ["copy"], [MEL_L1], ids, rows)
+    one, _ = summarise(files("a", "b"), ["copy"], [MEL_L1], ids, rows)
+    other, _ = summarise(files("b", "a"), ["copy"], [MEL_L1], ids, rows)
     assert set(one) == set(other)
 
 
@@ -134,10 +138,10 @@ def test_nearness_follows_the_direction_of_a_metric() -> None:
 def with_values(results: Results, **columns: list[float | None]) -> Results:
     """The results with these mel L1 columns under copy-synthesis in place of all values."""
     ids, rows = values_of(**columns)
-    summary, differences = summarise(list(columns), ["copy"], [MEL_L1], ids, rows)
+    summary, differences = summarise(files(*columns), ["copy"], [MEL_L1], ids, rows)
     names = {"natural": "natural speech", "a": "system a", "b": "system b"}
     systems = [
-        results.systems[0].model_copy(update={"id": name, "title": names[name]}) for name in columns
+        results.systems[1].model_copy(update={"id": name, "title": names[name]}) for name in columns
     ]
     return results.model_copy(
         update={

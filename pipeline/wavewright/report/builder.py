@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,11 @@ class Training:
 def write_report(
     folder: Path,
     results: Results,
-    speed: Speed,
+    speed: Speed | None,
     *,
     training: Training | None = None,
     attention: bytes | None = None,
+    run: Mapping[str, str] | None = None,
     shown: int = 12,
     megabytes: float = 25.0,
 ) -> Path:
@@ -45,9 +47,10 @@ def write_report(
         folder: holds `wavs/SYSTEM/CONDITION/ID.wav`, the recordings as
             `wavs/natural/recording/ID.wav`.
         results: what was measured.
-        speed: what was timed.
+        speed: what was timed; None where nothing could be.
         training: curves to draw.
         attention: a PNG of the acoustic model's attention.
+        run: what else to tell of this run, such as its date; written to run.json.
         shown: most utterances to embed.
         megabytes: largest page; fewer utterances are embedded to stay below it.
 
@@ -57,9 +60,12 @@ def write_report(
     files = {
         "results.json": results.model_dump_json(indent=1) + "\n",
         "results.csv": tables.results_csv(results),
-        "speed.json": speed.model_dump_json(indent=1) + "\n",
         "report.md": tables.results_markdown(results, speed),
     }
+    if speed is not None:
+        files["speed.json"] = speed.model_dump_json(indent=1) + "\n"
+    if run:
+        files["run.json"] = json.dumps(dict(run), indent=1) + "\n"
     page = _context(results, speed, training, attention)
     around = len(render(_TEMPLATE, {**page, "articles": []}).encode())
     budget = int(megabytes * 1e6) - around
@@ -71,7 +77,7 @@ def write_report(
 
 
 def _context(
-    results: Results, speed: Speed, training: Training | None, attention: bytes | None
+    results: Results, speed: Speed | None, training: Training | None, attention: bytes | None
 ) -> dict[str, Any]:
     by_id = {system.id: system for system in results.systems}
     levels = list(training.levels) if training else []
@@ -91,7 +97,7 @@ def _context(
         "titles": {condition.id: condition.in_sentence for condition in results.conditions},
         "plain": {metric.name: metric.title for metric in results.metrics if metric.band is None},
         "band_limited": results.band_limited,
-        "speeds": [(by_id[row.system], row) for row in speed.systems],
+        "speeds": [(by_id[row.system], row) for row in speed.systems] if speed else [],
         "curve": _curve(training),
         "level": " and ".join(levels),
         "attention": figures.data_uri("image/png", attention) if attention else "",

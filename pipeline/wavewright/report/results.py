@@ -19,9 +19,9 @@ SIGNIFICANT = 0.05
 FULL_BAND = 0.98  # of half the sample rate: a mel that reaches it is not called band-limited
 
 
-def band_limited(mel: MelSpec) -> bool:
-    """The mel leaves out enough of the highest frequencies to be heard."""
-    return mel.fmax < FULL_BAND * mel.sample_rate / 2
+def limit(mel: MelSpec) -> float | None:
+    """Highest frequency in Hz that a mel says anything of; None if it leaves nothing out."""
+    return mel.fmax if mel.fmax < FULL_BAND * mel.sample_rate / 2 else None
 
 
 class _Record(BaseModel):
@@ -43,6 +43,11 @@ class System(_Record):
     sample_rate: int | None = Field(
         default=None, description="of its files in Hz, where they were brought to another"
     )
+
+    @property
+    def candidate(self) -> bool:
+        """It takes part in rankings and tests; recordings and anchors only show the scale."""
+        return self.kind not in ("natural", "anchor")
 
 
 class ConditionInfo(_Record):
@@ -199,6 +204,9 @@ class Results(_Record):
     seed: int
     sample_rate: int = Field(description="at which everything was compared, in Hz")
     mel: MelSpec | None = Field(description="the conditioning mel; null: unknown")
+    band: float | None = Field(
+        default=None, description="highest frequency in Hz that vocoders were given; null: all"
+    )
     versions: dict[str, str]
     conditions: tuple[ConditionInfo, ...]
     metrics: tuple[MetricInfo, ...]
@@ -224,8 +232,8 @@ class Results(_Record):
 
     @property
     def band_limited(self) -> bool:
-        """The conditioning mel says nothing of the highest frequencies."""
-        return self.mel is not None and band_limited(self.mel)
+        """The vocoders were told nothing of the highest frequencies."""
+        return self.band is not None
 
     def present(self) -> list[ConditionInfo]:
         """Conditions that were evaluated."""

@@ -7,11 +7,11 @@ from itertools import combinations
 
 from wavewright.metrics.metric import Condition
 from wavewright.report.results import (
-    NATURAL,
     Difference,
     MetricInfo,
     Results,
     Summary,
+    System,
     Utterance,
     Value,
 )
@@ -26,11 +26,12 @@ def distance(metric: MetricInfo, value: float) -> float:
 
 
 def ranking(results: Results, condition: Condition, metric: MetricInfo) -> list[Summary]:
-    """Rows of the candidates (natural speech left out), the nearest to a perfect copy first."""
+    """Rows of the candidates, the nearest to a perfect copy first."""
+    candidates = {system.id for system in results.systems if system.candidate}
     rows = [
         row
         for row in results.summary
-        if (row.condition, row.metric) == (condition, metric.id) and row.system != NATURAL
+        if (row.condition, row.metric) == (condition, metric.id) and row.system in candidates
     ]
     defined = [(distance(metric, row.mean), row) for row in rows if row.mean is not None]
     return [row for _, row in sorted(defined, key=lambda pair: (pair[0], pair[1].system))]
@@ -79,7 +80,7 @@ def _cliques(names: list[str], apart: set[frozenset[str]]) -> list[list[str]]:
 
 
 def summarise(
-    systems: Iterable[str],
+    systems: Iterable[System],
     conditions: Iterable[Condition],
     metrics: Iterable[MetricInfo],
     utterances: Sequence[Utterance],
@@ -87,7 +88,9 @@ def summarise(
 ) -> tuple[tuple[Summary, ...], tuple[Difference, ...]]:
     """Means with intervals, and paired tests between every two candidates."""
     table = {(v.system, v.condition, v.metric, v.utterance): v for v in values}
-    named, ids = list(systems), [utterance.id for utterance in utterances]
+    everyone, ids = list(systems), [utterance.id for utterance in utterances]
+    named = [system.id for system in everyone]
+    candidates = {system.id for system in everyone if system.candidate}
     speakers = [utterance.speaker for utterance in utterances]
     metrics = list(metrics)
     summary: list[Summary] = []
@@ -105,13 +108,14 @@ def summarise(
                 if any(cell is not None for cell in column)
             }
             weights = _weights(cells.values())
-            shared = _shared(columns)
+            shared = _shared(columns, candidates)
             for system, column in columns.items():
                 row = vars(estimate(shared[system], weights, speakers))
                 row |= {"missing": sum(value is None for value in column)}
                 row |= {end: _within(metric, row[end]) for end in ("low", "high")}
                 summary.append(Summary(system=system, condition=condition, metric=metric.id, **row))
-            found += _differences(condition, metric.id, shared, weights, speakers)
+            compared = {name: column for name, column in shared.items() if name in candidates}
+            found += _differences(condition, metric.id, compared, weights, speakers)
         differences += _corrected(found, {metric.id for metric in metrics if metric.headline})
     return tuple(summary), tuple(differences)
 
@@ -130,14 +134,20 @@ def _within(metric: MetricInfo, end: float | None) -> float | None:
     return lowest if metric.highest is None else min(lowest, metric.highest)
 
 
-def _shared(columns: dict[str, Column]) -> dict[str, Column]:
-    """The columns with an utterance blanked for all where any system that has values lacks one.
+def _shared(columns: dict[str, Column], candidates: set[str]) -> dict[str, Column]:
+    """The columns with an utterance blanked for all where any candidate that has values lacks one.
 
-    Systems are only comparable on the same utterances; a system without any value would leave
+    Systems are only comparable on the same utterances; a candidate without any value would leave
     none, and stands aside.
     """
-    able = [column for column in columns.values() if any(value is not None for value in column)]
+    able = [
+        column
+        for name, column in columns.items()
+        if name in candidates and any(value is not None for value in column)
+    ]
     whole = [None not in row for row in zip(*able, strict=True)]
+    if not able:
+        return columns
     return {
         system: [value if kept else None for value, kept in zip(column, whole, strict=True)]
         for system, column in columns.items()
@@ -151,7 +161,7 @@ def _differences(
     weights: Sequence[float],
     speakers: Sequence[str],
 ) -> Iterator[Difference]:
-    for a, b in combinations([system for system in columns if system != NATURAL], 2):
+    for a, b in combinations(columns, 2):
         found = compare(columns[a], columns[b], weights, speakers)
         yield Difference(
             condition=condition,

@@ -84,7 +84,7 @@ def results_csv(results: Results) -> str:
     return text.getvalue()
 
 
-def results_markdown(results: Results, speed: Speed) -> str:
+def results_markdown(results: Results, speed: Speed | None) -> str:
     """The summary as Markdown, to paste into a README."""
     minutes = results.seconds / 60
     lines = [
@@ -114,7 +114,8 @@ def results_markdown(results: Results, speed: Speed) -> str:
                 f"{mean} {cell.interval}".strip() for mean, cell in zip(shown, cells, strict=True)
             )
             lines.append(f"| {_plain(system.title)} | {joined} |")
-    return "\n".join([*lines, "", *_speed_lines(results, speed), ""])
+    lines += ["", *_speed_lines(results, speed)] if speed else []
+    return "\n".join([*lines, ""])
 
 
 def _speed_lines(results: Results, speed: Speed) -> list[str]:

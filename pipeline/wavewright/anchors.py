@@ -1,0 +1,64 @@
+"""Anchors: recordings spoilt in a known way, so that a table shows at once what its numbers mean.
+
+Source: ITU-R BS.1534-3, whose low anchor is a 3.5 kHz low-pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from wavewright.audio import Wav, load_wav, save_wav
+from wavewright.errors import UnknownName, nearest
+from wavewright.report.media import wav_file
+from wavewright.report.results import NATURAL, System, Utterance
+
+_CUTOFF = 3500.0  # Hz
+_ORDER = 8
+_MU = 255.0
+
+
+def low_pass(wav: Wav, sample_rate: int) -> Wav:
+    """(samples,) without what lies above 3.5 kHz, in phase."""
+    from scipy.signal import butter, sosfiltfilt
+
+    if sample_rate <= 2.2 * _CUTOFF:
+        return wav
+    sections = butter(_ORDER, _CUTOFF, fs=sample_rate, output="sos")
+    padding = min(len(wav) - 1, 3 * (2 * len(sections) + 1))
+    return sosfiltfilt(sections, wav, padlen=max(0, padding)).astype(np.float32)  # type: ignore[no-any-return]
+
+
+def mu_law(wav: Wav, sample_rate: int) -> Wav:
+    """(samples,) in 256 steps of ITU-T G.711's mu-law curve."""
+    squeezed = np.sign(wav) * np.log1p(_MU * np.abs(wav)) / np.log1p(_MU)
+    steps = np.round((squeezed + 1) / 2 * _MU) / _MU * 2 - 1
+    return (np.sign(steps) * np.expm1(np.abs(steps) * np.log1p(_MU)) / _MU).astype(np.float32)  # type: ignore[no-any-return]
+
+
+ANCHORS: dict[str, Callable[[Wav, int], Wav]] = {"lowpass-3.5k": low_pass, "mulaw-8bit": mu_law}
+
+
+def write_anchors(
+    folder: Path, utterances: Iterable[Utterance], names: Iterable[str]
+) -> list[System]:
+    """Write anchors of every recording in a report's folder, as copy-synthesis.
+
+    Raises:
+        UnknownName: no such anchor.
+    """
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        if name not in ANCHORS:
+            raise UnknownName(
+                f"no anchor '{name}'.{nearest(name, list(ANCHORS))} Anchors: {', '.join(ANCHORS)}."
+            )
+    for utterance in utterances if wanted else ():
+        wav, rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
+        for name in wanted:
+            path = folder / wav_file(name, "copy", utterance.id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_wav(path, ANCHORS[name](wav, rate), rate)
+    return [System(id=name, title=name, kind="anchor") for name in wanted]

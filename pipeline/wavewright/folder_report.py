@@ -1,0 +1,209 @@
+"""`wavewright evaluate`: a report on anybody's wavs, without any of our checkpoints."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wavewright import evaluation
+from wavewright.alignment import Interval, read_alignment
+from wavewright.anchors import write_anchors
+from wavewright.errors import WavewrightError
+from wavewright.metric_cache import MetricCache
+from wavewright.pairing import Candidate, pair, report_name
+from wavewright.report.builder import write_report
+from wavewright.report.results import Event, Results, Utterance
+from wavewright.transcripts import read_transcripts
+
+METRICS = (
+    "mel_l1", "mstft", "mcd_dio", "pesq", "f0_rmse", "vuv_f1",
+    "mel_l1_dtw", "duration_ratio", "level_difference", "lag", "clipped",
+)  # fmt: skip
+"""What a report measures unless other metrics are named: none of them is slow."""
+PHONES = ("vowels", "stops", "fricatives", "nasals", "silence")
+"""The classes of phones that are told apart where there are TextGrids."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare, and how.
+
+    Attributes:
+        reference: folder of the recordings.
+        candidates: folders held against them.
+        out: the report's folder; an earlier report there is replaced.
+        metrics: registry names, the first that ranks systems is the headline.
+        text: file of transcripts (`transcripts.read_transcripts`), or None.
+        alignments: folder of ID.TextGrid, or None.
+        speaker_pattern: its first group, found in an id, is the speaker; empty for one speaker.
+        band: highest frequency in Hz that the candidates were given; None for all.
+        sample_rate: to compare at; None for the lowest of all files.
+        utterances: how many, spread over the ids; None for all.
+        anchors: `anchors.ANCHORS` by name.
+        title: the page's heading.
+        shown, megabytes: see `write_report`.
+        cached: use and fill the user's cache of scores.
+        jobs: worker processes.
+    """
+
+    reference: Path
+    candidates: Sequence[Candidate]
+    out: Path
+    metrics: Sequence[str] = METRICS
+    text: Path | None = None
+    alignments: Path | None = None
+    speaker_pattern: str = ""
+    band: float | None = None
+    sample_rate: int | None = None
+    utterances: int | None = None
+    anchors: Sequence[str] = ("lowpass-3.5k",)
+    title: str = "Vocoder evaluation"
+    shown: int = 12
+    megabytes: float = 25.0
+    cached: bool = True
+    jobs: int = -1
+    command: Sequence[str] = ()
+
+
+def write_folder_report(request: Request, say: Callable[[str], None]) -> Path:
+    """Pair, measure and report; the folder `out` appears whole or not at all.
+
+    Returns:
+        The page's path.
+    """
+    out = request.out
+    if out.exists() and any(out.iterdir()) and not (out / "results.json").is_file():
+        raise WavewrightError(f"{out}: not empty, and not an earlier report; name another --out")
+    scratch = out.with_name(f".{report_name(out)}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        _fill(scratch, request, say)
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(scratch, out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return out / "index.html"
+
+
+def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
+    wanted = _chosen(request)
+    found = pair(
+        folder,
+        request.reference,
+        request.candidates,
+        sample_rate=request.sample_rate,
+        utterances=request.utterances,
+        texts=read_transcripts(request.text) if request.text else None,
+        speaker_of=_speakers(request.speaker_pattern),
+        jobs=request.jobs,
+    )
+    phones, odd = _phones(request.alignments, found.utterances)
+    band = request.band if request.band and request.band < 0.49 * found.sample_rate else None
+    chosen = evaluation.build_metrics(wanted, band, PHONES if phones else ())
+    systems = [*found.systems]
+    if "copy" in found.conditions:
+        systems[1:1] = write_anchors(folder, found.utterances, request.anchors)
+    seconds = sum(utterance.seconds for utterance in found.utterances)
+    for line in evaluation.costly(chosen.metrics, seconds * len(systems) * len(found.conditions)):
+        say(line)
+    for name, reason in chosen.absent.items():
+        say(f"{name} is left out: {reason}")
+    measured = evaluation.measure(
+        folder,
+        found.utterances,
+        systems,
+        found.conditions,
+        chosen.metrics,
+        jobs=request.jobs,
+        phones=phones,
+        cache=MetricCache() if request.cached else None,
+    )
+    absent = dict.fromkeys(("copy", "gta", "tts"), "Not evaluated: no candidate was given for it.")
+    results = Results(
+        title=request.title,
+        corpus=report_name(request.reference),
+        split="",
+        split_size=len(found.utterances),
+        quarantined=0,
+        seed=0,
+        sample_rate=found.sample_rate,
+        mel=None,
+        band=band,
+        versions=evaluation.versions(),
+        conditions=evaluation.conditions(
+            {name: why for name, why in absent.items() if name not in found.conditions}
+        ),
+        systems=tuple(systems),
+        utterances=tuple(found.utterances),
+        events=tuple(found.events + odd),
+        absent_metrics=chosen.absent,
+        **measured._asdict(),
+    )
+    write_report(
+        folder,
+        results,
+        None,
+        shown=request.shown,
+        megabytes=request.megabytes,
+        run=_run(request.command),
+    )
+
+
+def _chosen(request: Request) -> list[str]:
+    """The metrics, without those that apply to none of the conditions asked for."""
+    conditions = {candidate.condition for candidate in request.candidates}
+    kinds = {name: evaluation.metric_kind(name) for name in dict.fromkeys(request.metrics)}
+    return [name for name, kind in kinds.items() if conditions & set(kind.conditions)]
+
+
+def _speakers(pattern: str) -> Callable[[str], str]:
+    if not pattern:
+        return lambda _: ""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise WavewrightError(f"--speaker-pattern {pattern}: {error}") from error
+    if compiled.groups < 1:
+        raise WavewrightError(
+            f"--speaker-pattern {pattern}: needs a group, such as '^([a-z]+)_' for 'anna_001'"
+        )
+
+    def speaker(utterance: str) -> str:
+        found = compiled.search(utterance)
+        return (found.group(1) or "") if found else ""
+
+    return speaker
+
+
+def _phones(
+    folder: Path | None, utterances: Iterable[Utterance]
+) -> tuple[dict[str, list[Interval]], list[Event]]:
+    """Phones by id, and what TextGrids are missing or odd."""
+    found: dict[str, list[Interval]] = {}
+    events: list[Event] = []
+    for utterance in utterances if folder else ():
+        try:
+            path = Path(folder or ".") / f"{utterance.id}.TextGrid"
+            alignment = read_alignment(path, utterance.seconds)
+        except WavewrightError as error:
+            events.append(Event(utterance=utterance.id, reason=f"no phones: {error}"))
+            continue
+        found[utterance.id] = list(alignment.phones)
+    return found, events
+
+
+def _run(command: Sequence[str]) -> Mapping[str, str]:
+    return {
+        "command": shlex.join(command),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+    }

@@ -1,0 +1,278 @@
+"""Anybody's recordings and candidates, paired by exact id, in the layout that reports measure.
+
+An id is a file's path below its folder, without the suffix. What cannot be paired or used is left
+out and told; nothing is guessed from parts of names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
+
+import numpy as np
+
+from wavewright.audio import Wav, mix, read_channels, resample, save_wav
+from wavewright.errors import WavewrightError
+from wavewright.metrics.metric import Condition
+from wavewright.parallel import parallel_map
+from wavewright.readers.common import audio_files
+from wavewright.report.media import evenly, wav_file
+from wavewright.report.results import NATURAL, Event, System, Utterance
+
+_CANDIDATE = re.compile(r"(?P<name>[^=@]+)(?:@(?P<condition>[a-z]+))?=(?P<folder>.+)")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9_.-]+")
+_CLIPPED, _WORTH_TELLING = 32766.5 / 32768, 0.001  # of full scale; share of samples
+_SILENT = 0.5 / 32768
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A folder of wavs: what `name` made of the recordings under a condition."""
+
+    name: str
+    condition: Condition
+    folder: Path
+
+
+class Paired(NamedTuple):
+    """What was found and written."""
+
+    systems: list[System]
+    utterances: list[Utterance]
+    conditions: list[Condition]
+    events: list[Event]
+    sample_rate: int
+
+
+class _Job(NamedTuple):
+    """One utterance: where its files are, and what is known of it."""
+
+    id: str
+    text: str
+    speaker: str
+    files: dict[tuple[str, Condition | None], Path]
+
+
+def parse_candidate(text: str) -> Candidate:
+    """`NAME=DIR`, or `NAME@CONDITION=DIR` where it is not copy-synthesis."""
+    found = _CANDIDATE.fullmatch(text)
+    if found is None:
+        raise WavewrightError(
+            f"--candidate {text}: not NAME=DIR or NAME@CONDITION=DIR, such as hifigan@tts=wavs"
+        )
+    condition = found["condition"] or "copy"
+    if condition not in get_args(Condition):
+        raise WavewrightError(
+            f"--candidate {text}: no condition '{condition}'. Allowed: "
+            f"{', '.join(get_args(Condition))}."
+        )
+    return Candidate(found["name"], cast(Condition, condition), Path(found["folder"]))
+
+
+def pair(
+    folder: Path,
+    reference: Path,
+    candidates: Sequence[Candidate],
+    *,
+    sample_rate: int | None = None,
+    utterances: int | None = None,
+    texts: Mapping[str, str] | None = None,
+    speaker_of: Callable[[str], str] = lambda _: "",
+    jobs: int = -1,
+) -> Paired:
+    """Write recordings and candidates as 16-bit WAVs of one rate into a report's folder.
+
+    Args:
+        folder: gets `wavs/SYSTEM/CONDITION/ID.wav` and `wavs/natural/recording/ID.wav`.
+        reference: folder of the recordings.
+        candidates: folders of what shall be held against them.
+        sample_rate: to compare at, in Hz; None for the lowest rate of any file, since what a
+            lower rate has lost cannot be compared.
+        utterances: how many to take, spread over the ids; None for all.
+        texts: what is said, by id; ID.txt beside a recording says it too.
+        speaker_of: who speaks an id.
+        jobs: worker processes.
+
+    Raises:
+        WavewrightError: a folder without audio, two files of one id, or no id in common.
+    """
+    systems = _systems(candidates)
+    originals = _files(reference)
+    others = {(_slug(c.name), c.condition): _files(c.folder) for c in candidates}
+    titles = {system.id: system.title for system in systems}
+    events = [event for key, files in others.items() for event in _unmatched(key, files, originals)]
+    common = [name for name in originals if any(name in files for files in others.values())]
+    if not common:
+        raise WavewrightError(
+            f"{reference}: none of its {len(originals)} ids (such as '{next(iter(originals))}') is "
+            f"in a candidate's folder (such as '{next(iter(next(iter(others.values()))))}')"
+        )
+    events += [
+        Event(utterance=name, reason="no candidate has it: left out")
+        for name in originals
+        if name not in common
+    ]
+    chosen = common if utterances is None else evenly(common, utterances)
+    spoken = {**_texts_beside(originals), **(texts or {})}
+    work = []
+    for name in chosen:
+        files: dict[tuple[str, Condition | None], Path] = {(NATURAL, None): originals[name]}
+        files |= {key: found[name] for key, found in others.items() if name in found}
+        work.append(_Job(name, spoken.get(name, ""), speaker_of(name), files))
+    rates = _rates(path for job in work for path in job.files.values())
+    target = sample_rate or min(rates.values(), default=0)
+    if not target:
+        raise WavewrightError(f"{reference}: none of the files that have a partner can be read")
+    write = partial(_write, folder=folder, sample_rate=target)
+    done = parallel_map(write, work, jobs=jobs, what="pairing", unit="utterances")
+    kept = [utterance for utterance, _ in done if utterance is not None]
+    if not kept:
+        first = next(event for _, found in done for event in found)
+        raise WavewrightError(f"{reference}: no recording can be used; {first.reason}")
+    events += [event for _, found in done for event in found]
+    return Paired(
+        [_with_rate(system, candidates, work, rates, target) for system in systems],
+        kept,
+        [c for c in get_args(Condition) if any(one.condition == c for one in candidates)],
+        sorted(events, key=lambda event: (event.utterance, titles.get(event.system, ""))),
+        target,
+    )
+
+
+def _systems(candidates: Sequence[Candidate]) -> list[System]:
+    """Natural speech and every name, in the order given."""
+    if not candidates:
+        raise WavewrightError("nothing to evaluate: name a candidate with --candidate NAME=DIR")
+    names = list(dict.fromkeys(candidate.name for candidate in candidates))
+    slugs = [_slug(name) for name in names]
+    twice = [slug for slug in slugs if slugs.count(slug) > 1 or slug == NATURAL]
+    if twice:
+        raise WavewrightError(f"two systems would be called '{twice[0]}' in the report; rename one")
+    keys = [(candidate.name, candidate.condition) for candidate in candidates]
+    for name, condition in keys:
+        if keys.count((name, condition)) > 1:
+            raise WavewrightError(f"candidate '{name}' is given twice for condition '{condition}'")
+    natural = System(id=NATURAL, title="natural speech", kind="natural")
+    return [natural, *(System(id=_slug(name), title=name, kind="files") for name in names)]
+
+
+def _slug(name: str) -> str:
+    return _UNUSUAL.sub("-", name)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Audio files at any depth by id, in order."""
+    if not folder.is_dir():
+        raise WavewrightError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in audio_files(folder):
+        name = _UNUSUAL.sub("_", "-".join(path.relative_to(folder).with_suffix("").parts))[:128]
+        if name in found:
+            raise WavewrightError(
+                f"{folder}: '{found[name].relative_to(folder)}' and '{path.relative_to(folder)}' "
+                f"have the same id '{name}'"
+            )
+        found[name] = path
+    if not found:
+        raise WavewrightError(f"{folder}: no audio file in it")
+    return found
+
+
+def _unmatched(
+    key: tuple[str, Condition], files: Mapping[str, Path], originals: Mapping[str, Path]
+) -> list[Event]:
+    system, condition = key
+    extra = [(name, "no recording has this id: left out") for name in files.keys() - originals]
+    missing = [(name, "there is no such file") for name in originals.keys() - files]
+    return [
+        Event(utterance=name, system=system, condition=condition, reason=reason)
+        for name, reason in [*extra, *missing]
+    ]
+
+
+def _texts_beside(originals: Mapping[str, Path]) -> dict[str, str]:
+    beside = {name: path.with_suffix(".txt") for name, path in originals.items()}
+    return {
+        name: " ".join(path.read_text("utf-8", "replace").split())
+        for name, path in beside.items()
+        if path.is_file()
+    }
+
+
+def _rates(paths: Iterable[Path]) -> dict[Path, int]:
+    """Sample rates by their headers; what cannot be read is told when it is loaded."""
+    import soundfile
+
+    found = {}
+    for path in paths:
+        try:
+            found[path] = int(soundfile.info(path).samplerate)
+        except (soundfile.LibsndfileError, RuntimeError, OSError):
+            continue
+    return found
+
+
+def _with_rate(
+    system: System,
+    candidates: Sequence[Candidate],
+    work: Sequence[_Job],
+    rates: Mapping[Path, int],
+    target: int,
+) -> System:
+    """The system with where it came from, and its own rate where that is another."""
+    own = [path for job in work for key, path in job.files.items() if key[0] == system.id]
+    found = {rates[path] for path in own if path in rates} - {target}
+    folders = [c.folder.name for c in candidates if _slug(c.name) == system.id]
+    changes = {"source": ", ".join(folders), "sample_rate": max(found) if found else None}
+    return system.model_copy(update=changes)
+
+
+def _write(job: _Job, folder: Path, sample_rate: int) -> tuple[Utterance | None, list[Event]]:
+    """The recording first: without it the utterance is nothing."""
+    events: list[Event] = []
+    length = 0
+    for (system, condition), source in job.files.items():
+        told = partial(Event, utterance=job.id, system=system, condition=condition)
+        try:
+            wav, remarks = _read(source, sample_rate)
+        except WavewrightError as error:
+            reason = str(error).replace(f"{source}", source.name)
+            if system == NATURAL:
+                reason = f"{reason}; the utterance is left out"
+                return None, [Event(utterance=job.id, reason=reason)]
+            events.append(told(reason=reason))
+            continue
+        events += [told(reason=remark) for remark in remarks]
+        path = folder / wav_file(system, condition or "", job.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_wav(path, wav, sample_rate)
+        length = length or len(wav)
+    seconds = length / sample_rate
+    return Utterance(id=job.id, text=job.text, seconds=seconds, speaker=job.speaker), events
+
+
+def _read(path: Path, sample_rate: int) -> tuple[Wav, list[str]]:
+    """A file at one rate and mono, and what a reader of the report should know of it."""
+    data, rate = read_channels(path)
+    remarks = []
+    if data.shape[1] > 1:
+        remarks.append(f"{data.shape[1]} channels, of which the first was compared")
+    wav = mix(data, "left")
+    share = float(np.mean(np.abs(wav) >= _CLIPPED))
+    if share > _WORTH_TELLING:
+        remarks.append(f"{share:.2%} of the samples are clipped")
+    if not np.any(np.abs(wav) > _SILENT):
+        remarks.append("silent")
+    if rate != sample_rate:
+        remarks.append(f"brought from {rate:,} Hz to {sample_rate:,} Hz")
+    return resample(wav, rate, sample_rate), remarks
+
+
+def report_name(path: Path) -> str:
+    """A folder's own name, also where it is given as `.`."""
+    return os.path.basename(path.resolve())
