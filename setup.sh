@@ -4,7 +4,8 @@
 # Usage: ./setup.sh [--dev]
 #   --dev   also installs what ./run_tests.sh needs
 #
-# It needs Python 3.11 to 3.13 with venv and pip, and a package index; no compiler, no root.
+# It needs Python 3.11 to 3.13 with venv and pip, and a package index; no root. Without a C++
+# compiler the metrics are left out whose packages come as source (PESQ; MCD and F0 by WORLD).
 # When nothing has changed since the last time it ends at once. pip does the work, with your own
 # pip settings: the index they name decides between a CPU and a CUDA build of torch.
 #
@@ -46,6 +47,7 @@ wanted_stamp() {
     [[ -z $dev && $recorded_extras != *,dev ]] || extras+=,dev
     printf 'extras %s\ntorch %s\npython %s\nroot %s\n' "$extras" \
         "${WAVEWRIGHT_TORCH:-$recorded_torch}" "${PYTHON:-$recorded_python}" "$root"
+    printf 'compiler %s\n' "$(type -P c++ g++ clang++ | head -n 1)" # a new one: try again
     printf '%s\n' "$(<.venv/pyvenv.cfg)" "$(<pyproject.toml)" "$(<constraints.txt)" "$(<setup.sh)"
 }
 
@@ -166,6 +168,25 @@ install() {
         fail "pip could not install $* (its message is above). Mend the cause and run setup.sh again."
 }
 
+# What has no wheel here and cannot be built is left out, and said; nothing else needs it.
+install_metrics() {
+    local package packages=() left_out=''
+    while read -r package; do
+        packages+=("$package")
+    done < <(sed -n '/^metrics = \[/,/^\]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml)
+    : >.venv/metrics.log
+    if try_to_install "${packages[@]}"; then return; fi
+    for package in "${packages[@]}"; do
+        try_to_install "$package" || left_out+=" ${package%%>*}"
+    done
+    [[ -z $left_out ]] || say "left out:$left_out. Metrics that need them will have no value" \
+        "(no C++ compiler? .venv/metrics.log has pip's own words)."
+}
+
+try_to_install() { # a failed build prints pages
+    .venv/bin/python -m pip install -q -c .venv/constraints.txt "$@" </dev/null >>.venv/metrics.log 2>&1
+}
+
 dev=''
 case ${1:-} in
 --dev) dev=yes ;;
@@ -198,6 +219,8 @@ extras=${stamp%%$'\n'*} && extras=${extras#extras }
 say "installing wavewright[$extras] and what it needs, with pip"
 install hatchling
 install --no-build-isolation -e ".[$extras]"
+say "installing what metrics need (two packages are compiled, which takes a minute or two)"
+install_metrics
 .venv/bin/python -c 'import wavewright, wavewright_stages'
 printf '%s\n' "$stamp" >.venv/setup.stamp.new
 mv .venv/setup.stamp.new .venv/setup.stamp

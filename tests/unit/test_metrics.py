@@ -37,8 +37,15 @@ def all_metrics() -> list[Metric]:
     return [registry.find("metrics", name)() for name in registry.plugins("metrics")]
 
 
+def require(metric: Metric) -> None:
+    """Skip, and say so, where the packages of a metric are not installed."""
+    if missing := metric.lacks():
+        pytest.skip(f"{metric.id} needs the package {missing}")
+
+
 @pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.id)
 def test_a_perfect_copy_has_the_ideal_value(metric: Metric) -> None:
+    require(metric)
     wav = voice()
     assert metric(wav, wav.copy(), RATE) == pytest.approx(metric.ideal, abs=1e-6)
 

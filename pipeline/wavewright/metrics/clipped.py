@@ -17,6 +17,8 @@ class Clipped(Metric):
     unit = "‰"
     conditions = ("copy", "gta", "tts")
     aligned = False
+    lowest = 0.0
+    highest = 1000.0
 
     @property
     def definition(self) -> str:

@@ -16,6 +16,7 @@ class DurationRatio(Metric):
     ideal = 1.0
     conditions = ("tts",)
     aligned = False
+    lowest = 0.0
 
     @property
     def definition(self) -> str:

@@ -22,6 +22,7 @@ class LSD(Metric):
     title = "LSD"
     unit = "dB"
     banded = True
+    lowest = 0.0
 
     @property
     def definition(self) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavewright.metrics.logmel import measured_mel
-from wavewright.metrics.metric import Metric
+from wavewright.metrics.frames import mean_of_class
+from wavewright.metrics.logmel import measured_mel, measuring_spec
+from wavewright.metrics.metric import Metric, Pair, Score
 
 
 class MelL1(Metric):
@@ -22,6 +23,8 @@ class MelL1(Metric):
     title = "mel L1"
     unit = "ln"
     banded = True
+    by_phones = True
+    lowest = 0.0
 
     @property
     def definition(self) -> str:
@@ -32,7 +35,10 @@ class MelL1(Metric):
             "floor 1e-5. Many vocoders train on nearly this, so it is biased towards them."
         )
 
-    def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
-        true = measured_mel(reference, sample_rate, self.band)
-        ours = measured_mel(candidate, sample_rate, self.band)
-        return float(np.abs(true.astype(np.float64) - ours).mean())
+    def score(self, pair: Pair) -> Score:
+        true = measured_mel(pair.reference, pair.sample_rate, self.band)
+        ours = measured_mel(pair.candidate, pair.sample_rate, self.band)
+        hop = measuring_spec(pair.sample_rate).hop_length
+        centres = (np.arange(true.shape[1]) + 0.5) * hop / pair.sample_rate
+        distances = np.abs(true.astype(np.float64) - ours).mean(axis=0)
+        return mean_of_class(distances, centres, pair, self.phones)

@@ -25,6 +25,7 @@ class MelL1DTW(Metric):
     conditions = ("tts",)
     aligned = False
     banded = True
+    lowest = 0.0
 
     @property
     def definition(self) -> str:

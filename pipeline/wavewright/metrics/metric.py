@@ -168,6 +168,8 @@ class Metric(ABC):
             The value, or NaN with its `reason`.
         """
         try:
+            if missing := self.lacks():
+                raise Undefined(f"needs the package {missing}: pip install wavewright[metrics]")
             _check("reference", reference)
             _check("candidate", candidate)
             if not np.any(np.abs(reference) > _SILENT_PEAK):

@@ -26,6 +26,7 @@ class MSTFT(Metric):
     name = "mstft"
     title = "M-STFT"
     banded = True
+    lowest = 0.0
 
     @property
     def definition(self) -> str:

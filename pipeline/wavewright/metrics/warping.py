@@ -1,0 +1,26 @@
+"""Dynamic time warping of two sequences of vectors, exact.
+
+Source: Sakoe and Chiba 1978, as librosa.sequence.dtw computes it: steps (1, 1), (0, 1) and (1, 0)
+of equal weight.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def warping_path(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of frames whose Euclidean distances have the smallest sum.
+
+    Args:
+        first: (frames, size).
+        second: (other frames, size).
+
+    Returns:
+        Two index arrays of one length, from the ends to the beginnings.
+    """
+    from librosa.sequence import dtw
+    from scipy.spatial.distance import cdist
+
+    _, path = dtw(C=cdist(first, second))
+    return path[:, 0], path[:, 1]
