@@ -458,7 +458,8 @@ def evaluate(
     wavewright evaluate --reference wavs --candidate hifigan=a --candidate hifigan@tts=b
     --candidate vocos=c --text metadata.csv --metric mel_l1 --metric pesq --metric wer --out report
     """
-    from wavewright.folder_report import METRICS, Request, write_folder_report
+    from wavewright.evaluation import METRICS
+    from wavewright.folder_report import Request, write_folder_report
     from wavewright.pairing import parse_candidate
 
     anchors = tuple(name for name in anchor or ("lowpass-3.5k",) if name != "none")

@@ -34,6 +34,13 @@ from wavewright.report.results import (
 )
 from wavewright.report.summary import summarise
 
+METRICS = (
+    "mel_l1", "mstft", "mcd_dio", "pesq", "f0_rmse", "vuv_f1",
+    "mel_l1_dtw", "duration_ratio", "level_difference", "lag", "clipped",
+)  # fmt: skip
+"""What a report measures unless other metrics are named; all are quick."""
+PHONES = ("vowels", "stops", "fricatives", "nasals", "silence")
+"""The classes of phones that are told apart where there are TextGrids."""
 _SLOW = 0.05  # seconds of one core per second of speech
 CONDITIONS = (
     ConditionInfo(

@@ -22,14 +22,6 @@ from wavewright.report.builder import write_report
 from wavewright.report.results import Event, Results, Utterance
 from wavewright.transcripts import read_transcripts
 
-METRICS = (
-    "mel_l1", "mstft", "mcd_dio", "pesq", "f0_rmse", "vuv_f1",
-    "mel_l1_dtw", "duration_ratio", "level_difference", "lag", "clipped",
-)  # fmt: skip
-"""What a report measures unless other metrics are named: none of them is slow."""
-PHONES = ("vowels", "stops", "fricatives", "nasals", "silence")
-"""The classes of phones that are told apart where there are TextGrids."""
-
 
 @dataclass(frozen=True)
 class Request:
@@ -56,7 +48,7 @@ class Request:
     reference: Path
     candidates: Sequence[Candidate]
     out: Path
-    metrics: Sequence[str] = METRICS
+    metrics: Sequence[str] = evaluation.METRICS
     text: Path | None = None
     alignments: Path | None = None
     speaker_pattern: str = ""
@@ -108,7 +100,7 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
     )
     phones, odd = _phones(request.alignments, found.utterances)
     band = request.band if request.band and request.band < 0.49 * found.sample_rate else None
-    chosen = evaluation.build_metrics(wanted, band, PHONES if phones else ())
+    chosen = evaluation.build_metrics(wanted, band, evaluation.PHONES if phones else ())
     systems = [*found.systems]
     if "copy" in found.conditions:
         systems[1:1] = write_anchors(folder, found.utterances, request.anchors)

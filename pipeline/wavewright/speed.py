@@ -14,6 +14,8 @@ import torch
 from wavewright.report.results import Speed, SystemSpeed
 from wavewright.vocoder import Vocoder
 
+_CHUNK = 8  # frames that arrive at a time
+
 
 def time_vocoders(
     vocoders: Mapping[str, Vocoder], mel: torch.Tensor, *, warm_ups: int = 2, repeats: int = 5
@@ -53,7 +55,50 @@ def time_vocoder(
         real_time_factor=statistics.median(measured),
         lower_quartile=float(low),
         upper_quartile=float(high),
+        first_sound=_first_sound(vocoder, mel, warm_ups, repeats),
+        memory=_most_memory(vocoder, mel),
     )
+
+
+def _first_sound(vocoder: Vocoder, mel: torch.Tensor, warm_ups: int, repeats: int) -> float | None:
+    """Median seconds from the first frames to the first samples; None if it does not stream."""
+    if not vocoder.streams:
+        return None
+    took = []
+    with torch.inference_mode():
+        for _ in range(warm_ups + repeats):
+            started = time.perf_counter()
+            chunks = iter(torch.split(mel, _CHUNK, dim=-1))
+            next(wav for wav in vocoder.stream(chunks, seed=0) if wav.shape[-1])
+            if mel.is_cuda:
+                torch.cuda.synchronize(mel.device)
+            took.append(time.perf_counter() - started)
+    return statistics.median(took[warm_ups:])
+
+
+def _most_memory(vocoder: Vocoder, mel: torch.Tensor) -> float | None:
+    """MB that one call holds at its peak beyond what was there before; None if nobody tells."""
+    if mel.is_cuda:
+        held = torch.cuda.memory_allocated(mel.device)
+        torch.cuda.reset_peak_memory_stats(mel.device)
+        with torch.inference_mode():
+            vocoder.generate(mel, seed=0)
+        return (torch.cuda.max_memory_allocated(mel.device) - held) / 1e6
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        before = _resident("VmRSS")
+    except (OSError, StopIteration):
+        return None
+    with torch.inference_mode():
+        vocoder.generate(mel, seed=0)
+    return max(0.0, _resident("VmHWM") - before)
+
+
+def _resident(field: str) -> float:
+    """A line of this process's memory in MB: `VmRSS` now, `VmHWM` at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in lines if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 def device_name(device: torch.device) -> str:

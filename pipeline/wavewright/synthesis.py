@@ -170,8 +170,14 @@ def write_recordings(folder: Path, audio: Path, sentences: Iterable[Sentence]) -
         path = folder / wav_file(NATURAL, "", sentence.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_wav(path, wav, shards.sample_rate)
-        seconds = len(wav) / shards.sample_rate
-        spoken.append(Utterance(id=sentence.id, text=sentence.text, seconds=seconds))
+        spoken.append(
+            Utterance(
+                id=sentence.id,
+                text=sentence.text,
+                seconds=len(wav) / shards.sample_rate,
+                speaker=sentence.speaker,
+            )
+        )
     return spoken
 
 

@@ -12,6 +12,7 @@ from wavewright.melspec import MelSpec
 from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
+    from wavewright.alignment import Interval
     from wavewright.report.builder import Training
     from wavewright.report.results import Speed
     from wavewright.synthesis import Sentence, Speaker
@@ -34,7 +35,8 @@ def evaluate(
     split: str = "test",
     utterances: int | None = None,
     baselines: tuple[str, ...] = ("griffinlim",),
-    metrics: tuple[str, ...] = ("mel_l1", "mstft", "mel_l1_dtw", "duration_ratio"),
+    anchors: tuple[str, ...] = ("lowpass-3.5k",),
+    metrics: tuple[str, ...] = (),
     max_seconds: float | None = None,
     dev_utterances: int = 8,
     speed_seconds: float = 4.0,
@@ -63,8 +65,11 @@ def evaluate(
         split: which utterances.
         utterances: how many of them, spread over the split; None for all.
         baselines: vocoders that need no training, by name.
-        metrics: by name; the first that applies to a condition decides its headline. Those that
-            can are also confined to the band of a band-limited mel.
+        anchors: spoilt recordings that show what the numbers mean, by name
+            (`wavewright.anchors`).
+        metrics: by name; the first that applies to a condition decides its headline; empty for
+            `evaluation.METRICS`. Those that can are also confined to the band of a band-limited
+            mel, and to classes of phones where there are TextGrids.
         max_seconds: longest free-running utterance; None lets the acoustic model decide.
         dev_utterances: first utterances of the dev split on which the baselines are held against
             the training curve: the number that training validated on.
@@ -78,6 +83,7 @@ def evaluate(
         device: auto, cpu or cuda, for the synthesis.
     """
     from wavewright import evaluation, synthesis
+    from wavewright.anchors import write_anchors
     from wavewright.device import pick_device
     from wavewright.metric_cache import MetricCache
     from wavewright.report.builder import write_report
@@ -94,10 +100,14 @@ def evaluate(
             synthesis.acoustic_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
         )
     natural = System(id=NATURAL, title="natural speech", kind="natural")
-    systems = [natural, *(speaker.system for speaker in speakers)]
     spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
+    spoilt = write_anchors(report, spoken, anchors)
+    systems = [natural, *spoilt, *(speaker.system for speaker in speakers)]
     events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
-    chosen = evaluation.build_metrics(metrics, limit(mel))
+    phones = _phones(prepared, [sentence.id for sentence in sentences])
+    chosen = evaluation.build_metrics(
+        metrics or evaluation.METRICS, limit(mel), evaluation.PHONES if phones else ()
+    )
     found = evaluation.measure(
         report,
         spoken,
@@ -105,6 +115,7 @@ def evaluate(
         [source.condition for source in sources],
         chosen.metrics,
         jobs=jobs,
+        phones=phones,
         cache=MetricCache(),
     )
     results = Results(
@@ -155,6 +166,23 @@ def _sentences(
     everything = [Sentence(*row) for row in zip(*columns, strict=True)]
     chosen = everything if utterances is None else evenly(everything, utterances)
     return chosen, len(everything), len(manifest) - len(usable(manifest))
+
+
+def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
+    """Where the phones of each recording lie, for those with a TextGrid."""
+    from itertools import accumulate
+
+    from wavewright.alignment import Interval
+    from wavewright.manifest import read_manifest
+
+    rows = read_manifest(prepared / "manifest.parquet", lists=True).set_index("id").loc[list(ids)]
+    found = {}
+    for utterance, labels, seconds in zip(ids, rows["phones"], rows["phone_seconds"], strict=True):
+        ends = list(accumulate(map(float, seconds)))
+        spans = zip([0.0, *ends], ends, labels, strict=False)
+        if ends:
+            found[utterance] = [Interval(start, end, str(label)) for start, end, label in spans]
+    return found
 
 
 def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:

@@ -19,9 +19,17 @@ import soundfile
 from tests.reports import HOSTILE, RATE, small_report
 from wavewright.report import figures
 from wavewright.report.media import evenly
-from wavewright.report.results import MetricInfo, Results, System, Utterance, Value
-from wavewright.report.statistics import compare, estimate
-from wavewright.report.summary import distance, ranking, summarise
+from wavewright.report.results import (
+    Difference,
+    MetricInfo,
+    Results,
+    Summary,
+    System,
+    Utterance,
+    Value,
+)
+from wavewright.report.statistics import compare, estimate, holm
+from wavewright.report.summary import distance, groups, ranking, summarise
 from wavewright.report.tables import results_csv, summary_table
 from wavewright.report.verdict import answers
 
@@ -75,6 +83,71 @@ def test_intervals_cover_the_mean_about_as_often_as_the_report_says() -> None:
         found = [estimate(sample.tolist()) for sample in samples]
         covered = sum(one.low <= mean <= one.high for one in found)  # type: ignore[operator]
         assert 0.90 <= covered / 300 <= 0.985
+
+
+def test_values_that_are_nearly_all_equal_get_no_absurd_interval() -> None:
+    """One utterance of eight is clipped: most resamples have no spread at all."""
+    found = estimate([0.0] * 7 + [0.06])
+    assert (found.low, found.n) == (0.0, 8)
+    assert found.high == pytest.approx(0.0225, abs=0.01)
+
+
+def test_a_pooled_ratio_weighs_its_denominators() -> None:
+    """Two errors in 10 words and none in 30 are two in 40; its interval is that of the ratio."""
+    found = estimate([0.2, 0.0] * 10, weights=[10.0, 30.0] * 10)
+    assert found.mean == pytest.approx(0.05)
+    assert found.low < 0.05 < found.high  # type: ignore[operator]
+    same = estimate([0.2, 0.0] * 10, weights=[10.0, 10.0] * 10)
+    plain = estimate([0.2, 0.0] * 10)
+    assert (same.low, same.high) == pytest.approx((plain.low, plain.high))
+
+
+def test_speakers_are_resampled_from_six_on() -> None:
+    """Utterances of one speaker are alike, so that they tell less than as many speakers would."""
+    rng = np.random.default_rng(2)
+    speakers = [f"s{index // 10}" for index in range(80)]
+    values = (np.repeat(rng.normal(size=8), 10) + 0.1 * rng.normal(size=80)).tolist()
+    clustered, plain = estimate(values, speakers=speakers), estimate(values)
+    assert clustered.high - clustered.low > 2 * (plain.high - plain.low)  # type: ignore[operator]
+    few = [name if name in ("s0", "s1") else "s2" for name in speakers]
+    assert estimate(values, speakers=few) == plain
+    gap = compare([value + 0.01 for value in values], values, speakers=speakers)
+    assert gap.test == "sign-flip by speaker"
+    assert gap.p == pytest.approx(2 / 2**8)
+
+
+def test_holm_steps_down() -> None:
+    """His own example: three of four at 5 % are not told by Bonferroni."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.02, None, 0.6]) == [pytest.approx(0.04), None, pytest.approx(0.6)]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(("n", "p"), [(5, None), (6, 2 / 2**6), (8, 2 / 2**8)])
+def test_a_signed_rank_test_needs_six(n: int, p: float | None) -> None:
+    found = compare([1.0 + 0.1 * i for i in range(n)], [0.5] * n)
+    assert (found.p is None) == (p is None)
+    assert found.p == p or found.p == pytest.approx(p)
+    assert found.effect is None or found.effect == 1.0
+
+
+def test_systems_that_share_a_letter_cannot_be_told_apart(report: tuple[Path, Results]) -> None:
+    """a is near b and b near c, but a and c differ: two letters, both of them b's."""
+    names = ["a", "b", "c"]
+    rows = [
+        Summary(system=n, condition="copy", metric="mel_l1", mean=m, low=None, high=None,
+                median=m, n=9, missing=0)
+        for n, m in zip(names, (0.1, 0.2, 0.3), strict=True)
+    ]  # fmt: skip
+    gaps = [
+        Difference(condition="copy", metric="mel_l1", a=a, b=b, mean=0.1, low=0.0, high=0.2, n=9,
+                   p=p, corrected=p)
+        for a, b, p in (("a", "b", 0.2), ("b", "c", 0.2), ("a", "c", 0.01))
+    ]  # fmt: skip
+    results = report[1].model_copy(
+        update={"systems": files(*names), "summary": rows, "differences": gaps}
+    )
+    assert groups(results, "copy", MEL_L1) == {"a": "a", "b": "ab", "c": "b"}
 
 
 def test_undefined_values_are_counted_and_never_averaged() -> None:

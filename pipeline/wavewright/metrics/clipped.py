@@ -15,6 +15,7 @@ class Clipped(Metric):
     name = "clipped"
     title = "clipped"
     unit = "‰"
+    direction = "ideal"
     conditions = ("copy", "gta", "tts")
     aligned = False
     lowest = 0.0

@@ -173,10 +173,12 @@ class SystemSpeed(_Record):
     lower_quartile: float
     upper_quartile: float
     first_sound: float | None = Field(
-        default=None, description="seconds until the first sound of a stream; null: cannot stream"
+        default=None,
+        description="seconds from a stream's start to its first sound; null: cannot stream",
     )
     memory: float | None = Field(
-        default=None, description="most MB that one call held beside the weights; null: unknown"
+        default=None,
+        description="MB that one call held at most beyond what was there; null: unknown",
     )
 
 

@@ -21,6 +21,7 @@ FEW = 6  # below it no two-sided signed-rank test can reach 5 %
 _SEED = 20260101
 _AT_ONCE = 4_000_000  # numbers, to bound memory on large test sets
 _KEPT = 500  # utterances up to which the counts of resamples are kept for the next metric
+_ALIKE, _TOO_MANY_ALIKE = 1e-3, 0.005  # of the spread; of the resamples
 _EXACT = 12  # clusters up to which every pattern of signs is tried
 
 Floats = npt.NDArray[np.float64]
@@ -143,7 +144,8 @@ def _interval(
     """Studentised bootstrap of the weighted mean; whole groups are drawn where there are any.
 
     A weighted mean is a ratio of sums, so its standard error is that of the residuals
-    w (v - mean), summed within every unit that is drawn.
+    w (v - mean), summed within every unit that is drawn. Where nearly all values are equal (counts
+    that are mostly 0) resamples without any spread are too many for it, and percentiles are taken.
     """
     mean = (weights * values).sum() / weights.sum()
     # Residuals about the mean of all keep the numbers small: r = w (v - mean).
@@ -154,15 +156,16 @@ def _interval(
     if spread <= 1e-12 * max(1.0, abs(mean)) * share.sum():
         return float(mean), float(mean)
     moments = np.stack([residuals, share, residuals**2, residuals * share, share**2], axis=1)
-    ratios = []
-    for counts in _counts(len(residuals)):
-        r, w, rr, rw, ww = (counts @ moments).T
-        shift = r / w
-        error = np.sqrt(np.maximum(rr - 2 * shift * rw + shift**2 * ww, 1e-300)) / w
-        ratios.append(shift / error)
-    error = spread / share.sum()
-    low, high = np.percentile(np.concatenate(ratios), [2.5, 97.5])
-    return float(mean - high * error), float(mean - low * error)
+    drawn = np.concatenate([counts @ moments for counts in _counts(len(residuals))]).T
+    shift = drawn[0] / drawn[1]
+    variance = drawn[2] - 2 * shift * drawn[3] + shift**2 * drawn[4]
+    alike = variance <= (_ALIKE * spread) ** 2
+    if alike.mean() > _TOO_MANY_ALIKE:  # few values differ at all, and resamples miss them
+        low, high = mean + np.percentile(shift, [2.5, 97.5])
+        return float(low), float(high)
+    ratios = shift * drawn[1] / np.sqrt(np.where(alike, np.inf, variance))
+    low, high = mean - np.percentile(ratios, [97.5, 2.5]) * spread / share.sum()
+    return float(low), float(high)
 
 
 def _counts(n: int) -> Iterator[Floats]:
