@@ -41,10 +41,8 @@ def mu_law(wav: Wav, sample_rate: int) -> Wav:
 ANCHORS: dict[str, Callable[[Wav, int], Wav]] = {"lowpass-3.5k": low_pass, "mulaw-8bit": mu_law}
 
 
-def write_anchors(
-    folder: Path, utterances: Iterable[Utterance], names: Iterable[str]
-) -> list[System]:
-    """Write anchors of every recording in a report's folder, as copy-synthesis.
+def known(names: Iterable[str]) -> list[str]:
+    """The names, each once.
 
     Raises:
         UnknownName: no such anchor.
@@ -55,6 +53,14 @@ def write_anchors(
             raise UnknownName(
                 f"no anchor '{name}'.{nearest(name, list(ANCHORS))} Anchors: {', '.join(ANCHORS)}."
             )
+    return wanted
+
+
+def write_anchors(
+    folder: Path, utterances: Iterable[Utterance], names: Iterable[str]
+) -> list[System]:
+    """Write anchors of every recording in a report's folder, as copy-synthesis."""
+    wanted = known(names)
     for utterance in utterances if wanted else ():
         wav, rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
         for name in wanted:

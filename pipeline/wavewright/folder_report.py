@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wavewright import evaluation
 from wavewright.alignment import Interval, read_alignment
-from wavewright.anchors import write_anchors
+from wavewright.anchors import known, write_anchors
 from wavewright.errors import WavewrightError
 from wavewright.metric_cache import MetricCache
 from wavewright.pairing import Candidate, pair, report_name
@@ -87,7 +87,7 @@ def write_folder_report(request: Request, say: Callable[[str], None]) -> Path:
 
 
 def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
-    wanted = _chosen(request)
+    wanted, spoilt = _chosen(request), known(request.anchors)
     found = pair(
         folder,
         request.reference,
@@ -103,7 +103,7 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
     chosen = evaluation.build_metrics(wanted, band, evaluation.PHONES if phones else ())
     systems = [*found.systems]
     if "copy" in found.conditions:
-        systems[1:1] = write_anchors(folder, found.utterances, request.anchors)
+        systems[1:1] = write_anchors(folder, found.utterances, spoilt)
     seconds = sum(utterance.seconds for utterance in found.utterances)
     for line in evaluation.costly(chosen.metrics, seconds * len(systems) * len(found.conditions)):
         say(line)

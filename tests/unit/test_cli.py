@@ -28,6 +28,8 @@ COMMANDS = [
     "vocode",
     "copy",
     "doctor",
+    "evaluate",
+    "compare",
     "sample",
     "say",
     "new",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 
 from wavewright.metrics.metric import Condition
@@ -13,6 +14,7 @@ from wavewright.report.summary import ranking
 from wavewright.report.verdict import answers, difference_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "ideal": "→"}
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 AIMS = {"lower": "lower is better", "higher": "higher is better"}
 
 
@@ -87,10 +89,11 @@ def results_csv(results: Results) -> str:
 def results_markdown(results: Results, speed: Speed | None) -> str:
     """The summary as Markdown, to paste into a README."""
     minutes = results.seconds / 60
+    split = f", {results.split} split" if results.split else ""
     lines = [
         f"# {_plain(results.title)}",
         "",
-        f"{_plain(results.corpus)}, {results.split} split: {len(results.utterances)} of "
+        f"{_plain(results.corpus)}{split}: {len(results.utterances)} of "
         f"{count(results.split_size, 'utterance')}, {minutes:.1f} min of speech at "
         f"{results.sample_rate} Hz.",
     ]
@@ -143,4 +146,4 @@ def parameters(system: System) -> str:
 
 def _plain(text: str) -> str:
     """Text that cannot break a Markdown table or smuggle HTML in."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return _TAG.sub("&lt;", text.replace("|", "\\|").replace("\n", " "))

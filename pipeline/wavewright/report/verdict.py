@@ -99,7 +99,8 @@ def _dissent(
     others: dict[str, list[str]] = {}
     for metric in results.metrics_of(condition):
         ranked = ranking(results, condition, metric)
-        if metric.direction == "ideal" or metric is headline or not ranked:
+        aside = metric.direction == "ideal" or metric.phones is not None
+        if aside or metric is headline or not ranked:
             continue
         if ranked[0].system != first.system:
             others.setdefault(ranked[0].system, []).append(metric.title)
