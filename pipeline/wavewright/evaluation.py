@@ -26,6 +26,7 @@ from wavewright.report.results import (
     NATURAL,
     ConditionInfo,
     Difference,
+    Event,
     MetricInfo,
     Summary,
     System,
@@ -41,6 +42,7 @@ METRICS = (
 """What a report measures unless other metrics are named; all are quick."""
 PHONES = ("vowels", "stops", "fricatives", "nasals", "silence")
 """The classes of phones that are told apart where there are TextGrids."""
+_FRAME = 11.6  # ms, a hop of 256 samples at 22,050 Hz
 _SLOW = 0.05  # seconds of one core per second of speech
 CONDITIONS = (
     ConditionInfo(
@@ -251,6 +253,24 @@ def _value(system: str, condition: Condition, utterance: str, metric: str, score
         reason=score.reason or ("not a number" if undefined else ""),
         weight=score.weight,
     )
+
+
+def late(values: Iterable[Value]) -> list[Event]:
+    """An event for every candidate that is a frame or more early or late.
+
+    Frame by frame, the distances of such a copy measure its delay before anything else.
+    """
+    return [
+        Event(
+            utterance=value.utterance,
+            system=value.system,
+            condition=value.condition,
+            reason=f"{abs(value.value):.1f} ms {'late' if value.value > 0 else 'early'}, which "
+            "all distances that compare equal times suffer from",
+        )
+        for value in values
+        if value.metric == "lag" and value.value is not None and abs(value.value) > _FRAME
+    ]
 
 
 def versions() -> dict[str, str]:

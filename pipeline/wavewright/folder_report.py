@@ -136,7 +136,7 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
         ),
         systems=tuple(systems),
         utterances=tuple(found.utterances),
-        events=tuple(found.events + odd),
+        events=(*found.events, *odd, *evaluation.late(measured.values)),
         absent_metrics=chosen.absent,
         **measured._asdict(),
     )

@@ -134,7 +134,7 @@ def evaluate(
         conditions=evaluation.conditions(_absent(gta, acoustic)),
         systems=tuple(systems),
         utterances=tuple(spoken),
-        events=tuple(events),
+        events=(*events, *evaluation.late(found.values)),
         **found._asdict(),
     )
     write_report(

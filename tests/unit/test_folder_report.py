@@ -195,6 +195,24 @@ def test_comparing_tells_a_regression_by_its_exit_code(
     assert "better" in told
 
 
+def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
+    """110 samples are 5 ms, which the table shows; 20 ms are an event besides."""
+    for path in (folders / "natural").glob("*.wav"):
+        wav, _ = soundfile.read(path)
+        for name, delay in (("5ms", 110), ("20ms", 441)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / name / path.name, np.pad(wav, (delay, 0)), RATE)
+    late = [f"--candidate={name}={tmp_path / name}" for name in ("5ms", "20ms")]
+    assert run("evaluate", "--reference", folders / "natural", *late, *METRICS, "--jobs", "1",
+               "--out", tmp_path / "out") == 0  # fmt: skip
+    results = results_of(tmp_path / "out")
+    rows = {row.system: row.mean for row in results.summary if row.metric == "lag"}
+    assert rows["5ms"] == pytest.approx(5.0, abs=0.5)
+    told = [event for event in results.events if "late" in event.reason]
+    assert {event.system for event in told} == {"20ms"}
+    assert len(told) == 8
+
+
 def test_the_run_is_told(report: Path) -> None:
     told = json.loads((report / "run.json").read_text())
     assert set(told) == {"command", "date", "machine"}
