@@ -464,7 +464,7 @@ def say(
     _say(say_file(text, acoustic, vocoder, out, seed=seed, precision=precision, engine=engine))
 
 
-class TestKind(StrEnum):
+class ListeningKind(StrEnum):
     """What listeners are asked."""
 
     mos = "mos"
@@ -475,7 +475,7 @@ class TestKind(StrEnum):
 
 @app.command("listening-test")
 def listening_test(
-    kind: Annotated[TestKind, typer.Option(help="mos rates, ab prefers, abx tells apart.")],
+    kind: Annotated[ListeningKind, typer.Option(help="mos rates, ab prefers, abx tells apart.")],
     reference: Annotated[Path, typer.Option(help="Folder of recordings, ID.wav or ID.flac.")],
     candidate: Annotated[
         list[str],
@@ -503,7 +503,7 @@ def listening_test(
     folders = named_folders(candidate)
     drawn = {} if seed is None else {"seed": seed}
     options = Options(utterances=utterances, title=title, question=question, **drawn)
-    if kind == TestKind.webmushra:
+    if kind == ListeningKind.webmushra:
         if single_file:
             raise WavewrightError("--single-file: webMUSHRA needs its sounds beside it")
         remarks = export_webmushra(reference, folders, out, options)

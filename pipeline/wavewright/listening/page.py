@@ -61,7 +61,7 @@ def make_test(
         key = _identified(
             key.model_copy(update={"sounds": written, "sample_rate": rate, "level": level})
         )
-        page = test_page(key, sounds, single_file=single_file)
+        page = page_of(key, sounds, single_file=single_file)
         if single_file:
             shutil.rmtree(sounds)
         write_text(scratch / "listeners" / "index.html", page)
@@ -112,9 +112,7 @@ def left_out(sources: Sources) -> Iterator[str]:
 def appearing(out: Path) -> Iterator[Path]:
     """A hidden folder that takes the name `out` when the block ends well."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WavewrightError(
-            f"{out}: exists already; name a folder that does not, or an empty one"
-        )
+        raise WavewrightError(f"{out}: exists already and is not empty; name another folder")
     scratch = out.with_name(f".{out.name}.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -133,7 +131,7 @@ def _identified(key: Key) -> Key:
     return key.model_copy(update={"test": key.test.model_copy(update={"id": digest})})
 
 
-def test_page(key: Key, sounds: Path, *, single_file: bool) -> str:
+def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
     """The HTML of a test whose sounds lie in a folder."""
     import wavewright
 

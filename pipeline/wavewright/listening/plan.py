@@ -34,9 +34,10 @@ class Names:
         self.sounds: dict[str, Sound] = {}
 
     def draw(self) -> str:
-        """Twelve hexadecimal digits."""
-        while (name := f"{self._generator.getrandbits(48):012x}") in self._drawn:
-            pass
+        """Twelve hexadecimal digits, the first a letter: YAML takes 12e345678901 for a number."""
+        name = ""
+        while name in self._drawn or not name[:1].isalpha():
+            name = f"{self._generator.getrandbits(48):012x}"
         self._drawn.add(name)
         return name
 
@@ -84,7 +85,7 @@ def plan_test(
     heard = generator.sample(utterances, min(len(utterances), max(2, len(asked) // _CHECKS)))
     obvious = (ANCHOR,) if kind == "mos" else (NATURAL, ANCHOR)
     checks = [
-        _trial(names, kind, groups[u], _turned(obvious, index), u, index // 2)
+        _trial(names, kind, groups[u], _turned(obvious, index), u, index)
         for index, u in enumerate(heard)
     ]
     first = _trial(names, kind, groups[practice], compared[-1], practice, 0)
