@@ -41,7 +41,9 @@
     return mixed;
   }
 
-  // No sentence twice in a row, as far as there are others.
+  const follows = (items) => items.some((item, place) => place && item.group === items[place - 1].group);
+
+  // No sentence twice in a row, as far as there are others after it.
   function spread(items) {
     for (let place = 1; place < items.length; place++) {
       if (items[place].group === items[place - 1].group) {
@@ -59,7 +61,10 @@
     const random = generator(`${test.id} ${listener}`);
     const reversed = random() < 0.5;
     const second = random() < 0.5;
-    const order = spread(shuffled(test.trials, random));
+    let order = spread(shuffled(test.trials, random));
+    for (let tries = 0; tries < 50 && follows(order); tries++) {
+      order = spread(shuffled(test.trials, random));
+    }
     return [test.practice, ...order].map((trial) => ({
       id: trial.id,
       shown: reversed ? [...trial.stimuli].reverse() : trial.stimuli,
