@@ -9,8 +9,9 @@ from wavewright.listening.ratings_statistics import FEW
 from wavewright.report.page import count
 
 _METHOD = (
-    "95 % intervals by resampling listeners and utterances together (10,000 draws). p by flipping "
-    "the signs of the listeners' means, corrected by Holm's method for the number of comparisons"
+    "95 % intervals by resampling listeners and utterances together (10,000 draws): what to expect "
+    "of other listeners and other utterances. p by flipping the signs of the listeners' means, "
+    "corrected by Holm's method for the number of comparisons: other listeners, these utterances."
 )
 
 
@@ -31,7 +32,7 @@ def ratings_markdown(ratings: Ratings) -> str:
             f"**Too few:** below {FEW} listeners or {FEW} utterances there are no intervals, "
             f"below {FEW} listeners no tests.",
         ]
-    lines += ["", *_tables(ratings), "", f"{_METHOD}."]
+    lines += ["", *_tables(ratings), "", _METHOD]
     if ratings.excluded:
         lines += ["", "Left out:", ""]
         lines += [f"- {_plain(one.listener)}: {_plain(one.reason)}" for one in ratings.excluded]
@@ -94,9 +95,10 @@ def _tables(ratings: Ratings) -> list[str]:
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    marks = ["---" if head in ("system", "a", "b") else "---:" for head in heads]
     return [
         f"| {' | '.join(heads)} |",
-        f"|---|{'---:|' * (len(heads) - 1)}",
+        f"|{'|'.join(marks)}|",
         *(f"| {' | '.join(map(_plain, row))} |" for row in rows),
     ]
 
@@ -110,7 +112,7 @@ def _interval(found: Estimate, sign: str = "") -> str:
 def _chance(p: float | None) -> str:
     if p is None:
         return "too few"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
 
 
 def _plain(text: str) -> str:
