@@ -41,57 +41,63 @@ def ratings_markdown(ratings: Ratings) -> str:
 
 def _tables(ratings: Ratings) -> list[str]:
     if ratings.kind == "mos":
-        scores = _table(
-            ("system", "MOS ↑", "95 %"),
-            ((row.system, f"{row.score.mean:.2f}", _interval(row.score)) for row in ratings.scores),
-        )
-        differences = _table(
-            ("a", "b", "a - b", "95 %", "p", "p (Holm)"),
-            (
-                (
-                    row.a,
-                    row.b,
-                    f"{row.difference.mean:+.2f}",
-                    _interval(row.difference, "+"),
-                    _chance(row.p),
-                    _chance(row.p_holm),
-                )
-                for row in ratings.differences
-            ),
-        )
-        return [*scores, "", *differences]
-    if ratings.kind == "ab":
-        return _table(
-            ("a", "b", "a preferred", "neither", "b preferred", "share of a", "95 %", "p (Holm)"),
-            (
-                (
-                    row.a,
-                    row.b,
-                    str(row.for_a),
-                    str(row.neither),
-                    str(row.for_b),
-                    f"{row.share.mean:.2f}",
-                    _interval(row.share),
-                    _chance(row.p_holm),
-                )
-                for row in ratings.preferences
-            ),
-        )
-    return _table(
-        ("system", "right", "answers", "share", "95 %", "p (binomial)", "p (Holm)"),
+        return [*_scores(ratings), "", *_differences(ratings)]
+    return _preferences(ratings) if ratings.kind == "ab" else _discriminations(ratings)
+
+
+def _scores(ratings: Ratings) -> list[str]:
+    rows = ((r.system, f"{r.score.mean:.2f}", _interval(r.score)) for r in ratings.scores)
+    return _table(("system", "MOS ↑", "95 %"), rows)
+
+
+def _differences(ratings: Ratings) -> list[str]:
+    rows = (
         (
-            (
-                row.system,
-                str(row.right),
-                str(row.answers),
-                f"{row.share.mean:.2f}",
-                _interval(row.share),
-                _chance(row.p_binomial),
-                _chance(row.p_holm),
-            )
-            for row in ratings.discriminations
-        ),
+            row.a,
+            row.b,
+            f"{row.difference.mean:+.2f}",
+            _interval(row.difference, "+"),
+            _chance(row.p),
+            _chance(row.p_holm),
+        )
+        for row in ratings.differences
     )
+    return _table(("a", "b", "a - b", "95 %", "p", "p (Holm)"), rows)
+
+
+def _preferences(ratings: Ratings) -> list[str]:
+    rows = (
+        (
+            row.a,
+            row.b,
+            str(row.for_a),
+            str(row.neither),
+            str(row.for_b),
+            f"{row.share.mean:.2f}",
+            _interval(row.share),
+            _chance(row.p_holm),
+        )
+        for row in ratings.preferences
+    )
+    heads = ("a preferred", "neither", "b preferred", "share of a", "95 %", "p (Holm)")
+    return _table(("a", "b", *heads), rows)
+
+
+def _discriminations(ratings: Ratings) -> list[str]:
+    rows = (
+        (
+            row.system,
+            str(row.right),
+            str(row.answers),
+            f"{row.share.mean:.2f}",
+            _interval(row.share),
+            _chance(row.p_binomial),
+            _chance(row.p_holm),
+        )
+        for row in ratings.discriminations
+    )
+    heads = ("system", "right", "answers", "share", "95 %", "p (binomial)", "p (Holm)")
+    return _table(heads, rows)
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

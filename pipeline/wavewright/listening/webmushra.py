@@ -69,20 +69,21 @@ def export_webmushra(
     short = [utterance for utterance in sources.utterances if _fits(sources, utterance)]
     if not short:
         raise WavewrightError(f"{reference}: no utterance of at most {SECONDS:g} s in all systems")
-    seed = options.seed
     chosen, practice = choose(short, options)
-    names = Names(random.Random(seed))
+    names = Names(random.Random(options.seed))
     volume = names.sound(NATURAL, practice)
     pages = {names.draw(): _page(names, candidates, utterance) for utterance in chosen}
     test = f"wavewright-{names.draw()}"
     with appearing(out) as scratch:
         folder = f"configs/resources/{test}"
-        written, level = write_sounds(sources, names.sounds, scratch / folder, RATE, seed=seed)
+        written, level = write_sounds(
+            sources, names.sounds, scratch / folder, RATE, seed=options.seed
+        )
         config = _config(test, folder, volume, pages, options)
         write_text(scratch / "configs" / f"{test}.yaml", _yaml(config))
         key = MushraKey(
             test=test,
-            seed=seed,
+            seed=options.seed,
             sounds=written,
             conditions={
                 page: {name: names.sounds[name].system for name in stimuli}
@@ -114,24 +115,24 @@ def _config(
     pages: Mapping[str, tuple[str, list[str]]],
     options: Options,
 ) -> dict[str, Any]:
-    asked = [
-        {
-            "type": "mushra",
-            "id": page,
-            "name": "Compare",
-            "content": html.escape(options.question or _QUESTION),
-            "showWaveform": False,
-            "enableLooping": True,
-            "randomize": True,
-            "showConditionNames": False,
-            "strict": True,
-            "reference": f"{folder}/{reference}.wav",
-            "createAnchor35": True,
-            "createAnchor70": True,
-            "stimuli": {name: f"{folder}/{name}.wav" for name in stimuli},
-        }
-        for page, (reference, stimuli) in sorted(pages.items())
-    ]
+    question = html.escape(options.question or _QUESTION)
+    asked = [_comparison(page, question, folder, *sounds) for page, sounds in sorted(pages.items())]
+    first = {
+        "type": "volume",
+        "id": "volume",
+        "name": "Set the volume",
+        "content": "Set your volume so that this is as loud as somebody who talks to you, and "
+        "leave it there.",
+        "stimulus": f"{folder}/{volume}.wav",
+        "defaultVolume": 0.5,
+    }
+    last = {
+        "type": "finish",
+        "name": "Thank you",
+        "content": "Your ratings will be sent with the button below.",
+        "showResults": False,
+        "writeResults": True,
+    }
     return {
         "testname": html.escape(options.title or TITLE),
         "testId": test,
@@ -139,25 +140,27 @@ def _config(
         "stopOnErrors": True,
         "showButtonPreviousPage": True,
         "remoteService": "service/write.php",
-        "pages": [
-            {
-                "type": "volume",
-                "id": "volume",
-                "name": "Set the volume",
-                "content": "Set your volume so that this is as loud as somebody who talks to you, "
-                "and leave it there.",
-                "stimulus": f"{folder}/{volume}.wav",
-                "defaultVolume": 0.5,
-            },
-            ["random", *asked],
-            {
-                "type": "finish",
-                "name": "Thank you",
-                "content": "Your ratings will be sent with the button below.",
-                "showResults": False,
-                "writeResults": True,
-            },
-        ],
+        "pages": [first, ["random", *asked], last],
+    }
+
+
+def _comparison(
+    page: str, question: str, folder: str, reference: str, stimuli: list[str]
+) -> dict[str, Any]:
+    return {
+        "type": "mushra",
+        "id": page,
+        "name": "Compare",
+        "content": question,
+        "showWaveform": False,
+        "enableLooping": True,
+        "randomize": True,
+        "showConditionNames": False,
+        "strict": True,
+        "reference": f"{folder}/{reference}.wav",
+        "createAnchor35": True,
+        "createAnchor70": True,
+        "stimuli": {name: f"{folder}/{name}.wav" for name in stimuli},
     }
 
 
