@@ -6,7 +6,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -568,6 +568,72 @@ def say(
     from wavewright.render import say_file
 
     _say(say_file(text, acoustic, vocoder, out, seed=seed, precision=precision, engine=engine))
+
+
+class ListeningKind(StrEnum):
+    """What listeners are asked."""
+
+    mos = "mos"
+    ab = "ab"
+    abx = "abx"
+    webmushra = "webmushra"
+
+
+@app.command("listening-test")
+def listening_test(
+    kind: Annotated[ListeningKind, typer.Option(help="mos rates, ab prefers, abx tells apart.")],
+    reference: Annotated[Path, typer.Option(help="Folder of recordings, ID.wav or ID.flac.")],
+    candidate: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=DIR", help="A system's sounds, same ids (repeat for several)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
+    utterances: Annotated[int, typer.Option(min=1, help="At most so many, drawn.")] = 20,
+    seed: Annotated[int | None, typer.Option(help="Of all that is drawn; default: any.")] = None,
+    title: Annotated[str, typer.Option(help="Shown to listeners.")] = "",
+    question: Annotated[str, typer.Option(help="Asked instead of the usual one.")] = "",
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="Put the sounds into the page, to mail one file.")
+    ] = False,
+) -> None:
+    """Make a listening test: a page for listeners, or a configuration for webMUSHRA.
+
+    Examples: wavewright listening-test --kind mos --reference wavs/natural
+    --candidate hifigan=wavs/hifigan --candidate vocos=wavs/vocos --out test;
+    wavewright listening-test --kind webmushra --reference a --candidate b=b --out mushra
+    """
+    from wavewright.listening.design import Kind, Options
+    from wavewright.listening.page import make_test, named_folders
+    from wavewright.listening.webmushra import export_webmushra
+
+    folders = named_folders(candidate)
+    drawn = {} if seed is None else {"seed": seed}
+    options = Options(utterances=utterances, title=title, question=question, **drawn)
+    if kind == ListeningKind.webmushra:
+        if single_file:
+            raise WavewrightError("--single-file: webMUSHRA needs its sounds beside it")
+        remarks = export_webmushra(reference, folders, out, options)
+    else:
+        asked = cast(Kind, kind.value)
+        remarks = make_test(asked, reference, folders, out, options, single_file=single_file)
+    for remark in remarks:
+        _say(remark)
+
+
+@app.command()
+def ratings(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Listeners' .json files.")],
+    key: Annotated[Path, typer.Option("--key", help="The test's key.json.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for ratings.json and ratings.md.")],
+) -> None:
+    """Read what listeners sent back: scores, preferences, intervals.
+
+    Example: wavewright ratings answers --key test/key.json --out test/ratings
+    """
+    from wavewright.listening.ratings import import_ratings
+    from wavewright.listening.ratings_table import ratings_markdown
+
+    _say(ratings_markdown(import_ratings(folder, key, out)))
 
 
 @app.command()

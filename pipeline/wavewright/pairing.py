@@ -102,8 +102,8 @@ def pair(
         WavewrightError: a folder without audio, two files of one id, or no id in common.
     """
     systems = _systems(candidates)
-    originals = _files(reference)
-    others = {(_slug(c.name), c.condition): _files(c.folder) for c in candidates}
+    originals = find_wavs(reference)
+    others = {(_slug(c.name), c.condition): find_wavs(c.folder) for c in candidates}
     titles = {system.id: system.title for system in systems}
     events = [event for key, files in others.items() for event in _unmatched(key, files, originals)]
     common = [name for name in originals if any(name in files for files in others.values())]
@@ -165,8 +165,12 @@ def _slug(name: str) -> str:
     return _UNUSUAL.sub("-", name)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Audio files at any depth by id, in order."""
+def find_wavs(folder: Path) -> dict[str, Path]:
+    """Audio files at any depth by id, in order.
+
+    Raises:
+        WavewrightError: no such folder, no audio in it, or two files of one id.
+    """
     if not folder.is_dir():
         raise WavewrightError(f"{folder}: no such folder")
     found: dict[str, Path] = {}

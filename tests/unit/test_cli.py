@@ -12,10 +12,12 @@ from ruamel.yaml import YAML
 
 import wavewright
 from tests import tiny
+from tests.listeners import attentive, session, write_systems
 from wavewright import cli
 from wavewright.audio import from_pcm16, load_wav, save_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import Locked, Stale
+from wavewright.listening.design import read_key
 from wavewright.melspec import MelSpec
 from wavewright.vocoders.hifigan import HiFiGANConfig
 
@@ -32,6 +34,8 @@ COMMANDS = [
     "compare",
     "sample",
     "say",
+    "listening-test",
+    "ratings",
     "new",
 ]
 
@@ -80,7 +84,7 @@ def test_help_lists_every_command(wavewright_command: Command) -> None:
     assert code == 0
     listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
     assert [name for name in COMMANDS if name not in listed] == []
-    assert sorted(name for name in listed if name.isalpha()) == sorted(COMMANDS)
+    assert sorted(name for name in listed if name.replace("-", "").isalpha()) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -231,3 +235,32 @@ def test_public_names_are_there_and_unknown_ones_are_not() -> None:
     assert wavewright.MelSpec is MelSpec
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         wavewright.Nothing  # noqa: B018
+
+
+def test_a_listening_test_is_made_and_its_ratings_are_read(
+    wavewright_command: Command, tmp_path: Path
+) -> None:
+    natural, *others = (str(path) for path in write_systems(tmp_path / "systems").values())
+    test, out = str(tmp_path / "test"), str(tmp_path / "out")
+    candidates = [f"--candidate={Path(path).name}={path}" for path in others]
+    made = ["listening-test", "--reference", natural, *candidates, "--out"]
+    code, said, _ = wavewright_command(*made, test, "--kind", "mos", "--utterances", "2")
+    assert code == 0
+    assert f"keep to yourself: {test}/key.json" in said
+    key = read_key(Path(test) / "key.json")
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    (answers / "a.json").write_text(session(key, "a", attentive).model_dump_json())
+    code, said, _ = wavewright_command(
+        "ratings", str(answers), f"--key={test}/key.json", "--out", out
+    )
+    assert code == 0
+    assert "| natural | 5.00 | too few |" in said
+    assert sorted(path.name for path in Path(out).iterdir()) == ["ratings.json", "ratings.md"]
+    code, said, _ = wavewright_command(*made, f"{out}/mushra", "--kind", "webmushra")
+    assert code == 0
+    error = wavewright_command.error
+    alone = error(*made, test, "--kind", "webmushra", "--single-file")
+    assert "webMUSHRA needs its sounds beside it" in alone
+    assert "exists already and is not empty" in error(*made, test, "--kind", "ab")
+    assert "holds no .json" in error("ratings", natural, f"--key={test}/key.json", "--out", out)

@@ -19,24 +19,39 @@ _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
 _TOGETHER = re.compile(r"\[[\d., -]+\]|≤ [\d.]+ kHz|n = \d+|95 %|mel L1|\d+ %")
 
 
-def render(template: str, page: Mapping[str, Any]) -> str:
-    """The page that a template of this folder makes of these values.
+def render(
+    template: str,
+    page: Mapping[str, Any],
+    *,
+    folder: Path = _HERE,
+    style: str = "style.css",
+    script: str = "script.js",
+    media: str = "data:",
+) -> str:
+    """The page that a template makes of these values.
 
     Whatever is not `Markup` is escaped; a name that the template uses and `page` lacks is an error.
+
+    Args:
+        template: file name in `folder`; it may extend templates of this package.
+        page: what the template is filled with.
+        folder: also holds the files `style` and `script`.
+        style, script: what goes into the page as its only style and script.
+        media: sources that the content security policy allows for sounds.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
+        loader=FileSystemLoader([folder, _HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(unbroken=_unbroken, visible=visible)
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    css, code = ((folder / name).read_text("utf-8") for name in (style, script))
     return environment.get_template(template).render(
-        **page, style=Markup(style), script=Markup(script), policy=_policy(style, script)
+        **page, style=Markup(css), script=Markup(code), policy=_policy(css, code, media)
     )
 
 
@@ -67,13 +82,14 @@ def _unbroken(text: str) -> str:
     return _TOGETHER.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
 
 
-def _policy(style: str, script: str) -> str:
-    """Content security policy: embedded media and exactly our style and script, no network."""
+def _policy(style: str, script: str, media: str) -> str:
+    """Content security policy: sounds from `media`, exactly our style and script, no network."""
     hashes = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
     ]
     return (
-        "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
+        f"default-src 'none'; img-src data:; media-src {media}; base-uri 'none'; "
+        "form-action 'none'; "
         f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
     )

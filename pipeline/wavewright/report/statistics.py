@@ -22,7 +22,7 @@ _SEED = 20260101
 _AT_ONCE = 4_000_000  # numbers, to bound memory on large test sets
 _KEPT = 500  # utterances up to which the counts of resamples are kept for the next metric
 _ALIKE, _TOO_MANY_ALIKE = 1e-3, 0.005  # of the spread; of the resamples
-_EXACT = 12  # clusters up to which every pattern of signs is tried
+_EXACT = 12  # units up to which every pattern of signs is tried
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -101,7 +101,7 @@ def compare(
     found = (gaps * weight)[kept]
     groups = _clusters(speakers, kept)
     if groups is not None:
-        p = _sign_flip(_totals(found, groups))
+        p = sign_flip(_totals(found, groups))
         return Comparison(gap, p, _rank_biserial(found), "sign-flip by speaker")
     if len(found) < FEW:
         return Comparison(gap, None, None, "")
@@ -117,6 +117,32 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, p * (len(order) - rank)))
         corrected[place] = largest
     return corrected
+
+
+def sign_flip(
+    effects: Floats, alternative: Literal["two-sided", "greater"] = "two-sided"
+) -> float | None:
+    """p that effects of this mean arise where their signs are a matter of chance.
+
+    Args:
+        effects: (units,) one per speaker or listener, such as a sum or mean of differences.
+        alternative: `greater` asks only for means above zero.
+
+    Returns:
+        p, exact up to 12 units and else from 10,000 patterns of signs; None below `FEW`.
+    """
+    n = len(effects)
+    if n < FEW:
+        return None
+    if n <= _EXACT:
+        patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    else:
+        patterns = np.random.default_rng((_SEED, n)).integers(0, 2, size=(RESAMPLES, n))
+        patterns[0] = 1  # what was seen is one of the patterns, so that p is never 0
+    sums, seen = (2 * patterns - 1) @ effects, float(effects.sum())
+    if alternative == "two-sided":
+        sums, seen = np.abs(sums), abs(seen)
+    return float(np.mean(sums >= seen - 1e-9 * float(np.abs(effects).sum())))
 
 
 def _floats(values: Sequence[float | None]) -> Floats:
@@ -195,18 +221,6 @@ def _signed_rank(gaps: Floats) -> float:
     if not gaps.any():
         return 1.0
     return float(wilcoxon(gaps, zero_method="pratt").pvalue)
-
-
-def _sign_flip(totals: Floats) -> float:
-    """Two-sided permutation test: every speaker's total might as well have the other sign."""
-    n = len(totals)
-    if n <= _EXACT:
-        patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    else:
-        patterns = np.random.default_rng((_SEED, n)).integers(0, 2, size=(RESAMPLES, n))
-        patterns[0] = 0  # what was seen is one of the patterns, so that p is never 0
-    sums = np.abs((1 - 2 * patterns) @ totals)
-    return float(np.mean(sums >= abs(totals.sum()) * (1 - 1e-9)))
 
 
 def _rank_biserial(gaps: Floats) -> float:

@@ -1,0 +1,183 @@
+"""A MUSHRA test (ITU-R BS.1534) for webMUSHRA, which listeners reach through a web server.
+
+webMUSHRA has a licence of its own and is not part of this package: what is written here are its
+configuration and sounds. It refuses sounds that differ in length or whose rate is not the sound
+card's, more than 12 conditions and more than 12 s.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from wavewright.audio import load_wav
+from wavewright.errors import WavewrightError
+from wavewright.files import write_text
+from wavewright.listening.design import NATURAL, Options, Record, Sound
+from wavewright.listening.page import appearing, check_names, choose, left_out
+from wavewright.listening.plan import TITLE, Names
+from wavewright.listening.stimuli import Sources, find_sources, write_sounds
+from wavewright.report.page import count
+
+RATE = 48_000  # Hz, of most sound cards
+CONDITIONS = 12
+SECONDS = 12.0
+_OWN = 3  # the hidden reference and two low-pass anchors, which webMUSHRA adds
+_QUESTION = (
+    "Rate how close each sound is to the reference, from 100 for no difference to 0. One of them "
+    "is the reference itself."
+)
+
+
+class MushraKey(Record):
+    """`key.json` of a webMUSHRA test: what its drawn names stand for."""
+
+    test: str
+    seed: int
+    sounds: dict[str, Sound]
+    conditions: dict[str, dict[str, str]]
+
+
+def export_webmushra(
+    reference: Path,
+    candidates: Mapping[str, Path],
+    out: Path,
+    options: Options,
+) -> tuple[str, ...]:
+    """Write `configs/` to lay over that of webMUSHRA, and `key.json` to keep.
+
+    Every page has the recording as reference, the candidates, the hidden reference, and
+    webMUSHRA's anchors at 3.5 and 7 kHz. Arguments are those of `page.make_test`.
+
+    Returns:
+        Sentences for the user.
+
+    Raises:
+        WavewrightError: too many candidates, no utterance is short enough, or see `make_test`.
+    """
+    check_names(candidates)
+    if len(candidates) + _OWN > CONDITIONS:
+        raise WavewrightError(
+            f"{len(candidates)} candidates; webMUSHRA takes {CONDITIONS} conditions, of which "
+            f"{_OWN} are the hidden reference and two anchors"
+        )
+    sources = find_sources(reference, candidates)
+    short = [utterance for utterance in sources.utterances if _fits(sources, utterance)]
+    if not short:
+        raise WavewrightError(f"{reference}: no utterance of at most {SECONDS:g} s in all systems")
+    chosen, practice = choose(short, options)
+    names = Names(random.Random(options.seed))
+    volume = names.sound(NATURAL, practice)
+    pages = {names.draw(): _page(names, candidates, utterance) for utterance in chosen}
+    test = f"wavewright-{names.draw()}"
+    with appearing(out) as scratch:
+        folder = f"configs/resources/{test}"
+        written, level = write_sounds(
+            sources, names.sounds, scratch / folder, RATE, seed=options.seed
+        )
+        config = _config(test, folder, volume, pages, options)
+        write_text(scratch / "configs" / f"{test}.yaml", _yaml(config))
+        key = MushraKey(
+            test=test,
+            seed=options.seed,
+            sounds=written,
+            conditions={
+                page: {name: names.sounds[name].system for name in stimuli}
+                for page, (_, stimuli) in pages.items()
+            },
+        )
+        write_text(scratch / "key.json", key.model_dump_json(indent=1) + "\n")
+    long = len(sources.utterances) - len(short)
+    return (*left_out(sources), *_remarks(out, test, long, len(pages), level))
+
+
+def _fits(sources: Sources, utterance: str) -> bool:
+    for files in sources.files.values():
+        wav, rate = load_wav(files[utterance])
+        if len(wav) > SECONDS * rate:
+            return False
+    return True
+
+
+def _page(names: Names, candidates: Iterable[str], utterance: str) -> tuple[str, list[str]]:
+    reference = names.sound(NATURAL, utterance)
+    return reference, sorted(names.sound(system, utterance) for system in candidates)
+
+
+def _config(
+    test: str,
+    folder: str,
+    volume: str,
+    pages: Mapping[str, tuple[str, list[str]]],
+    options: Options,
+) -> dict[str, Any]:
+    question = html.escape(options.question or _QUESTION)
+    asked = [_comparison(page, question, folder, *sounds) for page, sounds in sorted(pages.items())]
+    first = {
+        "type": "volume",
+        "id": "volume",
+        "name": "Set the volume",
+        "content": "Set your volume so that this is as loud as somebody who talks to you, and "
+        "leave it there.",
+        "stimulus": f"{folder}/{volume}.wav",
+        "defaultVolume": 0.5,
+    }
+    last = {
+        "type": "finish",
+        "name": "Thank you",
+        "content": "Your ratings will be sent with the button below.",
+        "showResults": False,
+        "writeResults": True,
+    }
+    return {
+        "testname": html.escape(options.title or TITLE),
+        "testId": test,
+        "bufferSize": 2048,
+        "stopOnErrors": True,
+        "showButtonPreviousPage": True,
+        "remoteService": "service/write.php",
+        "pages": [first, ["random", *asked], last],
+    }
+
+
+def _comparison(
+    page: str, question: str, folder: str, reference: str, stimuli: list[str]
+) -> dict[str, Any]:
+    return {
+        "type": "mushra",
+        "id": page,
+        "name": "Compare",
+        "content": question,
+        "showWaveform": False,
+        "enableLooping": True,
+        "randomize": True,
+        "showConditionNames": False,
+        "strict": True,
+        "reference": f"{folder}/{reference}.wav",
+        "createAnchor35": True,
+        "createAnchor70": True,
+        "stimuli": {name: f"{folder}/{name}.wav" for name in stimuli},
+    }
+
+
+def _yaml(config: dict[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 100
+    text = io.StringIO()
+    yaml.dump(config, text)
+    return text.getvalue()
+
+
+def _remarks(out: Path, test: str, long: int, pages: int, level: float) -> Iterator[str]:
+    if long:
+        yield f"left out {count(long, 'utterance')} of more than {SECONDS:g} s"
+    yield f"{count(pages, 'page')} at {RATE} Hz and {level:.1f} dBFS"
+    yield f"copy {out / 'configs'} over webMUSHRA's, then open ?config={test}.yaml on its server"
+    yield f"keep to yourself: {out / 'key.json'}"
