@@ -1,7 +1,7 @@
 """WORLD's analyses as metrics need them: F0 tracks and mel-cepstra, every 5 ms.
 
 Source: Morise, Yokomori, Ozawa 2016 (WORLD: dio, stonemask, cheaptrick); Morise 2017 (harvest);
-Tokuda et al. 1994 and SPTK's `freqt` for the warped cepstrum.
+Tokuda et al. 1994 for the warped cepstrum.
 
 Several metrics ask for the same analysis of a waveform, and a reference meets every system: the
 last few dozen are kept, by content.
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from wavewright.metrics.melcep import warping
 from wavewright.metrics.metric import Undefined
 
 Tracker = Literal["dio", "harvest"]
@@ -92,24 +93,8 @@ def mel_cepstra(
     envelope = compiled().cheaptrick(sound.samples, f0, times, sound.sample_rate, fft_size=n_fft)
     cepstra = np.fft.irfft(0.5 * np.log(envelope))[:, : envelope.shape[1]]
     cepstra[:, 1:-1] *= 2
-    warped: np.ndarray = cepstra @ _warping(envelope.shape[1], order, alpha)
+    warped: np.ndarray = cepstra @ warping(envelope.shape[1], order, alpha)
     return warped
-
-
-@lru_cache(maxsize=8)
-def _warping(size: int, order: int, alpha: float) -> np.ndarray:
-    """(size, order + 1): what turns a cepstrum of `size` values into a warped one.
-
-    The frequency transformation of Oppenheim and Johnson 1972, on every unit vector at once.
-    """
-    warped = np.zeros((order + 1, size))
-    for coefficient in reversed(np.eye(size)):
-        before = warped.copy()
-        warped[0] = coefficient + alpha * before[0]
-        warped[1] = (1 - alpha**2) * before[0] + alpha * before[1]
-        for index in range(2, order + 1):
-            warped[index] = before[index - 1] + alpha * (before[index] - warped[index - 1])
-    return warped.T
 
 
 @cache
