@@ -25,6 +25,7 @@ class DistillMOS(Metric):
     """Quality of the candidate alone, from 1 to 5; of what runs offline it ranks vocoders best."""
 
     name = "distill_mos"
+    recipe = "distill-mos-v7"
     title = "Distill-MOS"
     direction = "higher"
     ideal = 5.0
@@ -33,7 +34,7 @@ class DistillMOS(Metric):
     lowest = 1.0
     highest = 5.0
     rate = 16000
-    cost = 0.1
+    cost = 0.05
     packages = ("distillmos", "xls_r_sqa")
     # What it declares to need and does not would replace torch with another build.
     remedy = "pip install --no-deps distillmos xls-r-sqa"

@@ -33,7 +33,7 @@ class DNSMOS(Metric):
     lowest = 1.0
     highest = 5.0
     rate = _RATE
-    cost = 0.2
+    cost = 0.1
     packages = ("speechmos", "onnxruntime")
     answer: ClassVar[str] = "ovrl_mos"
     question: ClassVar[str] = "P.835 overall quality"

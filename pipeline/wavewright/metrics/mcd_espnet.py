@@ -35,7 +35,7 @@ class MCDESPnet(Metric):
     conditions = ("copy", "gta", "tts")
     aligned = False
     lowest = 0.0
-    cost = 0.1
+    cost = 0.03
 
     @property
     def definition(self) -> str:

@@ -22,7 +22,7 @@ class Periodicity(Metric):
     lowest = 0.0
     highest = 1.0
     rate = RATE
-    cost = 0.05
+    cost = 0.01
     packages = ("swift_f0",)
 
     @property

@@ -8,13 +8,13 @@ import numpy as np
 
 from wavewright.metrics.metric import Metric, Pair, Undefined
 from wavewright.metrics.swift import swift_track
-from wavewright.metrics.world import CEILING, FLOOR, STEP, Sound, f0_track
+from wavewright.metrics.world import CEILING, FLOORS, STEP, Sound, f0_track
 
 GROSS = 0.20  # of the true F0; a difference beyond it is an error of the octave or of the tracker
-_WORLD = f"{FLOOR:g} to {CEILING:g} Hz, every {1000 * STEP:g} ms"
+_STEP = f"every {1000 * STEP:g} ms"
 _TRACKERS = {
-    "dio": f"WORLD's dio and stonemask, {_WORLD}",
-    "harvest": f"WORLD's harvest, {_WORLD}",
+    "dio": f"WORLD's dio and stonemask, {FLOORS['dio']:g} to {CEILING:g} Hz, {_STEP}",
+    "harvest": f"WORLD's harvest, {FLOORS['harvest']:g} to {CEILING:g} Hz, {_STEP}",
     "swiftf0": f"SwiftF0 at 16 kHz, 47 to {CEILING:g} Hz, every 16 ms",
 }
 
@@ -62,7 +62,7 @@ class PitchMetric(Metric):
 
     packages = ("pyworld",)
     lowest = 0.0
-    cost = 0.04
+    cost = 0.02
     tracker: ClassVar[Literal["dio", "harvest", "swiftf0"]] = "dio"
 
     @property

@@ -19,7 +19,7 @@ class WER(Metric):
     conditions = ("copy", "gta", "tts")
     aligned = False
     rate = RATE
-    cost = 0.8
+    cost = 1.0
     packages = ("pocketsphinx", "jiwer")
 
     @property
