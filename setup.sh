@@ -175,10 +175,13 @@ install_metrics() {
         packages+=("$package")
     done < <(sed -n '/^metrics = \[/,/^\]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml)
     : >.venv/metrics.log
-    if try_to_install "${packages[@]}"; then return; fi
-    for package in "${packages[@]}"; do
-        try_to_install "$package" || left_out+=" ${package%%>*}"
-    done
+    if ! try_to_install "${packages[@]}"; then
+        for package in "${packages[@]}"; do
+            try_to_install "$package" || left_out+=" ${package%%>*}"
+        done
+    fi
+    # It declares torchaudio, among others, which would replace torch, and needs none of them.
+    try_to_install --no-deps distillmos xls-r-sqa || left_out+=" distillmos"
     [[ -z $left_out ]] || say "left out:$left_out. Metrics that need them will have no value" \
         "(no C++ compiler? .venv/metrics.log has pip's own words)."
 }

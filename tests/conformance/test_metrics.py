@@ -12,6 +12,8 @@ import pytest
 
 from wavewright.audio import load_wav
 from wavewright.metrics.clipped import Clipped
+from wavewright.metrics.distill_mos import DistillMOS
+from wavewright.metrics.dnsmos import DNSMOS, DNSMOSP808
 from wavewright.metrics.f0_fine import F0FineHarvest
 from wavewright.metrics.f0_rmse import F0RMSEHarvest
 from wavewright.metrics.ffe import FFEHarvest
@@ -21,6 +23,7 @@ from wavewright.metrics.level_difference import LevelDifference
 from wavewright.metrics.lsd import LSD
 from wavewright.metrics.mcd import MCD
 from wavewright.metrics.mcd_dtw import MCDDTW
+from wavewright.metrics.mcd_espnet import MCDESPnet
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.metric import Metric, Score
 from wavewright.metrics.mstft import MSTFT
@@ -28,6 +31,7 @@ from wavewright.metrics.pesq import PESQ
 from wavewright.metrics.stoi import ESTOI, STOI
 from wavewright.metrics.vuv_error import VUVErrorHarvest
 from wavewright.metrics.vuv_f1 import VUVF1Harvest
+from wavewright.metrics.wer import CER, WER
 from wavewright.report.statistics import estimate
 
 
@@ -54,6 +58,10 @@ QUICK: tuple[tuple[Metric, str, Tolerance], ...] = (
     (STOI(), "stoi", ONE),
     (ESTOI(), "estoi", ONE),
     (PESQ(), "pesq_wb", Tolerance(abs=0.02)),
+)
+HEAVY: tuple[tuple[Metric, str, Tolerance], ...] = (
+    (DNSMOS(), "dnsmos_ovrl", Tolerance(abs=0.02)),
+    (DNSMOSP808(), "dnsmos_p808", Tolerance(abs=0.02)),
 )
 SLOW: tuple[tuple[Metric, str, Tolerance], ...] = (
     (MCD(), "mcd", TWO),
@@ -114,6 +122,51 @@ def test_values_agree_with_the_independent_script(
     require(metric)
     for score, values in copies.scores(metric):
         assert score == tolerance.of(values[key])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("metric", "key", "tolerance"), HEAVY, ids=[metric.id for metric, *_ in HEAVY]
+)
+def test_values_of_networks_agree(
+    copies: Copies, metric: Metric, key: str, tolerance: Tolerance
+) -> None:
+    require(metric)
+    for score, values in copies.scores(metric):
+        assert score == tolerance.of(values[key])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("metric", "key"), [(WER(), "wer"), (CER(), "cer")], ids=["wer", "cer"])
+def test_error_rates_agree(copies: Copies, metric: Metric, key: str) -> None:
+    """But for one word of a hundred: the decoder hears how a sample was rounded to 16 bits."""
+    require(metric)
+    scores = [score for score, _ in copies.scores(metric)]
+    pooled = np.average(scores, weights=[score.weight for score in scores])
+    corpus = copies.expected["corpus"]
+    assert pooled == pytest.approx(corpus[f"{key}_pooled"] - corpus[f"{key}_ref_pooled"], abs=0.01)
+    for score, values in copies.scores(metric):
+        words = score.weight / (1 if key == "wer" else 5)
+        assert score == pytest.approx(values[key] - values[f"{key}_ref"], abs=1.01 / words)
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"), [("gl60_mel80", 7.28), ("world_harvest", 3.53)], ids=SYSTEMS
+)
+def test_the_mean_mcd_of_espnet_agrees(shared: Path, system: str, expected: float) -> None:
+    """Of the script's table, made with pysptk and FastDTW."""
+    found = [score for score, _ in Copies(shared, system).scores(MCDESPnet())]
+    assert np.mean(found) == pytest.approx(expected, abs=0.006)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("system", "expected"), [("gl60_mel80", 3.421), ("world_harvest", 3.986)], ids=SYSTEMS
+)
+def test_the_mean_of_distill_mos_agrees(shared: Path, system: str, expected: float) -> None:
+    require(DistillMOS())
+    found = [score for score, _ in Copies(shared, system).scores(DistillMOS())]
+    assert np.mean(found) == pytest.approx(expected, abs=0.005)
 
 
 @pytest.mark.parametrize("utterance", SHORT)

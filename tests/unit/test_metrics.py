@@ -47,7 +47,10 @@ def require(metric: Metric) -> None:
 def test_a_perfect_copy_has_the_ideal_value(metric: Metric) -> None:
     require(metric)
     wav = voice()
-    assert metric(wav, wav.copy(), RATE) == pytest.approx(metric.ideal, abs=1e-6)
+    if metric.name in ("dnsmos", "dnsmos_p808", "distill_mos"):
+        pytest.skip("it knows no reference")
+    found = metric(wav, wav.copy(), RATE, text="a text")
+    assert found == pytest.approx(metric.ideal, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.id)

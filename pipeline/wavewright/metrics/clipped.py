@@ -20,6 +20,7 @@ class Clipped(Metric):
     aligned = False
     lowest = 0.0
     highest = 1000.0
+    cost = 0.0
 
     @property
     def definition(self) -> str:

@@ -17,6 +17,7 @@ class DurationRatio(Metric):
     conditions = ("tts",)
     aligned = False
     lowest = 0.0
+    cost = 0.0
 
     @property
     def definition(self) -> str:

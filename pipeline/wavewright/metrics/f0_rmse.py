@@ -40,3 +40,14 @@ class F0RMSEHarvest(F0RMSE):
     title = "F0 RMSE (harvest)"
     cost = 0.5
     tracker = "harvest"
+
+
+class F0RMSESwift(F0RMSE):
+    """The same by SwiftF0, a network, as the literature does by CREPE."""
+
+    name = "f0_rmse_swift"
+    recipe = "f0-rmse-swiftf0"
+    title = "F0 RMSE (SwiftF0)"
+    rate = 16000
+    packages = ("swift_f0",)
+    tracker = "swiftf0"

@@ -8,9 +8,11 @@ from wavewright.audio import resample
 
 
 def heard_at(rate: int, wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(samples,) at `sample_rate` Hz to float32 at `rate` Hz within [-1, 1], clipped, not wrapped.
+    """(samples,) at `sample_rate` Hz to float32 at `rate` Hz within [-1, 1].
 
-    Resampling overshoots the ends of the scale at a clipped sample.
+    What is beyond the scale is clipped first, as in a file; it never wraps. What resampling adds to
+    that is no distortion of the waveform's own, so it is scaled back.
     """
-    heard = resample(wav.astype(np.float32), sample_rate, rate)
-    return np.clip(heard, -1.0, 1.0)
+    heard = resample(np.clip(wav, -1.0, 1.0).astype(np.float32), sample_rate, rate)
+    scaled: np.ndarray = heard / max(1.0, float(np.abs(heard).max(initial=0.0)))
+    return scaled

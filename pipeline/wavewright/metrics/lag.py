@@ -25,6 +25,7 @@ class Lag(Metric):
     unit = "ms"
     direction = "ideal"
     ideal = 0.0
+    cost = 0.001
 
     @property
     def definition(self) -> str:

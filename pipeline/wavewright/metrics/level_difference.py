@@ -17,6 +17,7 @@ class LevelDifference(Metric):
     ideal = 0.0
     conditions = ("copy", "gta", "tts")
     aligned = False
+    cost = 0.0
 
     @property
     def definition(self) -> str:

@@ -23,6 +23,7 @@ class LSD(Metric):
     unit = "dB"
     banded = True
     lowest = 0.0
+    cost = 0.002
 
     @property
     def definition(self) -> str:

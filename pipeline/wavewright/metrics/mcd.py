@@ -12,7 +12,7 @@ import numpy as np
 
 from wavewright.metrics.frames import mean_of_class
 from wavewright.metrics.metric import Metric, Pair, Score
-from wavewright.metrics.world import CEILING, FLOOR, STEP, Sound, Tracker, alpha_of, mel_cepstra
+from wavewright.metrics.world import CEILING, FLOORS, STEP, Sound, Tracker, alpha_of, mel_cepstra
 
 ORDER = 24
 TRACKERS = {"dio": "dio and stonemask", "harvest": "harvest"}
@@ -36,10 +36,11 @@ class MCD(Metric):
 
     @property
     def definition(self) -> str:
+        search = f"{FLOORS[self.tracker]:g} to {CEILING:g} Hz"
         return (
             f"Mel-cepstral distortion {self.recipe}: WORLD's CheapTrick envelope every "
-            f"{1000 * STEP:g} ms along the F0 of {TRACKERS[self.tracker]} ({FLOOR:g} to "
-            f"{CEILING:g} Hz), mel-cepstrum of order {ORDER} with the warping that suits the "
+            f"{1000 * STEP:g} ms along the F0 of {TRACKERS[self.tracker]} "
+            f"({search}), mel-cepstrum of order {ORDER} with the warping that suits the "
             "sample rate (0.45 at 22,050 Hz), c1 to c24, no alignment in time; mean over frames."
         )
 
@@ -58,7 +59,7 @@ class MCDDio(MCD):
     name = "mcd_dio"
     recipe = "mcd-world24-noc0-dio"
     title = "MCD (dio)"
-    cost = 0.06
+    cost = 0.03
     tracker = "dio"
 
 

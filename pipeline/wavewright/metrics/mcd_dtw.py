@@ -7,7 +7,7 @@ import numpy as np
 from wavewright.metrics.mcd import ORDER, cepstra_without_level, distortion
 from wavewright.metrics.metric import Metric
 from wavewright.metrics.warping import warping_path
-from wavewright.metrics.world import CEILING, FLOOR, STEP, Sound
+from wavewright.metrics.world import CEILING, FLOORS, STEP, Sound
 
 
 class MCDDTW(Metric):
@@ -24,14 +24,15 @@ class MCDDTW(Metric):
     conditions = ("copy", "gta", "tts")
     aligned = False
     lowest = 0.0
-    cost = 0.6
+    cost = 0.5
     packages = ("pyworld",)
 
     @property
     def definition(self) -> str:
+        search = f"{FLOORS['harvest']:g} to {CEILING:g} Hz"
         return (
             f"Mel-cepstral distortion {self.recipe}: WORLD's CheapTrick envelope every "
-            f"{1000 * STEP:g} ms along the F0 of harvest ({FLOOR:g} to {CEILING:g} Hz), "
+            f"{1000 * STEP:g} ms along the F0 of harvest ({search}), "
             f"mel-cepstrum of order {ORDER} with the warping that suits the sample rate, c1 to "
             "c24; mean along the exact dynamic-time-warping path, so that timing does not count."
         )

@@ -25,6 +25,7 @@ class MelL1(Metric):
     banded = True
     by_phones = True
     lowest = 0.0
+    cost = 0.001
 
     @property
     def definition(self) -> str:

@@ -26,6 +26,7 @@ class MelL1DTW(Metric):
     aligned = False
     banded = True
     lowest = 0.0
+    cost = 0.003
 
     @property
     def definition(self) -> str:

@@ -81,6 +81,7 @@ class Metric(ABC):
         rate: sample rate in Hz at which it hears, whatever that of the waveforms; None for theirs.
         cost: seconds of one core per second of speech, roughly; above 0.05 it is called slow.
         packages: what has to be importable for it, from the extra `metrics`.
+        remedy: the command that installs them.
         conditions: where the metric applies (`copy`, `gta`, `tts`).
         aligned: it compares equal times, so that the longer waveform is cut to the shorter one.
         banded: it can be confined to frequencies up to `band`.
@@ -106,6 +107,7 @@ class Metric(ABC):
     rate: ClassVar[int | None] = None
     cost: ClassVar[float] = 0.01
     packages: ClassVar[tuple[str, ...]] = ()
+    remedy: ClassVar[str] = "pip install wavewright[metrics]"
 
     def __init__(self, band: float | None = None, phones: str | None = None) -> None:
         if band is not None and not self.banded:
@@ -169,7 +171,7 @@ class Metric(ABC):
         """
         try:
             if missing := self.lacks():
-                raise Undefined(f"needs the package {missing}: pip install wavewright[metrics]")
+                raise Undefined(f"needs the package {missing}: {self.remedy}")
             _check("reference", reference)
             _check("candidate", candidate)
             if not np.any(np.abs(reference) > _SILENT_PEAK):

@@ -27,6 +27,7 @@ class MSTFT(Metric):
     title = "M-STFT"
     banded = True
     lowest = 0.0
+    cost = 0.02
 
     @property
     def definition(self) -> str:

@@ -22,7 +22,7 @@ class PESQ(Metric):
     lowest = 1.0
     highest = 4.643889
     rate = 16000
-    cost = 0.04
+    cost = 0.01
     packages = ("pesq",)
 
     @property

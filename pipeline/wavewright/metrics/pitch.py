@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from wavewright.metrics.metric import Metric, Pair, Undefined
-from wavewright.metrics.world import CEILING, FLOOR, STEP, Sound, Tracker, f0_track
+from wavewright.metrics.swift import swift_track
+from wavewright.metrics.world import CEILING, FLOORS, STEP, Sound, f0_track
 
 GROSS = 0.20  # of the true F0; a difference beyond it is an error of the octave or of the tracker
-_TRACKERS = {"dio": "WORLD's dio and stonemask", "harvest": "WORLD's harvest"}
+_STEP = f"every {1000 * STEP:g} ms"
+_TRACKERS = {
+    "dio": f"WORLD's dio and stonemask, {FLOORS['dio']:g} to {CEILING:g} Hz, {_STEP}",
+    "harvest": f"WORLD's harvest, {FLOORS['harvest']:g} to {CEILING:g} Hz, {_STEP}",
+    "swiftf0": f"SwiftF0 at 16 kHz, 47 to {CEILING:g} Hz, every 16 ms",
+}
 
 
 class Tracks(NamedTuple):
@@ -56,15 +62,20 @@ class PitchMetric(Metric):
 
     packages = ("pyworld",)
     lowest = 0.0
-    cost = 0.04
-    tracker: ClassVar[Tracker] = "dio"
+    cost = 0.02
+    tracker: ClassVar[Literal["dio", "harvest", "swiftf0"]] = "dio"
 
     @property
     def tracked(self) -> str:
         """How F0 was found, for definitions."""
-        return f"{_TRACKERS[self.tracker]}, {FLOOR:g} to {CEILING:g} Hz, every {1000 * STEP:g} ms"
+        return _TRACKERS[self.tracker]
 
     def tracks(self, pair: Pair) -> Tracks:
         """F0 of both."""
-        sounds = (Sound(wav, pair.sample_rate) for wav in (pair.reference, pair.candidate))
-        return Tracks(*(f0_track(sound, self.tracker) for sound in sounds))
+        return Tracks(
+            self._track(Sound(pair.reference, pair.sample_rate)),
+            self._track(Sound(pair.candidate, pair.sample_rate)),
+        )
+
+    def _track(self, sound: Sound) -> np.ndarray:
+        return swift_track(sound).f0 if self.tracker == "swiftf0" else f0_track(sound, self.tracker)

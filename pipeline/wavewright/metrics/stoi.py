@@ -23,7 +23,7 @@ class STOI(Metric):
     lowest = -1.0
     highest = 1.0
     rate = 10000
-    cost = 0.02
+    cost = 0.005
     packages = ("pystoi",)
     extended: ClassVar[bool] = False
 

@@ -43,6 +43,17 @@ class VUVF1Harvest(VUVF1):
     tracker = "harvest"
 
 
+class VUVF1Swift(VUVF1):
+    """The same by SwiftF0, a network."""
+
+    name = "vuv_f1_swift"
+    recipe = "vuv-f1-swiftf0"
+    title = "V/UV F1 (SwiftF0)"
+    rate = 16000
+    packages = ("swift_f0",)
+    tracker = "swiftf0"
+
+
 def voicing_f1(true: np.ndarray, ours: np.ndarray) -> Score:
     """F1 of two voicings (frames,) bool, with the weight that makes a mean the pooled F1.
 

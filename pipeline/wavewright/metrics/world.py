@@ -1,7 +1,7 @@
 """WORLD's analyses as metrics need them: F0 tracks and mel-cepstra, every 5 ms.
 
 Source: Morise, Yokomori, Ozawa 2016 (WORLD: dio, stonemask, cheaptrick); Morise 2017 (harvest);
-Tokuda et al. 1994 and SPTK's `freqt` for the warped cepstrum.
+Tokuda et al. 1994 for the warped cepstrum.
 
 Several metrics ask for the same analysis of a waveform, and a reference meets every system: the
 last few dozen are kept, by content.
@@ -18,11 +18,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from wavewright.metrics.melcep import warping
 from wavewright.metrics.metric import Undefined
 
 Tracker = Literal["dio", "harvest"]
 
-FLOOR, CEILING = 40.0, 800.0  # Hz, where F0 is looked for
+# Where F0 is looked for, in Hz. 40 is what the literature has for harvest; dio, asked for less than
+# its own 71, loses half of the voiced frames of Griffin-Lim's copies and slips by octaves.
+FLOORS: dict[Tracker, float] = {"dio": 71.0, "harvest": 40.0}
+CEILING = 800.0
 STEP = 0.005  # seconds between frames
 SHORTEST = 0.1  # seconds; WORLD was not made for less
 KEPT = 48  # analyses
@@ -68,7 +72,7 @@ def alpha_of(sample_rate: int) -> float:
 def f0_track(sound: Sound, tracker: Tracker) -> np.ndarray:
     """F0 in Hz every 5 ms, (frames,), 0 where unvoiced; dio is refined by stonemask."""
     world, wav, rate = compiled(), sound.samples, sound.sample_rate
-    search = {"f0_floor": FLOOR, "f0_ceil": CEILING, "frame_period": 1000 * STEP}
+    search = {"f0_floor": FLOORS[tracker], "f0_ceil": CEILING, "frame_period": 1000 * STEP}
     f0, times = getattr(world, tracker)(wav, rate, **search)
     found: np.ndarray = world.stonemask(wav, f0, times, rate) if tracker == "dio" else f0
     return found
@@ -92,24 +96,8 @@ def mel_cepstra(
     envelope = compiled().cheaptrick(sound.samples, f0, times, sound.sample_rate, fft_size=n_fft)
     cepstra = np.fft.irfft(0.5 * np.log(envelope))[:, : envelope.shape[1]]
     cepstra[:, 1:-1] *= 2
-    warped: np.ndarray = cepstra @ _warping(envelope.shape[1], order, alpha)
+    warped: np.ndarray = cepstra @ warping(envelope.shape[1], order, alpha)
     return warped
-
-
-@lru_cache(maxsize=8)
-def _warping(size: int, order: int, alpha: float) -> np.ndarray:
-    """(size, order + 1): what turns a cepstrum of `size` values into a warped one.
-
-    The frequency transformation of Oppenheim and Johnson 1972, on every unit vector at once.
-    """
-    warped = np.zeros((order + 1, size))
-    for coefficient in reversed(np.eye(size)):
-        before = warped.copy()
-        warped[0] = coefficient + alpha * before[0]
-        warped[1] = (1 - alpha**2) * before[0] + alpha * before[1]
-        for index in range(2, order + 1):
-            warped[index] = before[index - 1] + alpha * (before[index] - warped[index - 1])
-    return warped.T
 
 
 @cache
