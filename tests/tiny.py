@@ -70,7 +70,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "adversary": {"layers": 4, "channels": 8},
         "resolutions": ((128, 16, 64), (64, 8, 32)),
     },
-    "specgan": {"mel": SPEC, "channels": 2, "latent_size": 5},
+    "specgan": {"mel": SPEC, "channels": 2, "latent_size": 5, "iterations": 2},
     "vocos": {
         "mel": SPEC,
         "channels": 16,
