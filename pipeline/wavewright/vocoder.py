@@ -67,6 +67,7 @@ class Vocoder(Model):
         trains: whether it has parameters to train.
         streams: whether `stream` works.
         exports: whether `speech` is tensors' arithmetic alone, which other programs can run.
+        rounding: largest difference of a sample between programs that round differently.
         predicts_spectra: whether `spectrum` works.
         tells_likelihood: whether `bits_per_sample` works.
         undoes_steps: whether `generate` undoes the spec's `target_steps` (by `to_speech`); one
@@ -86,6 +87,7 @@ class Vocoder(Model):
     trains: ClassVar[bool] = True
     streams: ClassVar[bool] = False
     exports: ClassVar[bool] = False
+    rounding: ClassVar[float] = 1e-4
     predicts_spectra: ClassVar[bool] = False
     tells_likelihood: ClassVar[bool] = False
     undoes_steps: ClassVar[bool] = False

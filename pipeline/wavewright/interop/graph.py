@@ -56,12 +56,14 @@ class Graph:
 
     Attributes:
         name: of the vocoder.
+        tolerance: its `rounding`.
         module: takes the inputs in order; its weights stay as they are.
         inputs, outputs: of the module.
         trial: inputs of so many items and frames and a seed, and what must come out.
     """
 
     name: str
+    tolerance: float
     module: nn.Module
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -98,7 +100,8 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
         return [mel, *drawn], [plain.generate(mel, seed=seed)]
 
     inputs = ([_mel_port(plain.mel)] if driven else []) + ports
-    return Graph(vocoder.name, _Speech(_settled(vocoder)), tuple(inputs), (wav,), trial)
+    module = _Speech(_settled(vocoder))
+    return Graph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
 
 
 def spectrum_graph(vocoder: Vocoder) -> Graph:
@@ -116,7 +119,8 @@ def spectrum_graph(vocoder: Vocoder) -> Graph:
         return [mel], list(plain.spectrum(mel))
 
     module = _Spectrum(_settled(vocoder))
-    return Graph(vocoder.name, module, (_mel_port(plain.mel),), outputs, trial)
+    inputs = (_mel_port(plain.mel),)
+    return Graph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
 
 
 class _Speech(nn.Module):

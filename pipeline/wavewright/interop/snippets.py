@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from wavewright.interop.graph import Port
@@ -21,16 +22,15 @@ def for_onnxruntime(path: Path, about: About) -> str:
         "import numpy as np",
         "import onnxruntime",
         "",
-        f"session = onnxruntime.InferenceSession({str(path)!r})",
+        f"session = onnxruntime.InferenceSession({json.dumps(str(path))})",
         "random = np.random.default_rng(0)",
     ]
     for port in about.inputs:
         lines.append(f"{port.name} = {_value(port)}  # {', '.join(map(str, port.shape))}")
     given = ", ".join(f'"{port.name}": {port.name}' for port in about.inputs)
-    outputs = ", ".join(port.name for port in about.outputs)
-    comma = "," if len(about.outputs) == 1 else ""
-    shapes = f"{outputs}: {', '.join(map(str, about.outputs[0].shape))}"
-    lines.append(f"{outputs}{comma} = session.run(None, {{{given}}})  # {shapes}")
+    wav = about.outputs[0]
+    shape = ", ".join(map(str, wav.shape))
+    lines.append(f"{wav.name} = session.run(None, {{{given}}})[0]  # {shape}: {wav.about}")
     return "\n".join(lines)
 
 
@@ -43,7 +43,7 @@ def for_sherpa_onnx(path: Path, about: About) -> str:
             f"# A Matcha model at {about.sample_rate} Hz whose mel is this vocoder's.",
             "matcha = sherpa_onnx.OfflineTtsMatchaModelConfig(",
             '    acoustic_model="matcha.onnx",',
-            f"    vocoder={str(path)!r},",
+            f"    vocoder={json.dumps(str(path))},",
             '    lexicon="lexicon.txt",',
             '    tokens="tokens.txt",',
             ")",

@@ -65,6 +65,7 @@ class SpecGAN(LatentVocoder):
     config: SpecGANConfig
     channels_last = True
     exports = True
+    rounding = 1e-2  # Griffin-Lim may magnify it some thousand times
     float32_parts = ("enter", "ups", "stft", "inverse_stft")  # all: Griffin-Lim takes longer
     running_mean: Tensor
     running_std: Tensor
