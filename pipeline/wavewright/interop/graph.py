@@ -79,8 +79,8 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
     _require_exportable(vocoder)
     plain = _copy(vocoder)
     driven = plain.conditioning == "mel"
-    noises = (plain.noises(frames) for frames in (1, 2))
-    ports = [_noise_port(name, *pair) for name, *pair in _side_by_side(*noises)]
+    longer = plain.noises(2)
+    ports = [_noise_port(name, noise, longer[name]) for name, noise in plain.noises(1).items()]
     if driven:
         samples: int | str = _per_frame(plain.hop_length)
     else:
@@ -170,10 +170,6 @@ def _mel_port(spec: MelSpec) -> Port:
     shape = ("batch", spec.n_mels, _FRAMES)
     about = f"log-mel in the convention {spec.fingerprint}"
     return Port(name="mel", shape=shape, kind="mel", about=about)
-
-
-def _side_by_side(one: dict[str, Noise], two: dict[str, Noise]) -> list[tuple[str, Noise, Noise]]:
-    return [(name, noise, two[name]) for name, noise in one.items()]
 
 
 def _noise_port(name: str, one: Noise, two: Noise) -> Port:

@@ -89,6 +89,8 @@ def write_onnx(graph: Graph, path: Path, *tables: FrozenModel) -> float:
     import_packages()
     import onnx
 
+    if path.is_dir():
+        raise WavewrightError(f"{path}: a folder; give the name of a file to write")
     model = _converted(graph)
     facts = _facts(tables)
     onnx.helper.set_model_props(model, facts)
