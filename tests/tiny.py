@@ -43,7 +43,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "upsample_kernel_sizes": (8, 8),
         "upsample_initial_channel": 16,
         "resblock_kernel_sizes": (3, 5),
-        "resblock_dilation_sizes": ((1, 2), (1, 3)),
+        "resblock_dilation_sizes": ((1,), (3,)),
         "adversary": {
             "periods": (2, 3),
             "resolutions": ((128, 16, 64), (64, 8, 32)),
@@ -70,7 +70,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "adversary": {"layers": 4, "channels": 8},
         "resolutions": ((128, 16, 64), (64, 8, 32)),
     },
-    "specgan": {"mel": SPEC, "channels": 2, "latent_size": 5},
+    "specgan": {"mel": SPEC, "channels": 2, "latent_size": 5, "iterations": 2},
     "vocos": {
         "mel": SPEC,
         "channels": 16,

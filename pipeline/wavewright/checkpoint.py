@@ -111,11 +111,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
     Raises:
         WavewrightError: missing, damaged or foreign file, with what to do.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = _weights_in(path)
-    elif (path.parent / _SUMS).is_file() and (problem := damage(path.parent, only=path.name)):
-        raise WavewrightError(f"{path.parent}: {problem}")
+    path = weights_file(path)
     about, state = read_weights(path)
     try:
         model: Model = registry.create_model(about["kind"], about["name"], **about["config"])
@@ -123,6 +119,20 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
     except WavewrightError as error:
         raise WavewrightError(f"{path}: {error}") from error
     return model.to(device).eval()
+
+
+def weights_file(path: str | Path) -> Path:
+    """The `.safetensors` file that `load_model` reads for such a path.
+
+    Raises:
+        WavewrightError: there is none, or its hash does not hold.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _weights_in(path)
+    if (path.parent / _SUMS).is_file() and (problem := damage(path.parent, only=path.name)):
+        raise WavewrightError(f"{path.parent}: {problem}")
+    return path
 
 
 def load_vocoder(path: str | Path, device: torch.device | str = "cpu") -> Vocoder:

@@ -636,6 +636,38 @@ def ratings(
     _say(ratings_markdown(import_ratings(folder, key, out)))
 
 
+class ExportFormat(StrEnum):
+    """Whose file an export is."""
+
+    onnx = "onnx"
+    sherpa_onnx = "sherpa-onnx"
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="A run or step folder, or a .safetensors file."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    form: Annotated[
+        ExportFormat,
+        typer.Option("--format", help="onnx runs in ONNX Runtime, sherpa-onnx in sherpa-onnx."),
+    ] = ExportFormat.onnx,
+) -> None:
+    """Write a vocoder as a file that other programs run, and print how.
+
+    The file says all that is known of it in its metadata, the mel's convention first of all, and
+    is published only if ONNX Runtime and PyTorch say the same.
+
+    Examples: wavewright export exp/hifigan --out hifigan.onnx;
+    wavewright export exp/vocos --format sherpa-onnx --out vocos.onnx
+    """
+    from wavewright.interop.export import export_file
+
+    _say(export_file(checkpoint, out, form=form))
+
+
 @app.command()
 def new(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name.")],

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from wavewright.errors import WavewrightError, nearest
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import gradient_penalty, wasserstein_critic
-from wavewright.nn.noise import item_seeds, uniform_noise
+from wavewright.nn.noise import Noise, item_seeds, uniform_noise
 from wavewright.vocoder import Batch, Vocoder
 
 _AT_ONCE = 32  # vectors that are made into sound together
@@ -140,11 +140,31 @@ class LatentVocoder(Vocoder):
         """
         seeds = item_seeds(seed, len(latents))
         numbers = self._classes_of([seeds[0]] * len(seeds) if same_class else seeds)
-        given = torch.cat([latents, self._one_hot(numbers)], dim=1)
-        pieces = []
-        for start in range(0, len(given), _AT_ONCE):
-            pieces.append(self.sounding(self.generated(given[start : start + _AT_ONCE])))
-        return self.to_speech(torch.cat(pieces)).float().clamp(-1.0, 1.0)
+        starts = range(0, len(latents), _AT_ONCE)
+        parts = [slice(start, start + _AT_ONCE) for start in starts]
+        return torch.cat([self.speech(latents[part], numbers[part]) for part in parts])
+
+    def noises(self, frames: int) -> dict[str, Noise]:
+        """The vector, and which of the classes, if there are some; whatever the frames."""
+        classes = self.config.classes
+        latent = {"latent": Noise((self.config.latent_size,), "uniform")}
+        return latent | ({"label": Noise((), "choice", classes)} if classes else {})
+
+    def speech(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Sounds of vectors.
+
+        Args:
+            latent: (B, latent_size) in [-1, 1].
+            label: (B), numbers of classes; none is needed without classes.
+
+        Returns:
+            (B, crop_samples) in [-1, 1].
+        """
+        given = latent
+        if self.config.classes and label is not None:
+            given = torch.cat([latent, self._one_hot(label)], dim=1)
+        wav = self.to_speech(self.sounding(self.generated(given)))
+        return wav.float().clamp(-1.0, 1.0)
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         """One player."""

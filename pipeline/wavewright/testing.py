@@ -6,12 +6,13 @@
         check_vocoder(create_vocoder("mine", channels=4))
 
 Every check follows from what the vocoder declares of itself (`conditioning`, `trains`,
-`streams`) and fails with an AssertionError that says what was expected. The vocoder is left as it
-was. Give it a small configuration: everything runs on the CPU.
+`streams`, `exports`) and fails with an AssertionError that says what was expected. The vocoder is
+left as it was. Give it a small configuration: everything runs on the CPU.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import tempfile
@@ -23,7 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from wavewright.checkpoint import read_weights, write_weights
-from wavewright.errors import WavewrightError
+from wavewright.errors import MissingExtra, WavewrightError
+from wavewright.interop.export import export_vocoder
+from wavewright.interop.graph import waveform_graph
+from wavewright.interop.onnx import import_packages, open_session, require_parity
 from wavewright.mel import log_mel, silent_mel
 from wavewright.model import Optimisation, Update
 from wavewright.vocoder import Batch, Vocoder
@@ -56,6 +60,7 @@ def check_vocoder(vocoder: Vocoder, *, segment_length: int | None = None) -> Non
     check_saving(vocoder)
     check_streaming(vocoder)
     check_pieces(vocoder)
+    check_export(vocoder)
     check_training(vocoder, segment_length=segment_length)
 
 
@@ -186,6 +191,35 @@ def check_pieces(vocoder: Vocoder) -> None:
         f"generate() in pieces of 3 frames must give the same as at once; context_frames is "
         f"{whole.context_frames}: is that all that a sample depends on?",
     )
+
+
+def check_export(vocoder: Vocoder) -> None:
+    """ONNX Runtime says what `generate` or `sample` says, or it refuses if `exports` is False.
+
+    Of sizes that the exporter has not seen, one frame among them. Without the extra `onnx` nothing
+    is checked.
+    """
+    vocoder = _ready(vocoder)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocoder.onnx"
+        if not vocoder.exports:
+            _refuses(lambda: export_vocoder(vocoder, path), "export, because exports is False")
+            return
+        with contextlib.suppress(MissingExtra):
+            import_packages()
+            _check_exported(vocoder, path)
+
+
+def _check_exported(vocoder: Vocoder, path: Path) -> None:
+    try:
+        export_vocoder(vocoder, path)
+        session, graph = open_session(path), waveform_graph(vocoder)
+        for batch, frames in ((1, 1), (3, 1), (1, _FRAMES), (2, 40)):
+            require_parity(graph, session, batch, frames, seed=3)
+    except WavewrightError as error:
+        raise AssertionError(
+            f"exports is True, so speech() must be one graph for every size: {error}"
+        ) from error
 
 
 def check_overfit(

@@ -13,7 +13,7 @@ from torch import Tensor
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import Model, ModelConfig
-from wavewright.nn.noise import item_seeds, normal_noise
+from wavewright.nn.noise import Noise, item_seeds, normal_noise
 from wavewright.wav_steps import undo_steps
 
 Padding = Literal["replicate", "silence"]
@@ -66,6 +66,9 @@ class Vocoder(Model):
         conditioning: what it is driven by: "mel", a "latent" vector, or "none".
         trains: whether it has parameters to train.
         streams: whether `stream` works.
+        exports: whether `speech` is tensors' arithmetic alone, which other programs can run.
+        rounding: largest difference of a sample between programs that round differently.
+        predicts_spectra: whether `spectrum` works.
         tells_likelihood: whether `bits_per_sample` works.
         undoes_steps: whether `generate` undoes the spec's `target_steps` (by `to_speech`); one
             that does not cannot be built with a spec that has some.
@@ -83,6 +86,9 @@ class Vocoder(Model):
     conditioning: ClassVar[Literal["mel", "latent", "none"]] = "mel"
     trains: ClassVar[bool] = True
     streams: ClassVar[bool] = False
+    exports: ClassVar[bool] = False
+    rounding: ClassVar[float] = 1e-4
+    predicts_spectra: ClassVar[bool] = False
     tells_likelihood: ClassVar[bool] = False
     undoes_steps: ClassVar[bool] = False
     learning_alone: ClassVar[Mapping[str, Any]] = {}
@@ -173,6 +179,47 @@ class Vocoder(Model):
             pieces.append(wav[:, (start - first) * hop : (stop - first) * hop])
         return torch.cat(pieces, dim=1)
 
+    def noises(self, frames: int) -> dict[str, Noise]:
+        """What `speech` needs beside a mel of so many frames, by name, in its order."""
+        return {}
+
+    def drawn(self, batch: int, frames: int, *, seed: int | None = None) -> list[Tensor]:
+        """(batch, *shape) of each of `noises`; item i draws from (seed, i)."""
+        noises = self.noises(frames).values()
+        seeds = item_seeds(seed, batch) if noises else []
+        return [noise.drawn(seeds, self.device) for noise in noises]
+
+    def speech(self, *given: Any, **named: Any) -> Tensor:
+        """What `generate` makes of a mel and of its `noises`, which is all that it depends on.
+
+        By default what `forward` makes of the mel. Written with operations on tensors alone, for
+        any batch and any number of frames, it is what `exports` promises.
+
+        Args:
+            given: (B, n_mels, frames), unless a latent vector drives it, and each of `noises`.
+            named: the same by name.
+
+        Returns:
+            (B, frames * hop_length) float32 in [-1, 1].
+        """
+        (mel,) = given
+        return self.to_speech(self.in_pieces(mel, self).clamp(-1.0, 1.0))
+
+    def settle(self) -> None:
+        """Make what speaking derives from the weights, once, as these will not change any more."""
+
+    def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Magnitudes, cosines and sines of phases, whose inverse STFT is what `forward` says.
+
+        Args:
+            mel: (B, n_mels, frames).
+
+        Returns:
+            (B, n_fft // 2 + 1, frames) each, in periodic Hann windows framed as the mel's.
+        """
+        raise WavewrightError(f"'{self.name}' predicts no spectra")
+
+    @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """Synthesise, without gradients.
 
@@ -184,7 +231,11 @@ class Vocoder(Model):
         Returns:
             (B, frames * hop_length) float32 in [-1, 1].
         """
-        raise WavewrightError(f"'{self.name}' is not driven by mels")
+        if self.conditioning != "mel":
+            raise WavewrightError(f"'{self.name}' is not driven by mels")
+        self.check_mel(mel)
+        mel = mel.to(self.device, torch.float32)
+        return self.speech(mel, *self.drawn(len(mel), mel.shape[-1], seed=seed))
 
     def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         """Synthesise as mels arrive; the pieces joined equal `generate` of the whole.

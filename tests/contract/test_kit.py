@@ -180,6 +180,10 @@ class AdversaryInside(Toy):
         self.inside = self.adversaries["critic"]
 
 
+class HidesItsNoiseFromTheGraph(Toy):
+    exports = True
+
+
 class ClaimsNotToTrain(Toy):
     trains = False
 
@@ -232,6 +236,7 @@ def test_a_good_vocoder_passes(system: type[Toy]) -> None:
         (ForgetsItsWeights, testing.check_saving, "must sound the same"),
         (StreamsSomethingElse, testing.check_streaming, "joined must equal generate"),
         (ClaimsNotToStream, testing.check_streaming, r"stream\(\) to be refused"),
+        (HidesItsNoiseFromTheGraph, testing.check_export, r"speech\(\) must be one graph.*differ"),
         (NamesNobody, testing.check_training, "'actor' of step 0: no such player"),
         (LeavesTheCriticIdle, testing.check_training, r"never let \['critic'\] step"),
         (TrainsOnTheOthersLoss, testing.check_training, "must reach that player's parameters"),

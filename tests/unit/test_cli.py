@@ -36,6 +36,7 @@ COMMANDS = [
     "say",
     "listening-test",
     "ratings",
+    "export",
     "new",
 ]
 
@@ -205,6 +206,21 @@ def test_vocode_and_copy_write_files_and_say_so(
         assert said.startswith(f"{out}: ")
     vocoded, copied = (load_wav(tmp_path / f"{name}.wav")[0] for name in ("vocode", "copy"))
     np.testing.assert_array_equal(vocoded, copied)
+
+
+def test_export_writes_a_file_and_prints_how_it_runs(
+    wavewright_command: Command, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "run", 7, tiny.hifigan())
+    out = tmp_path / "vocoder.onnx"
+    code, said, noise = wavewright_command("export", str(tmp_path / "run"), "--out", str(out))
+    assert code == 0
+    assert noise == ""
+    assert said.startswith(f"{out}: hifigan, ")
+    assert "import onnxruntime" in said
+    assert out.is_file()
+    error = wavewright_command.error("export", "none", "--out", str(out))
+    assert error == "none: no such checkpoint"
 
 
 def test_new_makes_a_recipe_that_can_be_asked_about(

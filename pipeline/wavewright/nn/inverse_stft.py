@@ -51,11 +51,22 @@ class InverseSTFT(nn.Module):
     def forward(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """(B, frames, n_fft // 2 + 1) each -> (B, frames * hop_length)."""
         frames = real.shape[1]
-        pieces = torch.cat([real, imaginary], dim=2) @ self.basis
-        wav = self._overlap_add(pieces)
+        wav = self.summed(real, imaginary)
         windows = self._overlap_add(self.power.expand(1, frames, -1))
         wav = wav / windows.clamp(min=1e-11)
         return wav[:, self.first : self.first + frames * self.hop_length]
+
+    def summed(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Frames windowed and summed, whatever the windows sum to, with both edges.
+
+        Args:
+            real: (B, frames, n_fft // 2 + 1).
+            imaginary: the same.
+
+        Returns:
+            (B, (frames - 1) * hop_length + n_fft), and zeros up to a whole hop.
+        """
+        return self._overlap_add(torch.cat([real, imaginary], dim=2) @ self.basis)
 
     def _overlap_add(self, pieces: Tensor) -> Tensor:
         """(B, frames, whole hops) -> (B, (frames + hops - 1) * hop_length)."""

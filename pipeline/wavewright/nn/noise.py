@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers that an item of a batch is made from.
+
+    Attributes:
+        shape: of an item's.
+        kind: standard normal; uniform in [-1, 1); or whole numbers, each of `choices` alike.
+        choices: what the whole numbers stand for.
+    """
+
+    shape: tuple[int, ...]
+    kind: Literal["normal", "uniform", "choice"] = "normal"
+    choices: tuple[str, ...] = ()
+
+    def drawn(self, seeds: Sequence[int], device: torch.device) -> Tensor:
+        """(len(seeds), *shape), float32 or int64, each item from its own seed alone."""
+        if self.kind == "normal":
+            return normal_noise(seeds, self.shape, device)
+        if self.kind == "uniform":
+            return uniform_noise(seeds, self.shape, device)
+        count = len(self.choices)
+        numbers = [np.random.default_rng(s).integers(count, size=self.shape) for s in seeds]
+        return torch.from_numpy(np.stack(numbers)).to(device)
 
 
 def item_seeds(seed: int | None, batch: int) -> list[int]:

@@ -172,6 +172,7 @@ class BigVGAN(Vocoder):
     Config: ClassVar[type[ModelConfig]] = BigVGANConfig
     config: BigVGANConfig
     undoes_steps = True
+    exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "base": {},
         "base-24k": {"mel": MelSpec.preset("bigvgan-24k")},
@@ -213,12 +214,6 @@ class BigVGAN(Vocoder):
             x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
         wav: Tensor = torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
         return wav.squeeze(1)
-
-    @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
-        self.check_mel(mel)
-        return self.to_speech(self(mel.to(self.device, torch.float32)))
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -124,6 +124,7 @@ class HiFiGAN(Vocoder):
     Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
     config: HiFiGANConfig
     undoes_steps = True
+    exports = True
     channels_last = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
@@ -187,12 +188,6 @@ class HiFiGAN(Vocoder):
         )
         rates = config.upsample_rates
         return context_frames(3, rates, [radius] * len(rates), 3)
-
-    @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
-        self.check_mel(mel)
-        return self.to_speech(self.in_pieces(mel.to(self.device, torch.float32), self))
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -98,6 +98,7 @@ class MelGAN(Vocoder):
     Config: ClassVar[type[ModelConfig]] = MelGANConfig
     config: MelGANConfig
     undoes_steps = True
+    exports = True
     channels_last = True
     learning_alone: ClassVar[Mapping[str, Any]] = {"mel_weight": 45.0}  # as HiFi-GAN's
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -151,17 +152,14 @@ class MelGAN(Vocoder):
         rates = self.config.upsample_rates
         return context_frames(_EDGE, rates, [radius] * len(rates), _EDGE)
 
-    @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
-        self.check_mel(mel)
+    def speech(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length), with silence after it meanwhile."""
         frames = mel.shape[-1]
         # Reflection needs more frames than it pads with.
-        tail = max(self.config.tail_frames, _EDGE + 1 - frames)
-        silence = torch.from_numpy(silent_mel(self.mel, tail)).to(mel)
-        longer = torch.cat([mel, silence.expand(len(mel), -1, -1)], dim=2)
-        wav = self.in_pieces(longer.to(self.device, torch.float32), self)
-        return self.to_speech(wav[:, : frames * self.hop_length])
+        tail = torch.sym_max(self.config.tail_frames, _EDGE + 1 - frames)  # type: ignore[no-untyped-call]
+        silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
+        longer = torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
+        return self.to_speech(self.in_pieces(longer, self)[:, : frames * self.hop_length])
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -21,7 +21,7 @@ from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import least_squares_critic, least_squares_generator
 from wavewright.nn.initial import for_relu
-from wavewright.nn.noise import item_seeds, normal_noise
+from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.stretching import ContextStretch
@@ -91,6 +91,7 @@ class ParallelWaveGAN(Vocoder):
     Config: ClassVar[type[ModelConfig]] = ParallelWaveGANConfig
     config: ParallelWaveGANConfig
     undoes_steps = True
+    exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"v1": {}}
 
     def __init__(self, config: ParallelWaveGANConfig, *, name: str = "parallel_wavegan") -> None:
@@ -130,14 +131,14 @@ class ParallelWaveGAN(Vocoder):
         wav = in_float32(self.conv_post, F.relu(self.conv_skip(F.relu(total))))
         return wav.squeeze(1)
 
-    @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length); item i hears noise of (seed, i)."""
-        self.check_mel(mel)
+    def noises(self, frames: int) -> dict[str, Noise]:
+        """A number for every sample."""
+        return {"noise": Noise((frames * self.hop_length,))}
+
+    def speech(self, mel: Tensor, noise: Tensor) -> Tensor:
+        """(B, n_mels, frames), (B, frames * hop_length) -> (B, frames * hop_length)."""
         context = self.config.context_frames
-        mel = F.pad(mel.to(self.device, torch.float32), (context, context), mode="replicate")
-        samples = (mel.shape[-1] - 2 * context) * self.hop_length
-        noise = normal_noise(item_seeds(seed, len(mel)), (samples,), self.device)
+        mel = F.pad(mel, (context, context), mode="replicate")
         return self.to_speech(self(mel, noise).clamp(-1.0, 1.0))
 
     def start_training(self) -> None:

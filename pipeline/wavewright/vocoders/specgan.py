@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig
+from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.precision import in_float32
+from wavewright.nn.real_stft import RealSTFT
 
 _SIDE = 4  # frames and bins that the vector becomes
 _LAYERS = 5
@@ -62,7 +64,9 @@ class SpecGAN(LatentVocoder):
     Config: ClassVar[type[ModelConfig]] = SpecGANConfig
     config: SpecGANConfig
     channels_last = True
-    float32_parts = ("enter", "ups")  # all: Griffin-Lim takes longer
+    exports = True
+    rounding = 1e-2  # Griffin-Lim may magnify it some thousand times
+    float32_parts = ("enter", "ups", "stft", "inverse_stft")  # all: Griffin-Lim takes longer
     running_mean: Tensor
     running_std: Tensor
 
@@ -77,6 +81,8 @@ class SpecGAN(LatentVocoder):
             for before, after in pairwise(widths)
         )
         bins = config.n_fft // 2 + 1
+        self.stft = RealSTFT(config.n_fft, config.hop_length)
+        self.inverse_stft = InverseSTFT(config.n_fft, config.hop_length, "center")
         self.register_buffer("running_mean", torch.zeros(bins))
         self.register_buffer("running_std", torch.ones(bins))
         self.apply(initialise)
@@ -103,19 +109,24 @@ class SpecGAN(LatentVocoder):
     def log_magnitude(self, wav: Tensor) -> Tensor:
         """(B, samples) -> (B, 128, 129); frames begin at their hop, with nothing before."""
         with torch.autocast(wav.device.type, enabled=False):
-            frames = F.pad(wav.float(), (0, self.config.n_fft - self.config.hop_length))
-            return torch.log(self._spectrum(frames).abs() + _SMALLEST)
+            padded = F.pad(wav.float(), (0, self.config.n_fft - self.config.hop_length))
+            frames = padded.unfold(1, self.config.n_fft, self.config.hop_length)
+            window = torch.hann_window(self.config.n_fft, device=wav.device)
+            return torch.log(torch.fft.rfft(frames * window).abs() + _SMALLEST)
 
     def inverted(self, magnitude: Tensor) -> Tensor:
         """(B, 128, 129) -> (B, samples) by Griffin-Lim."""
         push = self.config.momentum / (1 + self.config.momentum)
-        spectrum, previous = magnitude.to(torch.complex64), torch.zeros(())
+        real, imaginary = magnitude, torch.zeros_like(magnitude)
+        before = torch.zeros_like(magnitude), torch.zeros_like(magnitude)
+        # In real arithmetic, which exports; windowed twice, and what the windows sum to is left as
+        # it is, as published.
         for _ in range(self.config.iterations):
-            rebuilt = self._spectrum(self._overlapped(spectrum))
-            estimate = rebuilt - push * previous
-            spectrum = magnitude * estimate / estimate.abs().clamp(min=1e-8)
-            previous = rebuilt
-        return self._overlapped(spectrum)[:, : self.config.samples]
+            now = self.stft(self.inverse_stft.summed(real, imaginary))
+            real, imaginary = (new - push * old for new, old in zip(now, before, strict=True))
+            size = torch.sqrt(real.square() + imaginary.square()).clamp(min=1e-8)
+            real, imaginary, before = magnitude * real / size, magnitude * imaginary / size, now
+        return self.inverse_stft.summed(real, imaginary)[:, : self.config.samples]
 
     @torch.no_grad()
     def meet(self, wavs: Iterable[np.ndarray]) -> None:
@@ -132,22 +143,6 @@ class SpecGAN(LatentVocoder):
     def critic(self) -> nn.Module:
         """The generator's mirror image."""
         return SpecGANCritic(self.config)
-
-    def _window(self, device: torch.device) -> Tensor:
-        return torch.hann_window(self.config.n_fft, device=device)
-
-    def _spectrum(self, wav: Tensor) -> Tensor:
-        frames = wav.unfold(1, self.config.n_fft, self.config.hop_length)
-        spectrum: Tensor = torch.fft.rfft(frames * self._window(wav.device))
-        return spectrum
-
-    def _overlapped(self, spectrum: Tensor) -> Tensor:
-        """Windowed again and summed; what the windows sum to is left as it is, as published."""
-        size, hop = self.config.n_fft, self.config.hop_length
-        pieces = torch.fft.irfft(spectrum, size) * self._window(spectrum.device)
-        samples = (spectrum.shape[1] - 1) * hop + size
-        folded: Tensor = F.fold(pieces.mT, (1, samples), (1, size), stride=(1, hop))
-        return folded[:, 0, 0]
 
 
 class SpecGANCritic(nn.Module):

@@ -92,6 +92,8 @@ class Vocos(Vocoder):
     Config: ClassVar[type[ModelConfig]] = VocosConfig
     config: VocosConfig
     undoes_steps = True
+    exports = True
+    predicts_spectra = True
     channels_last = True
     float32_parts = ("head", "inverse")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mel-24k": {}}
@@ -113,6 +115,13 @@ class Vocos(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), not limited to [-1, 1]."""
+        magnitude, cosine, sine = (part.mT for part in self.spectrum(mel))
+        with torch.autocast(mel.device.type, enabled=False):
+            wav: Tensor = self.inverse(magnitude * cosine, magnitude * sine)
+        return wav
+
+    def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, n_mels, frames) -> magnitudes, cosines and sines, (B, n_fft // 2 + 1, frames)."""
         x = self.norm_pre(self.conv_pre(mel).mT).mT
         for block in self.blocks:
             x = block(x)
@@ -120,14 +129,7 @@ class Vocos(Vocoder):
         with torch.autocast(x.device.type, enabled=False):  # phases need their digits
             log_magnitude, phase = self.head(x.float()).chunk(2, dim=-1)
             magnitude = log_magnitude.exp().clamp(max=_LARGEST)
-            wav: Tensor = self.inverse(magnitude * phase.cos(), magnitude * phase.sin())
-        return wav
-
-    @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length); draws no noise, so `seed` is unused."""
-        self.check_mel(mel)
-        return self.to_speech(self(mel.to(self.device, torch.float32)).clamp(-1.0, 1.0))
+            return magnitude.mT, phase.cos().mT, phase.sin().mT
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""

@@ -75,6 +75,7 @@ class WaveGAN(LatentVocoder):
 
     Config: ClassVar[type[ModelConfig]] = WaveGANConfig
     config: WaveGANConfig
+    exports = True
     channels_last = True
     float32_parts = ("enter", "ups", "filter")  # all: one second takes ten milliseconds
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {

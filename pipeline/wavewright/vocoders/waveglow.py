@@ -12,20 +12,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.kept import Kept
-from wavewright.nn.noise import item_seeds, normal_noise
+from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
+from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
 from wavewright.pickled import read_state_dict
 from wavewright.vocoder import Batch, Vocoder
@@ -97,6 +101,7 @@ class Mixing(nn.Module):
         if torch.linalg.det(rotation) < 0:
             rotation[:, 0] = -rotation[:, 0]
         self.weight = nn.Parameter(rotation.contiguous())
+        self.inverted: Tensor | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, T) -> the same shape, and log |det| of the matrix.
@@ -115,8 +120,14 @@ class Mixing(nn.Module):
         Twelve of them take 0.2 ms, where the couplings take seconds for one of speech.
         """
         with torch.autocast(x.device.type, enabled=False):
-            mixed: Tensor = torch.linalg.inv(self.weight.double()).float() @ x.float()
+            inverted = self.inversion() if self.inverted is None else self.inverted
+            mixed: Tensor = inverted @ x.float()
             return mixed
+
+    def inversion(self) -> Tensor:
+        """(channels, channels), of the weight as it is now."""
+        inverted: Tensor = torch.linalg.inv(self.weight.detach().double()).float()
+        return inverted
 
 
 class Coupling(nn.Module):
@@ -178,6 +189,7 @@ class WaveGlow(Vocoder):
     config: WaveGlowConfig
     tells_likelihood = True
     undoes_steps = True
+    exports = True
     channels_last = True
     float32_parts = ("upsampler", "mixing", "end")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"256": {}, "512": {"channels": 512}}
@@ -189,6 +201,7 @@ class WaveGlow(Vocoder):
         self.mixing = nn.ModuleList(Mixing(width) for width in config.widths)
         self.couplings = nn.ModuleList(Coupling(config, width // 2) for width in config.widths)
         self._bias = Kept()
+        self._settled_bias: Tensor | None = None
 
     @property
     def context_frames(self) -> int:
@@ -228,17 +241,25 @@ class WaveGlow(Vocoder):
                 x = torch.cat([early.pop(), x], dim=1)
         return x.mT.flatten(1)
 
-    @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length); item i's noise is of (seed, i)."""
-        self.check_mel(mel)
-        mel = mel.to(self.device, torch.float32)
-        config, frames = self.config, mel.shape[-1]
+    def noises(self, frames: int) -> dict[str, Noise]:
+        """A number for every sample, as the flow has them."""
+        group = self.config.group
+        return {"noise": Noise((group, frames * (self.hop_length // group)))}
+
+    def speech(self, mel: Tensor, noise: Tensor) -> Tensor:
+        """Speech of noise that the temperature then quietens.
+
+        Args:
+            mel: (B, n_mels, frames).
+            noise: (B, group, frames * hop_length / group), standard normal.
+
+        Returns:
+            (B, frames * hop_length).
+        """
+        config = self.config
         steps = self.hop_length // config.group
-        noise = normal_noise(item_seeds(seed, len(mel)), (config.group, frames * steps), mel.device)
-        noise = config.temperature * noise
         # A frame's noise beside its bands, so that pieces of a mel come with theirs.
-        rows = torch.unflatten(noise, 2, (frames, steps)).mT.flatten(1, 2)
+        rows = torch.unflatten(config.temperature * noise, 2, (-1, steps)).mT.flatten(1, 2)
 
         def speak(both: Tensor) -> Tensor:
             bands, rows = torch.split(both, [mel.shape[1], config.group * steps], dim=1)
@@ -248,8 +269,16 @@ class WaveGlow(Vocoder):
 
         wav = self.in_pieces(torch.cat([mel, rows], dim=1), speak)
         if config.denoise:
-            wav = denoised(wav, self._bias.get(self, "bias", self._said_of_nothing), config.denoise)
+            wav = denoised(wav, self._said_of_nothing(), config.denoise)
         return self.to_speech(wav.clamp(-1.0, 1.0))
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Invert the matrices, and listen to what the denoiser takes away."""
+        for mixing in self.mixing:
+            mixing.inverted = mixing.inversion()  # type: ignore[operator]
+        if self.config.denoise:
+            self._settled_bias = self._said_of_nothing()
 
     def start_training(self) -> None:
         """Weight-normalise the couplings, but for their last layers."""
@@ -291,7 +320,12 @@ class WaveGlow(Vocoder):
         return torch.unflatten(stretched, 2, (-1, self.config.group)).transpose(2, 3).flatten(1, 2)
 
     def _said_of_nothing(self) -> Tensor:
-        """(1, 513, 1), the magnitudes that the flow gives to a mel of zeros without noise."""
+        """(1, 1, 513), the magnitudes that the flow gives to a mel of zeros without noise."""
+        if self._settled_bias is not None:
+            return self._settled_bias
+        return self._bias.get(self, "bias", self._listen_to_nothing)
+
+    def _listen_to_nothing(self) -> Tensor:
         nothing = torch.zeros(1, self.mel.n_mels, _BIAS_FRAMES, device=self.device)
         steps = _BIAS_FRAMES * self.hop_length // self.config.group
         z = torch.zeros(1, self.config.group, steps, device=self.device)
@@ -305,23 +339,29 @@ def _bits(nats: Tensor, sigma: float) -> Tensor:
 _FFT, _HOP = 1024, 256
 
 
-def _spectrum(wav: Tensor) -> Tensor:
-    window = torch.hann_window(_FFT, device=wav.device)
-    return torch.stft(wav, _FFT, _HOP, window=window, return_complex=True)
+@lru_cache(maxsize=2)
+def _transforms(device: torch.device) -> tuple[RealSTFT, InverseSTFT]:
+    return RealSTFT(_FFT, _HOP).to(device), InverseSTFT(_FFT, _HOP, "center").to(device)
+
+
+def _spectrum(wav: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Real and imaginary parts and magnitudes of centred frames, (B, frames, 513) each."""
+    transform, _ = _transforms(wav.device)
+    real, imaginary = transform(F.pad(wav, (_FFT // 2, _FFT // 2), mode="reflect"))
+    return real, imaginary, torch.sqrt(real.square() + imaginary.square())
 
 
 def bias_of(wav: Tensor) -> Tensor:
-    """(1, 513, 1): magnitudes of the first frame, which the authors take for them all."""
-    return _spectrum(wav).abs()[..., :1]
+    """(1, 1, 513): magnitudes of the first frame, which the authors take for them all."""
+    return _spectrum(wav)[2][:, :1]
 
 
 def denoised(wav: Tensor, bias: Tensor, strength: float) -> Tensor:
     """(B, samples) with `strength` times the bias taken from its magnitudes; phases are kept."""
-    spectrum = _spectrum(wav)
-    magnitude = (spectrum.abs() - strength * bias).clamp(min=0)
-    window = torch.hann_window(_FFT, device=wav.device)
-    cleaned = torch.polar(magnitude, spectrum.angle())
-    return torch.istft(cleaned, _FFT, _HOP, window=window, length=wav.shape[1])
+    real, imaginary, magnitude = _spectrum(wav)
+    gain = (magnitude - strength * bias).clamp(min=0) / magnitude.clamp(min=1e-12)
+    cleaned: Tensor = _transforms(wav.device)[1](gain * real, gain * imaginary)
+    return cleaned[:, : wav.shape[1]]
 
 
 _LAYERS = {"start": "start", "end": "end", "cond_layer": "condition"}

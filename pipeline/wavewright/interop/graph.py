@@ -1,0 +1,203 @@
+"""What is exported of a vocoder: a module of tensors, and what goes in and comes out, by name.
+
+A graph has no random numbers of its own. Whatever a vocoder draws is an input, so that the same
+numbers give the same sound in every program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from wavewright.errors import WavewrightError
+from wavewright.mel import log_mel
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel
+from wavewright.nn.noise import Noise
+from wavewright.registry import FIRST_PARTY, find
+from wavewright.vocoder import Vocoder
+from wavewright.wav_steps import Gain
+
+_FRAMES = "frames"
+
+
+class Port(FrozenModel):
+    """A tensor that goes into a graph or comes out of it.
+
+    Attributes:
+        name: by which clients feed it.
+        shape: sizes; "batch"; "frames"; or so many values per frame, such as "frames * 256".
+        dtype: of its values.
+        kind: a mel, a kind of `Noise`, or a sound.
+        about: what the values are.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: Literal["float32", "int64"] = "float32"
+    kind: Literal["mel", "normal", "uniform", "choice", "sound"]
+    about: str
+
+    def per_frame(self, axis: int) -> int | None:
+        """Values per frame along an axis that grows with the frames; None for others."""
+        size = str(self.shape[axis])
+        if not size.startswith(_FRAMES):
+            return None
+        return int(size.removeprefix(_FRAMES).removeprefix(" * ") or 1)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What an exporter writes.
+
+    Attributes:
+        name: of the vocoder.
+        tolerance: its `rounding`.
+        module: takes the inputs in order; its weights stay as they are.
+        inputs, outputs: of the module.
+        trial: inputs of so many items and frames and a seed, and what must come out.
+    """
+
+    name: str
+    tolerance: float
+    module: nn.Module
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    trial: Callable[[int, int, int], tuple[list[Tensor], list[Tensor]]]
+
+
+def waveform_graph(vocoder: Vocoder) -> Graph:
+    """All that `generate`, or `sample` of a latent vocoder, does after its noise is drawn.
+
+    Raises:
+        WavewrightError: the vocoder is no graph of tensors; with the names of those that are.
+    """
+    _require_exportable(vocoder)
+    plain = _copy(vocoder)
+    driven = plain.conditioning == "mel"
+    longer = plain.noises(2)
+    ports = [_noise_port(name, noise, longer[name]) for name, noise in plain.noises(1).items()]
+    if driven:
+        samples: int | str = _per_frame(plain.hop_length)
+    else:
+        samples = plain.sample(1, seed=0).shape[1]
+    wav = Port(
+        name="wav",
+        shape=("batch", samples),
+        kind="sound",
+        about=f"samples in [-1, 1] at {plain.sample_rate} Hz",
+    )
+
+    def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
+        drawn = plain.drawn(batch, frames, seed=seed)
+        if not driven:
+            return drawn, [plain.sample(batch, seed=seed)]
+        mel = _example_mel(plain.mel, batch, frames, seed)
+        return [mel, *drawn], [plain.generate(mel, seed=seed)]
+
+    inputs = ([_mel_port(plain.mel)] if driven else []) + ports
+    module = _Speech(_settled(vocoder))
+    return Graph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
+
+
+def spectrum_graph(vocoder: Vocoder) -> Graph:
+    """`spectrum`: for clients that do the inverse transform themselves."""
+    plain = _copy(vocoder)
+    shape = ("batch", plain.mel.n_fft // 2 + 1, _FRAMES)
+    parts = {"mag": "magnitudes", "x": "cosines of phases", "y": "sines of phases"}
+    outputs = tuple(
+        Port(name=name, shape=shape, kind="sound", about=about) for name, about in parts.items()
+    )
+
+    @torch.no_grad()
+    def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
+        mel = _example_mel(plain.mel, batch, frames, seed)
+        return [mel], list(plain.spectrum(mel))
+
+    module = _Spectrum(_settled(vocoder))
+    inputs = (_mel_port(plain.mel),)
+    return Graph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
+
+
+class _Speech(nn.Module):
+    def __init__(self, vocoder: Vocoder) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+        self.eval()
+
+    def forward(self, *given: Tensor) -> Tensor:
+        return self.vocoder.speech(*given)
+
+
+class _Spectrum(_Speech):
+    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        return self.vocoder.spectrum(*given)
+
+
+def _require_exportable(vocoder: Vocoder) -> None:
+    if not vocoder.exports:
+        able = [name for name in FIRST_PARTY["vocoders"] if find("vocoders", name).exports]
+        raise WavewrightError(
+            f"'{vocoder.name}' cannot be exported: it does not speak by one pass through a "
+            f"network. Vocoders that can be exported: {', '.join(able)}."
+        )
+    others = [step.step for step in vocoder.mel.target_steps if not isinstance(step, Gain)]
+    if others:
+        raise WavewrightError(
+            f"'{vocoder.name}' cannot be exported: undoing the target_steps of its mel "
+            f"({', '.join(others)}) takes one sample after the other; only gain can be undone"
+        )
+
+
+def _copy(vocoder: Vocoder) -> Vocoder:
+    """As it comes from a checkpoint: weight norm folded, in float32, on the processor."""
+    plain = type(vocoder)(vocoder.config, name=vocoder.name)
+    plain.load_inference_state({key: v.cpu() for key, v in vocoder.inference_state().items()})
+    return plain.eval().requires_grad_(False)
+
+
+def _settled(vocoder: Vocoder) -> Vocoder:
+    settled = _copy(vocoder)
+    settled.settle()
+    return settled
+
+
+def _mel_port(spec: MelSpec) -> Port:
+    shape = ("batch", spec.n_mels, _FRAMES)
+    about = f"log-mel in the convention {spec.fingerprint}"
+    return Port(name="mel", shape=shape, kind="mel", about=about)
+
+
+def _noise_port(name: str, one: Noise, two: Noise) -> Port:
+    """Of noise for one frame and for two, which tell what grows with the frames."""
+    sizes = zip(one.shape, two.shape, strict=True)
+    shape = tuple(size if size == twice else _per_frame(size) for size, twice in sizes)
+    about = {
+        "normal": "standard normal numbers",
+        "uniform": "uniform numbers in [-1, 1)",
+        "choice": "; ".join(f"{number}: {choice}" for number, choice in enumerate(one.choices)),
+    }[one.kind]
+    return Port(
+        name=name,
+        shape=("batch", *shape),
+        dtype="int64" if one.kind == "choice" else "float32",
+        kind=one.kind,
+        about=about,
+    )
+
+
+def _per_frame(values: int) -> str:
+    return _FRAMES if values == 1 else f"{_FRAMES} * {values}"
+
+
+def _example_mel(spec: MelSpec, batch: int, frames: int, seed: int) -> Tensor:
+    """(batch, n_mels, frames) of noise, each item quieter, in the vocoder's own convention."""
+    random = torch.Generator().manual_seed(seed)
+    samples = max(spec.n_fft, (frames + 1) * spec.hop_length)
+    level = 0.3 * 0.1 ** torch.arange(float(batch))
+    wav = level[:, None] * torch.randn(batch, samples, generator=random).clamp(-3, 3)
+    return log_mel(wav, spec)[..., :frames]

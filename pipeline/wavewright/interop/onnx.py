@@ -1,0 +1,235 @@
+"""ONNX files: a graph with all that is known of it, compared with PyTorch before it is published.
+
+torch's exporter follows the shapes as symbols, so that one file takes any batch and any number of
+frames (the older one, by tracing, is on its way out of torch).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wavewright import __version__
+from wavewright.errors import MissingExtra, WavewrightError
+from wavewright.files import whole
+from wavewright.interop.graph import Graph, Port
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel
+from wavewright.vocoder import Vocoder
+
+_OPSET = 18
+_MOST_BYTES = 2**31 - 2**20  # of a protobuf, with room for what is not weights
+_EXAMPLE = (2, 7)  # items and frames that the exporter sees; the trials have others
+_TRIALS = ((1, 5), (3, 23))
+
+
+class About(FrozenModel):
+    """What every file says of itself; each field is a key of its metadata.
+
+    Attributes:
+        wavewright: version that wrote it.
+        vocoder, config, step: name, configuration and steps of training.
+        mel, mel_fingerprint: the convention that it was trained on.
+        sample_rate: Hz of the waveform.
+        hop_length: samples per frame.
+        inputs, outputs: of the graph.
+    """
+
+    wavewright: str = __version__
+    vocoder: str
+    config: dict[str, Any]
+    step: int
+    mel: MelSpec
+    mel_fingerprint: str
+    sample_rate: int
+    hop_length: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    @classmethod
+    def of(cls, vocoder: Vocoder, graph: Graph, step: int) -> About:
+        """What there is to say of a vocoder's graph."""
+        return cls(
+            vocoder=vocoder.name,
+            config=vocoder.config.model_dump(mode="json"),
+            step=step,
+            mel=vocoder.mel,
+            mel_fingerprint=vocoder.mel.fingerprint,
+            sample_rate=vocoder.sample_rate,
+            hop_length=vocoder.hop_length,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+        )
+
+
+def write_onnx(graph: Graph, path: Path, *tables: FrozenModel) -> float:
+    """Write a graph, whole or not at all.
+
+    Args:
+        graph: what to write.
+        path: the .onnx file.
+        tables: whose fields become the file's metadata, none left out.
+
+    Returns:
+        The largest difference between ONNX Runtime and PyTorch, over two trials.
+
+    Raises:
+        MissingExtra: the extra `onnx` is not installed.
+        WavewrightError: the graph cannot be converted, or the two differ.
+    """
+    import_packages()
+    import onnx
+
+    if path.is_dir():
+        raise WavewrightError(f"{path}: a folder; give the name of a file to write")
+    model = _converted(graph)
+    facts = _facts(tables)
+    onnx.helper.set_model_props(model, facts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as scratch:
+        scratch.write_bytes(model.SerializeToString())
+        session = open_session(scratch)
+        _require_facts(session, facts, path)
+        return max(require_parity(graph, session, *size, seed=3) for size in _TRIALS)
+
+
+def import_packages() -> None:
+    """Raise a MissingExtra, with what to install, unless ONNX files can be written and run."""
+    try:
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtra(
+            f"ONNX files need onnx, onnxscript and onnxruntime ({error}): "
+            "pip install 'wavewright[onnx]'"
+        ) from error
+
+
+def _facts(tables: tuple[FrozenModel, ...]) -> dict[str, str]:
+    """Metadata: texts as they are, everything else as JSON."""
+    fields = {key: v for table in tables for key, v in table.model_dump(mode="json").items()}
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in fields.items()}
+
+
+def _converted(graph: Graph) -> Any:
+    """The graph as an onnx.ModelProto, with names for all sizes that vary."""
+    weights = sum(v.numel() * v.element_size() for v in graph.module.state_dict().values())
+    if weights > _MOST_BYTES:
+        raise WavewrightError(
+            f"'{graph.name}' cannot be exported: its weights take {weights / 2**30:.2f} GiB, and "
+            "an ONNX file holds 2 GiB"
+        )
+    given, _ = graph.trial(*_EXAMPLE, 0)
+    sizes = {"batch": torch.export.Dim("batch"), "frames": torch.export.Dim("frames")}
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                graph.module,
+                tuple(given),
+                dynamo=True,
+                verbose=False,
+                opset_version=_OPSET,
+                input_names=[port.name for port in graph.inputs],
+                output_names=[port.name for port in graph.outputs],
+                dynamic_shapes=(tuple(_varying(port, sizes) for port in graph.inputs),),
+            )
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise WavewrightError(
+            f"'{graph.name}' cannot be exported by torch {torch.__version__}: {reason[0]}"
+        ) from error
+    assert program is not None
+    model = program.model_proto
+    _tidy(model, graph)
+    return model
+
+
+def _varying(port: Port, sizes: dict[str, Any]) -> dict[int, Any]:
+    """Axes of a tensor that no file fixes."""
+    varying = {axis: sizes["batch"] for axis, size in enumerate(port.shape) if size == "batch"}
+    for axis in range(len(port.shape)):
+        if (values := port.per_frame(axis)) is not None:
+            varying[axis] = values * sizes["frames"] if values > 1 else sizes["frames"]
+    return varying
+
+
+def _tidy(model: Any, graph: Graph) -> None:
+    """Our names for the sizes; no traces of the machine that it was made on."""
+    model.producer_name, model.producer_version = "wavewright", __version__
+    for values, ports in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
+        for value, port in zip(values, ports, strict=True):
+            for size, ours in zip(value.type.tensor_type.shape.dim, port.shape, strict=True):
+                if isinstance(ours, str):
+                    size.dim_param = ours
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def open_session(path: Path) -> Any:
+    """An onnxruntime.InferenceSession on the processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def require_parity(graph: Graph, session: Any, batch: int, frames: int, *, seed: int = 0) -> float:
+    """The largest difference between ONNX Runtime and PyTorch in a trial.
+
+    In units of the largest value that must come out, where that is above 1.
+
+    Raises:
+        WavewrightError: it is above the graph's tolerance.
+    """
+    given, expected = graph.trial(batch, frames, seed)
+    names = [port.name for port in graph.inputs]
+    found = session.run(None, {n: v.numpy() for n, v in zip(names, given, strict=True)})
+    pairs = zip(found, expected, strict=True)
+    worst = max(_difference(torch.from_numpy(answer), wanted) for answer, wanted in pairs)
+    if not worst <= graph.tolerance:
+        raise WavewrightError(
+            f"'{graph.name}' was not exported: for {batch} items of {frames} frames ONNX Runtime "
+            f"and PyTorch differ by {worst:.3g}, allowed is {graph.tolerance:g}"
+        )
+    return worst
+
+
+def _require_facts(session: Any, facts: dict[str, str], path: Path) -> None:
+    found = session.get_modelmeta().custom_metadata_map
+    lost = sorted(key for key, value in facts.items() if found.get(key) != value)
+    if lost:
+        raise WavewrightError(f"{path}: metadata was lost in writing: {', '.join(lost)}")
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    """Infinite if shapes or types differ."""
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        return float("inf")
+    return float((found - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks, none of which is for users."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,60 @@
+"""Vocoders for sherpa-onnx, which speaks Matcha's mels with an ONNX vocoder.
+
+It knows two kinds by the metadata `model_type`: `hifigan` makes a waveform of a mel, `vocos` makes
+spectra, which sherpa-onnx inverts itself by the other fields. A file that lacks `model_type` ends
+its process, so every field is required here and read back from the file.
+
+Source: sherpa-onnx 2.0.1, offline-tts-vocoder-model (its behaviour; Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from wavewright.errors import WavewrightError
+from wavewright.interop.graph import Graph, spectrum_graph, waveform_graph
+from wavewright.model import FrozenModel
+from wavewright.vocoder import Vocoder
+
+
+class WaveformFields(FrozenModel):
+    """Of one that takes a mel alone and gives samples."""
+
+    model_type: Literal["hifigan"] = "hifigan"
+
+
+class SpectrumFields(FrozenModel):
+    """Of one that gives magnitudes, cosines and sines, and how they are inverted."""
+
+    model_type: Literal["vocos"] = "vocos"
+    n_fft: int
+    hop_length: int
+    win_length: int
+    center: Literal[1] = 1
+    normalized: Literal[0] = 0
+    window_type: Literal["hann"] = "hann"
+    pad_mode: Literal["reflect"] = "reflect"
+
+
+def sherpa_graph(vocoder: Vocoder) -> tuple[Graph, FrozenModel]:
+    """What sherpa-onnx can run of a vocoder, and the fields that it reads.
+
+    Spectra are given only where its transform can undo them: centred frames, and nothing to be
+    done to the waveform afterwards. Others that predict spectra invert them in the graph.
+
+    Raises:
+        WavewrightError: it needs more than a mel.
+    """
+    spec = vocoder.mel
+    graph = waveform_graph(vocoder)
+    more = [port.name for port in graph.inputs if port.name != "mel"]
+    if vocoder.conditioning != "mel" or more:
+        raise WavewrightError(
+            f"'{vocoder.name}' cannot be exported for sherpa-onnx, which gives a vocoder nothing "
+            f"but a mel: it is driven by {', '.join(port.name for port in graph.inputs)}. "
+            "--format onnx can be used with onnxruntime."
+        )
+    if vocoder.predicts_spectra and spec.framing == "center" and not spec.target_steps:
+        fields = SpectrumFields(n_fft=spec.n_fft, hop_length=spec.hop_length, win_length=spec.n_fft)
+        return spectrum_graph(vocoder), fields
+    return graph, WaveformFields()
