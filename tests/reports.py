@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def speech(seed: int, seconds: float = 0.6) -> np.ndarray:
 
 
 def small_report(
-    folder: Path, utterances: int = 7, seconds: float = 0.6, **options: float
+    folder: Path, utterances: int = 7, seconds: float = 0.6, **options: Any
 ) -> tuple[Path, Results]:
     """A whole report of made-up wavs: `toy:v1` is noisier than `griffinlim`, GTA is absent."""
     ids = [f"made-{index:03d}" for index in range(utterances)]
@@ -86,7 +87,7 @@ def small_report(
         **found._asdict(),
     )
     training = Training({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
-    page = write_report(folder, results, made_up_speed(), training=training, **options)  # type: ignore[arg-type]
+    page = write_report(folder, results, made_up_speed(), training=training, **options)
     return page, results
 
 

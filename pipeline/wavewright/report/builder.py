@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,27 @@ from markupsafe import Markup
 
 from wavewright.files import write_text
 from wavewright.metrics.metric import Condition
-from wavewright.report import figures, tables
-from wavewright.report.media import articles
+from wavewright.report import (
+    comparisons,
+    contours,
+    digits,
+    figures,
+    outliers,
+    raw,
+    tables,
+    utterances,
+)
+from wavewright.report.markdown import results_markdown
+from wavewright.report.media import Article, Sounds, articles
 from wavewright.report.page import render
-from wavewright.report.results import NATURAL, Results, Speed
+from wavewright.report.pairwise import Pairing, drawn, pairings
+from wavewright.report.results import ConditionInfo, MetricInfo, Results, Speed, SystemSpeed
 from wavewright.report.summary import ranking
-from wavewright.report.verdict import answers, headline_metric
+from wavewright.report.verdict import answers, blame, headline_metric
 
 _TEMPLATE = "evaluation.html.j2"
+_STYLES = ("style.css", "evaluation.css")
+_SCRIPTS = ("script.js", "player.js", "table.js")
 
 
 @dataclass(frozen=True)
@@ -29,75 +43,154 @@ class Training:
     levels: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """All pairs of systems under one metric, and their chart."""
+
+    metric: MetricInfo
+    chart: Markup
+    drawn: int
+    rows: list[Pairing]
+    places: int
+
+
 def write_report(
     folder: Path,
     results: Results,
-    speed: Speed,
+    speed: Speed | None,
     *,
     training: Training | None = None,
     attention: bytes | None = None,
+    run: Mapping[str, str] | None = None,
     shown: int = 12,
     megabytes: float = 25.0,
+    sounds: Sounds = "flac",
 ) -> Path:
-    """Write results.json, results.csv, report.md, speed.json and index.html into `folder`.
+    """Write index.html, report.md, and the data files that they show, into `folder`.
+
+    Data files are results.json with its results.schema.json, results.csv, speed.json and run.json.
+    The page holds its sounds and pictures up to a size; the sounds of utterances beyond it are
+    played from `wavs/` beside the page, and an utterance whose pictures find no room either is
+    left to `wavs/` altogether.
 
     Args:
         folder: holds `wavs/SYSTEM/CONDITION/ID.wav`, the recordings as
             `wavs/natural/recording/ID.wav`.
         results: what was measured.
-        speed: what was timed.
+        speed: what was timed; None if nothing was.
         training: curves to draw.
         attention: a PNG of the acoustic model's attention.
-        shown: most utterances to embed.
-        megabytes: largest page; fewer utterances are embedded to stay below it.
+        run: how the evaluation was made (command, commit, machine), as text by name.
+        shown: most utterances to listen to: half of them the worst, the others spread evenly.
+        megabytes: largest page.
+        sounds: embedded lossless (`flac`), or as small `mp3`, which the page says.
 
     Returns:
         The page's path.
     """
-    files = {
-        "results.json": results.model_dump_json(indent=1) + "\n",
-        "results.csv": tables.results_csv(results),
-        "speed.json": speed.model_dump_json(indent=1) + "\n",
-        "report.md": tables.results_markdown(results, speed),
-    }
-    page = _context(results, speed, training, attention)
-    around = len(render(_TEMPLATE, {**page, "articles": []}).encode())
+    files = _data_files(results, speed, run)
+    page = _context(results, speed, training, attention, run, shown)
+    around = len(_render(page, []).encode())
     budget = int(megabytes * 1e6) - around
-    page["articles"] = list(articles(results, folder, shown=shown, budget=budget))
-    files["index.html"] = render(_TEMPLATE, page)
+    found = articles(results, folder, page["choices"], budget=budget, sounds=sounds)
+    files["index.html"] = _render(page, list(found))
     for name, text in files.items():
         write_text(folder / name, text)
     return folder / "index.html"
 
 
+def _data_files(
+    results: Results, speed: Speed | None, run: Mapping[str, str] | None
+) -> dict[str, str]:
+    files = {
+        "results.json": results.model_dump_json(indent=1) + "\n",
+        "results.schema.json": json.dumps(Results.model_json_schema(), indent=1) + "\n",
+        "results.csv": tables.results_csv(results),
+        "report.md": results_markdown(results, speed),
+    }
+    if speed is not None:
+        files["speed.json"] = speed.model_dump_json(indent=1) + "\n"
+    if run is not None:
+        files["run.json"] = json.dumps(dict(run), indent=1) + "\n"
+    return files
+
+
+def _render(page: Mapping[str, Any], shown: list[Article]) -> str:
+    beside = any(article.linked for article in shown)
+    values = {**page, "articles": shown, "beside": beside}
+    return render(_TEMPLATE, values, styles=_STYLES, scripts=_SCRIPTS, beside=beside)
+
+
 def _context(
-    results: Results, speed: Speed, training: Training | None, attention: bytes | None
+    results: Results,
+    speed: Speed | None,
+    training: Training | None,
+    attention: bytes | None,
+    run: Mapping[str, str] | None,
+    shown: int,
 ) -> dict[str, Any]:
-    by_id = {system.id: system for system in results.systems}
-    levels = list(training.levels) if training else []
+    known = outliers.deviations(results)
+    every = utterances.rows(results, known)
+    data, missing = raw.embedded(results)
     return {
         "title": results.title,
         "version": results.versions["wavewright"],
         "results": results,
-        "speed": speed,
         "answers": answers(results),
-        "tables": {c.id: tables.summary_table(results, c) for c in results.present()},
+        "blame": blame(results),
+        "tables": {c.id: tables.summary_tables(results, c) for c in results.present()},
         "charts": {c.id: _chart(results, c.id) for c in results.present()},
-        "details": {c.id: _details(results, c.id) for c in results.present()},
+        "pairs": {c.id: _pairs(results, c) for c in results.present()},
+        "scatters": _scatters(results, speed),
+        "rows": every[: utterances.MOST],
+        "row_count": len(every),
+        "columns": utterances.columns(results),
+        "choices": outliers.choose(results, shown, known),
+        "data": data,
+        "data_missing": missing,
+        "run": run or {},
+        **_words(results),
+        **_speeds(results, speed),
+        **_pictures(training, attention),
+    }
+
+
+def _words(results: Results) -> dict[str, Any]:
+    """Functions and names that the template needs to say things."""
+    candidates = [system for system in results.systems if system.kind != "natural"]
+    return {
         "aim": tables.aim,
         "parameters": tables.parameters,
         "arrows": tables.ARROWS,
+        "fixed": digits.fixed,
+        "interval": digits.interval,
+        "probability": digits.probability,
         "names": {system.id: system.title for system in results.systems},
         "titles": {condition.id: condition.in_sentence for condition in results.conditions},
-        "plain": {metric.name: metric.title for metric in results.metrics if metric.band is None},
+        "plain": {m.name: m.title for m in results.metrics if m.band is None and m.phones is None},
+        "candidates": candidates,
+        "places": {system.id: place for place, system in enumerate(candidates, start=1)},
         "band_limited": results.band_limited,
-        "speeds": [(by_id[row.system], row) for row in speed.systems],
+        "pitched": contours.available(),
+    }
+
+
+def _speeds(results: Results, speed: Speed | None) -> dict[str, Any]:
+    by_id = {system.id: system for system in results.systems}
+    timed: Sequence[SystemSpeed] = () if speed is None else speed.systems
+    return {"speed": speed, "speeds": [(by_id[row.system], row) for row in timed]}
+
+
+def _pictures(training: Training | None, attention: bytes | None) -> dict[str, Any]:
+    return {
         "curve": _curve(training),
-        "level": " and ".join(levels),
+        "level": " and ".join(training.levels if training else []),
         "attention": figures.data_uri("image/png", attention) if attention else "",
         "scale": figures.data_uri("image/webp", figures.colour_scale()),
+        "difference_scale": figures.data_uri("image/webp", figures.difference_scale()),
         "darkest": figures.DARKEST,
         "brightest": figures.BRIGHTEST,
+        "farthest": figures.FARTHEST,
     }
 
 
@@ -121,20 +214,38 @@ def _chart(results: Results, condition: Condition) -> tuple[str, Markup] | None:
     return metric.title, figures.interval_chart(rows)
 
 
-def _details(
-    results: Results, condition: Condition
-) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """(utterance, system, (value, why undefined) per metric) for every utterance and system."""
-    found = {
-        (v.utterance, v.system, v.metric): v for v in results.values if v.condition == condition
-    }
-    rows = []
-    for utterance in results.utterances:
-        for system in (s for s in results.systems if s.id != NATURAL):
-            numbers = []
-            for metric in results.metrics_of(condition):
-                value = found.get((utterance.id, system.id, metric.id))
-                shown = "" if value is None or value.value is None else f"{value.value:.4f}"
-                numbers.append((shown, value.reason if value else "absent"))
-            rows.append((utterance.id, system.title, numbers))
-    return rows
+def _pairs(results: Results, condition: ConditionInfo) -> list[Pairs]:
+    """Headline metrics first, then those confined to a band."""
+    ranked = [
+        metric
+        for metric in results.metrics_of(condition.id)
+        if metric.direction != "ideal" and metric.phones is None
+    ]
+    found = []
+    for metric in sorted(ranked, key=lambda metric: not metric.headline):
+        rows = pairings(results, condition.id, metric)
+        if rows:
+            places = digits.decimals(v for row in rows for v in (row.mean, row.low, row.high))
+            some = drawn(rows)
+            chart = comparisons.forest(some, metric)
+            found.append(Pairs(metric, chart, len(some), rows, places))
+    return found
+
+
+def _scatters(results: Results, speed: Speed | None) -> dict[Condition, tuple[str, Markup]]:
+    """Speed against the headline metric, by condition."""
+    factors = {row.system: row.real_time_factor for row in speed.systems} if speed else {}
+    names = {system.id: system.title for system in results.systems}
+    found = {}
+    for condition in results.present():
+        metric = headline_metric(results, condition.id)
+        if metric is None:
+            continue
+        points = [
+            comparisons.Point(names[row.system], factors[row.system], row.mean, row.low, row.high)
+            for row in ranking(results, condition.id, metric)
+            if row.system in factors and row.mean is not None
+        ]
+        if len(points) > 1:
+            found[condition.id] = (metric.title, comparisons.scatter(points, metric))
+    return found

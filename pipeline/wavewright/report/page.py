@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,23 @@ _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
 _TOGETHER = re.compile(r"\[[\d., -]+\]|≤ [\d.]+ kHz|n = \d+|95 %|mel L1|\d+ %")
 
 
-def render(template: str, page: Mapping[str, Any]) -> str:
+def render(
+    template: str,
+    page: Mapping[str, Any],
+    *,
+    styles: Sequence[str] = ("style.css",),
+    scripts: Sequence[str] = ("script.js",),
+    beside: bool = False,
+) -> str:
     """The page that a template of this folder makes of these values.
 
     Whatever is not `Markup` is escaped; a name that the template uses and `page` lacks is an error.
+
+    Args:
+        template: file of this folder.
+        page: values.
+        styles, scripts: files of this folder that make the page's one style and one script.
+        beside: it plays sounds that lie beside it.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -34,9 +47,11 @@ def render(template: str, page: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(unbroken=_unbroken, visible=visible)
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    style, script = (
+        "".join((_HERE / name).read_text("utf-8") for name in names) for names in (styles, scripts)
+    )
     return environment.get_template(template).render(
-        **page, style=Markup(style), script=Markup(script), policy=_policy(style, script)
+        **page, style=Markup(style), script=Markup(script), policy=_policy(style, script, beside)
     )
 
 
@@ -67,13 +82,18 @@ def _unbroken(text: str) -> str:
     return _TOGETHER.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
 
 
-def _policy(style: str, script: str) -> str:
-    """Content security policy: embedded media and exactly our style and script, no network."""
+def _policy(style: str, script: str, beside: bool) -> str:
+    """Content security policy: embedded media and exactly our style and script, no network.
+
+    Sounds `beside` the page come from its own folder, which has no origin when opened from disk.
+    """
     hashes = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
     ]
+    media = "data: 'self' file:" if beside else "data:"
     return (
-        "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
+        f"default-src 'none'; img-src data:; media-src {media}; base-uri 'none'; "
+        "form-action 'none'; "
         f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
     )
