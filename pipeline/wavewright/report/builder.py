@@ -11,24 +11,13 @@ from typing import Any
 from markupsafe import Markup
 
 from wavewright.files import write_text
-from wavewright.metrics.metric import Condition
-from wavewright.report import (
-    comparisons,
-    contours,
-    digits,
-    figures,
-    outliers,
-    raw,
-    tables,
-    utterances,
-)
+from wavewright.report import contours, digits, figures, outliers, overview, raw, tables, utterances
+from wavewright.report.listening import Sounds, articles
 from wavewright.report.markdown import results_markdown
-from wavewright.report.media import Article, Sounds, articles
+from wavewright.report.media import Article
 from wavewright.report.page import render
-from wavewright.report.pairwise import Pairing, drawn, pairings
-from wavewright.report.results import ConditionInfo, MetricInfo, Results, Speed, SystemSpeed
-from wavewright.report.summary import ranking
-from wavewright.report.verdict import answers, blame, headline_metric
+from wavewright.report.results import Results, Speed, SystemSpeed
+from wavewright.report.verdict import answers, blame
 
 _TEMPLATE = "evaluation.html.j2"
 _STYLES = ("style.css", "evaluation.css")
@@ -41,17 +30,6 @@ class Training:
 
     curves: Mapping[str, Sequence[tuple[int, float]]]
     levels: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """All pairs of systems under one metric, and their chart."""
-
-    metric: MetricInfo
-    chart: Markup
-    drawn: int
-    rows: list[Pairing]
-    places: int
 
 
 def write_report(
@@ -139,9 +117,9 @@ def _context(
         "answers": answers(results),
         "blame": blame(results),
         "tables": {c.id: tables.summary_tables(results, c) for c in results.present()},
-        "charts": {c.id: _chart(results, c.id) for c in results.present()},
-        "pairs": {c.id: _pairs(results, c) for c in results.present()},
-        "scatters": _scatters(results, speed),
+        "charts": {c.id: overview.chart(results, c.id) for c in results.present()},
+        "pairs": {c.id: overview.pairs(results, c.id) for c in results.present()},
+        "scatters": overview.scatters(results, speed),
         "rows": every[: utterances.MOST],
         "row_count": len(every),
         "columns": utterances.columns(results),
@@ -199,53 +177,3 @@ def _curve(training: Training | None) -> Markup | str:
     if not curves or training is None:
         return ""
     return figures.training_curve(curves, training.levels, "mel L1, logarithmic")
-
-
-def _chart(results: Results, condition: Condition) -> tuple[str, Markup] | None:
-    metric = headline_metric(results, condition)
-    if metric is None:
-        return None
-    names = {system.id: system.title for system in results.systems}
-    rows = [
-        (names[row.system], row.mean, row.low, row.high)
-        for row in ranking(results, condition, metric)
-        if row.mean is not None
-    ]
-    return metric.title, figures.interval_chart(rows)
-
-
-def _pairs(results: Results, condition: ConditionInfo) -> list[Pairs]:
-    """Headline metrics first, then those confined to a band."""
-    ranked = [
-        metric
-        for metric in results.metrics_of(condition.id)
-        if metric.direction != "ideal" and metric.phones is None
-    ]
-    found = []
-    for metric in sorted(ranked, key=lambda metric: not metric.headline):
-        rows = pairings(results, condition.id, metric)
-        if rows:
-            places = digits.decimals(v for row in rows for v in (row.mean, row.low, row.high))
-            some = drawn(rows)
-            chart = comparisons.forest(some, metric)
-            found.append(Pairs(metric, chart, len(some), rows, places))
-    return found
-
-
-def _scatters(results: Results, speed: Speed | None) -> dict[Condition, tuple[str, Markup]]:
-    """Speed against the headline metric, by condition."""
-    factors = {row.system: row.real_time_factor for row in speed.systems} if speed else {}
-    names = {system.id: system.title for system in results.systems}
-    found = {}
-    for condition in results.present():
-        metric = headline_metric(results, condition.id)
-        if metric is None:
-            continue
-        points = [
-            comparisons.Point(names[row.system], factors[row.system], row.mean, row.low, row.high)
-            for row in ranking(results, condition.id, metric)
-            if row.system in factors and row.mean is not None
-        ]
-        if len(points) > 1:
-            found[condition.id] = (metric.title, comparisons.scatter(points, metric))
-    return found

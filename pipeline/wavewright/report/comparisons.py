@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from wavewright.report.digits import decimals, fixed, interval, probability
+from wavewright.report.digits import MINUS, decimals, fixed, interval, probability
 from wavewright.report.figures import Axis, mark, svg
 from wavewright.report.pairwise import Pairing
 from wavewright.report.results import MetricInfo
@@ -15,13 +15,18 @@ from wavewright.report.results import MetricInfo
 _LETTER = 6.9  # pixels that a letter of 13 pixels is wide, on average
 _LONGEST_NAME = 20
 _ROW = 26
+_PLOT = 290
 
 
 @dataclass(frozen=True)
 class Point:
-    """A system in the scatter plot: seconds of computing per second of audio, mean, interval."""
+    """A system in the scatter plot: seconds of computing per second of audio, mean, interval.
+
+    `place` is the system's among all; it has the same mark and colour in every plot.
+    """
 
     name: str
+    place: int
     factor: float
     mean: float
     low: float | None
@@ -34,45 +39,28 @@ def forest(pairs: Sequence[Pairing], metric: MetricInfo) -> Markup:
     Full marks are told apart, hollow ones are not.
     """
     edges = [v for pair in pairs for v in (pair.mean, pair.low, pair.high) if v is not None]
-    places = decimals(edges)
-    names = [
-        f"{_short(pair.better.title)} \N{MINUS SIGN} {_short(pair.worse.title)}" for pair in pairs
-    ]
-    left = 14 + _LETTER * max(map(len, names))
     low, high = min(0.0, *edges), max(0.0, *edges)
     room = 0.04 * ((high - low) or 1.0)
-    x = Axis(low - room, high + room, left, left + 270)
+    names = [f"{_short(p.better.title)} {MINUS} {_short(p.worse.title)}" for p in pairs]
+    left = 14 + _LETTER * max(map(len, names))
+    x = Axis(low - room, high + room, left, left + _PLOT)
     floor = 10 + _ROW * len(pairs)
+    told = [
+        f"{name}: {_in_words(pair, decimals(edges))}"
+        for name, pair in zip(names, pairs, strict=True)
+    ]
     parts = [_ticks(x, floor), _zero(x, floor)]
-    words = []
-    for index, (pair, name) in enumerate(zip(pairs, names, strict=True)):
+    for index, pair in enumerate(pairs):
         y = 22 + _ROW * index
-        ends = (
-            ""
-            if pair.low is None or pair.high is None
-            else interval(pair.low, pair.high, places, signed=True)
-        )
-        p = "" if pair.corrected is None else f", p {_equals(pair.corrected)}"
-        told = f"{fixed(pair.mean, places, signed=True)} {ends}".strip()
-        words.append(f"{name}: {told}{p}")
-        parts.append(_label(left - 12, y, name, "name", "end"))
-        parts.append(_line(x, y, pair.low, pair.high))
-        style = "apart" if pair.told_apart else "alike"
-        parts.append(
-            Markup(
-                '<circle class="dot {0}" cx="{1}" cy="{2}" r="4.5"><title>{3}</title></circle>'
-            ).format(style, x.at(pair.mean), y, words[-1])
-        )
-        parts.append(_label(left + 286, y, told, "value", "start"))
-    parts.append(
-        _label(
-            (x.start + x.stop) / 2, floor + 34, f"difference in {_unit(metric)}", "tick", "middle"
-        )
-    )
-    width = round(left + 300 + _LETTER * max(len(word) for word in _told(pairs, places)))
-    return svg(
-        width, floor + 44, f"Paired differences in {metric.title}. {'; '.join(words)}.", parts
-    )
+        parts += [
+            _label(left - 12, y, names[index], "name", "end"),
+            _line(x, y, pair.low, pair.high),
+        ]
+        parts.append(_dot(x.at(pair.mean), y, pair.told_apart, told[index]))
+    unit = f"difference in {_unit(metric)}"
+    parts.append(_label((x.start + x.stop) / 2, floor + 34, unit, "tick", "middle"))
+    title = f"Paired differences in {metric.title}. {'; '.join(told)}."
+    return svg(round(left + _PLOT + 24), floor + 44, title, parts)
 
 
 def scatter(points: Sequence[Point], metric: MetricInfo) -> Markup:
@@ -87,14 +75,14 @@ def scatter(points: Sequence[Point], metric: MetricInfo) -> Markup:
     for index, point in enumerate(points):
         parts.append(_whisker(x.at(point.factor), y, point))
         told = f"{point.name}: real-time factor {point.factor:.3g}, {metric.title} {point.mean:.3f}"
-        parts.append(mark(index, x.at(point.factor), y.at(point.mean), told))
+        parts.append(mark(point.place, x.at(point.factor), y.at(point.mean), told))
         side = x.at(point.factor) > 340
         parts.append(
             _label(
                 x.at(point.factor) + (-11 if side else 11),
                 heights[index],
                 _short(point.name),
-                f"label s{index % 5}",
+                f"label s{point.place % 5}",
                 "end" if side else "start",
             )
         )
@@ -112,9 +100,20 @@ def scatter(points: Sequence[Point], metric: MetricInfo) -> Markup:
     return svg(490, 312, f"Real-time factor and {metric.title}: {words}.", parts)
 
 
-def _told(pairs: Sequence[Pairing], places: int) -> list[str]:
-    longest = f"+{max(abs(pair.mean) for pair in pairs):.{places}f}"
-    return [f"{longest} [{longest}, {longest}]"]
+def _in_words(pair: Pairing, places: int) -> str:
+    ends = (
+        ""
+        if pair.low is None or pair.high is None
+        else f" {interval(pair.low, pair.high, places, signed=True)}"
+    )
+    p = "" if pair.corrected is None else f", p {_equals(pair.corrected)}"
+    return f"{fixed(pair.mean, places, signed=True)}{ends}{p}"
+
+
+def _dot(x: float, y: float, apart: bool, title: str) -> Markup:
+    return Markup(
+        '<circle class="dot {0}" cx="{1}" cy="{2}" r="4.5"><title>{3}</title></circle>'
+    ).format("apart" if apart else "alike", x, y, title)
 
 
 def _short(name: str) -> str:
@@ -141,7 +140,7 @@ def _ticks(x: Axis, floor: float) -> Markup:
         Markup(
             '<line class="grid" x1="{0}" x2="{0}" y1="6" y2="{1}"/>'
             '<text class="tick" x="{0}" y="{2}" text-anchor="middle">{3}</text>'
-        ).format(x.at(tick), floor, floor + 16, f"{tick:g}".replace("-", "\N{MINUS SIGN}"))
+        ).format(x.at(tick), floor, floor + 16, f"{tick:g}".replace("-", MINUS))
         for tick in x.ticks()
     )
 
