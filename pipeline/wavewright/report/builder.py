@@ -20,8 +20,9 @@ from wavewright.report.results import Results, Speed, SystemSpeed
 from wavewright.report.verdict import answers, blame
 
 _TEMPLATE = "evaluation.html.j2"
-_STYLES = ("style.css", "evaluation.css")
-_SCRIPTS = ("script.js", "player.js", "table.js")
+_STYLE = ("style.css", "evaluation.css")
+_SCRIPT = ("script.js", "player.js", "table.js")
+_BESIDE = "data: 'self' file:"  # opened from disk, the page's own folder is of no origin
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _data_files(
     }
     if speed is not None:
         files["speed.json"] = speed.model_dump_json(indent=1) + "\n"
-    if run is not None:
+    if run:
         files["run.json"] = json.dumps(dict(run), indent=1) + "\n"
     return files
 
@@ -96,7 +97,8 @@ def _data_files(
 def _render(page: Mapping[str, Any], shown: list[Article]) -> str:
     beside = any(article.linked for article in shown)
     values = {**page, "articles": shown, "beside": beside}
-    return render(_TEMPLATE, values, styles=_STYLES, scripts=_SCRIPTS, beside=beside)
+    media = _BESIDE if beside else "data:"
+    return render(_TEMPLATE, values, style=_STYLE, script=_SCRIPT, media=media)
 
 
 def _context(

@@ -20,10 +20,11 @@ def results_markdown(results: Results, speed: Speed | None) -> str:
     """
     minutes = results.seconds / 60
     speakers = f" of {count(len(results.speakers), 'speaker')}" if results.speakers else ""
+    split = f", {_plain(results.split)} split" if results.split else ""
     lines = [
         f"# {_plain(results.title)}",
         "",
-        f"{_plain(results.corpus)}, {_plain(results.split)} split: {len(results.utterances)} of "
+        f"{_plain(results.corpus)}{split}: {len(results.utterances)} of "
         f"{count(results.split_size, 'utterance')}{speakers}, {minutes:.1f} min of speech at "
         f"{results.sample_rate} Hz.",
     ]

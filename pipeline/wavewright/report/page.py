@@ -23,35 +23,37 @@ def render(
     template: str,
     page: Mapping[str, Any],
     *,
-    styles: Sequence[str] = ("style.css",),
-    scripts: Sequence[str] = ("script.js",),
-    beside: bool = False,
+    folder: Path = _HERE,
+    style: Sequence[str] = ("style.css",),
+    script: Sequence[str] = ("script.js",),
+    media: str = "data:",
 ) -> str:
-    """The page that a template of this folder makes of these values.
+    """The page that a template makes of these values.
 
     Whatever is not `Markup` is escaped; a name that the template uses and `page` lacks is an error.
 
     Args:
-        template: file of this folder.
-        page: values.
-        styles, scripts: files of this folder that make the page's one style and one script.
-        beside: it plays sounds that lie beside it.
+        template: file name in `folder`; it may extend templates of this package.
+        page: what the template is filled with.
+        folder: also holds the files `style` and `script`.
+        style, script: files that together are the page's only style and script.
+        media: sources that the content security policy allows for sounds.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
+        loader=FileSystemLoader([folder, _HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(unbroken=_unbroken, visible=visible)
-    style, script = (
-        "".join((_HERE / name).read_text("utf-8") for name in names) for names in (styles, scripts)
+    css, code = (
+        "".join((folder / name).read_text("utf-8") for name in names) for names in (style, script)
     )
     return environment.get_template(template).render(
-        **page, style=Markup(style), script=Markup(script), policy=_policy(style, script, beside)
+        **page, style=Markup(css), script=Markup(code), policy=_policy(css, code, media)
     )
 
 
@@ -82,16 +84,12 @@ def _unbroken(text: str) -> str:
     return _TOGETHER.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
 
 
-def _policy(style: str, script: str, beside: bool) -> str:
-    """Content security policy: embedded media and exactly our style and script, no network.
-
-    Sounds `beside` the page come from its own folder, which has no origin when opened from disk.
-    """
+def _policy(style: str, script: str, media: str) -> str:
+    """Content security policy: sounds from `media`, exactly our style and script, no network."""
     hashes = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
     ]
-    media = "data: 'self' file:" if beside else "data:"
     return (
         f"default-src 'none'; img-src data:; media-src {media}; base-uri 'none'; "
         "form-action 'none'; "
