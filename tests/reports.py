@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,26 @@ from wavewright.audio import save_wav, to_pcm16
 from wavewright.evaluation import build_metrics, conditions, measure, versions
 from wavewright.manifest import COLUMNS, write_manifest
 from wavewright.melspec import MelSpec
+from wavewright.metrics.metric import Condition
 from wavewright.report.builder import Training, write_report
 from wavewright.report.media import wav_file
-from wavewright.report.results import NATURAL, Event, Results, Speed, System, SystemSpeed, Utterance
+from wavewright.report.results import (
+    NATURAL,
+    Event,
+    MetricInfo,
+    Results,
+    Speed,
+    System,
+    SystemSpeed,
+    Utterance,
+    Value,
+)
+from wavewright.report.summary import summarise
 from wavewright.shards import write_shards
 
 RATE = 22050
 HOSTILE = "She said <script>document.title = 'broken'</script> & \"left\" {{ 7 * 7 }} | é."
+HOSTILE_SPEAKER = "<script>alert(1)</script>"
 SYSTEMS = (
     System(id=NATURAL, title="natural speech", kind="natural"),
     System(id="griffinlim", title="griffinlim", kind="baseline", parameters=0),
@@ -38,7 +52,7 @@ def speech(seed: int, seconds: float = 0.6) -> np.ndarray:
 
 
 def small_report(
-    folder: Path, utterances: int = 7, seconds: float = 0.6, **options: float
+    folder: Path, utterances: int = 7, seconds: float = 0.6, **options: Any
 ) -> tuple[Path, Results]:
     """A whole report of made-up wavs: `toy:v1` is noisier than `griffinlim`, GTA is absent."""
     ids = [f"made-{index:03d}" for index in range(utterances)]
@@ -63,7 +77,9 @@ def small_report(
                 wav = wav[: round(0.9 * len(wav))] if condition == "tts" else wav
                 _write(folder / wav_file(system, condition, utterance), wav)
         text = HOSTILE if index == 1 else f"Sentence number {index}."
-        spoken.append(Utterance(id=utterance, text=text, seconds=len(natural) / RATE))
+        speaker = HOSTILE_SPEAKER if index == 1 else "reader"
+        seconds_of = len(natural) / RATE
+        spoken.append(Utterance(id=utterance, text=text, seconds=seconds_of, speaker=speaker))
     spec = MelSpec.preset("hifigan")
     names = ("mel_l1", "mstft", "mel_l1_dtw", "duration_ratio")
     metrics = build_metrics(names, spec.fmax).metrics
@@ -87,8 +103,60 @@ def small_report(
         **found._asdict(),
     )
     training = Training({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
-    page = write_report(folder, results, made_up_speed(), training=training, **options)  # type: ignore[arg-type]
+    page = write_report(folder, results, made_up_speed(), training=training, **options)
     return page, results
+
+
+def large_results() -> Results:
+    """Values without sounds: 50 utterances, 5 systems, 15 metrics, 3 conditions."""
+    rng = np.random.default_rng(0)
+    ids = [f"u{index}" for index in range(50)]
+    present: tuple[Condition, ...] = ("copy", "gta", "tts")
+    metrics = [
+        MetricInfo(
+            id=f"m{index}",
+            name=f"m{index}",
+            title=f"metric {index}",
+            unit="",
+            direction="lower",
+            ideal=0.0,
+            band=None,
+            definition="A distance.",
+            conditions=present,
+        )
+        for index in range(15)
+    ]
+    systems = [
+        System(id=f"s{index}", title=f"system {index}", kind="vocoder") for index in range(5)
+    ]
+    spoken = [Utterance(id=name, text=f"Sentence {name}.", seconds=1.0) for name in ids]
+    values = [
+        Value(system=s.id, condition=c, utterance=u, metric=m.id, value=float(rng.normal() ** 2))
+        for c in present
+        for s in systems
+        for u in ids
+        for m in metrics
+    ]
+    summary, differences = summarise(systems, present, metrics[:2], spoken, values)
+    return Results(
+        title="Many numbers",
+        corpus="none",
+        split="test",
+        split_size=50,
+        quarantined=0,
+        seed=0,
+        sample_rate=RATE,
+        mel=None,
+        versions=versions(),
+        conditions=conditions({}),
+        metrics=tuple(metrics),
+        systems=tuple(systems),
+        utterances=tuple(spoken),
+        events=(),
+        values=tuple(values),
+        summary=summary,
+        differences=differences,
+    )
 
 
 def made_up_speed() -> Speed:

@@ -107,9 +107,25 @@ class Tab:
         return answer["result"].get("value")
 
     def press(self, key: str) -> None:
-        """Type one key."""
+        """Type one key: a character, or by its name, such as `Enter`."""
+        text = key if len(key) == 1 else {"Enter": "\r"}.get(key, "")
+        code = {"Enter": 13, "Tab": 9, " ": 32}.get(key, 0)
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key)
+            typed = {"text": text} if kind == "keyDown" and text else {}
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **typed
+            )
+
+    def click(self, selector: str) -> None:
+        """Press and release the mouse in the middle of the first element that is meant."""
+        x, y = self.run(
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
+            "one.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "const box = one.getBoundingClientRect();"
+            "return [box.left + box.width / 2, box.top + box.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, path: Path) -> None:
         """What the window shows, as PNG."""

@@ -30,7 +30,7 @@ from wavewright.report.results import (
 )
 from wavewright.report.statistics import compare, estimate, holm
 from wavewright.report.summary import distance, groups, ranking, summarise
-from wavewright.report.tables import results_csv, summary_table
+from wavewright.report.tables import results_csv, summary_tables
 from wavewright.report.verdict import answers
 
 MEL_L1 = MetricInfo(
@@ -241,7 +241,8 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
 def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1, 0.4] * 4, b=[0.4, 0.1] * 4)
     assert "cannot be told apart" in answers(results)["copy"]
-    ranks = {s.title: c[0].rank for s, c in summary_table(results, results.conditions[0]).rows}
+    (table,) = summary_tables(results, results.conditions[0])
+    ranks = {s.title: c[0].rank for s, c in table.rows}
     assert sorted(ranks.values()) == ["best", "tie"]
 
 
@@ -301,7 +302,7 @@ def test_the_page_asks_for_nothing_from_outside(report: tuple[Path, Results]) ->
             assert not re.match(r"(https?:)?//", target), target
     assert "url(" not in report[0].read_text("utf-8")
     assert all(
-        (link["href"] or "").startswith(("#", "wavs/", "results.", "speed."))
+        (link["href"] or "").startswith(("#", "wavs/", "results.", "speed.", "report."))
         for link in page.all("a")
     )
 
@@ -323,7 +324,7 @@ def test_the_policy_allows_exactly_the_pages_own_style_and_script(
     text = report[0].read_text("utf-8")
     policy = Page(text).all("meta")[1]["content"] or ""
     assert policy.startswith("default-src 'none'")
-    for tag in ("style", "script"):
+    for tag in ("style", "script"):  # the other script holds data, which never runs
         bodies = re.findall(rf"<{tag}>(.*?)</{tag}>", text, flags=re.DOTALL)
         assert len(bodies) == 1
         digest = base64.b64encode(hashlib.sha256(bodies[0].encode()).digest()).decode()
@@ -339,7 +340,7 @@ def test_titles_keep_their_abbreviations_within_sentences(report: tuple[Path, Re
 def test_text_stays_text(report: tuple[Path, Results]) -> None:
     text = report[0].read_text("utf-8")
     page = Page(text)
-    assert len(page.all("script")) == 1
+    assert [script.get("type") for script in page.all("script")] == ["application/json", None]
     assert not page.all("b") or "<b>toys</b>" not in text
     assert HOSTILE in "".join(page.words)
     assert "{{ 7 * 7 }}" in text
@@ -360,6 +361,9 @@ def test_players_and_pictures_carry_the_right_sounds(report: tuple[Path, Results
             assert np.array_equal(wav, soundfile.read(file, dtype="int16")[0])
     pictures = [image for image in read.all("img") if (image["alt"] or "").startswith("Mel")]
     assert len(pictures) == len(players)
+    differences = [one["alt"] or "" for one in read.all("img") if one.get("class") == "difference"]
+    assert len(differences) == 2 * len(results.utterances)  # of copy-synthesis; none of TTS
+    assert all("copy-synthesis" in alternative for alternative in differences)
     assert all(_decode(image["src"])[8:12] == b"WEBP" for image in pictures)
     assert any(re.search(r"mel L1 \d\.\d{3}", image["alt"] or "") for image in pictures)
 
@@ -380,14 +384,34 @@ def test_tables_are_labelled_and_failures_are_told(report: tuple[Path, Results])
     assert "preparation set 1 utterance" in text
 
 
-def test_the_size_budget_leaves_utterances_out(tmp_path: Path) -> None:
+def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Path) -> None:
     whole, results = small_report(tmp_path / "whole")
     megabytes = 0.6 * whole.stat().st_size / 1e6
     part, _ = small_report(tmp_path / "part", megabytes=megabytes)
     assert part.stat().st_size <= megabytes * 1e6
-    shown = len(Page(part.read_text("utf-8")).all("article"))
-    assert 0 < shown < len(results.utterances)
-    assert f"{shown} of {len(results.utterances)} utterances" in part.read_text("utf-8")
+    read = Page(part.read_text("utf-8"))
+    assert len(read.all("article")) == len(results.utterances)
+    files = [src for one in read.all("audio") if not (src := one["src"] or "").startswith("data:")]
+    assert 0 < len(files) < len(read.all("audio"))
+    assert all((part.parent / file).is_file() for file in files)
+    policies = [Page(page.read_text("utf-8")).all("meta")[1]["content"] for page in (whole, part)]
+    assert "media-src data:;" in (policies[0] or "")
+    assert "media-src data: 'self' file:;" in (policies[1] or "")
+
+
+def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path) -> None:
+    page, results = small_report(tmp_path, megabytes=0.001)
+    text = page.read_text("utf-8")
+    assert "<article" not in text
+    assert f"0 of {len(results.utterances)} utterances; the others are in" in text
+
+
+def test_small_sounds_are_called_lossy(tmp_path: Path) -> None:
+    page, _ = small_report(tmp_path, utterances=2, sounds="mp3")
+    read = Page(page.read_text("utf-8"))
+    assert all((one["src"] or "").startswith("data:audio/mpeg") for one in read.all("audio"))
+    assert "Players hold MP3" in page.read_text("utf-8")
+    assert page.read_text("utf-8").count("MP3, lossy") == len(read.all("audio"))
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path, report: tuple[Path, Results]) -> None:

@@ -151,8 +151,8 @@ def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
         "listening.html.j2",
         page,
         folder=_HERE,
-        style="listening.css",
-        script="listening.js",
+        style=("listening.css",),
+        script=("listening.js",),
         media="data:" if single_file else "'self' file:",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wavewright.listening.ratings import Estimate, Ratings
+from wavewright.report.markdown import plain
 from wavewright.report.page import count
 from wavewright.report.statistics import FEW
 
@@ -18,11 +19,11 @@ _METHOD = (
 def ratings_markdown(ratings: Ratings) -> str:
     """The tables of a test with who listened, who was left out and how the numbers are made."""
     listeners, excluded = len(ratings.listeners), len(ratings.excluded)
-    devices = ", ".join(f"{number} with {_plain(name)}" for name, number in ratings.devices.items())
+    devices = ", ".join(f"{number} with {plain(name)}" for name, number in ratings.devices.items())
     lines = [
-        f"# {_plain(ratings.title)}",
+        f"# {plain(ratings.title)}",
         "",
-        f"“{_plain(ratings.question)}” {ratings.kind.upper()}, {count(listeners, 'listener')} "
+        f"“{plain(ratings.question)}” {ratings.kind.upper()}, {count(listeners, 'listener')} "
         f"({devices}), {count(ratings.utterances, 'utterance')}, median "
         f"{ratings.median_seconds:.1f} s per answer; {count(excluded, 'listener')} left out.",
     ]
@@ -35,7 +36,7 @@ def ratings_markdown(ratings: Ratings) -> str:
     lines += ["", *_tables(ratings), "", _METHOD]
     if ratings.excluded:
         lines += ["", "Left out:", ""]
-        lines += [f"- {_plain(one.listener)}: {_plain(one.reason)}" for one in ratings.excluded]
+        lines += [f"- {plain(one.listener)}: {plain(one.reason)}" for one in ratings.excluded]
     return "\n".join([*lines, ""])
 
 
@@ -46,15 +47,15 @@ def _tables(ratings: Ratings) -> list[str]:
 
 
 def _scores(ratings: Ratings) -> list[str]:
-    rows = ((r.system, f"{r.score.mean:.2f}", _interval(r.score)) for r in ratings.scores)
+    rows = ((plain(r.system), f"{r.score.mean:.2f}", _interval(r.score)) for r in ratings.scores)
     return _table(("system", "MOS ↑", "95 %"), rows)
 
 
 def _differences(ratings: Ratings) -> list[str]:
     rows = (
         (
-            row.a,
-            row.b,
+            plain(row.a),
+            plain(row.b),
             f"{row.difference.mean:+.2f}",
             _interval(row.difference, "+"),
             _chance(row.p),
@@ -68,8 +69,8 @@ def _differences(ratings: Ratings) -> list[str]:
 def _preferences(ratings: Ratings) -> list[str]:
     rows = (
         (
-            row.a,
-            row.b,
+            plain(row.a),
+            plain(row.b),
             str(row.for_a),
             str(row.neither),
             str(row.for_b),
@@ -86,7 +87,7 @@ def _preferences(ratings: Ratings) -> list[str]:
 def _discriminations(ratings: Ratings) -> list[str]:
     rows = (
         (
-            row.system,
+            plain(row.system),
             str(row.right),
             str(row.answers),
             f"{row.share.mean:.2f}",
@@ -105,7 +106,7 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
     return [
         f"| {' | '.join(heads)} |",
         f"|{'|'.join(marks)}|",
-        *(f"| {' | '.join(map(_plain, row))} |" for row in rows),
+        *(f"| {' | '.join(row)} |" for row in rows),
     ]
 
 
@@ -119,8 +120,3 @@ def _chance(p: float | None) -> str:
     if p is None:
         return "too few"
     return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
-
-
-def _plain(text: str) -> str:
-    """Text that cannot break a Markdown table or smuggle HTML in."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -46,11 +46,12 @@ class Lag(Metric):
         places = np.arange(-farthest, farthest + 1)
         scores = np.array([_correlation(first, second, int(place)) for place in places])
         best = int(scores.argmax())
-        place = float(places[best])
-        if 0 < best < len(places) - 1:  # the parabola through the peak and its neighbours
-            left, middle, right = scores[best - 1 : best + 2]
-            bend = left - 2 * middle + right
-            place += 0.5 * (left - right) / bend if bend else 0.0
+        if best in (0, len(places) - 1):
+            raise Undefined(f"no delay within {1000 * _FARTHEST:g} ms fits best")
+        # The parabola through the peak and its neighbours.
+        left, middle, right = scores[best - 1 : best + 2]
+        bend = left - 2 * middle + right
+        place = float(places[best]) + (0.5 * (left - right) / bend if bend else 0.0)
         return 1000 * place * step / sample_rate
 
 

@@ -11,15 +11,18 @@ from typing import Any
 from markupsafe import Markup
 
 from wavewright.files import write_text
-from wavewright.metrics.metric import Condition
-from wavewright.report import figures, tables
-from wavewright.report.media import articles
+from wavewright.report import contours, digits, figures, outliers, overview, raw, tables, utterances
+from wavewright.report.listening import Sounds, articles
+from wavewright.report.markdown import results_markdown
+from wavewright.report.media import Article
 from wavewright.report.page import render
-from wavewright.report.results import NATURAL, Results, Speed
-from wavewright.report.summary import ranking
-from wavewright.report.verdict import answers, headline_metric
+from wavewright.report.results import Results, Speed, SystemSpeed
+from wavewright.report.verdict import answers, blame
 
 _TEMPLATE = "evaluation.html.j2"
+_STYLE = ("style.css", "evaluation.css")
+_SCRIPT = ("script.js", "player.js", "table.js")
+_BESIDE = "data: 'self' file:"  # opened from disk, the page's own folder is of no origin
 
 
 @dataclass(frozen=True)
@@ -40,70 +43,134 @@ def write_report(
     run: Mapping[str, str] | None = None,
     shown: int = 12,
     megabytes: float = 25.0,
+    sounds: Sounds = "flac",
 ) -> Path:
-    """Write results.json, results.csv, report.md, speed.json and index.html into `folder`.
+    """Write index.html, report.md, and the data files that they show, into `folder`.
+
+    Data files are results.json with its results.schema.json, results.csv, speed.json and run.json.
+    The page holds its sounds and pictures up to a size; the sounds of utterances beyond it are
+    played from `wavs/` beside the page, and an utterance whose pictures find no room either is
+    left to `wavs/` altogether.
 
     Args:
         folder: holds `wavs/SYSTEM/CONDITION/ID.wav`, the recordings as
             `wavs/natural/recording/ID.wav`.
         results: what was measured.
-        speed: what was timed; None where nothing could be.
+        speed: what was timed; None if nothing was.
         training: curves to draw.
         attention: a PNG of the acoustic model's attention.
-        run: what else to tell of this run, such as its date; written to run.json.
-        shown: most utterances to embed.
-        megabytes: largest page; fewer utterances are embedded to stay below it.
+        run: how the evaluation was made (command, commit, machine), as text by name.
+        shown: most utterances to listen to: half of them the worst, the others spread evenly.
+        megabytes: largest page.
+        sounds: embedded lossless (`flac`), or as small `mp3`, which the page says.
 
     Returns:
         The page's path.
     """
-    files = {
-        "results.json": results.model_dump_json(indent=1) + "\n",
-        "results.csv": tables.results_csv(results),
-        "report.md": tables.results_markdown(results, speed),
-    }
-    if speed is not None:
-        files["speed.json"] = speed.model_dump_json(indent=1) + "\n"
-    if run:
-        files["run.json"] = json.dumps(dict(run), indent=1) + "\n"
-    page = _context(results, speed, training, attention)
-    around = len(render(_TEMPLATE, {**page, "articles": []}).encode())
+    files = _data_files(results, speed, run)
+    page = _context(results, speed, training, attention, run, shown)
+    around = len(_render(page, []).encode())
     budget = int(megabytes * 1e6) - around
-    page["articles"] = list(articles(results, folder, shown=shown, budget=budget))
-    files["index.html"] = render(_TEMPLATE, page)
+    found = articles(results, folder, page["choices"], budget=budget, sounds=sounds)
+    files["index.html"] = _render(page, list(found))
     for name, text in files.items():
         write_text(folder / name, text)
     return folder / "index.html"
 
 
+def _data_files(
+    results: Results, speed: Speed | None, run: Mapping[str, str] | None
+) -> dict[str, str]:
+    files = {
+        "results.json": results.model_dump_json(indent=1) + "\n",
+        "results.schema.json": json.dumps(Results.model_json_schema(), indent=1) + "\n",
+        "results.csv": tables.results_csv(results),
+        "report.md": results_markdown(results, speed),
+    }
+    if speed is not None:
+        files["speed.json"] = speed.model_dump_json(indent=1) + "\n"
+    if run:
+        files["run.json"] = json.dumps(dict(run), indent=1) + "\n"
+    return files
+
+
+def _render(page: Mapping[str, Any], shown: list[Article]) -> str:
+    beside = any(article.linked for article in shown)
+    values = {**page, "articles": shown, "beside": beside}
+    media = _BESIDE if beside else "data:"
+    return render(_TEMPLATE, values, style=_STYLE, script=_SCRIPT, media=media)
+
+
 def _context(
-    results: Results, speed: Speed | None, training: Training | None, attention: bytes | None
+    results: Results,
+    speed: Speed | None,
+    training: Training | None,
+    attention: bytes | None,
+    run: Mapping[str, str] | None,
+    shown: int,
 ) -> dict[str, Any]:
-    by_id = {system.id: system for system in results.systems}
-    levels = list(training.levels) if training else []
+    known = outliers.deviations(results)
+    every = utterances.rows(results, known)
+    data, missing = raw.embedded(results)
     return {
         "title": results.title,
         "version": results.versions["wavewright"],
         "results": results,
-        "speed": speed,
         "answers": answers(results),
-        "tables": {c.id: tables.summary_table(results, c) for c in results.present()},
-        "charts": {c.id: _chart(results, c.id) for c in results.present()},
-        "details": {c.id: _details(results, c.id) for c in results.present()},
+        "blame": blame(results),
+        "tables": {c.id: tables.summary_tables(results, c) for c in results.present()},
+        "charts": {c.id: overview.chart(results, c.id) for c in results.present()},
+        "pairs": {c.id: overview.pairs(results, c.id) for c in results.present()},
+        "scatters": overview.scatters(results, speed),
+        "rows": every[: utterances.MOST],
+        "row_count": len(every),
+        "columns": utterances.columns(results),
+        "choices": outliers.choose(results, shown, known),
+        "data": data,
+        "data_missing": missing,
+        "run": run or {},
+        **_words(results),
+        **_speeds(results, speed),
+        **_pictures(training, attention),
+    }
+
+
+def _words(results: Results) -> dict[str, Any]:
+    """Functions and names that the template needs to say things."""
+    candidates = [system for system in results.systems if system.kind != "natural"]
+    return {
         "aim": tables.aim,
         "parameters": tables.parameters,
         "arrows": tables.ARROWS,
+        "fixed": digits.fixed,
+        "interval": digits.interval,
+        "probability": digits.probability,
         "names": {system.id: system.title for system in results.systems},
         "titles": {condition.id: condition.in_sentence for condition in results.conditions},
-        "plain": {metric.name: metric.title for metric in results.metrics if metric.band is None},
+        "plain": {m.name: m.title for m in results.metrics if m.band is None and m.phones is None},
+        "candidates": candidates,
+        "places": {system.id: place for place, system in enumerate(candidates, start=1)},
         "band_limited": results.band_limited,
-        "speeds": [(by_id[row.system], row) for row in speed.systems] if speed else [],
+        "pitched": contours.available(),
+    }
+
+
+def _speeds(results: Results, speed: Speed | None) -> dict[str, Any]:
+    by_id = {system.id: system for system in results.systems}
+    timed: Sequence[SystemSpeed] = () if speed is None else speed.systems
+    return {"speed": speed, "speeds": [(by_id[row.system], row) for row in timed]}
+
+
+def _pictures(training: Training | None, attention: bytes | None) -> dict[str, Any]:
+    return {
         "curve": _curve(training),
-        "level": " and ".join(levels),
+        "level": " and ".join(training.levels if training else []),
         "attention": figures.data_uri("image/png", attention) if attention else "",
         "scale": figures.data_uri("image/webp", figures.colour_scale()),
+        "difference_scale": figures.data_uri("image/webp", figures.difference_scale()),
         "darkest": figures.DARKEST,
         "brightest": figures.BRIGHTEST,
+        "farthest": figures.FARTHEST,
     }
 
 
@@ -112,35 +179,3 @@ def _curve(training: Training | None) -> Markup | str:
     if not curves or training is None:
         return ""
     return figures.training_curve(curves, training.levels, "mel L1, logarithmic")
-
-
-def _chart(results: Results, condition: Condition) -> tuple[str, Markup] | None:
-    metric = headline_metric(results, condition)
-    if metric is None:
-        return None
-    names = {system.id: system.title for system in results.systems}
-    rows = [
-        (names[row.system], row.mean, row.low, row.high)
-        for row in ranking(results, condition, metric)
-        if row.mean is not None
-    ]
-    return metric.title, figures.interval_chart(rows)
-
-
-def _details(
-    results: Results, condition: Condition
-) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """(utterance, system, (value, why undefined) per metric) for every utterance and system."""
-    found = {
-        (v.utterance, v.system, v.metric): v for v in results.values if v.condition == condition
-    }
-    rows = []
-    for utterance in results.utterances:
-        for system in (s for s in results.systems if s.id != NATURAL):
-            numbers = []
-            for metric in results.metrics_of(condition):
-                value = found.get((utterance.id, system.id, metric.id))
-                shown = "" if value is None or value.value is None else f"{value.value:.4f}"
-                numbers.append((shown, value.reason if value else "absent"))
-            rows.append((utterance.id, system.title, numbers))
-    return rows

@@ -1,4 +1,4 @@
-"""Pictures of the report: mel images as small WebP files, charts as inline SVG.
+"""Pictures of reports: mel images as small WebP files, charts as inline SVG.
 
 Charts carry no colours of their own; the page's style sheet gives them, for light and dark.
 """
@@ -15,6 +15,8 @@ import numpy as np
 from markupsafe import Markup, escape
 
 DARKEST, BRIGHTEST = -11.5, 2.0  # ln amplitude; the same in every image of every report
+FARTHEST = 20.0  # dB either way; the same in every difference image of every report
+_DECIBELS = 20 / math.log(10)  # of one unit of ln amplitude
 _WIDEST_IMAGE = 480
 _WEBP = {"quality": 78, "method": 4}
 _MARKS = ("circle", "square", "triangle", "diamond", "cross")
@@ -27,18 +29,32 @@ def data_uri(kind: str, data: bytes) -> str:
 
 def mel_image(mel: np.ndarray, darkest: float = DARKEST, brightest: float = BRIGHTEST) -> bytes:
     """Log-mel (n_mels, frames) as a WebP, magma between two values, low bands below."""
+    return _image(mel, darkest, brightest, "magma")
+
+
+def difference_image(candidate: np.ndarray, recording: np.ndarray) -> bytes:
+    """Log-mels of ln amplitude, candidate less recording in dB, over the frames that both have.
+
+    Red is louder than the recording, blue quieter, white equal; the scale ends at `FARTHEST`.
+    """
+    frames = min(candidate.shape[1], recording.shape[1])
+    gap = _DECIBELS * (candidate[:, :frames] - recording[:, :frames])
+    return _image(gap, -FARTHEST, FARTHEST, "RdBu_r")
+
+
+def _image(values: np.ndarray, low: float, high: float, colours: str) -> bytes:
     from matplotlib.image import imsave
 
-    step = max(1, math.ceil(mel.shape[1] / _WIDEST_IMAGE))
-    columns = np.array_split(mel, max(1, mel.shape[1] // step), axis=1)
+    step = max(1, math.ceil(values.shape[1] / _WIDEST_IMAGE))
+    columns = np.array_split(values, max(1, values.shape[1] // step), axis=1)
     reduced = np.stack([column.mean(axis=1) for column in columns], axis=1)
     buffer = io.BytesIO()
     imsave(
         buffer,
         reduced,
-        vmin=darkest,
-        vmax=brightest,
-        cmap="magma",
+        vmin=low,
+        vmax=high,
+        cmap=colours,
         origin="lower",
         format="webp",
         pil_kwargs=_WEBP,
@@ -49,6 +65,11 @@ def mel_image(mel: np.ndarray, darkest: float = DARKEST, brightest: float = BRIG
 def colour_scale() -> bytes:
     """The colours of `mel_image` from darkest to brightest, as a WebP."""
     return mel_image(np.tile(np.linspace(DARKEST, BRIGHTEST, 240), (8, 1)))
+
+
+def difference_scale() -> bytes:
+    """The colours of `difference_image` from quieter to louder, as a WebP."""
+    return _image(np.tile(np.linspace(-1, 1, 240), (8, 1)), -1, 1, "RdBu_r")
 
 
 @dataclass(frozen=True)
@@ -108,7 +129,7 @@ def training_curve(
     for index, (name, curve) in enumerate(curves.items()):
         path = " ".join(f"{x.at(step)},{y.at(value)}" for step, value in curve)
         parts.append(Markup('<polyline class="series s{0}" points="{1}"/>').format(index % 5, path))
-        parts += [_mark(index, x.at(s), y.at(v), f"{name}, step {s:,}: {v:.3f}") for s, v in curve]
+        parts += [mark(index, x.at(s), y.at(v), f"{name}, step {s:,}: {v:.3f}") for s, v in curve]
         parts.append(_end_label(name, curve[-1][1], heights[name], f"label s{index % 5}"))
     summary = "; ".join(
         [f"{n} goes from {c[0][1]:.3f} to {c[-1][1]:.3f}" for n, c in curves.items()]
@@ -120,7 +141,8 @@ def training_curve(
 def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]) -> Markup:
     """Dots with their intervals, one row each: (name, mean, low, high)."""
     edges = [v for _, mean, low, high in rows for v in (mean, low, high) if v is not None]
-    x = Axis(0, max(max(edges) * 1.05, 1e-9), 130, 470)
+    left = max(130, 14 + 7 * max(len(name) for name, *_ in rows))
+    x = Axis(min(0, *edges), max(max(edges) * 1.05, 1e-9), left, left + 340)
     height = 34 + 30 * len(rows)
     floor = height - 28
     parts: list[Markup] = []
@@ -134,8 +156,8 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
     for index, (name, mean, low, high) in enumerate(rows):
         y = 22 + 30 * index
         parts.append(
-            Markup('<text class="name" x="118" y="{0}" text-anchor="end">{1}</text>').format(
-                y + 5, name
+            Markup('<text class="name" x="{0}" y="{1}" text-anchor="end">{2}</text>').format(
+                left - 12, y + 5, name
             )
         )
         if low is not None and high is not None:
@@ -144,15 +166,16 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
                     x.at(low), x.at(high), y
                 )
             )
-        parts.append(_mark(0, x.at(mean), y, f"{name}: {mean:.3f}"))
+        parts.append(mark(0, x.at(mean), y, f"{name}: {mean:.3f}"))
     text = "; ".join(f"{name} {mean:.3f}" for name, mean, _, _ in rows)
-    return svg(490, height, f"Means with 95 % intervals: {text}.", parts)
+    return svg(left + 360, height, f"Means with 95 % intervals: {text}.", parts)
 
 
 def svg(width: int, height: int, title: str, parts: Sequence[Markup]) -> Markup:
     """An inline picture that scales; `title` is what it says to those who cannot see it."""
     return Markup(
-        '<svg class="chart" viewBox="0 0 {0} {1}" role="img" aria-label="{2}">{3}</svg>'
+        '<svg class="chart" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" '
+        'aria-label="{2}">{3}</svg>'
     ).format(width, height, title, Markup("").join(parts))
 
 
@@ -197,7 +220,7 @@ def _end_label(name: str, value: float, height: float, style: str) -> Markup:
     )
 
 
-def _mark(index: int, x: float, y: float, title: str) -> Markup:
+def mark(index: int, x: float, y: float, title: str) -> Markup:
     """A point in the series' own shape, so that colour is not the only difference."""
     shape = _MARKS[index % len(_MARKS)]
     outline = {

@@ -1,33 +1,46 @@
-"""What readers hear and see of each utterance, embedded in the page within a budget of bytes."""
+"""What readers hear and see of each utterance: clips, and the articles that hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from wavewright.audio import Wav, load_wav, to_pcm16
-from wavewright.metrics.logmel import measured_mel
-from wavewright.metrics.metric import Condition, Undefined
-from wavewright.report.figures import data_uri, mel_image
-from wavewright.report.results import NATURAL, Results, System, Utterance
-from wavewright.report.sound import flac
+from markupsafe import Markup
+
+from wavewright.report.results import System, Utterance
 
 Item = TypeVar("Item")
+_MARKUP = 1500  # characters around one clip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An utterance to listen to, and who is heard first.
+
+    `reason` is empty for those that are not among the worst.
+    """
+
+    utterance: Utterance
+    reason: str = ""
+    system: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One sound of one utterance: a player, a picture and its numbers.
+    """One sound of one utterance: a player, pictures and its numbers.
 
     Attributes:
         system: who speaks.
         condition: id, or empty for the recording itself.
         label: "hifigan:v3, copy-synthesis".
         seconds: its duration.
-        audio: FLAC as a data: address.
+        audio: the sound as a data: address, or its file's where the page has no room for it.
+        lossy: it is not what was measured, but an MP3 of it.
         image: log-mel as a data: address; empty for a clip too short to have one.
+        difference: candidate less recording as a data: address; empty where timing is another.
+        pitch: chart of F0 over the recording's; empty where there is none.
         file: its wav, relative to the page.
         numbers: "mel L1 0.312", one per metric.
     """
@@ -37,7 +50,10 @@ class Clip:
     label: str
     seconds: float
     audio: str
+    lossy: bool
     image: str
+    difference: str
+    pitch: Markup
     file: str
     numbers: list[str]
 
@@ -47,19 +63,43 @@ class Clip:
         numbers = f" {', '.join(self.numbers)}." if self.numbers else ""
         return f"Mel spectrogram of {self.label}: {self.seconds:.2f} s.{numbers}"
 
+    @property
+    def linked(self) -> bool:
+        """Its sound lies beside the page."""
+        return self.audio == self.file
+
+    def size(self) -> int:
+        """Characters that it adds to the page, roughly."""
+        return sum(map(len, (self.audio, self.image, self.difference, self.pitch))) + _MARKUP
+
 
 @dataclass(frozen=True)
 class Article:
     """One utterance of the listening section; `grid` has a row of clips per system."""
 
-    utterance: Utterance
+    choice: Choice
     natural: Clip
     grid: list[tuple[System, list[Clip | None]]]
 
+    @property
+    def utterance(self) -> Utterance:
+        """What is said."""
+        return self.choice.utterance
+
+    @property
+    def linked(self) -> bool:
+        """Its sounds lie beside the page."""
+        return self.natural.linked
+
     def size(self) -> int:
-        """Characters that its media add to the page."""
+        """Characters that it adds to the page, roughly."""
         clips = [self.natural, *(clip for _, row in self.grid for clip in row if clip)]
-        return sum(len(clip.audio) + len(clip.image) for clip in clips)
+        return sum(clip.size() for clip in clips)
+
+    def without_sounds(self) -> Article:
+        """The same with players that read the wavs beside the page."""
+        grid = [(system, [clip and _linked(clip) for clip in row]) for system, row in self.grid]
+        return replace(self, natural=_linked(self.natural), grid=grid)
 
 
 def wav_file(system: str, condition: str, utterance: str) -> str:
@@ -74,71 +114,5 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     return [items[round(i * (len(items) - 1) / max(1, count - 1))] for i in range(count)]
 
 
-def articles(results: Results, folder: Path, *, shown: int, budget: int) -> Iterator[Article]:
-    """Up to `shown` utterances, spread over the test set, while `budget` bytes last."""
-    spent = 0
-    for utterance in evenly(results.utterances, shown):
-        article = _article(results, folder, utterance)
-        spent += article.size()
-        if spent > budget:
-            return
-        yield article
-
-
-def _article(results: Results, folder: Path, utterance: Utterance) -> Article:
-    values = {
-        (v.system, v.condition, v.metric): v.value
-        for v in results.values
-        if v.utterance == utterance.id
-    }
-    natural = next(system for system in results.systems if system.id == NATURAL)
-    grid = []
-    for system in results.systems:
-        if system.id == NATURAL:
-            continue
-        row: list[Clip | None] = []
-        for condition in results.present():
-            numbers = [
-                f"{metric.title} {value:.3f}"
-                for metric in results.metrics_of(condition.id)
-                if (value := values.get((system.id, condition.id, metric.id))) is not None
-            ]
-            label = f"{system.title}, {condition.in_sentence}"
-            row.append(_clip(folder, system, condition.id, utterance.id, label, numbers))
-        if any(row):
-            grid.append((system, row))
-    recording = _clip(folder, natural, "", utterance.id, "the recording", [])
-    if recording is None:
-        raise FileNotFoundError(folder / wav_file(NATURAL, "", utterance.id))
-    return Article(utterance, recording, grid)
-
-
-def _clip(
-    folder: Path,
-    system: System,
-    condition: Condition | str,
-    utterance: str,
-    label: str,
-    numbers: list[str],
-) -> Clip | None:
-    file = wav_file(system.id, condition, utterance)
-    if not (folder / file).is_file():
-        return None
-    wav, sample_rate = load_wav(folder / file)
-    return Clip(
-        system=system,
-        condition=condition,
-        label=f"{utterance}, {label}",
-        seconds=len(wav) / sample_rate,
-        audio=flac(to_pcm16(wav), sample_rate),
-        image=_picture(wav, sample_rate),
-        file=file,
-        numbers=numbers,
-    )
-
-
-def _picture(wav: Wav, sample_rate: int) -> str:
-    try:
-        return data_uri("image/webp", mel_image(measured_mel(wav, sample_rate)))
-    except Undefined:
-        return ""
+def _linked(clip: Clip) -> Clip:
+    return replace(clip, audio=clip.file, lossy=False)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ def render(
     page: Mapping[str, Any],
     *,
     folder: Path = _HERE,
-    style: str = "style.css",
-    script: str = "script.js",
+    style: Sequence[str] = ("style.css",),
+    script: Sequence[str] = ("script.js",),
     media: str = "data:",
 ) -> str:
     """The page that a template makes of these values.
@@ -36,7 +36,7 @@ def render(
         template: file name in `folder`; it may extend templates of this package.
         page: what the template is filled with.
         folder: also holds the files `style` and `script`.
-        style, script: what goes into the page as its only style and script.
+        style, script: files that together are the page's only style and script.
         media: sources that the content security policy allows for sounds.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -49,7 +49,9 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters.update(unbroken=_unbroken, visible=visible)
-    css, code = ((folder / name).read_text("utf-8") for name in (style, script))
+    css, code = (
+        "".join((folder / name).read_text("utf-8") for name in names) for names in (style, script)
+    )
     return environment.get_template(template).render(
         **page, style=Markup(css), script=Markup(code), policy=_policy(css, code, media)
     )

@@ -18,6 +18,7 @@ from wavewright.ltas import band_frequencies
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import Undefined
 from wavewright.report.figures import Axis, data_uri, mel_image, svg
+from wavewright.report.markdown import plain
 from wavewright.report.media import evenly
 from wavewright.report.page import render
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet
@@ -201,8 +202,8 @@ def samples_csv(results: SamplesResults) -> str:
 
 def samples_markdown(results: SamplesResults) -> str:
     """The table as Markdown, to paste into a README."""
-    lines = [f"# {_plain(results.title)}", "", _plain(answer(results)), ""]
-    lines += [_plain(results.note), ""] if results.note else []
+    lines = [f"# {plain(results.title)}", "", plain(answer(results)), ""]
+    lines += [plain(results.note), ""] if results.note else []
     lines += [
         "| sounds | n | Inception score ↑ | Frechet ↓ | classes heard | to train | to itself "
         "| LTAS, dB ↓ |",
@@ -221,7 +222,7 @@ def samples_markdown(results: SamplesResults) -> str:
 
 def _row(item: SoundSet) -> Sequence[str]:
     return (
-        _plain(item.title),
+        plain(item.title),
         str(item.sounds),
         f"{item.inception:.2f} ± {item.inception_deviation:.2f}",
         "too few" if item.frechet is None else f"{item.frechet:.2f}",
@@ -230,8 +231,3 @@ def _row(item: SoundSet) -> Sequence[str]:
         f"{item.to_itself:.1f}",
         f"{item.ltas_distance:.1f}",
     )
-
-
-def _plain(text: str) -> str:
-    """Text that cannot break a Markdown table or smuggle HTML in."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -1,30 +1,41 @@
-"""The same numbers for people and programs: cells of the page, `results.csv`, `report.md`."""
+"""Means for people: the cells of the summary tables, and `results.csv` for programs."""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wavewright.metrics.metric import Condition
-from wavewright.report.page import count
-from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Speed, System
-from wavewright.report.summary import ranking
-from wavewright.report.verdict import answers, difference_of
+from wavewright.report.digits import decimals, fixed, interval
+from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Summary, System
+from wavewright.report.statistics import FEW
+from wavewright.report.summary import groups, ranking
+from wavewright.report.verdict import difference_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "ideal": "→"}
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 AIMS = {"lower": "lower is better", "higher": "higher is better"}
+_WIDEST = 7  # metrics in one table
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One mean in a table. `rank` is `best`, `tie` (not told apart from the best) or empty."""
+    """One mean in a table.
+
+    Attributes:
+        mean: empty where the system has no values.
+        interval: of 95 %, or "too few".
+        rank: `best`, `tie` (not told apart from the best) or empty.
+        letters: two systems that share one are not told apart.
+        remark: what a reader should know besides.
+    """
 
     mean: str
     interval: str = ""
     rank: str = ""
+    letters: str = ""
     remark: str = ""
 
 
@@ -32,7 +43,7 @@ class Cell:
 class Table:
     """Systems by metrics, under one condition."""
 
-    condition: ConditionInfo
+    title: str
     metrics: list[MetricInfo]
     rows: list[tuple[System, list[Cell]]]
 
@@ -42,108 +53,116 @@ def aim(metric: MetricInfo) -> str:
     return AIMS.get(metric.direction, f"nearer to {metric.ideal:g} is better")
 
 
-def summary_table(results: Results, condition: ConditionInfo) -> Table:
-    """Every system that has values under `condition`, natural speech first."""
-    metrics = results.metrics_of(condition.id)
-    rows = []
-    for system in results.systems:
-        cells = [_cell(results, system.id, condition.id, metric) for metric in metrics]
-        if any(cell.mean for cell in cells):
-            rows.append((system, cells))
-    return Table(condition, metrics, rows)
-
-
-def _cell(results: Results, system: str, condition: Condition, metric: MetricInfo) -> Cell:
-    row = results.summary_of(system, condition, metric.id)
-    if row is None:
-        return Cell("")
-    remark = f"{row.missing} undefined" if row.missing else ""
-    if row.mean is None:
-        return Cell("undefined", remark=remark)
-    interval = "" if row.low is None or system == NATURAL else f"[{row.low:.3f}, {row.high:.3f}]"
-    rank = "" if system == NATURAL else _rank(results, system, condition, metric)
-    return Cell(f"{row.mean:.3f}", interval, rank, remark)
-
-
-def _rank(results: Results, system: str, condition: Condition, metric: MetricInfo) -> str:
-    ranked = ranking(results, condition, metric)
-    if len(ranked) < 2 or metric.direction == "ideal":
-        return ""
-    if ranked[0].system == system:
-        return "best"
-    gap = difference_of(results, condition, metric, ranked[0].system, system)
-    return "" if gap is None or gap.told_apart else "tie"
-
-
-def results_csv(results: Results) -> str:
-    """One line per value: system, condition, utterance, metric, value, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", "condition", "utterance", "metric", "value", "reason"])
-    for row in results.values:
-        value = "" if row.value is None else repr(row.value)
-        writer.writerow([row.system, row.condition, row.utterance, row.metric, value, row.reason])
-    return text.getvalue()
-
-
-def results_markdown(results: Results, speed: Speed | None) -> str:
-    """The summary as Markdown, to paste into a README."""
-    minutes = results.seconds / 60
-    split = f", {results.split} split" if results.split else ""
-    lines = [
-        f"# {_plain(results.title)}",
-        "",
-        f"{_plain(results.corpus)}{split}: {len(results.utterances)} of "
-        f"{count(results.split_size, 'utterance')}, {minutes:.1f} min of speech at "
-        f"{results.sample_rate} Hz.",
-    ]
-    lines += ["", _plain(results.note)] if results.note else []
-    sentences = answers(results)
-    for condition in results.conditions:
-        lines += ["", f"## {condition.title}", ""]
-        if condition.absent:
-            lines.append(condition.absent)
-            continue
-        table = summary_table(results, condition)
-        lines += [_plain(sentences[condition.id]), ""]
-        heads = [f"{m.title} {ARROWS[m.direction]}" for m in table.metrics]
-        lines.append("| system | " + " | ".join(heads) + " |")
-        lines.append("|---|" + "---:|" * len(heads))
-        for system, cells in table.rows:
-            shown = [
-                f"**{cell.mean}**" if cell.rank == "best" else cell.mean or "" for cell in cells
-            ]
-            joined = " | ".join(
-                f"{mean} {cell.interval}".strip() for mean, cell in zip(shown, cells, strict=True)
-            )
-            lines.append(f"| {_plain(system.title)} | {joined} |")
-    lines += ["", *_speed_lines(results, speed)] if speed else []
-    return "\n".join([*lines, ""])
-
-
-def _speed_lines(results: Results, speed: Speed) -> list[str]:
-    factors = {row.system: row.real_time_factor for row in speed.systems}
-    lines = [
-        "Means over utterances with 95 % bootstrap intervals. Real-time factors (seconds of "
-        f"computing per second of audio, median of {speed.repeats}): {speed.device}, "
-        f"{count(speed.threads, 'thread')}.",
-        "",
-        "| system | parameters | real-time factor |",
-        "|---|---:|---:|",
-    ]
-    for system in results.systems:
-        if system.id in factors:
-            lines.append(
-                f"| {_plain(system.title)} | {parameters(system)} | {factors[system.id]:.3g} |"
-            )
-    return lines
-
-
 def parameters(system: System) -> str:
     """How many, for a table."""
     return "unknown" if system.parameters is None else f"{system.parameters:,}"
 
 
-def _plain(text: str) -> str:
-    """Text that cannot break a Markdown table or smuggle HTML in."""
-    return _TAG.sub("&lt;", text.replace("|", "\\|").replace("\n", " "))
+def summary_tables(results: Results, condition: ConditionInfo) -> list[Table]:
+    """Every system that has values under `condition`, natural speech first.
+
+    What ranks systems comes first, each metric beside its band-limited variant; then what only has
+    an ideal, such as a lag; then a table for each metric that is split by classes of phones.
+    """
+    columns = {
+        metric.id: _column(results, condition.id, metric)
+        for metric in results.metrics_of(condition.id)
+    }
+    return [
+        Table(title, metrics, rows)
+        for title, metrics in _groups_of(results.metrics_of(condition.id), condition.title)
+        if (rows := _rows(results.systems, [columns[metric.id] for metric in metrics]))
+    ]
+
+
+def _groups_of(metrics: Sequence[MetricInfo], condition: str) -> list[tuple[str, list[MetricInfo]]]:
+    """(title, metrics) of every table."""
+    order = {name: place for place, name in enumerate(dict.fromkeys(m.name for m in metrics))}
+    whole = sorted((m for m in metrics if m.phones is None), key=lambda m: order[m.name])
+    found = [
+        (condition if start == 0 else f"{condition}, further metrics", ranked[start:end])
+        for ranked in [[m for m in whole if m.direction != "ideal"]]
+        for start, end in _parts(len(ranked))
+    ]
+    checks = [m for m in whole if m.direction == "ideal"]
+    found += [(f"{condition}, checks", checks[a:b]) for a, b in _parts(len(checks))]
+    for name in order:
+        by_class = [m for m in metrics if m.name == name and m.phones is not None]
+        title = (
+            f"{condition}, {by_class[0].title.partition(',')[0]} by class of phones"
+            if by_class
+            else ""
+        )
+        found += [(title, by_class[a:b]) for a, b in _parts(len(by_class))]
+    return found
+
+
+def _parts(count: int) -> list[tuple[int, int]]:
+    """Ends of parts that are about equally long and not too wide for a page."""
+    parts = -(-count // _WIDEST)
+    edges = [round(i * count / parts) for i in range(parts + 1)] if parts else []
+    return list(pairwise(edges))
+
+
+def _rows(
+    systems: Sequence[System], columns: Sequence[dict[str, Cell]]
+) -> list[tuple[System, list[Cell]]]:
+    rows = [(s, [column.get(s.id, Cell("")) for column in columns]) for s in systems]
+    return [(system, cells) for system, cells in rows if any(cell.mean for cell in cells)]
+
+
+def _column(results: Results, condition: Condition, metric: MetricInfo) -> dict[str, Cell]:
+    """Cells of one metric, by system."""
+    means = [
+        row for row in results.summary if (row.condition, row.metric) == (condition, metric.id)
+    ]
+    places = decimals(row.mean for row in means)
+    ranks = _ranks(results, condition, metric)
+    letters = groups(results, condition, metric)
+    telling = len(letters) > 2 and any(row.n >= FEW for row in means)
+    return {
+        row.system: _cell(
+            row, places, ranks.get(row.system, ""), letters.get(row.system, "") if telling else ""
+        )
+        for row in means
+    }
+
+
+def _cell(row: Summary, places: int, rank: str, letters: str) -> Cell:
+    remark = f"{row.missing} undefined" if row.missing else ""
+    if row.mean is None:
+        return Cell("undefined", remark=remark)
+    mean = fixed(row.mean, places)
+    if row.system == NATURAL:
+        return Cell(mean, remark=remark)
+    if row.low is None or row.high is None:
+        return Cell(mean, "too few" if row.n < FEW else "", rank, letters, remark)
+    return Cell(mean, interval(row.low, row.high, places), rank, letters, remark)
+
+
+def _ranks(results: Results, condition: Condition, metric: MetricInfo) -> dict[str, str]:
+    """`best` and `tie` by system; nothing where there is nobody to compare with."""
+    ranked = [row.system for row in ranking(results, condition, metric)]
+    if len(ranked) < 2 or metric.direction == "ideal":
+        return {}
+    found = {ranked[0]: "best"}
+    for system in ranked[1:]:
+        gap = difference_of(results, condition, metric, ranked[0], system)
+        if gap is not None and not gap.told_apart:
+            found[system] = "tie"
+    return found
+
+
+def results_csv(results: Results) -> str:
+    """One line per value: system, condition, utterance, speaker, metric, value, weight, reason."""
+    speakers = {utterance.id: utterance.speaker for utterance in results.utterances}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    heads = ("system", "condition", "utterance", "speaker", "metric", "value", "weight", "reason")
+    writer.writerow(heads)
+    for row in results.values:
+        value = "" if row.value is None else repr(row.value)
+        speaker = speakers.get(row.utterance, "")
+        names = [row.system, row.condition, row.utterance, speaker, row.metric]
+        writer.writerow([*names, value, repr(row.weight), row.reason])
+    return text.getvalue()

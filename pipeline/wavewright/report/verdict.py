@@ -1,11 +1,14 @@
-"""The report's answer in sentences: which system is closest under each condition, by how much."""
+"""The report's answer in sentences: who is closest, by how much, and what is to blame."""
 
 from __future__ import annotations
 
 from wavewright.metrics.metric import Condition
+from wavewright.report.digits import decimals, fixed, interval
 from wavewright.report.results import Difference, MetricInfo, Results, Summary
 from wavewright.report.statistics import FEW
 from wavewright.report.summary import distance, ranking
+
+_MOSTLY = 0.6  # share of a distance from which it is called mostly of one making
 
 
 def answers(results: Results) -> dict[Condition, str]:
@@ -51,9 +54,11 @@ def _answer(results: Results, condition: Condition) -> str:
 
 
 def _with_interval(row: Summary) -> str:
-    if row.low is None:
-        return f"{row.mean:.3f}"
-    return f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+    mean = row.mean or 0.0
+    places = decimals([mean])
+    if row.low is None or row.high is None:
+        return fixed(mean, places)
+    return f"{fixed(mean, places)} {interval(row.low, row.high, places)}"
 
 
 def _share(metric: MetricInfo, first: Summary, second: Summary) -> str:
@@ -67,7 +72,8 @@ def _doubt(gap: Difference) -> str:
     """The interval of a difference that may be none."""
     if gap.low is None or gap.high is None:
         return ""
-    return f"; difference [{gap.low:.3f}, {gap.high:.3f}]" + _proof(gap)
+    ends = interval(gap.low, gap.high, decimals([gap.low, gap.high]), signed=True)
+    return f"; difference {ends}{_proof(gap)}"
 
 
 def _proof(gap: Difference | None) -> str:
@@ -105,3 +111,58 @@ def _dissent(
         if ranked[0].system != first.system:
             others.setdefault(ranked[0].system, []).append(metric.title)
     return [f"By {' and '.join(titles)}, {names[s]} is first." for s, titles in others.items()]
+
+
+def blame(results: Results) -> str:
+    """Whether the acoustic model or the vocoder keeps the best system from the recordings.
+
+    Empty unless copy-synthesis and GTA were evaluated by a common metric that has a perfect score.
+    The distances add up only roughly, so shares are rounded and words are careful.
+    """
+    metric = _common(results)
+    if metric is None:
+        return ""
+    best = ranking(results, "copy", metric)[0].system
+    far = {
+        row.condition: distance(metric, row.mean) - distance(metric, metric.ideal)
+        for row in results.summary
+        if (row.system, row.metric) == (best, metric.id) and row.mean is not None
+    }
+    if "copy" not in far or far.get("gta", 0.0) <= 0:
+        return ""
+    title = next(system.title for system in results.systems if system.id == best)
+    share = far["copy"] / far["gta"]
+    places = decimals(far.values())
+    numbers = f"{metric.title} {fixed(far['copy'], places)} of {fixed(far['gta'], places)}"
+    if metric.ideal:
+        numbers += f" away from {metric.ideal:g}"
+    if share >= 1:
+        return (
+            f"Predicted mels do not take {title} farther from the recordings than their own mels "
+            f"do ({numbers} with GTA mels): what is missing is the vocoder's."
+        )
+    free = f"; {fixed(far['tts'], places)} in free-running TTS" if "tts" in far else ""
+    return (
+        f"{_culprit(share)} Of the distance between {title} with predicted mels and the "
+        f"recordings, {share:.0%} is there already in copy-synthesis ({numbers}{free}); the other "
+        f"{1 - share:.0%} comes with the acoustic model's mels."
+    )
+
+
+def _culprit(share: float) -> str:
+    if share >= _MOSTLY:
+        return "Mostly the vocoder is to blame."
+    if share <= 1 - _MOSTLY:
+        return "Mostly the acoustic model is to blame."
+    return "Vocoder and acoustic model are to blame about equally."
+
+
+def _common(results: Results) -> MetricInfo | None:
+    """The first metric that ranks systems both in copy-synthesis and GTA."""
+    fit = (
+        metric
+        for metric in results.metrics
+        if metric.headline
+        and all(ranking(results, condition, metric) for condition in ("copy", "gta"))
+    )
+    return next(fit, None)
