@@ -163,7 +163,10 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
 
 def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1, 0.4] * 4, b=[0.4, 0.1] * 4)
-    assert "cannot be told apart" in answers(results)["copy"]
+    text = answers(results)["copy"]
+    assert "cannot be told apart" in text
+    low, high = re.findall(r"difference \[(\S+), (\S+)\], p = 1\.000", text)[0]
+    assert (low[0], high[0]) == ("\u2212", "+")
     (table,) = summary_tables(results, results.conditions[0])
     ranks = {s.title: c[0].rank for s, c in table.rows}
     assert sorted(ranks.values()) == ["best", "tie"]

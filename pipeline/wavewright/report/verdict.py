@@ -46,7 +46,7 @@ def _answer(results: Results, condition: Condition) -> str:
         if gap is not None and not gap.told_apart:
             sentence = (
                 f"{names[first.system]} and {names[second.system]} cannot be told apart: {label} "
-                f"against {versus}{_doubt(gap)} (n = {first.n})."
+                f"against {versus}{_doubt(gap, first.system)} (n = {first.n})."
             )
         else:
             share = _share(metric, first, second)
@@ -74,11 +74,12 @@ def _share(metric: MetricInfo, first: Summary, second: Summary) -> str:
     return f", {1 - near / far:.0%} lower"
 
 
-def _doubt(gap: Difference) -> str:
-    """The interval of a difference that may be none."""
+def _doubt(gap: Difference, first: str) -> str:
+    """The interval of a difference that may be none: `first` less the other."""
     if gap.low is None or gap.high is None:
         return ""
-    ends = interval(gap.low, gap.high, decimals([gap.low, gap.high]), signed=True)
+    low, high = (gap.low, gap.high) if gap.a == first else (-gap.high, -gap.low)
+    ends = interval(low, high, decimals([low, high]), signed=True)
     return f"; difference {ends}{_proof(gap)}"
 
 
@@ -115,7 +116,12 @@ def _dissent(
             continue
         if ranked[0].system != first.system:
             others.setdefault(ranked[0].system, []).append(metric.title)
-    return [f"By {' and '.join(titles)}, {names[s]} is first." for s, titles in others.items()]
+    return [f"By {_listed(titles)}, {names[s]} is first." for s, titles in others.items()]
+
+
+def _listed(titles: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
 
 
 def blame(results: Results) -> str:
