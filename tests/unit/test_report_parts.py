@@ -161,7 +161,7 @@ def test_a_doubtful_difference_is_the_first_named_less_the_other(names: str) -> 
 
 def test_metrics_that_disagree_are_listed_like_words() -> None:
     metrics = [metric(name) for name in ("m", "x", "y", "z")]
-    columns = {}
+    columns: dict[tuple[str, str, str], list[float]] = {}
     for one in metrics:
         near, far = ("a", "b") if one.id == "m" else ("b", "a")
         columns |= {(near, "copy", one.id): around(1.0), (far, "copy", one.id): around(2.0)}
