@@ -240,7 +240,10 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
 
 def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1, 0.4] * 4, b=[0.4, 0.1] * 4)
-    assert "cannot be told apart" in answers(results)["copy"]
+    text = answers(results)["copy"]
+    assert "cannot be told apart" in text
+    low, high = re.findall(r"difference \[(\S+), (\S+)\], p = 1\.000", text)[0]
+    assert (low[0], high[0]) == ("\u2212", "+")
     (table,) = summary_tables(results, results.conditions[0])
     ranks = {s.title: c[0].rank for s, c in table.rows}
     assert sorted(ranks.values()) == ["best", "tie"]
@@ -249,6 +252,14 @@ def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) ->
 def test_too_few_utterances_are_called_too_few(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1] * 3, b=[0.4] * 3)
     assert "too few" in answers(results)["copy"]
+
+
+def test_too_few_utterances_for_so_many_tests_are_said(report: tuple[Path, Results]) -> None:
+    results = with_values(report[1], a=[0.1] * 7, b=[0.4] * 7)
+    assert "too few" not in answers(results)["copy"]
+    many = [gap for gap in results.differences for _ in range(6)]
+    text = answers(results.model_copy(update={"differences": tuple(many)}))["copy"]
+    assert "too few utterances for 6 tests" in text
 
 
 def test_metrics_that_disagree_are_named(report: tuple[Path, Results]) -> None:

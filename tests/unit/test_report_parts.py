@@ -139,7 +139,34 @@ def test_outliers_are_marked_in_words_and_undefined_values_say_why() -> None:
     assert rows[-1].worse is None
 
 
-# Who is to blame
+# Who is closest, who is to blame
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_doubtful_difference_is_the_first_named_less_the_other(names: str) -> None:
+    """Whatever the order in which systems were given."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=20)
+    columns = {"a": 1.0 + noise, "b": 1.05 + noise + 0.2 * rng.normal(size=20)}
+    results = results_of({(n, "copy", "mel_l1"): columns[n].tolist() for n in names})
+    said = answers(results)["copy"]
+    first, second = (results.summary_of(n, "copy", "mel_l1") for n in said[0] + said[6])
+    assert "cannot be told apart" in said
+    assert first is not None
+    assert second is not None
+    ends = re.findall(r"difference \[(\S+), (\S+)\]", said)[0]
+    low, high = (float(end.replace(digits.MINUS, "-")) for end in ends)
+    assert low < (first.mean or 0) - (second.mean or 0) < high
+    assert abs(low) > high  # the first is the nearer one
+
+
+def test_metrics_that_disagree_are_listed_like_words() -> None:
+    metrics = [metric(name) for name in ("m", "x", "y", "z")]
+    columns: dict[tuple[str, str, str], list[float]] = {}
+    for one in metrics:
+        near, far = ("a", "b") if one.id == "m" else ("b", "a")
+        columns |= {(near, "copy", one.id): around(1.0), (far, "copy", one.id): around(2.0)}
+    assert answers(results_of(columns, metrics))["copy"].endswith("By x, y and z, b is first.")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,6 @@ def _words(results: Results) -> dict[str, Any]:
         "plain": {m.name: m.title for m in results.metrics if m.band is None and m.phones is None},
         "candidates": candidates,
         "places": {system.id: place for place, system in enumerate(candidates, start=1)},
-        "band_limited": results.band_limited,
         "pitched": contours.available(),
     }
 

@@ -6,16 +6,16 @@ They need pyworld; where it is missing the report goes without and says so.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import PathFinder
-from importlib.util import find_spec, module_from_spec
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+
+from wavewright.metrics.metric import Undefined
 
 FLOOR, CEILING = 71.0, 800.0  # Hz; asked for less than its own 71, dio slips by octaves
 STEP = 0.010  # seconds
@@ -111,19 +111,12 @@ def _path(one: Contour, limits: tuple[float, float]) -> str:
 
 @cache
 def _world() -> Any:
-    """The compiled part of pyworld, or None.
+    """The compiled part of pyworld, or None."""
+    from wavewright.metrics import world
 
-    The package around it imports `pkg_resources`, which newer setuptools are without, only to
-    learn its own version; so the part inside is loaded alone.
-    """
-    name = "pyworld.pyworld"
-    if name not in sys.modules:
-        package = find_spec("pyworld")
-        folders = package.submodule_search_locations if package else None
-        spec = PathFinder.find_spec(name, folders or [])
-        if spec is None or spec.loader is None:
-            return None
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[name] = module
-    return sys.modules[name]
+    if find_spec("pyworld") is None:
+        return None
+    try:
+        return world.compiled()
+    except Undefined:
+        return None

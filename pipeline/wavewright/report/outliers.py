@@ -75,7 +75,7 @@ def _leading(results: Results) -> tuple[str, str]:
 def _worst(results: Results, known: dict[Key, float]) -> list[Choice]:
     """Utterances with a headline value far from its system's mean, the farthest first."""
     heads = {c.id: metric for c in results.present() if (metric := headline_metric(results, c.id))}
-    fair = {system.id for system in results.systems if system.kind not in ("natural", "anchor")}
+    fair = {system.id for system in results.systems if system.candidate}
     worst: dict[str, tuple[float, Key]] = {}
     for key, z in known.items():
         system, condition, name, utterance = key

@@ -190,7 +190,9 @@ def _interval(
         low, high = mean + np.percentile(shift, [2.5, 97.5])
         return float(low), float(high)
     ratios = shift * drawn[1] / np.sqrt(np.where(alike, np.inf, variance))
-    low, high = mean - np.percentile(ratios, [97.5, 2.5]) * spread / share.sum()
+    ends = mean - np.percentile(ratios, [97.5, 2.5]) * spread / share.sum()
+    # One value far from all others can send an end beyond everything that was seen.
+    low, high = np.clip(ends, values.min(), values.max())
     return float(low), float(high)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavewright.metrics.metric import Condition
 from wavewright.report.digits import decimals, fixed, interval
-from wavewright.report.results import Difference, MetricInfo, Results, Summary
+from wavewright.report.results import SIGNIFICANT, Difference, MetricInfo, Results, Summary
 from wavewright.report.statistics import FEW
 from wavewright.report.summary import distance, ranking
 
@@ -40,7 +40,7 @@ def _answer(results: Results, condition: Condition) -> str:
         if gap is not None and not gap.told_apart:
             sentence = (
                 f"{names[first.system]} and {names[second.system]} cannot be told apart: {label} "
-                f"against {versus}{_doubt(gap)} (n = {first.n})."
+                f"against {versus}{_doubt(gap, first.system)} (n = {first.n})."
             )
         else:
             share = _share(metric, first, second)
@@ -48,9 +48,20 @@ def _answer(results: Results, condition: Condition) -> str:
                 f"{names[first.system]} is closest to the recordings: {label} against "
                 f"{versus}{share}{_proof(gap)} (n = {first.n})."
             )
-    if first.n < FEW:
-        sentence += " That is too few utterances for any test."
+    sentence += _too_few(results, condition, first.n)
     return " ".join([sentence, *_dissent(results, condition, metric, first, names)])
+
+
+def _too_few(results: Results, condition: Condition, n: int) -> str:
+    """What so few utterances cannot show, however large the differences are."""
+    if n < FEW:
+        return " That is too few utterances for any test."
+    tests = sum(
+        gap.condition == condition and gap.corrected is not None for gap in results.differences
+    )
+    if tests * 2 / 2**n >= SIGNIFICANT:  # the smallest p of a signed-rank test, corrected
+        return f" That is too few utterances for {tests} tests: none can be significant."
+    return ""
 
 
 def _with_interval(row: Summary) -> str:
@@ -68,11 +79,12 @@ def _share(metric: MetricInfo, first: Summary, second: Summary) -> str:
     return f", {1 - near / far:.0%} lower"
 
 
-def _doubt(gap: Difference) -> str:
-    """The interval of a difference that may be none."""
+def _doubt(gap: Difference, first: str) -> str:
+    """The interval of a difference that may be none: `first` less the other."""
     if gap.low is None or gap.high is None:
         return ""
-    ends = interval(gap.low, gap.high, decimals([gap.low, gap.high]), signed=True)
+    low, high = (gap.low, gap.high) if gap.a == first else (-gap.high, -gap.low)
+    ends = interval(low, high, decimals([low, high]), signed=True)
     return f"; difference {ends}{_proof(gap)}"
 
 
@@ -110,7 +122,12 @@ def _dissent(
             continue
         if ranked[0].system != first.system:
             others.setdefault(ranked[0].system, []).append(metric.title)
-    return [f"By {' and '.join(titles)}, {names[s]} is first." for s, titles in others.items()]
+    return [f"By {_listed(titles)}, {names[s]} is first." for s, titles in others.items()]
+
+
+def _listed(titles: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
 
 
 def blame(results: Results) -> str:
