@@ -232,11 +232,6 @@ class Results(_Record):
         """Who speaks, sorted; empty where nobody knows."""
         return sorted({utterance.speaker for utterance in self.utterances} - {""})
 
-    @property
-    def band_limited(self) -> bool:
-        """The vocoders were told nothing of the highest frequencies."""
-        return self.band is not None
-
     def present(self) -> list[ConditionInfo]:
         """Conditions that were evaluated."""
         return [condition for condition in self.conditions if not condition.absent]

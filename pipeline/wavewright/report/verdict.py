@@ -76,7 +76,8 @@ def _share(metric: MetricInfo, first: Summary, second: Summary) -> str:
     near, far = distance(metric, first.mean or 0.0), distance(metric, second.mean or 0.0)
     if metric.direction != "lower" or far <= 0:
         return ""
-    return f", {1 - near / far:.0%} lower"
+    share = 1 - near / far
+    return f", {share:.0%} lower" if share >= 0.01 else f", {share:.1%} lower"
 
 
 def _doubt(gap: Difference, first: str) -> str:
