@@ -18,7 +18,7 @@ import numpy as np
 from wavewright import registry
 from wavewright.alignment import Interval
 from wavewright.audio import load_wav
-from wavewright.metric_cache import MetricCache, key_of
+from wavewright.metric_cache import MetricCache, key_of, versions_of
 from wavewright.metrics.metric import Condition, Metric, Pair, Score
 from wavewright.parallel import parallel_map
 from wavewright.report.media import wav_file
@@ -273,12 +273,13 @@ def late(values: Iterable[Value]) -> list[Event]:
     ]
 
 
-def versions() -> dict[str, str]:
-    """Versions of what shapes the numbers."""
+def versions(metrics: Iterable[Metric] = ()) -> dict[str, str]:
+    """Versions of what shapes the numbers of these metrics."""
     found = {"python": platform.python_version()}
     for name in ("wavewright", "torch", "numpy", "librosa", "soundfile"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # run from the source roots
             found[name] = str(getattr(__import__(name), "__version__", "unknown"))
-    return found
+    packages = sorted({package for metric in metrics for package in metric.packages})
+    return found | versions_of(packages)

@@ -15,7 +15,7 @@ from pathlib import Path
 from wavewright import evaluation
 from wavewright.alignment import Interval, read_alignment
 from wavewright.anchors import known, write_anchors
-from wavewright.errors import WavewrightError
+from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.metric_cache import MetricCache
 from wavewright.pairing import Candidate, pair, report_name
 from wavewright.report.builder import write_report
@@ -78,9 +78,12 @@ def write_folder_report(request: Request, say: Callable[[str], None]) -> Path:
     scratch.mkdir(parents=True)
     try:
         _fill(scratch, request, say)
+        before = out.with_name(f".{report_name(out)}.before")
+        shutil.rmtree(before, ignore_errors=True)
         if out.exists():
-            shutil.rmtree(out)
+            os.replace(out, before)
         os.replace(scratch, out)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out / "index.html"
@@ -130,7 +133,7 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
         sample_rate=found.sample_rate,
         mel=None,
         band=band,
-        versions=evaluation.versions(),
+        versions=evaluation.versions(chosen.metrics),
         conditions=evaluation.conditions(
             {name: why for name, why in absent.items() if name not in found.conditions}
         ),
@@ -186,8 +189,11 @@ def _phones(
         try:
             path = Path(folder or ".") / f"{utterance.id}.TextGrid"
             alignment = read_alignment(path, utterance.seconds)
+        except MissingExtra:
+            raise
         except WavewrightError as error:
-            events.append(Event(utterance=utterance.id, reason=f"no phones: {error}"))
+            reason = f"no phones: {str(error).replace(str(path), path.name)}"
+            events.append(Event(utterance=utterance.id, reason=reason))
             continue
         found[utterance.id] = list(alignment.phones)
     return found, events

@@ -107,10 +107,10 @@ def _samples(wav: np.ndarray) -> str:
 def _recipe(kind: type[Metric]) -> str:
     """Digest of the code that a metric runs and of the packages that it needs."""
     modules, libraries = code_parts([kind.__module__])
-    return digest([kind.__qualname__, modules, libraries, _versions(kind.packages)])
+    return digest([kind.__qualname__, modules, libraries, versions_of(kind.packages)])
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Version of the distribution behind every import name."""
     owners = packages_distributions()
     found = {}

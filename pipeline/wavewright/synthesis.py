@@ -18,8 +18,9 @@ import torch
 
 from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio import from_pcm16, save_wav
-from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder
+from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
 from wavewright.errors import WavewrightError
+from wavewright.files import sha256_of
 from wavewright.inference import quicken
 from wavewright.melspec import MelSpec
 from wavewright.metrics.metric import Condition
@@ -90,7 +91,8 @@ def load_speakers(
         mel.require_equal(vocoder.mel, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
         chosen = chosen_checkpoint(run)
         step = int(chosen.name.removeprefix("step-")) if chosen else None
-        speakers.append(_speaker(name, vocoder, "vocoder", step))
+        digest = sha256_of(weights_file(run))
+        speakers.append(_speaker(name, vocoder, "vocoder", step, digest))
         quicken(vocoder, precision)
     if not speakers:
         raise WavewrightError("nothing to evaluate: no trained vocoder and no baseline")
@@ -101,7 +103,9 @@ def load_speakers(
     return speakers
 
 
-def _speaker(name: str, vocoder: Vocoder, kind: str, step: int | None = None) -> Speaker:
+def _speaker(
+    name: str, vocoder: Vocoder, kind: str, step: int | None = None, digest: str = ""
+) -> Speaker:
     if vocoder.conditioning != "mel":
         raise WavewrightError(f"'{name}' is not driven by mels, so it cannot speak given sentences")
     system = System.model_validate(
@@ -111,6 +115,7 @@ def _speaker(name: str, vocoder: Vocoder, kind: str, step: int | None = None) ->
             "kind": kind,
             "parameters": vocoder.parameter_count(),
             "step": step,
+            "digest": digest,
         }
     )
     return Speaker(system, vocoder)

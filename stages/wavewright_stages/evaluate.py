@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from wavewright.report.builder import Training
     from wavewright.report.results import Speed
     from wavewright.synthesis import Sentence, Speaker
+
+log = logging.getLogger("wavewright")
 
 
 @stage(version=1)
@@ -108,6 +111,9 @@ def evaluate(
     chosen = evaluation.build_metrics(
         metrics or evaluation.METRICS, limit(mel), evaluation.PHONES if phones else ()
     )
+    seconds = sum(utterance.seconds for utterance in spoken)
+    for line in evaluation.costly(chosen.metrics, seconds * len(systems) * len(sources)):
+        log.info("%s", line)
     found = evaluation.measure(
         report,
         spoken,
@@ -130,7 +136,7 @@ def evaluate(
         mel=mel,
         band=limit(mel),
         absent_metrics=chosen.absent,
-        versions=evaluation.versions(),
+        versions=evaluation.versions(chosen.metrics),
         conditions=evaluation.conditions(_absent(gta, acoustic)),
         systems=tuple(systems),
         utterances=tuple(spoken),
