@@ -102,6 +102,23 @@ def test_a_pooled_ratio_weighs_its_denominators() -> None:
     assert (same.low, same.high) == pytest.approx((plain.low, plain.high))
 
 
+def test_pooled_ratios_of_two_systems_have_denominators_of_their_own() -> None:
+    """An F1 weighs by what a system calls voiced: 8 of 10 and 1 of 30 pool to 9 of 40."""
+    a, weights_a = [0.8, 1 / 30] * 10, [10.0, 30.0] * 10
+    b, weights_b = [0.5, 0.5] * 10, [20.0, 20.0] * 10
+    found = compare(a, b, weights_a, weights_b)
+    assert found.gap.mean == pytest.approx(9 / 40 - 0.5)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 20, size=(4000, 20))
+    ratios = [
+        (np.array(v)[drawn] * np.array(w)[drawn]).sum(1) / np.array(w)[drawn].sum(1)
+        for v, w in ((a, weights_a), (b, weights_b))
+    ]
+    low, high = np.percentile(ratios[0] - ratios[1], [2.5, 97.5])
+    assert found.gap.low == pytest.approx(low, abs=0.3 * (high - low))
+    assert found.gap.high == pytest.approx(high, abs=0.3 * (high - low))
+
+
 def test_speakers_are_resampled_from_six_on() -> None:
     """Utterances of one speaker are alike, so that they tell less than as many speakers would."""
     rng = np.random.default_rng(2)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from wavewright.errors import WavewrightError
 from wavewright.metrics.metric import Condition
 from wavewright.report.results import SIGNIFICANT, MetricInfo, Results
-from wavewright.report.statistics import compare, holm
+from wavewright.report.statistics import compare, estimate, holm
 from wavewright.report.summary import distance
 
 Verdict = Literal["better", "worse", "same", "lost values"]
@@ -115,23 +115,32 @@ def _changes(
         rows = [(old.get(key), new.get(key)) for key in ((system, condition, name, u) for u in ids)]
         first = [None if a is None else a.value for a, _ in rows]
         second = [None if b is None else b.value for _, b in rows]
-        weights = [b.weight if b else 1.0 for _, b in rows]
-        found = compare(second, first, weights, [speakers[u] for u in ids])
-        both = [(a, b, w) for a, b, w in zip(first, second, weights, strict=True)
-                if a is not None and b is not None]  # fmt: skip
-        total = sum(w for *_, w in both)
+        before_weights, after_weights = (
+            [cell.weight if cell else 1.0 for cell in column] for column in zip(*rows, strict=True)
+        )
+        found = compare(second, first, after_weights, before_weights, [speakers[u] for u in ids])
+        both = [a is not None and b is not None for a, b in zip(first, second, strict=True)]
         yield Change(
             system=system,
             condition=condition,
             metric=metrics[name],
-            before=sum(a * w for a, _, w in both) / total if total else None,
-            after=sum(b * w for _, b, w in both) / total if total else None,
+            before=_mean(first, before_weights, both),
+            after=_mean(second, after_weights, both),
             low=found.gap.low,
             high=found.gap.high,
             p=found.p,
-            n=len(both),
+            n=sum(both),
             lost=sum(a is not None and b is None for a, b in zip(first, second, strict=True)),
         )
+
+
+def _mean(
+    values: Sequence[float | None], weights: Sequence[float], kept: Sequence[bool]
+) -> float | None:
+    """Weighted, over the utterances that are kept; None without any."""
+    return estimate(
+        [value if keep else None for value, keep in zip(values, kept, strict=True)], weights
+    ).mean
 
 
 def _judged(change: Change) -> Change:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations_with_replacement
 from typing import Literal
 
 import numpy as np
@@ -62,6 +63,19 @@ class Comparison:
     test: Test
 
 
+@dataclass(frozen=True)
+class _Column:
+    """Defined values of a system with their weights; `sign` -1 takes its mean away."""
+
+    values: Floats
+    weights: Floats
+    sign: int = 1
+
+    @property
+    def mean(self) -> float:
+        return float((self.weights * self.values).sum() / self.weights.sum())
+
+
 def estimate(
     values: Sequence[float | None],
     weights: Sequence[float] | None = None,
@@ -77,28 +91,31 @@ def estimate(
     """
     array = _floats(values)
     kept = ~np.isnan(array)
-    found, missing = array[kept], int((~kept).sum())
-    if not len(found):
-        return Estimate(None, None, None, None, 0, missing)
-    weight = np.ones(len(found)) if weights is None else np.asarray(weights, dtype=float)[kept]
-    mean = float((weight * found).sum() / weight.sum())
-    groups = _clusters(speakers, kept)
-    low, high = _interval(found, weight, groups)
-    return Estimate(mean, low, high, float(np.median(found)), len(found), missing)
+    return _estimate([_Column(array[kept], _weights(weights, kept))], speakers, kept)
 
 
 def compare(
     a: Sequence[float | None],
     b: Sequence[float | None],
-    weights: Sequence[float] | None = None,
+    weights_a: Sequence[float] | None = None,
+    weights_b: Sequence[float] | None = None,
     speakers: Sequence[str] | None = None,
 ) -> Comparison:
-    """Compare two systems over the utterances where both are defined (same order in all)."""
-    gaps = _floats(a) - _floats(b)
-    kept = ~np.isnan(gaps)
-    gap = estimate(list(gaps), weights, speakers)
-    weight = np.ones(len(gaps)) if weights is None else np.asarray(weights, dtype=float)
-    found = (gaps * weight)[kept]
+    """Compare two systems over the utterances where both are defined (same order in all).
+
+    The gap is that of the two weighted means; tests look at what every utterance, or speaker, adds
+    to it.
+    """
+    first, second = _floats(a), _floats(b)
+    kept = ~np.isnan(first - second)
+    columns = [
+        _Column(first[kept], _weights(weights_a, kept)),
+        _Column(second[kept], _weights(weights_b, kept), sign=-1),
+    ]
+    gap = _estimate(columns, speakers, kept)
+    if not gap.n:
+        return Comparison(gap, None, None, "")
+    found = np.sum([one.sign * one.values * one.weights / one.weights.mean() for one in columns], 0)
     groups = _clusters(speakers, kept)
     if groups is not None:
         p = sign_flip(_totals(found, groups))
@@ -164,36 +181,79 @@ def _totals(values: Floats, groups: Places | None) -> Floats:
     return np.bincount(groups, weights=values).astype(np.float64)
 
 
-def _interval(
-    values: Floats, weights: Floats, groups: Places | None
-) -> tuple[float | None, float | None]:
-    """Studentised bootstrap of the weighted mean; whole groups are drawn where there are any.
+def _weights(weights: Sequence[float] | None, kept: npt.NDArray[np.bool_]) -> Floats:
+    return np.ones(int(kept.sum())) if weights is None else np.asarray(weights, dtype=float)[kept]
 
-    A weighted mean is a ratio of sums, so its standard error is that of the residuals
-    w (v - mean), summed within every unit that is drawn. Where nearly all values are equal (counts
-    that are mostly 0) resamples without any spread are too many for it, and percentiles are taken.
+
+def _estimate(
+    columns: Sequence[_Column], speakers: Sequence[str] | None, kept: npt.NDArray[np.bool_]
+) -> Estimate:
+    """Of the columns' weighted means, added with their signs."""
+    n = int(kept.sum())
+    if not n:
+        return Estimate(None, None, None, None, 0, len(kept))
+    mean = float(sum(one.sign * one.mean for one in columns))
+    low, high = _interval(columns, mean, _clusters(speakers, kept))
+    median = float(np.median(np.sum([one.sign * one.values for one in columns], axis=0)))
+    return Estimate(mean, low, high, median, n, len(kept) - n)
+
+
+def _interval(
+    columns: Sequence[_Column], mean: float, groups: Places | None
+) -> tuple[float | None, float | None]:
+    """Studentised bootstrap of weighted means, added; whole groups are drawn where there are any.
+
+    A weighted mean is a ratio of sums, R / W of residuals r = w (v - mean) and weights w beside
+    the mean, so what a unit adds to its error is (r - w R / W) / W. Where nearly all values are
+    equal (counts that are mostly 0) resamples without any spread are too many, and percentiles
+    are taken.
     """
-    mean = (weights * values).sum() / weights.sum()
-    # Residuals about the mean of all keep the numbers small: r = w (v - mean).
-    residuals, share = _totals(weights * (values - mean), groups), _totals(weights, groups)
-    if len(residuals) < FEW:
+    parts = [
+        (_totals(one.weights * (one.values - one.mean), groups), _totals(one.weights, groups))
+        for one in columns
+    ]
+    if len(parts[0][0]) < FEW:
         return None, None
-    spread = np.sqrt((residuals**2).sum())
-    if spread <= 1e-12 * max(1.0, abs(mean)) * share.sum():
-        return float(mean), float(mean)
-    moments = np.stack([residuals, share, residuals**2, residuals * share, share**2], axis=1)
-    drawn = np.concatenate([counts @ moments for counts in _counts(len(residuals))]).T
-    shift = drawn[0] / drawn[1]
-    variance = drawn[2] - 2 * shift * drawn[3] + shift**2 * drawn[4]
-    alike = variance <= (_ALIKE * spread) ** 2
+    signs = [one.sign for one in columns]
+    added = np.sum([s * r / w.sum() for s, (r, w) in zip(signs, parts, strict=True)], axis=0)
+    error = float(np.sqrt((added**2).sum()))
+    if error <= 1e-12 * max(1.0, abs(mean)):
+        return mean, mean
+    shift, variance = _resampled(parts, signs)
+    alike = variance <= (_ALIKE * error) ** 2
     if alike.mean() > _TOO_MANY_ALIKE:  # few values differ at all, and resamples miss them
         low, high = mean + np.percentile(shift, [2.5, 97.5])
         return float(low), float(high)
-    ratios = shift * drawn[1] / np.sqrt(np.where(alike, np.inf, variance))
-    ends = mean - np.percentile(ratios, [97.5, 2.5]) * spread / share.sum()
+    ratios = shift / np.sqrt(np.where(alike, np.inf, variance))
+    ends = mean - np.percentile(ratios, [97.5, 2.5]) * error
     # One value far from all others can send an end beyond everything that was seen.
-    low, high = np.clip(ends, values.min(), values.max())
+    limits = [one.sign * np.array([one.values.min(), one.values.max()]) for one in columns]
+    low, high = np.clip(ends, sum(min(one) for one in limits), sum(max(one) for one in limits))
     return float(low), float(high)
+
+
+def _resampled(
+    parts: Sequence[tuple[Floats, Floats]], signs: Sequence[int]
+) -> tuple[Floats, Floats]:
+    """How far each resample's mean is from that of all, and the square of its standard error."""
+    sums = np.stack([column for part in parts for column in part], axis=1)
+    pairs = list(combinations_with_replacement(range(sums.shape[1]), 2))
+    products = np.stack([sums[:, i] * sums[:, j] for i, j in pairs], axis=1)
+    shift, variance = [], []
+    for counts in _counts(len(sums)):
+        drawn, seconds = (counts @ sums).T, (counts @ products).T
+        slopes: list[Floats] = []
+        for place, sign in enumerate(signs):
+            r, w = drawn[2 * place : 2 * place + 2]
+            slopes += [sign / w, -sign * r / w**2]
+        means = [s * drawn[2 * k] / drawn[2 * k + 1] for k, s in enumerate(signs)]
+        shift.append(np.sum(means, axis=0))
+        twice = [1 if i == j else 2 for i, j in pairs]
+        terms = zip(pairs, twice, seconds, strict=True)
+        variance.append(
+            np.sum([k * slopes[i] * slopes[j] * second for (i, j), k, second in terms], axis=0)
+        )
+    return np.concatenate(shift), np.maximum(np.concatenate(variance), 0.0)
 
 
 def _counts(n: int) -> Iterator[Floats]:

@@ -107,10 +107,13 @@ def summarise(
                 for system, column in cells.items()
                 if any(cell is not None for cell in column)
             }
-            weights = _weights(cells.values())
+            weights = {
+                system: [1.0 if cell is None else cell.weight for cell in column]
+                for system, column in cells.items()
+            }
             shared = _shared(columns, candidates)
             for system, column in columns.items():
-                row = vars(estimate(shared[system], weights, speakers))
+                row = vars(estimate(shared[system], weights[system], speakers))
                 row |= {"missing": sum(value is None for value in column)}
                 row |= {end: _within(metric, row[end]) for end in ("low", "high")}
                 summary.append(Summary(system=system, condition=condition, metric=metric.id, **row))
@@ -118,12 +121,6 @@ def summarise(
             found += _differences(condition, metric.id, compared, weights, speakers)
         differences += _corrected(found, {metric.id for metric in metrics if metric.headline})
     return tuple(summary), tuple(differences)
-
-
-def _weights(columns: Iterable[Sequence[Value | None]]) -> list[float]:
-    """Of every utterance: it comes from the reference, so all systems agree."""
-    rows = zip(*columns, strict=True)
-    return [next((cell.weight for cell in row if cell is not None), 1.0) for row in rows]
 
 
 def _within(metric: MetricInfo, end: float | None) -> float | None:
@@ -158,11 +155,11 @@ def _differences(
     condition: Condition,
     metric: str,
     columns: dict[str, Column],
-    weights: Sequence[float],
+    weights: dict[str, list[float]],
     speakers: Sequence[str],
 ) -> Iterator[Difference]:
     for a, b in combinations(columns, 2):
-        found = compare(columns[a], columns[b], weights, speakers)
+        found = compare(columns[a], columns[b], weights[a], weights[b], speakers)
         yield Difference(
             condition=condition,
             metric=metric,
