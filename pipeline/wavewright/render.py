@@ -14,11 +14,14 @@ from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
 from wavewright.latent import LatentVocoder
-from wavewright.mel import convert_mel, log_mel
+from wavewright.mel import convert_mel, log_mel, silent_mel
 from wavewright.melfile import Layout, read_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder, plugins
+from wavewright.text import shorten
 from wavewright.vocoder import Vocoder
+
+_PAUSE = 0.2  # seconds between sentences
 
 
 def vocode_file(
@@ -99,18 +102,26 @@ def say_file(
     precision: str = "float32",
     engine: str = "fast",
 ) -> str:
-    """Speak a text; returns what it did."""
+    """Speak a text, sentence by sentence; returns what it did."""
     from wavewright.acoustic.model import AcousticModel
+    from wavewright.acoustic.reading import read
 
     speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
     if not isinstance(speaker, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{speaker.name}', no acoustic model")
     vocoder = _speaking(vocoder, speaker.mel)
     _require_sayable(speaker.mel, vocoder.mel, acoustic, checkpoint)
-    speech = speaker.speak(speaker.encode_text(text), seed=seed)
-    note = "" if speech.stopped else " The model did not find the end and was cut off."
-    mel = convert_mel(speech.mel, speaker.mel.bands_first, vocoder.mel.bands_first)
-    return _write(vocoder, mel, out, seed) + note
+    spec = speaker.mel
+    frames = max(1, round(_PAUSE * spec.sample_rate / spec.hop_length))
+    pause = torch.from_numpy(silent_mel(spec, frames))
+    mels: list[Tensor] = []
+    notes = []
+    for said in read(speaker, text, seed=seed):
+        mels += [pause, said.speech.mel] if mels else [said.speech.mel]
+        if said.problem:
+            notes.append(f" {shorten(said.text)}: the model {said.problem}.")
+    mel = convert_mel(torch.cat(mels, dim=1), spec.bands_first, vocoder.mel.bands_first)
+    return _write(vocoder, mel, out, seed) + "".join(notes)
 
 
 def sample_files(

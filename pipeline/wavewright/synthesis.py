@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from wavewright.acoustic import reading
 from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
@@ -152,16 +153,22 @@ def acoustic_source(
 
     def read(sentence: Sentence) -> Given:
         try:
-            text = model.encode_text(sentence.normalised_text or sentence.text)
+            said = reading.say(
+                model,
+                sentence.normalised_text or sentence.text,
+                seed=utterance_seed(seed, sentence.id),
+                max_seconds=max_seconds,
+            )
         except WavewrightError as error:
             return Given(None, str(error))
-        with torch.inference_mode():
-            speech = model.speak(
-                text, seed=utterance_seed(seed, sentence.id), max_seconds=max_seconds
-            )
-        seconds = speech.mel.shape[-1] * mel.hop_length / mel.sample_rate
-        remark = "" if speech.stopped else f"the acoustic model was cut off after {seconds:.1f} s"
-        return Given(speech.mel.float().cpu().numpy(), remark)
+        spoken = said.speech.mel
+        remark = ""
+        if said.problem:
+            seconds = spoken.shape[-1] * mel.hop_length / mel.sample_rate
+            remark = f"the acoustic model {said.problem} (after {seconds:.1f} s)"
+        elif said.tries > 1:
+            remark = f"the acoustic model took {said.tries} tries to read it well"
+        return Given(spoken.float().cpu().numpy(), remark)
 
     return Source("tts", read)
 

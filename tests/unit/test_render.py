@@ -204,7 +204,7 @@ def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_pa
     wav, rate = load_wav(out)
     assert rate == 8000
     assert len(wav) % tiny.SPEC.hop_length == 0
-    assert said.endswith("The model did not find the end and was cut off.")
+    assert said.endswith("'a b': the model did not find the end and was cut off.")
 
 
 def test_say_lets_griffinlim_speak_any_convention(acoustic: Path, tmp_path: Path) -> None:
