@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import statistics
 import time
@@ -85,9 +86,10 @@ def _most_memory(vocoder: Vocoder, mel: torch.Tensor) -> float | None:
             vocoder.generate(mel, seed=0)
         return (torch.cuda.max_memory_allocated(mel.device) - held) / 1e6
     try:
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have left would be used again
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
         before = _resident("VmRSS")
-    except (OSError, StopIteration):
+    except (OSError, AttributeError, StopIteration):
         return None
     with torch.inference_mode():
         vocoder.generate(mel, seed=0)
