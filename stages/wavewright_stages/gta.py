@@ -40,7 +40,7 @@ def gta(
     mel: MelSpec,
     seed: int,
     source: Path | None = None,
-    like: str = "",
+    like: MelSpec | str = "",
     layout: Layout | None = None,
     stats: Path | None = None,
     length: Length = "exact",
@@ -62,7 +62,8 @@ def gta(
         seed: of the prenet's dropout, with each utterance's id.
         source: folder or manifest of mels that another toolkit's model made along the recordings;
             they are read and converted, and no model speaks.
-        like: mel preset that those are in; needed unless the toolkit wrote it down.
+        like: mel preset that those are in, or fields like the recipe's `mel`; needed unless the
+            toolkit wrote it down.
         layout: the order of their axes, if not the toolkit's or the preset's.
         stats: file of the statistics that they are normalised with (feats_stats.npz, stats.h5).
         length: "exact": each has the natural mel's frames; "trim": one more is cut off the end;
@@ -143,7 +144,7 @@ def _read(
     options: dict[str, Any],
     mel: MelSpec,
     source: Path,
-    like: str,
+    like: MelSpec | str,
     layout: Layout | None,
     stats: Path | None,
     length: Length,
@@ -182,17 +183,23 @@ def _read(
     )
 
 
-def _convention(collection: Collection, source: Path, like: str, stats: Path | None) -> MelSpec:
+def _convention(
+    collection: Collection, source: Path, like: MelSpec | str, stats: Path | None
+) -> MelSpec:
     """Of mels that another toolkit made, statistics included."""
     from wavewright.mel_statistics import statistics_for
 
-    if not like and collection.convention is None:
+    if isinstance(like, MelSpec):
+        given = like
+    elif like:
+        given = MelSpec.preset(like)
+    elif collection.convention is not None:
+        given = collection.convention
+    else:
         raise WavewrightError(
             f"gta.like: {source} does not say what its mels are; name a preset, such as 'espnet' "
             "or 'tacotron2' ('wavewright list mels' has all)"
         )
-    given = MelSpec.preset(like) if like else collection.convention
-    assert given is not None
     if stats is not None:
         return statistics_for(given, stats)
     if collection.normalised:

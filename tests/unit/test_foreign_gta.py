@@ -492,6 +492,21 @@ def test_a_recipe_without_an_acoustic_stage_plans(tmp_path: Path) -> None:
     unit = plan.units[-1]
     assert plan.inputs_of(unit) == ["prepared", "mels"]
     assert unit.options.source == source  # type: ignore[attr-defined]
+    with pytest.raises(WavewrightError, match="'gta' with these options reads 'acoustic'"):
+        Plan(load_recipe(path))
+
+
+def test_a_convention_without_a_name_is_given_by_its_fields(tmp_path: Path) -> None:
+    spec = TACOTRON2.model_copy(update={"fmax": 7000.0})
+    build(tmp_path, spec)
+    mels = {id_: mel / np.float32(np.log(10)) for id_, mel in mels_in(spec).items()}
+    source = write_files(tmp_path / "source", mels)
+    recipe = tmp_path / "recipe.yaml"
+    like = "gta: {like: {preset: tacotron2, fmax: 7000, log: log10}}"
+    recipe.write_text(RECIPE.replace("gta: {like: espnet}", like))
+    options = Plan(load_recipe(recipe, [f"gta.source={source}"])).units[-1].options
+    made = Shards(make(tmp_path, spec, source, like=options.like))  # type: ignore[attr-defined]
+    np.testing.assert_allclose(made.array("u2"), mels_in(spec)["u2"], rtol=0, atol=1e-5)
 
 
 def test_without_a_model_and_without_files_there_is_nothing_to_make(tmp_path: Path) -> None:
