@@ -426,6 +426,17 @@ def test_mels_of_nobody_are_counted_and_of_nobody_only_are_an_error(tmp_path: Pa
         make(tmp_path, TACOTRON2, other, "none", like="tacotron2")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "nul\0", "../../../nowhere"])
+def test_a_manifest_may_name_anything(tmp_path: Path, name: str) -> None:
+    build(tmp_path, TACOTRON2)
+    source = write_nemo(tmp_path / "source", mels_in(TACOTRON2))
+    lines = (source / "train_manifest.json").read_text().splitlines()
+    lines[2] = json.dumps({**json.loads(lines[2]), "mel_filepath": f"{name}.npy"})
+    (source / "train_manifest.json").write_text("\n".join(lines))
+    out = make(tmp_path, TACOTRON2, source, like="tacotron2", missing="leave_out")
+    assert [row["id"] for row in report(out).values() if row["made"] == "no"] == ["u2"]
+
+
 def test_commands_in_a_table_are_not_run(tmp_path: Path) -> None:
     source = write_ark(tmp_path / "denorm", mels_in(ESPNET))
     (source / "feats.scp").write_text("u2 touch executed |\n")

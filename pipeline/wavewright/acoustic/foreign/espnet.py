@@ -61,7 +61,7 @@ def read(source: Path) -> Collection:
 def _entries(table: Path) -> list[Found]:
     found = []
     for number, line in read_lines(table):
-        name, _, place = line.strip().partition(" ")
+        name, place = [*line.split(None, 1), ""][:2]
         place = place.strip()
         if not place or "|" in (place[0], place[-1]):
             raise WavewrightError(

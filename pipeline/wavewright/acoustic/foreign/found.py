@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def nearby(text: str, folder: Path) -> Path:
         return path
     home = folder.absolute()
     seen = (base / path for base in (home, *home.parents))
-    return next((file for file in seen if file.is_file()), folder / path)
+    return next((file for file in seen if os.path.isfile(file)), folder / path)
 
 
 def require_own_files(pairs: Iterable[tuple[str, Path]], manifest: Path) -> None:

@@ -58,7 +58,7 @@ class ForeignMaker(ShardMaker):
             try:
                 made[utterance], entry = self._taken(utterance)
                 entries.append(entry)
-            except WavewrightError as error:
+            except (WavewrightError, OSError) as error:
                 refused[utterance] = str(error)
         entries += [self._entry(utterance, reason) for utterance, reason in refused.items()]
         return made | self._stand_ins(entries), entries
