@@ -162,7 +162,7 @@ def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
         MelMismatch: naming every field that cannot be converted, with both values.
         WavewrightError: the number of bands is not that of `source`.
     """
-    _require_convertible(source, target)
+    require_convertible(source, target)
     axis = -2 if source.layout == "bands_first" else -1
     if mel.ndim < 2 or mel.shape[axis] != source.n_mels:
         order = "(n_mels, frames)" if axis == -2 else "(frames, n_mels)"
@@ -185,7 +185,8 @@ def _values_of(spec: MelSpec) -> tuple[object, ...]:
     return spec.log, spec.normalisation, spec.floor, spec.guard
 
 
-def _require_convertible(source: MelSpec, target: MelSpec) -> None:
+def require_convertible(source: MelSpec, target: MelSpec) -> None:
+    """Raise MelMismatch, naming the fields, unless `convert_mel` can go from one to the other."""
     differing = source.differences(target)
     floor_is_raised = (
         target.floor >= source.floor

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
-from wavewright.melfile_formats import READERS, Array, first_line
+from wavewright.kaldi_matrix import read_kaldi_matrix
+from wavewright.melfile_formats import MOST_VALUES, READERS, Array, first_line
 from wavewright.melspec import MelSpec
 
 Floats = npt.NDArray[np.float32]
@@ -56,6 +57,18 @@ def read_array(path: str | Path, key: str = "") -> Array:
     return _checked(path, array)
 
 
+def read_kaldi(path: str | Path, offset: int) -> Array:
+    """The matrix that begins at a byte of a Kaldi archive; else as `read_array`."""
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            array = read_kaldi_matrix(path, stream, MOST_VALUES)
+    except (OSError, MemoryError, ValueError, OverflowError) as error:
+        raise WavewrightError(f"{path}: not readable ({first_line(error)})") from error
+    return _checked(path, array)
+
+
 def read_mel(
     path: str | Path, spec: MelSpec, *, layout: Layout = "bands_first", key: str = ""
 ) -> Floats:
@@ -74,15 +87,28 @@ def read_mel(
     Returns:
         (n_mels, frames) float32, finite.
     """
-    path = Path(path)
-    array = read_array(path, key)
+    return as_mel(read_array(path, key), Path(path), spec, layout)
+
+
+def as_mel(
+    array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str = "--layout "
+) -> Floats:
+    """What `read_mel` makes of an array that `read_array` or `read_kaldi` gave.
+
+    Args:
+        array: two axes.
+        path: where it was, for messages.
+        spec: the mel's convention; its own `layout` is not used.
+        layout: the order of the axes.
+        option: what says the layout, for messages.
+    """
     bands = spec.n_mels
     axis = 0 if layout == "bands_first" else 1
     if array.shape[axis] != bands:
         expected = f"({bands}, frames)" if axis == 0 else f"(frames, {bands})"
         other = "frames_first" if axis == 0 else "bands_first"
         turned = (
-            f" It looks transposed: if its axes are the other way round, say --layout {other}."
+            f" It looks transposed: if its axes are the other way round, say {option}{other}."
             if array.shape[1 - axis] == bands
             else ""
         )

@@ -19,7 +19,7 @@ from wavewright.errors import MissingExtra, WavewrightError, nearest
 from wavewright.kaldi_matrix import read_kaldi_matrix
 
 Array = npt.NDArray[Any]
-_MOST_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a second
+MOST_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a second
 
 
 def first_line(error: BaseException) -> str:
@@ -28,9 +28,9 @@ def first_line(error: BaseException) -> str:
 
 
 def _require_size(path: Path, shape: tuple[int, ...]) -> None:
-    if math.prod(shape) > _MOST_VALUES or any(length < 0 for length in shape):
+    if math.prod(shape) > MOST_VALUES or any(length < 0 for length in shape):
         raise WavewrightError(
-            f"{path}: declares the shape {shape}, more than the {_MOST_VALUES:,} values that one "
+            f"{path}: declares the shape {shape}, more than the {MOST_VALUES:,} values that one "
             "mel may have"
         )
 
@@ -154,9 +154,9 @@ def _from_ark(path: Path, key: str) -> Array:
             offsets[name] = stream.tell()
             if name == key:
                 break
-            read_kaldi_matrix(path, stream, _MOST_VALUES)
+            read_kaldi_matrix(path, stream, MOST_VALUES)
         stream.seek(offsets[_chosen(path, list(offsets), key)])
-        return read_kaldi_matrix(path, stream, _MOST_VALUES)
+        return read_kaldi_matrix(path, stream, MOST_VALUES)
 
 
 def _kaldi_name(path: Path, stream: IO[bytes]) -> str:
@@ -187,7 +187,7 @@ def _from_scp(path: Path, key: str) -> Array:
         raise WavewrightError(f"{path}: no such archive: {name}")
     with ark.open("rb") as stream:
         stream.seek(int(offset))
-        return read_kaldi_matrix(ark, stream, _MOST_VALUES)
+        return read_kaldi_matrix(ark, stream, MOST_VALUES)
 
 
 READERS: dict[str, Callable[[Path, str], Array]] = {

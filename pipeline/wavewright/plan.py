@@ -107,6 +107,7 @@ class Plan:
                 home = home / name.replace(":", "-") if name else home
                 options = recipe.options(stage, name, forced)
                 self.units.append(Unit(stage, number, name, options, home))
+                self._check_needs(self.units[-1])
 
     def number_of(self, stage: str | None, default: int) -> int:
         """Number of a stage given by number or name."""
@@ -244,6 +245,18 @@ class Plan:
                     f"{self.recipe.path}: stage '{stage.name}' reads '{name}', which "
                     f"'{maker.name}' makes only after it; change the order in `stages`"
                 )
+
+    def _check_needs(self, unit: Unit) -> None:
+        """Refuse options that name an input, optional otherwise, which nobody makes."""
+        if unit.stage.uses is None:
+            return
+        lacking = sorted(unit.stage.needs(unit.options) - self.makers.keys())
+        if lacking:
+            raise WavewrightError(
+                f"{self.recipe.path}: stage '{unit.stage.name}' with these options reads "
+                f"'{lacking[0]}', which no stage of this recipe makes; stages: "
+                f"{', '.join(self.recipe.stages)}"
+            )
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

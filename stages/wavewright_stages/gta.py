@@ -1,27 +1,50 @@
 """Stage 4: ground-truth-aligned mels: the acoustic model speaks along every recording.
 
-Ids and shards are those of the natural mels, and report.csv accounts for every usable utterance.
+The model is this recipe's, or another toolkit's, whose mels are then read from files. Ids and
+shards are those of the natural mels, and report.csv accounts for every usable utterance.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
-from wavewright.stage import In, Out, Unkeyed, stage
+from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
+
+if TYPE_CHECKING:
+    from wavewright.acoustic.foreign.found import Collection
+    from wavewright.acoustic.gta_shards import Entry, ShardMaker
+    from wavewright.shards import Row
+
+log = logging.getLogger("wavewright")
+Missing = Literal["fail", "natural", "leave_out"]
+Length = Literal["exact", "trim", "pad"]
+Layout = Literal["bands_first", "frames_first"]
 
 
-@stage(version=1)
+def _needs(options: Any) -> set[str]:
+    needed = {"prepared", "mels"}
+    return needed if options.source is not None else needed | {"acoustic"}
+
+
+@stage(version=1, uses=_needs)
 def gta(
     prepared: In,
     mels: In,
-    acoustic: In,
+    acoustic: InMaybe,
     gta: Out,
     *,
     mel: MelSpec,
     seed: int,
-    missing: Literal["fail", "natural", "leave_out"] = "fail",
+    source: Path | None = None,
+    like: MelSpec | str = "",
+    layout: Layout | None = None,
+    stats: Path | None = None,
+    length: Length = "exact",
+    missing: Missing = "fail",
     least_diagonality: float | None = None,
     batch_size: int = 16,
     jobs: Unkeyed[int] = -1,
@@ -32,11 +55,19 @@ def gta(
     Args:
         prepared: the manifest, for texts.
         mels: natural mels.
-        acoustic: the acoustic model's run.
+        acoustic: the acoustic model's run; not needed where there is a `source`.
         gta: shards like those of `mels`; report.csv (one row per utterance), report.json,
             distances.png.
         mel: the convention; must be that of `mels` and of the acoustic model.
         seed: of the prenet's dropout, with each utterance's id.
+        source: folder or manifest of mels that another toolkit's model made along the recordings;
+            they are read and converted, and no model speaks.
+        like: mel preset that those are in, or fields like the recipe's `mel`; needed unless the
+            toolkit wrote it down.
+        layout: the order of their axes, if not the toolkit's or the preset's.
+        stats: file of the statistics that they are normalised with (feats_stats.npz, stats.h5).
+        length: "exact": each has the natural mel's frames; "trim": one more is cut off the end;
+            "pad": that, and one fewer gets a frame of silence. report.csv counts both.
         missing: what becomes of an utterance that cannot be made: "fail" ends the stage,
             "natural" puts its natural mel there, "leave_out" leaves it out. Each is listed.
         least_diagonality: an alignment below it counts as failed; None accepts all.
@@ -44,37 +75,22 @@ def gta(
         jobs: worker processes on a CPU; the result does not depend on it.
         device: auto, cpu or cuda.
     """
-    from wavewright.acoustic.gta import GtaMaker, membership
     from wavewright.acoustic.gta_report import write_report
-    from wavewright.device import pick_device
-    from wavewright.parallel import parallel_map
     from wavewright.shards import Header, publish_index
 
-    place = pick_device(device)
-    maker = GtaMaker(
-        prepared=prepared,
-        mels=mels,
-        acoustic=acoustic,
-        gta=gta,
-        device=str(place),
-        seed=seed,
-        missing=missing,
-        least_diagonality=least_diagonality,
-        batch_size=batch_size,
-    )
-    mel.require_equal(maker.spec, mine="the recipe", theirs=f"the mels in {mels}")
-    mel.require_equal(
-        maker.model.mel, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
-    )
     gta.mkdir(parents=True, exist_ok=True)
-    done = parallel_map(
-        maker.finish_shard,
-        membership(mels),
-        jobs=jobs if place.type == "cpu" else 1,
-        what="gta",
-    )
-    entries = [entry for _, part in done for entry in part] + maker.without_mel()
-    write_report(gta, entries)
+    shared = {"prepared": prepared, "mels": mels, "gta": gta, "missing": missing}
+    if source is not None:
+        if least_diagonality is not None:
+            raise WavewrightError("gta.least_diagonality: mels that are read have no alignment")
+        made = _read(shared, mel, source, like, layout, stats, length, jobs)
+    else:
+        if like or layout or stats or length != "exact":
+            raise WavewrightError("gta.like, layout, stats and length are for mels of gta.source")
+        own = {"seed": seed, "least_diagonality": least_diagonality, "batch_size": batch_size}
+        made = _spoken(shared | own, mel, acoustic, device, jobs)
+    entries = [entry for _, part in made.parts for entry in part] + made.maker.without_mel()
+    write_report(gta, entries, **made.summary)
     refused = sorted(entry for entry in entries if entry.made != "gta")
     if refused and missing == "fail":
         raise WavewrightError(
@@ -82,7 +98,113 @@ def gta(
             f"'{refused[0].id}': {refused[0].reason}. All are in {gta / 'report.csv'}. "
             "gta.missing may be 'natural' or 'leave_out' instead of 'fail'."
         )
-    rows = [row for part, _ in done for row in part]
-    publish_index(gta, rows, Header(maker.natural.sample_rate, mel))
+    rows = [row for part, _ in made.parts for row in part]
+    publish_index(gta, rows, Header(made.maker.natural.sample_rate, mel))
     for notes in gta.glob("shard-*.notes.json"):
         notes.unlink()
+
+
+class _Made(NamedTuple):
+    """Rows and entries of every shard, their maker, and more for the report's summary."""
+
+    maker: ShardMaker
+    parts: list[tuple[list[Row], list[Entry]]]
+    summary: dict[str, Any]
+
+
+def _spoken(
+    options: dict[str, Any], mel: MelSpec, acoustic: Path | None, device: str, jobs: int
+) -> _Made:
+    """Mels by the recipe's own acoustic model."""
+    from wavewright.acoustic.gta import GtaMaker
+    from wavewright.acoustic.gta_shards import membership
+    from wavewright.device import pick_device
+    from wavewright.parallel import parallel_map
+
+    if acoustic is None:
+        raise WavewrightError(
+            "stage 'gta' needs the stage 'acoustic' before it, or gta.source: mels that another "
+            "toolkit made"
+        )
+    place = pick_device(device)
+    maker = GtaMaker(acoustic=acoustic, device=str(place), **options)
+    mel.require_equal(maker.spec, mine="the recipe", theirs=f"the mels in {maker.mels}")
+    mel.require_equal(
+        maker.model.mel, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
+    )
+    jobs = jobs if place.type == "cpu" else 1
+    return _Made(
+        maker,
+        parallel_map(maker.finish_shard, membership(maker.mels), jobs=jobs, what="gta"),
+        {},
+    )
+
+
+def _read(
+    options: dict[str, Any],
+    mel: MelSpec,
+    source: Path,
+    like: MelSpec | str,
+    layout: Layout | None,
+    stats: Path | None,
+    length: Length,
+    jobs: int,
+) -> _Made:
+    """Mels that another toolkit made."""
+    from wavewright.acoustic.foreign.maker import ForeignMaker, Part
+    from wavewright.acoustic.foreign.matching import match
+    from wavewright.acoustic.foreign.toolkits import read_collection
+    from wavewright.acoustic.gta_shards import membership
+    from wavewright.mel import require_convertible
+    from wavewright.parallel import parallel_map
+
+    collection = read_collection(source)
+    given = _convention(collection, source, like, stats)
+    maker = ForeignMaker(
+        found={},
+        source=str(source),
+        like=given.bands_first,
+        layout=layout or collection.layout or given.layout,
+        padded=collection.padded,
+        length=length,
+        **options,
+    )
+    mel.require_equal(maker.spec, mine="the recipe", theirs=f"the mels in {maker.mels}")
+    require_convertible(maker.like, maker.spec)
+    found = match(collection.found, maker.texts, source)
+    strangers = len(collection.found) - len(found)
+    if strangers:
+        log.warning("%s: %d mels belong to no usable utterance", source, strangers)
+    parts = maker.parts(membership(maker.mels), found)
+    return _Made(
+        maker,
+        parallel_map(Part.finish, parts, jobs=jobs, what="gta"),
+        {"toolkit": collection.toolkit, "mels_of_no_utterance": strangers},
+    )
+
+
+def _convention(
+    collection: Collection, source: Path, like: MelSpec | str, stats: Path | None
+) -> MelSpec:
+    """Of mels that another toolkit made, statistics included."""
+    from wavewright.mel_statistics import statistics_for
+
+    if isinstance(like, MelSpec):
+        given = like
+    elif like:
+        given = MelSpec.preset(like)
+    elif collection.convention is not None:
+        given = collection.convention
+    else:
+        raise WavewrightError(
+            f"gta.like: {source} does not say what its mels are; name a preset, such as 'espnet' "
+            "or 'tacotron2' ('wavewright list mels' has all)"
+        )
+    if stats is not None:
+        return statistics_for(given, stats)
+    if collection.normalised:
+        raise WavewrightError(
+            f"gta.stats: the mels in {source} are normalised (norm/); name the file of their "
+            "statistics, such as feats_stats.npz, or give the folder that has denorm/ too"
+        )
+    return given

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wavewright.acoustic.gta import Entry
+from wavewright.acoustic.gta_shards import Entry
 
 
-def write_report(folder: Path, entries: Sequence[Entry]) -> None:
+def write_report(folder: Path, entries: Sequence[Entry], **more: Any) -> None:
     """Write `report.csv`, `report.json` and, if anything was made, `distances.png`.
 
     Args:
         folder: where they go.
         entries: one per utterance; their order does not matter.
+        more: for the summary.
     """
     import pandas as pd
 
@@ -29,8 +30,11 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
         "replaced_by_natural": sum(entry.made == "natural" for entry in ordered),
         "left_out": sum(entry.made == "no" for entry in ordered),
         "lengths_equal": all(entry.frames == entry.frames_natural for entry in made),
-        "measures": {name: _spread(made, name) for name in _MEASURES if made},
+        "frames_cut": sum(entry.cut for entry in made),
+        "frames_padded": sum(entry.padded for entry in made),
+        "measures": {name: _spread(made, name) for name in _MEASURES if _has(made, name)},
         "farthest_from_natural": _farthest(made),
+        **more,
     }
     (folder / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
     if made:
@@ -38,6 +42,11 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
 
 
 _MEASURES = ("mel_l1", "focus", "diagonality", "coverage")
+
+
+def _has(entries: Sequence[Entry], name: str) -> bool:
+    """Whether a measure was taken: mels that were read have no alignment."""
+    return any(getattr(entry, name) is not None for entry in entries)
 
 
 def _spread(entries: Sequence[Entry], name: str) -> dict[str, float]:
@@ -62,11 +71,13 @@ def _farthest(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def _plot(path: Path, entries: Sequence[Entry]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.hist([entry.mel_l1 for entry in entries], bins=40)
-    left.set_xlabel("mean |GTA - natural|, in the mel's unit")
-    left.set_ylabel("utterances")
-    right.hist([entry.diagonality for entry in entries], bins=40, range=(0, 1))
-    right.set_xlabel("diagonality of the alignment")
+    aligned = _has(entries, "diagonality")
+    figure = Figure(figsize=(9 if aligned else 4.5, 3.2), dpi=80, layout="constrained")
+    axes = figure.subplots(1, 1 + aligned, squeeze=False)[0]
+    axes[0].hist([entry.mel_l1 for entry in entries], bins=40)
+    axes[0].set_xlabel("mean |GTA - natural|, in the mel's unit")
+    axes[0].set_ylabel("utterances")
+    if aligned:
+        axes[1].hist([entry.diagonality for entry in entries], bins=40, range=(0, 1))
+        axes[1].set_xlabel("diagonality of the alignment")
     figure.savefig(path, format="png", metadata={"Software": None})

@@ -1,0 +1,1 @@
+"""Mels that other toolkits' acoustic models made along the recordings: found, matched, read."""

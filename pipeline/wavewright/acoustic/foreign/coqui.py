@@ -1,0 +1,56 @@
+"""Coqui's extract_tts_spectrograms: metada.txt with `AUDIO|MEL` lines, .npy (n_mels, frames)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavewright.acoustic.foreign.found import (
+    Collection,
+    Found,
+    nearby,
+    parts_of,
+    require_own_files,
+)
+from wavewright.corpus import read_lines
+from wavewright.errors import WavewrightError
+
+NAMES = ("metada.txt", "metadata.txt")  # the first is how Coqui spells it
+
+
+def matches(source: Path) -> bool:
+    """Whether it is such a table, or a folder with one."""
+    return _table(source) is not None
+
+
+def _table(source: Path) -> Path | None:
+    files = [source] if source.is_file() else [source / name for name in NAMES]
+    return next((f for f in files if f.name in NAMES and f.is_file() and _looks_right(f)), None)
+
+
+def _looks_right(path: Path) -> bool:
+    with path.open("rb") as file:
+        fields = file.readline(65536).strip().split(b"|")
+    return len(fields) == 2 and fields[1].endswith(b".npy")
+
+
+def read(source: Path) -> Collection:
+    """All lines; ids are made of the audio's path, since mels are named by its bare name."""
+    table = _table(source)
+    assert table is not None
+    pairs = []
+    for number, line in read_lines(table):
+        audio, _, mel = line.strip().rpartition("|")
+        if not audio or not mel.endswith(".npy"):
+            raise WavewrightError(
+                f"{table}: line {number}: expected AUDIO|MEL.npy, found {line.strip()[:80]!r}"
+            )
+        pairs.append((audio, _mel(mel, table.parent)))
+    require_own_files(pairs, table)
+    found = [Found(parts_of(Path(audio)), mel) for audio, mel in pairs]
+    return Collection("coqui", found, "bands_first")
+
+
+def _mel(text: str, folder: Path) -> Path:
+    """The mel that a line names; it lies in mel/ beside the table if that was moved."""
+    path, moved = nearby(text, folder), folder / "mel" / Path(text).name
+    return moved if not path.is_file() and moved.is_file() else path
