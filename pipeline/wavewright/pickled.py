@@ -152,7 +152,7 @@ def _find(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Tenso
         return
     if tensors:
         yield place, tensors
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _find(item, f"{place}.{key}" if place else str(key))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -428,7 +429,7 @@ def test_what_does_not_fit_is_listed(tmp_path: Path, hifigan_state: State) -> No
     refused(r"conv_post\.bias is \(2,\), expected \(1,\)", conv_post__bias=torch.ones(2))
     refused(r"'conv_post\.bias' are not finite", conv_post__bias=torch.full((1,), torch.nan))
     refused(
-        r"nearest is HiFi-GAN of jik876 \(hifigan\), of which 1 marks of 5 .*: conv_pre",
+        r"nearest is HiFi-GAN of jik876 \(hifigan\), of which 1 marks of 4 .*: conv_pre",
         conv_pre__weight=None,
     )
     wide = torch.ones(1).expand(1 << 40)
@@ -444,10 +445,16 @@ def test_a_claim_of_great_width_allocates_nothing(tmp_path: Path, hifigan_state:
 
 
 @pytest.mark.parametrize("form", [form.name for form in FORMATS])
-def test_another_networks_file_is_refused_by_every_format(tmp_path: Path, form: str) -> None:
+def test_another_networks_file_is_refused_by_every_format(
+    tmp_path: Path, hifigan_state: State, form: str
+) -> None:
     path = official_file(tmp_path, {"linear.weight": torch.ones(2)}, bare, "model.pt")
     with pytest.raises(WavewrightError, match=rf"\({form}\), of which .*linear\.weight"):
         import_checkpoint(path, form)
+    path = official_file(tmp_path, hifigan_state, in_generator, "g_1")
+    if form != "hifigan":
+        with pytest.raises(WavewrightError, match=rf"than {form}: it looks like .*hifigan"):
+            import_checkpoint(path, form)
     with pytest.raises(UnknownName, match="Did you mean 'hifigan'"):
         import_checkpoint(path, "hifi-gan")
 
@@ -496,3 +503,40 @@ def test_half_precision_becomes_float32(tmp_path: Path, hifigan_state: State) ->
     half = {key: value.half() for key, value in hifigan_state.items()}
     model = import_checkpoint(official_file(tmp_path, half, in_generator, "g_1")).model
     assert {value.dtype for value in model.inference_state().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"use_causal_conv": True}, "use_causal_conv is True"),
+        ({"nonlinear_activation_params": {"negative_slope": 0.3}}, r"negative_slope is 0\.3"),
+        ({"upsample_scales": "8888"}, "upsampling rates '8888'"),
+    ],
+)
+def test_a_network_that_computes_otherwise_is_refused(
+    fixture_folder: FixtureFolder, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    run = fixture_folder("pwg-melgan-small")
+    path = official_file(tmp_path, run.state_dict, beside_a_larger_discriminator, "c.pkl")
+    about = {"generator_type": "MelGANGenerator", "generator_params": {**run.config, **change}}
+    (tmp_path / "config.yml").write_text(json.dumps(about))
+    with pytest.raises(WavewrightError, match=message):
+        import_checkpoint(path, mel=PWG_MEL)
+
+
+def test_statistics_may_be_named(fixture_folder: FixtureFolder, tmp_path: Path) -> None:
+    run = fixture_folder("wavenet-r9y9-mol-official-seeded")
+    state = {"state_dict": run.state_dict}
+    path = official_file(tmp_path, {}, lambda _: state, "checkpoint_step_ema.pth")
+    stats = tmp_path / "meanvar.npy"
+    np.save(stats, np.stack([np.full(80, -2.0), np.full(80, 0.5)]))
+    made = import_checkpoint(path, mel="r9y9", statistics=stats)
+    assert made.model.mel.normalisation == StatisticsNormalisation(
+        mean=(-2.0,) * 80, scale=(0.5,) * 80
+    )
+    assert "mel 'r9y9' with statistics" in str(made)
+
+
+def test_the_page_lists_every_format(root: Path) -> None:
+    text = (root / "docs" / "import.md").read_text("utf-8")
+    assert re.findall(r"^\| `([\w-]+)` \|", text, flags=re.MULTILINE) == [f.name for f in FORMATS]

@@ -53,6 +53,7 @@ def hifigan(path: Path) -> Beside:
     given, source = _json(path, "config.json")
     if "upsample_rates" not in given:
         return Beside()
+    _require(path.parent / source, given, snake_logscale=True, use_tanh_at_final=True)
     return Beside(source, _taken(given, {name: name for name in _UPSAMPLING}), _taken(given, _MEL))
 
 
@@ -61,11 +62,7 @@ def speecht5(path: Path) -> Beside:
     given, source = _json(path, "config.json")
     if "upsample_rates" not in given:
         return Beside()
-    if given.get("leaky_relu_slope", 0.1) != 0.1:
-        raise WavewrightError(
-            f"{path.parent / source}: leaky_relu_slope is {given['leaky_relu_slope']}, and 0.1 "
-            "is all that HiFi-GAN has here"
-        )
+    _require(path.parent / source, given, leaky_relu_slope=0.1)
     rate = given.get("sampling_rate", 16000)
     mel = {16000: {}, 22050: {"preset": "espnet"}}.get(rate, {"sample_rate": rate})
     fields = _taken(given, {name: name for name in _UPSAMPLING})
@@ -98,7 +95,11 @@ def parallel_wavegan(path: Path) -> Beside:
     generator = _inside(given, "generator_params")
     if not generator:
         return Beside(statistics=statistics)
-    names = dict(_PWG_GENERATOR)
+    slope = {"HiFiGANGenerator": 0.1, "MelGANGenerator": 0.2}.get(str(given.get("generator_type")))
+    file, names = path.parent / source, dict(_PWG_GENERATOR)
+    _require(file, generator, use_causal_conv=False, use_final_nonlinear_activation=True)
+    if slope is not None:
+        _require(file, _inside(generator, "nonlinear_activation_params"), negative_slope=slope)
     if "Parallel" in str(given.get("generator_type", "Parallel")):
         generator = {**generator, **_inside(generator, "upsample_params")}
     else:
@@ -140,6 +141,16 @@ def _taken(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
     if not isinstance(rates, list) or not all(type(rate) is int and rate > 0 for rate in rates):
         raise WavewrightError(f"the configuration beside it has upsampling rates {rates!r}")
     return taken
+
+
+def _require(file: Path, given: Mapping[str, Any], **allowed: Any) -> None:
+    """Refuse a network that computes otherwise than ours, which no tensor's shape would show."""
+    for name, value in allowed.items():
+        if given.get(name, value) != value:
+            raise WavewrightError(
+                f"{file}: {name} is {given[name]!r}; such a network is not among ours, whose is "
+                f"{value!r}"
+            )
 
 
 def _inside(given: Any, *names: str) -> dict[str, Any]:

@@ -146,10 +146,19 @@ def _allowed(name: str) -> Sequence[Format]:
 def _recognise(
     path: Path, found: Sequence[Network], allowed: Sequence[Format]
 ) -> tuple[Format, Network]:
-    """The first format all of whose marks a network of the file has."""
-    for form in allowed:
+    """The first format all of whose marks a network of the file has.
+
+    Raises:
+        WavewrightError: there is none among the allowed ones, with the nearest.
+    """
+    for form in (*allowed, *FORMATS):
         for network in found:
             if form.found(network.state) == len(form.marks):
+                if form not in allowed:
+                    raise WavewrightError(
+                        f"{path}: is of another format than {allowed[0].name}: it looks like "
+                        f"{form.system} (--format {form.name})"
+                    )
                 return form, network
     pairs = [(form, network) for form in allowed for network in found]
     form, network = max(pairs, key=lambda pair: pair[0].found(pair[1].state) / len(pair[0].marks))

@@ -83,14 +83,13 @@ def _from_melgan(state: State) -> dict[str, Tensor]:
 
 
 _STATISTICS = r"(mean|scale)"
-_HIFIGAN_MARKS = (r"conv_pre\.weight", r"ups\.0\.weight", r"resblocks\.0\.", r"conv_post\.weight")
 _VOCOS_TRAINING = r"(multiperioddisc|multiresddisc|melspec_loss|disc_loss|gen_loss|feat_matching)"
 _PARALLEL = {80: "parallel-wavegan"}
 
 FORMATS: tuple[Format, ...] = (
     Format(
         "hifigan", "HiFi-GAN of jik876", "hifigan",
-        (*_HIFIGAN_MARKS[:3], r"resblocks\.\d+\.convs[12]?\.\d+\.weight", _HIFIGAN_MARKS[3]),
+        (r"conv_pre\.weight", r"ups\.0\.weight", r"resblocks\.0\.", r"conv_post\."),
         _as_it_is, sizes.hifigan, {80: "hifigan"}, beside=beside.hifigan,
     ),
     Format(
