@@ -41,6 +41,8 @@ def test_what_does_not_fit_is_listed(tmp_path: Path, hifigan_state: State) -> No
         assert list(tmp_path.glob("*out.safetensors*")) == []
 
     refused(r"missing 1 \(conv_post\.bias\); unexpected none", conv_post__bias=None)
+    refused(r"missing 1 \(ups\.1\.weight\) at least", ups__1__weight=None)
+    refused(r"another number of axes", ups__1__weight=torch.ones(2))
     refused(r"missing none; unexpected 1 \(spk\.weight\)", spk__weight=torch.ones(2))
     refused(
         r"missing 1 \(ups\.1\.bias\); unexpected 7 \(a0, a1, a2, a3, a4, \.\.\.\)",
@@ -53,6 +55,10 @@ def test_what_does_not_fit_is_listed(tmp_path: Path, hifigan_state: State) -> No
         r"nearest is HiFi-GAN of jik876 \(hifigan\), of which 1 marks of 4 .*: conv_pre",
         conv_pre__weight=None,
     )
+    refused(r"conv_post\.bias is of torch\.int64", conv_post__bias=torch.ones(1).long())
+    norm = {"ups__1__weight": None, "ups__1__weight_v": hifigan_state["ups.1.weight"]}
+    for length in (torch.ones(3), torch.ones(5, 1, 1), torch.ones(4, 1, 1).long()):
+        refused(r"weight norm of 'ups\.1\.weight' has lengths", **norm, ups__1__weight_g=length)
     wide = torch.ones(1).expand(1 << 40)
     refused(r"'conv_post\.bias' claims \(1099511627776,\) numbers", conv_post__bias=wide)
 

@@ -114,7 +114,11 @@ def import_checkpoint(
     allowed = _allowed(format)
     file = checkpoint_file(given)
     contents = open_contents(file)
-    kind, network = _recognise(file, list(networks(contents)), allowed)
+    try:
+        found = list(networks(contents))
+    except WavewrightError as error:
+        raise WavewrightError(f"{file}: {error}") from error
+    kind, network = _recognise(file, found, allowed)
     beside = kind.beside(file)
     state, sizes = _converted(file, kind, network, beside)
     if sizes.bands is not None:
@@ -177,14 +181,19 @@ def _converted(
 ) -> tuple[dict[str, Tensor], Sizes]:
     """The tensors in our names, and the configuration that they and the file beside them tell."""
     require_finite(path, network.state)
+    looks = f"{path}: looks like {form.system} ({form.name}), but"
     try:
         state = form.rename(network.state)
-        sizes = form.sizes(state)
     except (KeyError, ValueError, IndexError) as error:
+        raise WavewrightError(f"{looks} has unexpected parts ({error})") from error
+    try:
+        sizes = form.sizes(state)
+    except KeyError as error:
         raise WavewrightError(
-            f"{path}: has the marks of {form.system} ({form.name}) but is no whole one: "
-            f"missing or unexpected: {error}"
+            f"{looks} does not fit: missing 1 ({error.args[0]}) at least, in Wavewright's names"
         ) from error
+    except (ValueError, IndexError, ArithmeticError) as error:
+        raise WavewrightError(f"{looks} a tensor has another number of axes ({error})") from error
     group = "vocoders" if form.kind == "vocoder" else "acoustic"
     known = registry.find(group, form.model.partition(":")[0]).Config.model_fields
     told = {name: value for name, value in beside.fields.items() if name in known}
@@ -213,6 +222,9 @@ def _built(
         if str(error).startswith(f"{path}: "):
             raise
         raise WavewrightError(f"{path}: as {form.system}: {error}") from error
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise WavewrightError(f"{path}: no {form.system} can be built of it ({reason})") from error
     return model.eval()
 
 
@@ -236,6 +248,10 @@ def _require_fit(
             "Wavewright's own"
         )
     for key, value in own.items():
+        if value.is_floating_point() != state[key].is_floating_point():
+            raise WavewrightError(
+                f"{path}: {key} is of {state[key].dtype}, where weights are floating-point numbers"
+            )
         if value.shape != state[key].shape:
             raise WavewrightError(
                 f"{path}: looks like {form.system} ({form.name}), but {key} is "
