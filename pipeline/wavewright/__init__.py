@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wavewright.checkpoint import load_vocoder as load_vocoder
     from wavewright.errors import WavewrightError as WavewrightError
+    from wavewright.importing.convert import import_checkpoint as import_checkpoint
     from wavewright.mel import convert_mel as convert_mel
     from wavewright.mel import log_mel as log_mel
     from wavewright.melspec import MelSpec as MelSpec
@@ -32,6 +33,7 @@ _PUBLIC = {
     "WavewrightError": "errors",
     "convert_mel": "mel",
     "create_vocoder": "registry",
+    "import_checkpoint": "importing.convert",
     "list_vocoders": "registry",
     "load_vocoder": "checkpoint",
     "log_mel": "mel",

@@ -668,6 +668,37 @@ def export(
     _say(export_file(checkpoint, out, form=form))
 
 
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Another toolkit's checkpoint, or its folder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="Whose it is, such as hifigan; auto looks at its keys.")
+    ] = "auto",
+    mel: Annotated[
+        str, typer.Option(metavar="PRESET", help="Its mels, where its format does not tell them.")
+    ] = "",
+    statistics: Annotated[
+        Path | None,
+        typer.Option("--statistics", metavar="FILE", help="stats.h5, .npy or .npz of its mels."),
+    ] = None,
+) -> None:
+    """Convert another toolkit's checkpoint into one of ours.
+
+    HiFi-GAN, MelGAN, WaveGlow, Tacotron 2, WaveNet, WaveRNN, Parallel WaveGAN, Vocos, BigVGAN and
+    SpeechT5HifiGan are recognised. Nothing in the file is run, and one that does not fit key by
+    key is refused.
+
+    Examples: wavewright import g_02500000 --out hifigan.safetensors;
+    wavewright import checkpoint.pth --format wavenet --mel r9y9 --out wavenet.safetensors
+    """
+    from wavewright.importing.convert import import_checkpoint
+
+    _say(str(import_checkpoint(file, form, mel, out, statistics=statistics)))
+
+
 @app.command()
 def new(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name.")],

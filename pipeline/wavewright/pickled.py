@@ -12,9 +12,9 @@ import io
 import pickle
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -94,33 +94,67 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         WavewrightError: it is missing, no such file, or holds no tensors.
     """
+    states = read_contents(path).states.values()
+    return max(states, key=lambda state: sum(t.numel() for t in state.values()))
+
+
+class Contents(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        states: every state dict and module, by its dotted place in the file; at the top, "".
+        step: training steps, where the file says them; else 0.
+    """
+
+    states: dict[str, dict[str, Tensor]]
+    step: int
+
+
+def read_contents(path: Path) -> Contents:
+    """All state dicts of a file that torch.save wrote, in either of its formats.
+
+    Raises:
+        WavewrightError: it is missing, no such file, or holds no tensors.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes whose source has changed
             loaded = torch.load(path, map_location="cpu", pickle_module=_MODULE, weights_only=False)
+        states = dict(_find(loaded))
     except FileNotFoundError:
         raise WavewrightError(f"{path}: no such file") from None
     except Exception as error:
+        reason = next(iter(str(error).splitlines()), "").partition(". This file")[0]
         raise WavewrightError(
-            f"{path}: is no checkpoint that torch.save wrote ({type(error).__name__}: {error})"
+            f"{path}: is no checkpoint that torch.save wrote, or is damaged "
+            f"({type(error).__name__}: {reason})"
         ) from error
-    found = _find(loaded)
-    if not found:
+    if not states:
         raise WavewrightError(f"{path}: holds no state dict and no module")
-    return found
+    return Contents(states, _step(loaded))
 
 
-def _find(value: object) -> dict[str, Tensor]:
-    """The largest set of named tensors in what was loaded."""
+_STEPS = ("steps", "step", "global_step", "iteration")
+
+
+def _step(loaded: object) -> int:
+    said = [loaded.get(name) for name in _STEPS] if isinstance(loaded, Mapping) else []
+    return next((value for value in said if type(value) is int and value >= 0), 0)
+
+
+def _find(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """All sets of named tensors in what was loaded."""
     if isinstance(value, Shell):
-        return _tensors_of(value)
-    if not isinstance(value, Mapping):
-        return {}
-    tensors = {str(key): item for key, item in value.items() if isinstance(item, Tensor)}
+        tensors = _tensors_of(value)
+    elif isinstance(value, Mapping):
+        tensors = {str(key): item for key, item in value.items() if isinstance(item, Tensor)}
+    else:
+        return
     if tensors:
-        return tensors
-    inside = [_find(item) for item in value.values()]
-    return max(inside, key=lambda state: sum(t.numel() for t in state.values()), default={})
+        yield place, tensors
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _find(item, f"{place}.{key}" if place else str(key))
 
 
 def _tensors_of(module: Shell, prefix: str = "") -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ COMMANDS = [
     "listening-test",
     "ratings",
     "export",
+    "import",
     "new",
 ]
 

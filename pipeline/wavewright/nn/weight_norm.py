@@ -26,7 +26,11 @@ def add_weight_norm(module: nn.Module) -> None:
 
 
 def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict with every weight-normed weight multiplied out, under its plain name."""
+    """State dict with every weight-normed weight multiplied out, under its plain name.
+
+    Raises:
+        WavewrightError: a length and its direction do not belong together.
+    """
     folded: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith(_NEW_V):
@@ -40,8 +44,20 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             folded[key] = value
             continue
-        folded[stem + "weight"] = torch._weight_norm(state[v], value, 0)
+        direction = state[v]
+        _require_pair(stem, value, direction)
+        folded[stem + "weight"] = torch._weight_norm(direction, value, 0)
     return folded
+
+
+def _require_pair(stem: str, length: Tensor, direction: Tensor) -> None:
+    """Other shapes would make torch write beyond its memory."""
+    fits = direction.ndim and length.shape == (len(direction), *[1] * (direction.ndim - 1))
+    if not fits or length.dtype != direction.dtype or not length.is_floating_point():
+        raise WavewrightError(
+            f"the weight norm of '{stem}weight' has lengths {tuple(length.shape)} of "
+            f"{length.dtype} for directions {tuple(direction.shape)} of {direction.dtype}"
+        )
 
 
 def rename_folded(

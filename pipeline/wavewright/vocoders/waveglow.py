@@ -98,7 +98,7 @@ class Mixing(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         rotation, _ = torch.linalg.qr(torch.randn(channels, channels))
-        if torch.linalg.det(rotation) < 0:
+        if not rotation.is_meta and torch.linalg.det(rotation) < 0:
             rotation[:, 0] = -rotation[:, 0]
         self.weight = nn.Parameter(rotation.contiguous())
         self.inverted: Tensor | None = None

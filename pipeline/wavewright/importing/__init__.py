@@ -1,0 +1,1 @@
+"""Other toolkits' checkpoints, recognised by their keys and written as ours."""

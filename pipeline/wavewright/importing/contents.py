@@ -1,0 +1,139 @@
+"""What is in somebody else's checkpoint: named tensors, of which no code is ever run."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+from wavewright.nn.weight_norm import fold_weight_norm
+from wavewright.pickled import Contents, read_contents
+
+_IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
+_WRAPPERS = ("module.", "tts.generator.vocoder.", "generator.vocoder.", "vocoder.")
+
+
+class Network(NamedTuple):
+    """One state dict of a file, weight norm folded, values in float32.
+
+    Attributes:
+        place: in the file, with what its keys begin with.
+        within: the model that it is a part of, by the prefix of its keys; "" where it is alone.
+        state: the tensors.
+    """
+
+    place: str
+    within: str
+    state: dict[str, Tensor]
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The file itself, or the one that a folder of transformers or Vocos keeps weights in.
+
+    Raises:
+        WavewrightError: there is none.
+    """
+    if path.is_dir():
+        for name in _IN_FOLDERS:
+            if (path / name).is_file():
+                return path / name
+        raise WavewrightError(f"{path}: a folder without {' or '.join(_IN_FOLDERS)}; name the file")
+    if not path.is_file():
+        raise WavewrightError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise WavewrightError(f"{path}: the file is empty")
+    return path
+
+
+def open_contents(path: Path) -> Contents:
+    """Read a file of torch.save's or of safetensors.
+
+    Raises:
+        WavewrightError: it is neither, is damaged, or is ours already.
+    """
+    if path.suffix == ".safetensors":
+        contents = Contents({"": _safetensors(path)}, 0)
+    else:
+        _refuse_archive(path)
+        contents = read_contents(path)
+    size = path.stat().st_size
+    for state in contents.states.values():
+        for key, value in state.items():
+            if max([value.numel() * value.element_size(), *value.shape]) > size:  # by strides of 0
+                raise WavewrightError(
+                    f"{path}: '{key}' claims {tuple(value.shape)} numbers, more than the file has"
+                )
+    if not contents.step and (named := re.fullmatch(r"g_(\d+)", path.name)):
+        contents = contents._replace(step=int(named[1]))
+    return contents
+
+
+def networks(contents: Contents) -> Iterator[Network]:
+    """Every state dict of a file, as it is and without what wraps it."""
+    for place, state in contents.states.items():
+        yield Network(place, "", _plain(state))
+        for prefix in _WRAPPERS:
+            inner = {
+                key.removeprefix(prefix): value
+                for key, value in state.items()
+                if key.startswith(prefix)
+            }
+            if inner:
+                within = "" if prefix == "module." else prefix
+                yield Network(f"{place}.{prefix}".strip("."), within, _plain(inner))
+
+
+def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    whole = {key: value for key, value in state.items() if _paired(key, state)}
+    return fold_weight_norm(
+        {k: v.detach().float() if v.is_floating_point() else v for k, v in whole.items()}
+    )
+
+
+_OTHER_HALF = {"weight_g": "weight_v", "original0": "original1", "original1": "original0"}
+
+
+def _paired(key: str, state: dict[str, Tensor]) -> bool:
+    """Half a weight norm is as good as a missing weight."""
+    stem, _, attribute = key.rpartition(".")
+    return attribute not in _OTHER_HALF or f"{stem}.{_OTHER_HALF[attribute]}" in state
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            ours = "wavewright" in (file.metadata() or {})
+            state: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WavewrightError(f"{path}: not a readable safetensors file ({error})") from error
+    if ours:
+        raise WavewrightError(f"{path}: is Wavewright's own already and needs no import")
+    if not state:
+        raise WavewrightError(f"{path}: holds no tensors")
+    return state
+
+
+def _refuse_archive(path: Path) -> None:
+    """fatchord's pretrained models come in archives, which look like torch's files from outside."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    weights = [name for name in names if name.endswith((".pyt", ".pt", ".pth", ".pkl"))]
+    if weights and not any(name.endswith("data.pkl") for name in names):
+        raise WavewrightError(f"{path}: an archive that holds {weights[0]}; unpack and import that")
+
+
+def require_finite(path: Path, state: dict[str, Tensor]) -> None:
+    """Raise a WavewrightError naming the first tensor with a NaN or an infinity."""
+    for key, value in state.items():
+        if not bool(torch.isfinite(value).all()):
+            raise WavewrightError(f"{path}: the weights in '{key}' are not finite")

@@ -1,0 +1,265 @@
+"""A checkpoint of somebody else's in, one of ours out: what the command `import` does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wavewright import registry
+from wavewright.checkpoint import write_weights
+from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.files import whole
+from wavewright.importing.beside import Beside
+from wavewright.importing.contents import (
+    Network,
+    checkpoint_file,
+    networks,
+    open_contents,
+    require_finite,
+)
+from wavewright.importing.formats import FORMATS, Format
+from wavewright.importing.mels import mel_for, mel_words
+from wavewright.importing.sizes import Sizes
+from wavewright.melspec import MelSpec
+from wavewright.model import Model
+
+_SHOWN = 5  # keys of a list in a message
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A converted checkpoint.
+
+    Attributes:
+        model: in eval mode.
+        format: what the file was recognised as.
+        step: of its training; 0 where the file does not say.
+        presets: of the mels that it may have, the likeliest first.
+        configuration: file beside the checkpoint that was read too; "" where none was.
+        out: where it was written; None where it was not.
+    """
+
+    model: Model
+    format: Format
+    step: int
+    presets: tuple[str, ...]
+    configuration: str
+    out: Path | None
+
+    def __str__(self) -> str:
+        """What was recognised, and the command to hear it."""
+        words = mel_words(self.model.mel, self.presets)
+        mel = "no mel drives it" if self._says_what_it_likes else f"mel {words}"
+        facts = [
+            f"{self.format.system}, as '{self.model.name}'",
+            f"{self.model.parameter_count():,} parameters",
+            mel,
+        ]
+        if self.step:
+            facts.append(f"step {self.step:,}")
+        if self.configuration:
+            facts.append(f"with {self.configuration}")
+        return f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+
+    @property
+    def _says_what_it_likes(self) -> bool:
+        return getattr(self.model.config, "conditioning", "mel") == "none"
+
+    @property
+    def _command(self) -> str:
+        out = self.out or "MODEL"
+        if self.model.kind == "acoustic":
+            return (
+                f'wavewright say "Good morning." --acoustic {out} --vocoder VOCODER '
+                "--out morning.wav"
+            )
+        if self._says_what_it_likes:
+            return f"wavewright sample --checkpoint {out} --out sounds"
+        return f"wavewright copy --checkpoint {out} --wav speech.wav --out copy.wav"
+
+
+def import_checkpoint(
+    path: str | Path,
+    format: str = "auto",
+    mel: str | MelSpec = "",
+    out: str | Path | None = None,
+    *,
+    statistics: str | Path | None = None,
+) -> Imported:
+    """Convert a checkpoint of another toolkit's; nothing in it is ever run.
+
+    Args:
+        path: a file of torch.save's or of safetensors, or a folder with model.safetensors or
+            pytorch_model.bin. Configurations and statistics beside it are read too.
+        format: a name of `formats.FORMATS`; "auto" recognises it by its keys.
+        mel: the convention of its mels, a preset's name; "" is the format's own, where it has one.
+        out: the .safetensors file to write; None writes none.
+        statistics: a file of means and scales that its mels are normalised by.
+
+    Raises:
+        UnknownName: no such format or preset.
+        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or a mel that
+            the weights do not tell.
+    """
+    given = Path(path)
+    if out is not None and Path(out).suffix != ".safetensors":
+        raise WavewrightError(f"{out}: an imported model is a .safetensors file; name it so")
+    allowed = _allowed(format)
+    file = checkpoint_file(given)
+    contents = open_contents(file)
+    try:
+        found = list(networks(contents))
+    except WavewrightError as error:
+        raise WavewrightError(f"{file}: {error}") from error
+    kind, network = _recognise(file, found, allowed)
+    beside = kind.beside(file)
+    state, sizes = _converted(file, kind, network, beside)
+    if sizes.bands is not None:
+        spec = mel_for(file, kind, network, sizes, beside, mel, statistics)
+        sizes.fields["mel"] = spec
+    model = _built(file, kind, sizes.fields, state, network)
+    step = contents.step or int(next(iter(network.state.get("step", torch.zeros(1)).flatten()), 0))
+    target = Path(out) if out is not None else None
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with whole(target) as scratch:
+            write_weights(scratch, model, step)
+    presets = (mel, *kind.mel.values()) if isinstance(mel, str) and mel else (*kind.mel.values(),)
+    return Imported(model, kind, step, presets, beside.source, target)
+
+
+def _allowed(name: str) -> Sequence[Format]:
+    if name == "auto":
+        return FORMATS
+    known = [form.name for form in FORMATS]
+    if name not in known:
+        raise UnknownName(
+            f"--format {name}: no such format.{nearest(name, known)} Formats: auto, "
+            f"{', '.join(known)}."
+        )
+    return [form for form in FORMATS if form.name == name]
+
+
+def _recognise(
+    path: Path, found: Sequence[Network], allowed: Sequence[Format]
+) -> tuple[Format, Network]:
+    """The first format all of whose marks a network of the file has.
+
+    Raises:
+        WavewrightError: there is none among the allowed ones, with the nearest.
+    """
+    for form in (*allowed, *FORMATS):
+        for network in found:
+            if form.found(network.state) == len(form.marks):
+                if form not in allowed:
+                    raise WavewrightError(
+                        f"{path}: is of another format than {allowed[0].name}: it looks like "
+                        f"{form.system} (--format {form.name})"
+                    )
+                return form, network
+    pairs = [(form, network) for form in allowed for network in found]
+    form, network = max(pairs, key=lambda pair: pair[0].found(pair[1].state) / len(pair[0].marks))
+    missing = [m for m in form.marks if not any(re.match(m, key) for key in network.state)]
+    unexpected = network.state.keys() if len(missing) == len(form.marks) else ()
+    wanted = ", ".join(mark.replace("\\", "").removesuffix(".") for mark in missing)
+    has = f"; it has {_listed(unexpected)}" if unexpected else ""
+    raise WavewrightError(
+        f"{path}: no checkpoint of a known format. The nearest is {form.system} ({form.name}), "
+        f"of which {len(missing)} marks of {len(form.marks)} are missing: {wanted}{has}"
+    )
+
+
+def _converted(
+    path: Path, form: Format, network: Network, beside: Beside
+) -> tuple[dict[str, Tensor], Sizes]:
+    """The tensors in our names, and the configuration that they and the file beside them tell."""
+    require_finite(path, network.state)
+    looks = f"{path}: looks like {form.system} ({form.name}), but"
+    try:
+        state = form.rename(network.state)
+    except (KeyError, ValueError, IndexError) as error:
+        raise WavewrightError(f"{looks} has unexpected parts ({error})") from error
+    try:
+        sizes = form.sizes(state)
+    except KeyError as error:
+        raise WavewrightError(
+            f"{looks} does not fit: missing 1 ({error.args[0]}) at least, in Wavewright's names"
+        ) from error
+    except (ValueError, IndexError, ArithmeticError) as error:
+        raise WavewrightError(f"{looks} a tensor has another number of axes ({error})") from error
+    group = "vocoders" if form.kind == "vocoder" else "acoustic"
+    known = registry.find(group, form.model.partition(":")[0]).Config.model_fields
+    told = {name: value for name, value in beside.fields.items() if name in known}
+    fields = {**sizes.fields, **told}
+    unknown = [name for name, value in fields.items() if value is None]
+    if unknown:
+        raise WavewrightError(
+            f"{path}: the weights of {form.system} do not tell {', '.join(unknown)}; put the "
+            "toolkit's configuration beside the file"
+        )
+    rates = fields.get("upsample_rates")
+    hop = sizes.hop if rates is None or sizes.bands is None else prod(rates)
+    return state, Sizes(fields, sizes.bands, hop)
+
+
+def _built(
+    path: Path, form: Format, fields: dict[str, Any], state: dict[str, Tensor], network: Network
+) -> Model:
+    try:
+        with torch.device("meta"):  # so that nothing is allocated that the file does not fill
+            shape_of: Model = registry.create_model(form.kind, form.model, **fields)
+        _require_fit(path, form, shape_of, state, network)
+        model: Model = registry.create_model(form.kind, form.model, **fields)
+        model.load_inference_state(state)
+    except WavewrightError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise WavewrightError(f"{path}: as {form.system}: {error}") from error
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise WavewrightError(f"{path}: no {form.system} can be built of it ({reason})") from error
+    return model.eval()
+
+
+def _require_fit(
+    path: Path, form: Format, model: Model, state: dict[str, Tensor], network: Network
+) -> None:
+    """Refuse what the model has no place for, and what it would keep at random."""
+    own = model.inference_state()
+    used = {value.data_ptr() for value in state.values()}
+    ignored = [
+        key
+        for key, value in network.state.items()
+        if value.data_ptr() not in used and not re.match(form.left_out, key)
+    ]
+    missing = sorted(own.keys() - state.keys())
+    unexpected = sorted(state.keys() - own.keys()) + ignored
+    if missing or unexpected:
+        raise WavewrightError(
+            f"{path}: looks like {form.system} ({form.name}), but does not fit: missing "
+            f"{_listed(missing)}; unexpected {_listed(unexpected)}. Names of missing weights are "
+            "Wavewright's own"
+        )
+    for key, value in own.items():
+        if value.is_floating_point() != state[key].is_floating_point():
+            raise WavewrightError(
+                f"{path}: {key} is of {state[key].dtype}, where weights are floating-point numbers"
+            )
+        if value.shape != state[key].shape:
+            raise WavewrightError(
+                f"{path}: looks like {form.system} ({form.name}), but {key} is "
+                f"{tuple(state[key].shape)}, expected {tuple(value.shape)}"
+            )
+
+
+def _listed(keys: Any) -> str:
+    keys = list(keys)
+    more = ", ..." if len(keys) > _SHOWN else ""
+    return f"{len(keys)} ({', '.join(keys[:_SHOWN])}{more})" if keys else "none"

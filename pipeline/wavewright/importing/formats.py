@@ -1,0 +1,168 @@
+"""The formats that `import` knows: a row each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from wavewright.acoustic.tacotron2 import from_nvidia
+from wavewright.importing import beside, sizes
+from wavewright.importing.beside import Beside
+from wavewright.importing.sizes import Sizes
+from wavewright.vocoders import bigvgan, hifigan, melgan, parallel_wavegan, vocos, waveglow
+from wavewright.vocoders import wavenet as wavenets
+from wavewright.vocoders import wavernn as wavernns
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One toolkit's checkpoints of one system.
+
+    Attributes:
+        name: for `--format`.
+        system: whose network it is, in words.
+        model: what it becomes, `system` or `system:variant` of ours.
+        marks: patterns of keys (plain weights, after wrappers) that all must occur.
+        rename: their state dict to ours.
+        sizes: fields of our configuration that the weights tell.
+        mel: the preset that its mels follow, by number of bands; without a match, ask.
+        statistics: whether its mels are normalised by statistics of the training data.
+        left_out: pattern of keys that synthesis does without.
+        beside: reads the configuration that the toolkit keeps beside it.
+        kind: of model.
+    """
+
+    name: str
+    system: str
+    model: str
+    marks: tuple[str, ...]
+    rename: Callable[[State], dict[str, Tensor]]
+    sizes: Callable[[State], Sizes]
+    mel: Mapping[int, str] = field(default_factory=dict)
+    statistics: bool = False
+    left_out: str = r"(?!)"
+    beside: Callable[[Path], Beside] = beside.nothing
+    kind: Literal["vocoder", "acoustic"] = "vocoder"
+
+    def found(self, state: State) -> int:
+        """How many of the marks a state dict has."""
+        return sum(any(re.match(mark, key) for key in state) for mark in self.marks)
+
+
+def _as_it_is(state: State) -> dict[str, Tensor]:
+    return dict(state)
+
+
+def _from_transformers(state: State) -> dict[str, Tensor]:
+    return {
+        re.sub(r"^upsampler\.", "ups.", key): value
+        for key, value in state.items()
+        if key not in ("mean", "scale")
+    }
+
+
+def _from_melgan(state: State) -> dict[str, Tensor]:
+    """With the numbers of stages and layers, by which its modules are numbered, read off keys."""
+    shapes = {key: value.ndim for key, value in state.items()}
+    plain = [key for key in shapes if re.fullmatch(r"(model|generator|melgan)\.\d+\.weight", key)]
+    places = sorted(int(key.split(".")[1]) for key in plain)
+    park = any(key.startswith("generator.") for key in state)
+    layers = sizes.count(state, r"generator\.\d+\.blocks\.(\d+)\.") if park else None
+    config = melgan.MelGANConfig.model_construct(
+        upsample_rates=(2,) * max(len(places) - 2, 0),
+        residual_layers=layers or (places[2] - places[1] - 2 if len(places) > 2 else 1),
+    )
+    return melgan.rename_official(state, config)
+
+
+_STATISTICS = r"(mean|scale)"
+_VOCOS_TRAINING = r"(multiperioddisc|multiresddisc|melspec_loss|disc_loss|gen_loss|feat_matching)"
+_PARALLEL = {80: "parallel-wavegan"}
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "hifigan", "HiFi-GAN of jik876", "hifigan",
+        (r"conv_pre\.weight", r"ups\.0\.weight", r"resblocks\.0\.", r"conv_post\."),
+        _as_it_is, sizes.hifigan, {80: "hifigan"}, beside=beside.hifigan,
+    ),
+    Format(
+        "bigvgan", "BigVGAN of NVIDIA", "bigvgan",
+        (r"conv_pre\.weight", r"ups\.0\.0\.weight", r"resblocks\.0\.activations\.", r"conv_post\."),
+        bigvgan.rename_official, sizes.bigvgan, {80: "bigvgan-22k", 100: "bigvgan-24k"},
+        left_out=r".*\.filter$", beside=beside.hifigan,
+    ),
+    Format(
+        "speecht5", "SpeechT5HifiGan of transformers", "hifigan",
+        (r"conv_pre\.weight", r"upsampler\.0\.weight", r"resblocks\.0\.convs1\.", r"conv_post\."),
+        _from_transformers, sizes.hifigan, {80: "speecht5"}, statistics=True,
+        left_out=_STATISTICS, beside=beside.speecht5,
+    ),
+    Format(
+        "melgan", "MelGAN of descript", "melgan:descript",
+        (r"model\.1\.weight", r"model\.3\.weight", r"model\.4\.block\.2\.", r"model\.4\.short"),
+        _from_melgan, sizes.melgan, {80: "melgan"},
+    ),
+    Format(
+        "melgan-seungwonpark", "MelGAN of seungwonpark", "melgan:seungwonpark",
+        (r"generator\.1\.weight", r"generator\.3\.weight", r"generator\.4\.blocks\.0\.2\."),
+        _from_melgan, sizes.melgan, {80: "tacotron2"}, left_out=r"mel_mean$|mel_std$",
+    ),
+    Format(
+        "pwg-hifigan", "HiFi-GAN of ParallelWaveGAN or ESPnet", "hifigan",
+        (r"input_conv\.weight", r"upsamples\.0\.1\.weight", r"blocks\.0\.", r"output_conv\.1\."),
+        hifigan.rename_parallel_wavegan, sizes.hifigan, _PARALLEL, statistics=True,
+        left_out=_STATISTICS, beside=beside.parallel_wavegan,
+    ),
+    Format(
+        "pwg-melgan", "MelGAN of ParallelWaveGAN or ESPnet", "melgan:descript",
+        (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
+        _from_melgan, sizes.melgan, _PARALLEL, statistics=True,
+        left_out=_STATISTICS, beside=beside.parallel_wavegan,
+    ),
+    Format(
+        "parallel-wavegan", "Parallel WaveGAN of ParallelWaveGAN or ESPnet", "parallel_wavegan",
+        (r"first_conv\.weight", r"conv_layers\.0\.conv1x1_aux\.", r"last_conv_layers\.3\."),
+        parallel_wavegan.rename_official, sizes.parallel_wavegan, _PARALLEL, statistics=True,
+        left_out=_STATISTICS, beside=beside.parallel_wavegan,
+    ),
+    Format(
+        "wavenet", "WaveNet of r9y9", "wavenet",
+        (r"first_conv\.weight", r"conv_layers\.0\.conv1x1c\.", r"last_conv_layers\.3\."),
+        wavenets.rename_official, sizes.wavenet, beside=beside.wavenet,
+    ),
+    Format(
+        "wavernn", "WaveRNN of fatchord", "wavernn",
+        (r"upsample\.resnet\.conv_in\.", r"I\.weight", r"rnn1\.", r"fc3\."),
+        wavernns.rename_official, sizes.wavernn, {80: "wavernn-reflect"}, left_out=r"step$",
+    ),
+    Format(
+        "wavernn-dual-softmax", "dual-softmax WaveRNN of fatchord", "wavernn:dual-softmax",
+        (r"R\.weight", r"I_coarse\.weight", r"I_fine\.weight", r"O4\.weight"),
+        wavernns.rename_official, sizes.dual_softmax, left_out=r"step$",
+    ),
+    Format(
+        "waveglow", "WaveGlow of NVIDIA", "waveglow",
+        (r"upsample\.weight", r"WN\.0\.start\.weight", r"convinv\.0\.conv\.weight"),
+        waveglow.rename_official, sizes.waveglow, {80: "tacotron2"},
+        left_out=r"WN\.\d+\.(cond|res|skip)_layers\.",
+    ),
+    Format(
+        "tacotron2", "Tacotron 2 of NVIDIA", "tacotron2",
+        (r"embedding\.weight", r"encoder\.lstm\.", r"decoder\.prenet\.", r"postnet\."),
+        from_nvidia, sizes.tacotron2, {80: "tacotron2"}, kind="acoustic",
+    ),
+    Format(
+        "vocos", "Vocos of gemelo-ai", "vocos",
+        (r"backbone\.embed\.", r"backbone\.convnext\.0\.dwconv\.", r"head\.out\."),
+        vocos.rename_official, sizes.vocos, {100: "vocos-24k"},
+        left_out=rf"{_VOCOS_TRAINING}|feature_extractor\.|head\.istft\.", beside=beside.vocos,
+    ),
+)  # fmt: skip
+"""Every known format; where marks of two are found, the first counts."""

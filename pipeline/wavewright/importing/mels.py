@@ -1,0 +1,115 @@
+"""Which mel an imported network takes: its format's preset, as files beside it change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from wavewright.errors import WavewrightError
+from wavewright.importing.beside import Beside
+from wavewright.importing.contents import Network
+from wavewright.importing.formats import Format
+from wavewright.importing.sizes import Sizes
+from wavewright.mel_statistics import statistics_for
+from wavewright.melspec import MelSpec, StatisticsNormalisation
+from wavewright.model import explain_validation
+
+
+def mel_for(
+    path: Path,
+    form: Format,
+    network: Network,
+    sizes: Sizes,
+    beside: Beside,
+    named: str | MelSpec,
+    statistics: str | Path | None,
+) -> MelSpec:
+    """The convention of a network's mels.
+
+    Raises:
+        WavewrightError: it is not known and not named, or does not fit the weights.
+    """
+    usual = "" if network.within else form.mel.get(sizes.bands or 0, "")
+    if isinstance(named, MelSpec):
+        spec = named
+    elif named:
+        spec = MelSpec.preset(named)
+    elif not usual:
+        raise WavewrightError(f"{path}: {form.system}: which mels it takes {_ask(sizes)}")
+    else:
+        spec = _changed(path, usual, beside)
+    if spec.n_mels != sizes.bands or sizes.hop not in (None, spec.hop_length):
+        have = f"{sizes.bands} bands" + (f" and {sizes.hop} samples a frame" if sizes.hop else "")
+        which = "the mel that was named" if named else f"its usual mel, '{usual}',"
+        raise WavewrightError(
+            f"{path}: the weights of {form.system} are for {have}, and {which} has {spec.n_mels} "
+            f"and {spec.hop_length}. Which it is {_ask(sizes)}"
+        )
+    return _normalised(path, form, network, beside, spec, bool(named), statistics)
+
+
+def _ask(sizes: Sizes) -> str:
+    fitting = [
+        name
+        for name in MelSpec.presets()
+        if (spec := MelSpec.preset(name)).n_mels == sizes.bands
+        and sizes.hop in (None, spec.hop_length)
+    ]
+    fit = f"presets of its size: {', '.join(fitting)}" if fitting else "no preset is of its size"
+    return f"must be said by --mel PRESET ({fit})"
+
+
+def _changed(path: Path, usual: str, beside: Beside) -> MelSpec:
+    try:
+        return MelSpec.model_validate({"preset": usual, **beside.mel})
+    except ValidationError as error:
+        where = str(path.parent / beside.source)
+        raise WavewrightError(explain_validation(error, where, MelSpec)) from error
+
+
+def _normalised(
+    path: Path,
+    form: Format,
+    network: Network,
+    beside: Beside,
+    spec: MelSpec,
+    named: bool,
+    statistics: str | Path | None,
+) -> MelSpec:
+    """With the statistics that were given, are in the checkpoint or stand beside it."""
+    if statistics is not None:
+        return statistics_for(spec, Path(statistics))
+    if spec.normalisation is not None or not form.statistics or not beside.normalises:
+        return spec
+    mean, scale = (network.state.get(name) for name in ("mean", "scale"))
+    if mean is not None and scale is not None:
+        if bool((mean == 0).all()) and bool((scale == 1).all()):
+            return spec
+        if not mean.shape == scale.shape == torch.Size([spec.n_mels]) or bool((scale <= 0).any()):
+            raise WavewrightError(f"{path}: 'mean' and 'scale' are no statistics of its mels")
+        how = StatisticsNormalisation(mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
+        return spec.model_copy(update={"normalisation": how})
+    if beside.statistics is not None:
+        return statistics_for(spec, beside.statistics)
+    if named:
+        return spec
+    raise WavewrightError(
+        f"{path}: mels of {form.system} are normalised by statistics, and neither stats.h5 nor "
+        "stats.npy is beside it. Say where they are (--statistics FILE), or name the mel as it "
+        "is, without them (--mel PRESET)"
+    )
+
+
+def mel_words(spec: MelSpec, likely: Sequence[str] = ()) -> str:
+    """A convention by its preset's name; of those that are the same, a likely one's."""
+    for name in (*likely, *MelSpec.presets()):
+        differing = MelSpec.preset(name).bands_first.differences(spec.bands_first)
+        if differing.keys() <= {"normalisation"}:
+            return f"'{name}' with statistics" if differing else f"'{name}'"
+    return (
+        f"of its own ({spec.n_mels} bands, {spec.sample_rate} Hz, hop {spec.hop_length}, "
+        f"{spec.fmin:g}-{spec.fmax:g} Hz)"
+    )
