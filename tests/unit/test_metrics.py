@@ -43,12 +43,15 @@ def require(metric: Metric) -> None:
         pytest.skip(f"{metric.id} needs the package {missing}")
 
 
-@pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.id)
+@pytest.mark.parametrize(
+    "metric",
+    [m for m in all_metrics() if m.name not in ("dnsmos", "dnsmos_p808", "distill_mos")],
+    ids=lambda metric: metric.id,
+)
 def test_a_perfect_copy_has_the_ideal_value(metric: Metric) -> None:
+    """Of the metrics that know a reference."""
     require(metric)
     wav = voice()
-    if metric.name in ("dnsmos", "dnsmos_p808", "distill_mos"):
-        pytest.skip("it knows no reference")
     found = metric(wav, wav.copy(), RATE, text="a text")
     assert found == pytest.approx(metric.ideal, abs=1e-6)
 
