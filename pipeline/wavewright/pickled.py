@@ -82,22 +82,6 @@ _MODULE = types.SimpleNamespace(
 )
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their names.
-
-    A state dict or a pickled module is found at the top or under whatever name its publisher gave
-    it; of several, the largest.
-
-    Args:
-        path: of a file that torch.save wrote, in either of its formats.
-
-    Raises:
-        WavewrightError: it is missing, no such file, or holds no tensors.
-    """
-    states = read_contents(path).states.values()
-    return max(states, key=lambda state: sum(t.numel() for t in state.values()))
-
-
 class Contents(NamedTuple):
     """What a checkpoint holds.
 

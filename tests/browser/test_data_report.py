@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.charts import colliding_labels, cut_labels
 from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.prepared import HOSTILE_TEXT, hostile_rows, write_corpus
 from wavewright.report.data_report import write_data_report
@@ -111,23 +112,8 @@ def test_words_in_pictures_can_be_read_on_a_telephone(tab: Tab) -> None:
 
 
 def test_labels_of_axes_do_not_run_into_each_other(tab: Tab) -> None:
-    overlaps = tab.run(
-        "[...document.querySelectorAll('.chart')].flatMap(chart => {"
-        "const boxes = [...chart.querySelectorAll('text')].map(t => t.getBoundingClientRect());"
-        "return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>"
-        "a.left < b.right - 1 && b.left < a.right - 1 &&"
-        "a.top < b.bottom - 4 && b.top < a.bottom - 4));}).length"
-    )
-    assert overlaps == 0
-    outside = tab.run(
-        "[...document.querySelectorAll('.chart')].flatMap(chart => {"
-        "const frame = chart.getBoundingClientRect();"
-        "return [...chart.querySelectorAll('text')].filter(t => {"
-        "const box = t.getBoundingClientRect();"
-        "return box.left < frame.left - 1 || box.right > frame.right + 1;"
-        "}).map(t => t.textContent);})"
-    )
-    assert outside == []
+    assert colliding_labels(tab) == 0
+    assert cut_labels(tab) == []
 
 
 def test_paper_gets_pictures_without_players(tab: Tab) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.accessibility import barriers
+from tests.browser.charts import colliding_labels, cut_labels
 from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.reports import HOSTILE, HOSTILE_SPEAKER, large_results, small_report
 from wavewright.report.builder import write_report
@@ -400,23 +401,8 @@ def test_axe_would_find_a_barrier(tab: Tab) -> None:
 
 def test_labels_of_charts_do_not_run_into_each_other(tab: Tab) -> None:
     tab.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    overlaps = tab.run(
-        "[...document.querySelectorAll('.chart')].flatMap(chart => {"
-        "const boxes = [...chart.querySelectorAll('text')].map(t => t.getBoundingClientRect());"
-        "return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>"
-        "a.left < b.right - 1 && b.left < a.right - 1 &&"
-        "a.top < b.bottom - 4 && b.top < a.bottom - 4));}).length"
-    )
-    assert overlaps == 0
-    outside = tab.run(
-        "[...document.querySelectorAll('.chart')].flatMap(chart => {"
-        "const frame = chart.getBoundingClientRect();"
-        "return [...chart.querySelectorAll('text')].filter(t => {"
-        "const box = t.getBoundingClientRect();"
-        "return box.left < frame.left - 1 || box.right > frame.right + 1;"
-        "}).map(t => t.textContent);})"
-    )
-    assert outside == []
+    assert colliding_labels(tab) == 0
+    assert cut_labels(tab) == []
 
 
 def test_paper_gets_tables_and_pictures_without_players(tab: Tab) -> None:

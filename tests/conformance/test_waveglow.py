@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from tests import tiny
 from tests.official import FixtureFolder, OfficialRun
 from wavewright.errors import WavewrightError
+from wavewright.importing.convert import import_checkpoint
 from wavewright.nn.weight_norm import fold_weight_norm
-from wavewright.pickled import read_state_dict
+from wavewright.pickled import read_contents
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Batch
 from wavewright.vocoders.waveglow import (
@@ -26,7 +27,6 @@ from wavewright.vocoders.waveglow import (
     WaveGlow,
     bias_of,
     denoised,
-    read_official,
     rename_official,
 )
 
@@ -271,7 +271,8 @@ def test_every_kind_of_official_file_is_read(
     else:
         old = in_old_layers(state) if kind == "old module" else state
         as_authors_pickle(old, path, **options)
-    read = read_official(path, mel=official(run).mel)
+    read = import_checkpoint(path, mel=official(run).mel).model
+    assert isinstance(read, WaveGlow)
     expected = official(run)
     assert read.config == expected.config
     ours = read.inference_state()
@@ -294,7 +295,7 @@ def test_a_pickle_runs_nothing(tmp_path: Path, legacy: bool) -> None:
     loot, path = tmp_path / "loot", tmp_path / "model.pt"
     weights = {"state_dict": {"a": torch.ones(2)}, "extra": Burglar(loot)}
     torch.save(weights, path, _use_new_zipfile_serialization=not legacy)
-    assert list(read_state_dict(path)) == ["a"]
+    assert list(read_contents(path).states["state_dict"]) == ["a"]
     assert not loot.exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -305,13 +306,10 @@ def test_a_pickle_runs_nothing(tmp_path: Path, legacy: bool) -> None:
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     with pytest.raises(WavewrightError, match=r"model\.pt: no such file"):
-        read_state_dict(path)
+        read_contents(path)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(WavewrightError, match=r"model\.pt: is no checkpoint that torch.save wrote"):
-        read_state_dict(path)
+        read_contents(path)
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(WavewrightError, match=r"model\.pt: is no checkpoint|holds no state dict"):
-        read_state_dict(path)
-    torch.save({"a": torch.ones(2)}, path)
-    with pytest.raises(WavewrightError, match="holds no WaveGlow"):
-        read_official(path)
+        read_contents(path)

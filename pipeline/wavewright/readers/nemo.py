@@ -10,23 +10,24 @@ from wavewright.corpus import Entry, read_lines
 from wavewright.errors import WavewrightError
 from wavewright.readers.common import make_entry, resolved
 
-SUFFIXES = (".json", ".jsonl")
+_SUFFIXES = (".json", ".jsonl")
 
 
 def matches(source: Path) -> bool:
     """Whether it is such a file, or a folder in which one or several lie."""
-    return bool(_manifests(source))
+    return bool(manifests(source))
 
 
-def _manifests(source: Path) -> list[Path]:
+def manifests(source: Path, field: str = "audio_filepath") -> list[Path]:
+    """The file itself, or those of a folder, whose first line is an object with this field."""
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
-    return [path for path in files if path.suffix.lower() in SUFFIXES and _looks_right(path)]
+    return [path for path in files if path.suffix.lower() in _SUFFIXES and _has(path, field)]
 
 
-def _looks_right(path: Path) -> bool:
+def _has(path: Path, field: str) -> bool:
     with path.open("rb") as file:
         line = file.readline(65536)
-    return line.lstrip().startswith(b"{") and b'"audio_filepath"' in line
+    return line.lstrip().startswith(b"{") and f'"{field}"'.encode() in line
 
 
 def read(source: Path) -> list[Entry]:
@@ -36,7 +37,7 @@ def read(source: Path) -> list[Entry]:
     """
     entries: list[Entry] = []
     taken: dict[str, int] = {}
-    for path in _manifests(source):
+    for path in manifests(source):
         split = _split_of(path)
         for number, line in read_lines(path):
             values = _parsed(line, path, number)

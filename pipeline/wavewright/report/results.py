@@ -239,11 +239,3 @@ class Results(_Record):
     def metrics_of(self, condition: Condition) -> list[MetricInfo]:
         """Metrics that apply in a condition, in the order they were asked for."""
         return [metric for metric in self.metrics if condition in metric.conditions]
-
-    def summary_of(self, system: str, condition: Condition, metric: str) -> Summary | None:
-        """The row of the summary, or None where the system has no values there."""
-        key = (system, condition, metric)
-        for row in self.summary:
-            if (row.system, row.condition, row.metric) == key:
-                return row
-        return None

@@ -13,8 +13,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -22,7 +20,6 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.inverse_stft import InverseSTFT
@@ -31,7 +28,6 @@ from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
 from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
-from wavewright.pickled import read_state_dict
 from wavewright.vocoder import Batch, Vocoder
 
 _OVERLAP = 4  # frames that the upsampling mixes into a sample
@@ -403,34 +399,3 @@ def _stacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         whole = torch.cat([parts[i] for i in sorted(parts)])
         stacked[f"{network}.cond_layer.{attribute}"] = whole
     return stacked
-
-
-def read_official(path: Path, **config: Any) -> WaveGlow:
-    """A checkpoint of NVIDIA's WaveGlow: a state dict, or a pickled module, of which only tensors
-    are read.
-
-    Args:
-        path: to the file.
-        config: fields that the weights do not tell, such as `mel` and `temperature`.
-
-    Raises:
-        WavewrightError: it holds no WaveGlow.
-    """
-    state = rename_official(read_state_dict(path))
-    if "upsampler.weight" not in state or "couplings.0.start.weight" not in state:
-        raise WavewrightError(f"{path}: holds no WaveGlow of NVIDIA's")
-    widths = [state[key].shape[0] for key in state if key.startswith("mixing.")]
-    early = sorted({a - b for a, b in pairwise(widths)} - {0}) or [2]
-    layers = sum(key.startswith("couplings.0.dilated") for key in state) // 2
-    told = {
-        "group": state["couplings.0.condition.weight"].shape[1] // state["upsampler.bias"].numel(),
-        "flows": len(widths),
-        "early_every": widths.count(widths[0]),
-        "early_size": early[0],
-        "channels": state["couplings.0.start.weight"].shape[0],
-        "layers": layers,
-        "kernel_size": state["couplings.0.dilated.0.weight"].shape[2],
-    }
-    vocoder = WaveGlow.create("waveglow", **{**told, **config})
-    vocoder.load_inference_state(state)
-    return vocoder.eval()

@@ -14,23 +14,14 @@ from wavewright.acoustic.foreign.found import (
 )
 from wavewright.corpus import read_lines
 from wavewright.errors import WavewrightError
-from wavewright.readers.nemo import SUFFIXES
+from wavewright.readers.nemo import manifests
+
+_FIELD = "mel_filepath"
 
 
 def matches(source: Path) -> bool:
     """Whether it is such a manifest, or a folder in which one or several lie."""
-    return bool(_manifests(source))
-
-
-def _manifests(source: Path) -> list[Path]:
-    files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
-    return [path for path in files if path.suffix.lower() in SUFFIXES and _looks_right(path)]
-
-
-def _looks_right(path: Path) -> bool:
-    with path.open("rb") as file:
-        line = file.readline(65536)
-    return line.lstrip().startswith(b"{") and b'"mel_filepath"' in line
+    return bool(manifests(source, _FIELD))
 
 
 def read(source: Path) -> Collection:
@@ -39,7 +30,7 @@ def read(source: Path) -> Collection:
     NeMo extends its mels by a frame of a padding value, so the last frame may be one.
     """
     found = []
-    for path in _manifests(source):
+    for path in manifests(source, _FIELD):
         entries = [_entry(line, path, number) for number, line in read_lines(path)]
         require_own_files(((who, mel.path) for who, mel in entries), path)
         found += [mel for _, mel in entries]
@@ -52,10 +43,10 @@ def _entry(line: str, path: Path, number: int) -> tuple[str, Found]:
         values = json.loads(line)
     except ValueError as error:
         raise WavewrightError(f"{path}: line {number}: not JSON ({error})") from error
-    if not isinstance(values, dict) or not isinstance(values.get("mel_filepath"), str):
-        raise WavewrightError(f"{path}: line {number}: no 'mel_filepath' in it")
-    mel = nearby(values["mel_filepath"], path.parent)
+    if not isinstance(values, dict) or not isinstance(values.get(_FIELD), str):
+        raise WavewrightError(f"{path}: line {number}: no '{_FIELD}' in it")
+    mel = nearby(values[_FIELD], path.parent)
     audio = values.get("audio_filepath")
-    recording = Path(audio if isinstance(audio, str) and audio else values["mel_filepath"])
+    recording = Path(audio if isinstance(audio, str) and audio else values[_FIELD])
     parts = (str(values["id"]),) if values.get("id") else parts_of(recording)
     return f"{recording} (line {number})", Found(parts, mel)
