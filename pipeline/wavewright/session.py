@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,18 @@ Validate = Callable[[int, Journal], Mapping[str, float]]
 _LATE = 10**9  # a step by which every adversary has started
 
 
+class Restart(NamedTuple):
+    """Where the schedule of learning rates starts anew.
+
+    Attributes:
+        step: from which on it counts.
+        learning_rate: of the generator there; other players' rates keep their ratio to it.
+    """
+
+    step: int
+    learning_rate: float
+
+
 class Session:
     """Players, their optimisers, and where training stands.
 
@@ -41,6 +53,7 @@ class Session:
         seed: of every step's noise.
         precision: of the networks' arithmetic.
         ema_decay: of the average that inference uses; None is the model's own.
+        restart: where learning rates start anew, from a rate of their own.
         peers: processes that train together.
     """
 
@@ -53,6 +66,7 @@ class Session:
         precision: PrecisionName = "float32",
         *,
         ema_decay: float | None = None,
+        restart: Restart | None = None,
         peers: Group | None = None,
     ) -> None:
         if not model.in_training:
@@ -63,6 +77,11 @@ class Session:
         for player in self.players.values():
             player.to(device).train()
         self.rules = {name: model.optimisation(name) for name in self.players}
+        if restart and not self.rules["generator"].learning_rate:
+            raise WavewrightError(
+                f"'{model.name}' has a learning rate of 0, which {restart.learning_rate:g} from "
+                f"step {restart.step} on is no multiple of"
+            )
         self.optimisers = {
             name: _optimiser(list(player.parameters()), self.rules[name])
             for name, player in self.players.items()
@@ -70,7 +89,7 @@ class Session:
         self.precision = Precision(precision, device, self.players)
         decay = ema_decay or self.rules["generator"].ema_decay
         self.average = Average(model, decay) if decay else None
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.restart = steps_per_epoch, restart
         self.step = 0
 
     def advance(self, *shares: Any) -> dict[str, Tensor]:
@@ -200,9 +219,14 @@ class Session:
         log.info("%s: resuming from step %d", self.model.name, self.step)
 
     def _decay(self) -> None:
+        step, factor = self.step, 1.0
+        if self.restart and step >= self.restart.step:
+            step -= self.restart.step
+            factor = self.restart.learning_rate / self.rules["generator"].learning_rate
         for name, optimiser in self.optimisers.items():
+            rate = factor * self.rules[name].rate(step, self.steps_per_epoch)
             for settings in optimiser.param_groups:
-                settings["lr"] = self.rules[name].rate(self.step, self.steps_per_epoch)
+                settings["lr"] = rate
 
 
 def _optimiser(parameters: list[nn.Parameter], rule: Optimisation) -> torch.optim.Optimizer:

@@ -37,7 +37,7 @@ from wavewright.model import FrozenModel, Model
 from wavewright.precision import PrecisionName
 from wavewright.profiling import profiler
 from wavewright.progress import progress
-from wavewright.session import Session, Validate
+from wavewright.session import Restart, Session, Validate
 from wavewright.stopping import stop_requests
 
 log = logging.getLogger("wavewright")
@@ -77,6 +77,8 @@ class TrainingOptions(FrozenModel):
         precision: of the networks' arithmetic.
         accumulate: parts in which a batch is learnt from, one after the other, to save memory.
         ema_decay: of the averaged weights that inference uses; None is the model's own.
+        restart: step at which learning rates start anew, and the generator's rate there; None
+            lets the one schedule run on.
         deterministic: use algorithms that give the same bits at every run on a GPU.
         best_by: validation metric, lower being better, whose best checkpoint is kept and marked.
         best_from: first step that can be the best.
@@ -94,6 +96,7 @@ class TrainingOptions(FrozenModel):
     precision: PrecisionName = "float32"
     accumulate: PositiveInt = 1
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    restart: Restart | None = None
     deterministic: bool = False
     best_by: str = ""
     best_from: NonNegativeInt = 0
@@ -135,6 +138,7 @@ def train(
             options.seed,
             options.precision,
             ema_decay=options.ema_decay,
+            restart=options.restart,
             peers=peers,
         )
         session.resume(run)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
@@ -42,6 +42,7 @@ def train(
     config: dict[str, Any] = {},  # noqa: B006 (never mutated; pydantic copies it)
     features: Features = "natural",
     gta_start: NonNegativeInt | None = None,
+    gta_learning_rate: PositiveFloat | None = None,
     adversary_start: NonNegativeInt = 0,
     init_from: Path | None = None,
     batch_size: PositiveInt = 16,
@@ -80,6 +81,8 @@ def train(
         features: mels to learn from; validation uses natural ones, and GTA mels too if these are
             learnt from.
         gta_start: step at which natural-then-gta changes over.
+        gta_learning_rate: the generator's from there on, where its schedule then starts anew (the
+            adversaries' keep their ratio to it); None lets the one schedule run on.
         adversary_start: until this step the generator learns from its reconstruction loss alone;
             a vocoder without adversaries does not mind.
         init_from: checkpoint to start from, its adversaries included where it has them.
@@ -111,13 +114,17 @@ def train(
     """
     from wavewright.checkpoint import latest_checkpoint
     from wavewright.registry import create_vocoder
-    from wavewright.session import seed_everything
+    from wavewright.session import Restart, seed_everything
     from wavewright.shards import Shards
     from wavewright.training import TrainingOptions
     from wavewright.training import train as run_training
 
     if features == "natural-then-gta" and gta_start is None:
         raise WavewrightError("train.features is 'natural-then-gta': set train.gta_start to a step")
+    if features != "natural-then-gta" and gta_learning_rate is not None:
+        raise WavewrightError(
+            f"train.gta_learning_rate is for features 'natural-then-gta', found '{features}'"
+        )
     natural = Shards(mels)
     if natural.mel is not None:
         mel.require_equal(natural.mel, mine="the recipe", theirs=f"the mels in {mels}")
@@ -170,6 +177,7 @@ def train(
             precision=precision,
             accumulate=accumulate,
             ema_decay=ema_decay,
+            restart=Restart(gta_start or 0, gta_learning_rate) if gta_learning_rate else None,
             deterministic=deterministic,
             best_by=_best_by(best_by, features, validation),
             judged_by=validation.tell_by + ("_gta" if validation.gta_ids else ""),

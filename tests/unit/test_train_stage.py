@@ -66,6 +66,10 @@ def train(work: Path, out: Path, **options: Any) -> Path:
     return newest
 
 
+def weights_of(step: Path) -> bytes:
+    return (step / "vocoder.safetensors").read_bytes()
+
+
 def test_mels_are_those_of_the_prepared_audio(work: Path, tmp_path: Path) -> None:
     mels_stage(work / "prepared", tmp_path, mel=tiny.SPEC, jobs=1)
     shards = Shards(tmp_path)
@@ -101,8 +105,7 @@ def test_the_same_seed_trains_the_same_and_only_from_the_train_split(
 ) -> None:
     first, second = (train(work, tmp_path / name) for name in ("a", "b"))
     other = train(work, tmp_path / "c", seed=2)
-    weights = [(f / "vocoder.safetensors").read_bytes() for f in (first, second, other)]
-    assert weights[0] == weights[1] != weights[2]
+    assert weights_of(first) == weights_of(second) != weights_of(other)
 
 
 def test_natural_then_gta_changes_over_at_its_step(work: Path, tmp_path: Path) -> None:
@@ -117,10 +120,28 @@ def test_natural_then_gta_changes_over_at_its_step(work: Path, tmp_path: Path) -
         assert any(not torch.equal(states[a][key], states[b][key]) for key in keys), (a, b)
 
 
+def test_gta_mels_may_have_a_learning_rate_of_their_own(work: Path, tmp_path: Path) -> None:
+    """From the change-over on, the schedule starts anew; until then nothing differs."""
+    gta = {"gta": work / "gta", "features": "natural-then-gta", "gta_start": 2}
+    own = {**gta, "gta_learning_rate": 1e-5}
+    early = [
+        train(work, tmp_path / f"early-{n}", max_steps=2, **o) for n, o in enumerate((gta, own))
+    ]
+    assert weights_of(early[0]) == weights_of(early[1])
+    late = train(work, tmp_path / "late", max_steps=4, **own)
+    assert weights_of(train(work, tmp_path / "early-1", max_steps=4, **own)) == weights_of(late)
+    for state in load_training(late)["optimisers"].values():
+        assert [group["lr"] for group in state["param_groups"]] == [pytest.approx(1e-5, rel=0.01)]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"features": "natural-then-gta"}, r"set train\.gta_start to a step"),
+        (
+            {"gta_learning_rate": 1e-4},
+            r"train\.gta_learning_rate is for features 'natural-then-gta', found 'natural'",
+        ),
         ({"features": "gta"}, "train.features is 'gta', but no GTA mels were made"),
         ({"name": "griffinlim", "config": {}}, "'griffinlim' has nothing to train"),
         ({"name": "hifigam"}, "Did you mean 'hifigan'?"),
