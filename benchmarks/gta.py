@@ -36,6 +36,8 @@ def maker(arguments: argparse.Namespace, batch_size: int) -> GtaMaker:
         seed=0,
         missing="natural",
         least_diagonality=None,
+        doubtful="keep",
+        draws=1,
         batch_size=batch_size,
     )
 

@@ -21,6 +21,18 @@ def pick_device(name: str) -> torch.device:
         ) from error
 
 
+def pick_devices(first: torch.device, count: int) -> list[torch.device]:
+    """So many GPUs, from the first on; or the one CPU, again and again."""
+    if first.type == "cpu":
+        return [first] * count
+    start, there = first.index or 0, torch.cuda.device_count()
+    if start + count > there:
+        raise WavewrightError(
+            f"{count} GPUs are asked for, from number {start} on, but there are {there}"
+        )
+    return [torch.device("cuda", start + number) for number in range(count)]
+
+
 def be_deterministic(wanted: bool) -> None:
     """Ask torch for algorithms that give the same bits at every run.
 

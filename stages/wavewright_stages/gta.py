@@ -7,8 +7,12 @@ shards are those of the natural mels, and report.csv accounts for every usable u
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import PositiveInt
 
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
@@ -23,6 +27,7 @@ log = logging.getLogger("wavewright")
 Missing = Literal["fail", "natural", "leave_out"]
 Length = Literal["exact", "trim", "pad"]
 Layout = Literal["bands_first", "frames_first"]
+Doubtful = Literal["keep", "refuse"]
 
 
 def _needs(options: Any) -> set[str]:
@@ -46,8 +51,11 @@ def gta(
     length: Length = "exact",
     missing: Missing = "fail",
     least_diagonality: float | None = None,
-    batch_size: int = 16,
+    doubtful: Doubtful = "keep",
+    draws: PositiveInt = 1,
+    batch_size: PositiveInt = 16,
     jobs: Unkeyed[int] = -1,
+    gpus: Unkeyed[PositiveInt] = 1,
     device: Unkeyed[str] = "auto",
 ) -> None:
     """Make the mel of every usable utterance again, along its recording.
@@ -57,7 +65,7 @@ def gta(
         mels: natural mels.
         acoustic: the acoustic model's run; not needed where there is a `source`.
         gta: shards like those of `mels`; report.csv (one row per utterance), report.json,
-            distances.png.
+            distances.png (histograms), worst.png (what to look at first).
         mel: the convention; must be that of `mels` and of the acoustic model.
         seed: of the prenet's dropout, with each utterance's id.
         source: folder or manifest of mels that another toolkit's model made along the recordings;
@@ -71,8 +79,13 @@ def gta(
         missing: what becomes of an utterance that cannot be made: "fail" ends the stage,
             "natural" puts its natural mel there, "leave_out" leaves it out. Each is listed.
         least_diagonality: an alignment below it counts as failed; None accepts all.
+        doubtful: what becomes of an utterance whose alignment leaves out a tenth of its text or
+            loses its place in a tenth of its steps: "keep" marks it in report.csv; "refuse" counts
+            it as failed, see `missing`.
+        draws: of the prenet's dropout; more than one are averaged, mel by mel.
         batch_size: utterances of like length that are made together.
         jobs: worker processes on a CPU; the result does not depend on it.
+        gpus: processes, each on a GPU of its own and with its own list of shards.
         device: auto, cpu or cuda.
     """
     from wavewright.acoustic.gta_report import write_report
@@ -81,16 +94,26 @@ def gta(
     gta.mkdir(parents=True, exist_ok=True)
     shared = {"prepared": prepared, "mels": mels, "gta": gta, "missing": missing}
     if source is not None:
-        if least_diagonality is not None:
-            raise WavewrightError("gta.least_diagonality: mels that are read have no alignment")
+        if least_diagonality is not None or doubtful != "keep" or draws != 1:
+            raise WavewrightError(
+                "gta.least_diagonality, doubtful and draws are for mels that the recipe's own "
+                "model makes; those of gta.source have no alignment"
+            )
         made = _read(shared, mel, source, like, layout, stats, length, jobs)
     else:
         if like or layout or stats or length != "exact":
             raise WavewrightError("gta.like, layout, stats and length are for mels of gta.source")
-        own = {"seed": seed, "least_diagonality": least_diagonality, "batch_size": batch_size}
-        made = _spoken(shared | own, mel, acoustic, device, jobs)
+        own = {
+            "seed": seed,
+            "least_diagonality": least_diagonality,
+            "doubtful": doubtful,
+            "draws": draws,
+            "batch_size": batch_size,
+        }
+        made = _spoken(shared | own, mel, acoustic, device, jobs, gpus)
     entries = [entry for _, part in made.parts for entry in part] + made.maker.without_mel()
     write_report(gta, entries, **made.summary)
+    _warn(entries, gta / "report.csv")
     refused = sorted(entry for entry in entries if entry.made != "gta")
     if refused and missing == "fail":
         raise WavewrightError(
@@ -100,6 +123,7 @@ def gta(
         )
     rows = [row for part, _ in made.parts for row in part]
     publish_index(gta, rows, Header(made.maker.natural.sample_rate, mel))
+    _picture(gta, made.maker, entries)
     for notes in gta.glob("shard-*.notes.json"):
         notes.unlink()
 
@@ -112,13 +136,49 @@ class _Made(NamedTuple):
     summary: dict[str, Any]
 
 
+def _warn(entries: Sequence[Entry], report: Path) -> None:
+    doubted = [entry for entry in entries if entry.made == "gta" and entry.doubt]
+    if doubted:
+        log.warning(
+            "%d of %d alignments are in doubt: of '%s' the acoustic model %s; %s has all",
+            len(doubted),
+            len(entries),
+            doubted[0].id,
+            doubted[0].doubt,
+            report,
+        )
+
+
+def _picture(gta: Path, maker: ShardMaker, entries: Sequence[Entry]) -> None:
+    """Draw the utterances that are worst."""
+    from wavewright.acoustic.gta import GtaMaker
+    from wavewright.acoustic.gta_plot import Case, plot_cases
+    from wavewright.acoustic.gta_report import worst
+    from wavewright.shards import Shards
+
+    found, made = worst(entries), Shards(gta)
+    if not found:
+        return
+    cases = [Case(entry, maker.natural.array(entry.id), made.array(entry.id)) for entry in found]
+    if isinstance(maker, GtaMaker):
+        followed = maker.follow([entry.id for entry in found])
+        cases = [
+            case._replace(
+                alignment=speech.alignment.numpy(),
+                symbols=[maker.model.symbols[number] for number in numbers],
+            )
+            for case, (speech, numbers) in zip(cases, followed, strict=True)
+        ]
+    plot_cases(gta / "worst.png", cases)
+
+
 def _spoken(
-    options: dict[str, Any], mel: MelSpec, acoustic: Path | None, device: str, jobs: int
+    options: dict[str, Any], mel: MelSpec, acoustic: Path | None, device: str, jobs: int, gpus: int
 ) -> _Made:
     """Mels by the recipe's own acoustic model."""
-    from wavewright.acoustic.gta import GtaMaker
+    from wavewright.acoustic.gta import GtaMaker, GtaPart
     from wavewright.acoustic.gta_shards import membership
-    from wavewright.device import pick_device
+    from wavewright.device import pick_device, pick_devices
     from wavewright.parallel import parallel_map
 
     if acoustic is None:
@@ -132,12 +192,16 @@ def _spoken(
     mel.require_equal(
         maker.model.mel, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
     )
-    jobs = jobs if place.type == "cpu" else 1
-    return _Made(
-        maker,
-        parallel_map(maker.finish_shard, membership(maker.mels), jobs=jobs, what="gta"),
-        {},
-    )
+    shards = membership(maker.mels)
+    if gpus == 1:
+        jobs = jobs if place.type == "cpu" else 1
+        return _Made(maker, parallel_map(maker.finish_shard, shards, jobs=jobs, what="gta"), {})
+    lists = [
+        GtaPart(replace(maker, device=str(own)), shards[number::gpus])
+        for number, own in enumerate(pick_devices(place, gpus))
+    ]
+    done = parallel_map(GtaPart.finish, lists, jobs=gpus, what="gta", unit="lists of shards")
+    return _Made(maker, [part for parts in done for part in parts], {})
 
 
 def _read(

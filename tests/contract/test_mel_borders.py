@@ -249,6 +249,8 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
             seed=0,
             missing="fail",
             least_diagonality=None,
+            doubtful="keep",
+            draws=1,
             batch_size=1,
         )
         expect(a, b, getattr, maker, "model")

@@ -192,6 +192,36 @@ def test_every_toolkit_gives_each_utterance_its_own_mel(tmp_path: Path, name: st
     assert list(summary["measures"]) == ["mel_l1"]
 
 
+@pytest.mark.parametrize("name", TOOLKITS)
+def test_real_mels_with_a_frame_too_many_and_one_too_few(
+    shared: Path, tmp_path: Path, name: str
+) -> None:
+    """Speech of LJSpeech, two of the files under one name in folders of two speakers."""
+    write, preset, _ = TOOLKITS[name]
+    spec = MelSpec.preset(preset)
+    clips = sorted((shared / "corpora" / "ljspeech-mini" / "wavs").glob("*.wav"))
+    wavs = {id_: load_wav(path)[0] for id_, path in zip(IDS, clips, strict=False)}
+    files = spoken(mels_in(spec, wavs))
+    time = 0 if spec.layout == "frames_first" else 1
+    files["u3"] = np.concatenate([files["u3"], files["u3"].take([-1], axis=time)], axis=time)
+    files["u4"] = np.delete(files["u4"], -1, axis=time)
+    source = write(tmp_path / "source", files)
+    build(tmp_path, spec.bands_first, wavs)
+    out = make(tmp_path, spec.bands_first, source, like=preset, length="pad")
+    made, natural = Shards(out), Shards(tmp_path / "mels")
+    for id_ in IDS:
+        turned = files[id_].T if time == 0 else files[id_]
+        kept = min(turned.shape[1], natural.length(id_))
+        assert made.length(id_) == natural.length(id_)
+        np.testing.assert_array_equal(made.array(id_)[:, :kept], turned[:, :kept])
+        assert np.abs(made.array(id_)[:, :kept] - natural.array(id_)[:, :kept]).mean() < 0.05
+    rows = report(out)
+    changed = {i: (rows[i]["cut"], rows[i]["padded"]) for i in IDS}
+    assert changed == dict.fromkeys(IDS, ("0", "0")) | {"u3": ("1", "0"), "u4": ("0", "1")}
+    with pytest.raises(WavewrightError, match="2 of 5 utterances have no GTA mel"):
+        make(tmp_path, spec.bands_first, source, "exact", like=preset)
+
+
 @pytest.mark.parametrize("natural_log", ["ln", "log10"])
 def test_the_logarithm_is_converted_exactly(tmp_path: Path, natural_log: str) -> None:
     """The files' mels are taken from the waveforms in log10, the natural ones in the other."""

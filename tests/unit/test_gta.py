@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import signal
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.image import imread
 
 from wavewright.acoustic.gta import GtaMaker
 from wavewright.acoustic.tacotron2 import Tacotron2
@@ -153,6 +157,50 @@ def test_workers_do_not_change_a_byte(corpus: Corpus, tmp_path: Path) -> None:
     )
 
 
+def test_lists_of_shards_do_not_change_a_byte(corpus: Corpus, tmp_path: Path) -> None:
+    """Each of two processes has its own list, as with two GPUs."""
+    assert digests(make(corpus, tmp_path / "one")) == digests(
+        make(corpus, tmp_path / "lists", gpus=2, device="cpu")
+    )
+
+
+def test_draws_are_averaged(corpus: Corpus, tmp_path: Path) -> None:
+    """Noise of several draws cancels out: means are nearer to each other than draws."""
+
+    def apart(draws: int) -> float:
+        one, two = (
+            Shards(make(corpus, tmp_path / f"{draws}-{seed}", draws=draws, seed=seed))
+            for seed in (1, 2)
+        )
+        return float(np.mean([np.abs(one.array(i) - two.array(i)).mean() for i in one.ids]))
+
+    assert apart(8) < 0.6 * apart(1)
+
+
+def test_the_worst_are_drawn_with_their_attention(corpus: Corpus, tmp_path: Path) -> None:
+    out = make(corpus, tmp_path / "gta")
+    height, width = imread(out / "worst.png").shape[:2]
+    assert (width, height) == (round(80 * 4.6 * 3), round(80 * 2.7 * 5))
+    summary = json.loads((out / "report.json").read_text())
+    rows = report(out)
+    doubted = [id_ for id_, row in rows.items() if row["doubt"]]
+    assert summary["doubtful"] == len(doubted)
+    for id_ in doubted:
+        low = {name: float(rows[id_][name]) < 0.9 for name in ("coverage", "order")}
+        assert low["coverage"] or low["order"]
+
+
+def test_an_alignment_in_doubt_may_count_as_missing(corpus: Corpus, tmp_path: Path) -> None:
+    """A model that has learnt nothing looks at one symbol all the time."""
+    kept = report(make(corpus, tmp_path / "kept"))
+    doubted = {id_ for id_, row in kept.items() if row["doubt"]}
+    assert doubted
+    out = make(corpus, tmp_path / "refused", doubtful="refuse", missing="natural")
+    rows = report(out)
+    assert {id_ for id_, row in rows.items() if row["made"] == "natural"} == doubted
+    assert all(rows[id_]["reason"].startswith("the acoustic model left out") for id_ in doubted)
+
+
 def test_an_interrupted_run_continues_with_identical_bytes(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +223,40 @@ def test_an_interrupted_run_continues_with_identical_bytes(
     make(corpus, out)
     assert digests(out) == whole
     assert (out / "shard-00000.tar").stat().st_mtime_ns == kept.st_mtime_ns
+
+
+def test_killed_at_random_it_continues_with_identical_bytes(corpus: Corpus, tmp_path: Path) -> None:
+    """SIGKILL, again and again, wherever it hits: what is left in the end is what was due."""
+    small = corpus._replace(mels=tmp_path / "mels")
+    natural = Shards(corpus.mels)
+    write_shards(small.mels, natural.ids, natural.array, mel=SPEC, sample_rate=22050, shard_size=2)
+    started = time.monotonic()
+    whole = digests(make(small, tmp_path / "whole"))
+    took = time.monotonic() - started
+    random, killed = np.random.default_rng(3), 0
+    for attempt in range(60):
+        # Ever more time, so that a slow machine gets there too.
+        if not survives(small, tmp_path / "killed", random.uniform(0, 0.2 + attempt / 20) * took):
+            killed += 1
+            continue
+        break
+    assert digests(tmp_path / "killed") == whole
+    assert killed >= 3
+
+
+def survives(corpus: Corpus, out: Path, seconds: float) -> bool:
+    """Make GTA mels in a process that is killed after so long; whether it was done before."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            make(corpus, out)
+            code = 0
+        finally:
+            os._exit(code)  # whatever happens: the tests go on in the parent alone
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def test_another_seed_is_another_voice(corpus: Corpus, tmp_path: Path) -> None:
@@ -245,7 +327,8 @@ def test_half_a_hop_of_difference_is_refused_by_name(corpus: Corpus, tmp_path: P
         make(other, tmp_path / "model")
 
 
-@pytest.mark.parametrize(("framing", "frames_per_step"), [("hop", 3), ("center", 2)])
+@pytest.mark.parametrize("frames_per_step", [1, 2, 3])
+@pytest.mark.parametrize("framing", ["hop", "center"])
 def test_ljspeech_gets_as_many_frames_as_it_has(
     shared: Path,
     tmp_path: Path,

@@ -7,19 +7,23 @@ postnet is kept, cut to the recording's true number of frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 
 from wavewright.acoustic.data import collate, encode_texts
-from wavewright.acoustic.gta_shards import Entry, ShardMaker
+from wavewright.acoustic.gta_shards import Entry, ShardMaker, one_thread
 from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.checkpoint import load_model
 from wavewright.errors import WavewrightError
-from wavewright.shards import Array
+from wavewright.shards import Array, Row
+
+Doubtful = Literal["keep", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class GtaMaker(ShardMaker):
         device: where the model runs.
         seed: of the noise, with each utterance's id.
         least_diagonality: alignments below it have failed; None accepts all.
+        doubtful: whether utterances whose alignment is in doubt are kept, or have failed.
+        draws: of noise, whose mels are averaged.
         batch_size: utterances made together.
     """
 
@@ -38,6 +44,8 @@ class GtaMaker(ShardMaker):
     device: str
     seed: int
     least_diagonality: float | None
+    doubtful: Doubtful
+    draws: int
     batch_size: int
 
     @cached_property
@@ -62,14 +70,31 @@ class GtaMaker(ShardMaker):
         entries: list[Entry] = []
         for start in range(0, len(ready), self.batch_size):
             part = ready[start : start + self.batch_size]
-            batch = collate(self.natural, self.spec, part, encoded)
-            seeds = [utterance_seed(self.seed, id_) for id_ in part]
-            for id_, speech in zip(part, self.model.teacher_forced(batch, seeds), strict=True):
+            for id_, speech in zip(part, self._follow(part, encoded), strict=True):
                 entries.append(self._judge(id_, speech))
                 if not entries[-1].reason:
                     made[id_] = speech.mel.numpy()
         entries += [self._entry(id_, reason) for id_, reason in refused.items()]
         return made | self._stand_ins(entries), entries
+
+    def follow(self, ids: Sequence[str]) -> list[tuple[Speech, list[int]]]:
+        """What the model says along the recordings of `ids`, and the numbers that it reads."""
+        encoded, _ = self._readable(ids)
+        with one_thread():
+            return [(self._follow([id_], encoded)[0], encoded[id_]) for id_ in ids]
+
+    def _follow(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> list[Speech]:
+        """One batch along its recordings, in order: the mean over all draws of noise."""
+        batch = collate(self.natural, self.spec, ids, encoded)
+        drawn = [
+            self.model.teacher_forced(batch, [self._noise(id_, draw) for id_ in ids])
+            for draw in range(self.draws)
+        ]
+        return [_mean(speeches) for speeches in zip(*drawn, strict=True)]
+
+    def _noise(self, utterance: str, draw: int) -> int:
+        """The seed of one draw for one utterance."""
+        return utterance_seed(self.seed, f"{utterance}/draw {draw}" if draw else utterance)
 
     def _readable(self, ids: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, str]]:
         """Numbered texts of what can be made, and reasons for what cannot."""
@@ -87,13 +112,36 @@ class GtaMaker(ShardMaker):
             reason = "the model gave numbers that are not finite"
         elif floor is not None and scores.diagonality < floor:
             reason = f"diagonality {scores.diagonality:.3f} is below {floor:g}"
+        elif self.doubtful == "refuse" and scores.doubt:
+            reason = f"the acoustic model {scores.doubt}"
         entry = self._entry(utterance, reason)
         if not reason:
             distance = float(np.abs(spoken - recorded).mean())
             entry = replace(entry, made="gta", frames=spoken.shape[1], mel_l1=distance)
-        return replace(
-            entry,
-            focus=scores.focus,
-            diagonality=scores.diagonality,
-            coverage=scores.coverage,
-        )
+        return replace(entry, **scores._asdict(), doubt=scores.doubt)
+
+
+@dataclass(frozen=True)
+class GtaPart:
+    """One process's list of shards, by number and ids."""
+
+    maker: GtaMaker
+    shards: Sequence[tuple[int, list[str]]]
+
+    def finish(self) -> list[tuple[list[Row], list[Entry]]]:
+        """Make each shard, unless an interrupted run has."""
+        return [self.maker.finish_shard(shard) for shard in self.shards]
+
+    def __str__(self) -> str:
+        return f"{len(self.shards)} shards on {self.maker.device}"
+
+
+def _mean(speeches: Sequence[Speech]) -> Speech:
+    """Of one utterance's draws: mel by mel in its own unit, weight by weight."""
+    if len(speeches) == 1:
+        return speeches[0]
+    return Speech(
+        mel=torch.stack([speech.mel for speech in speeches]).mean(dim=0),
+        alignment=torch.stack([speech.alignment for speech in speeches]).mean(dim=0),
+        stopped=speeches[0].stopped,
+    )

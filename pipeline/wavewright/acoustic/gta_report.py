@@ -29,6 +29,7 @@ def write_report(folder: Path, entries: Sequence[Entry], **more: Any) -> None:
         "made": len(made),
         "replaced_by_natural": sum(entry.made == "natural" for entry in ordered),
         "left_out": sum(entry.made == "no" for entry in ordered),
+        "doubtful": sum(bool(entry.doubt) for entry in made),
         "lengths_equal": all(entry.frames == entry.frames_natural for entry in made),
         "frames_cut": sum(entry.cut for entry in made),
         "frames_padded": sum(entry.padded for entry in made),
@@ -41,7 +42,7 @@ def write_report(folder: Path, entries: Sequence[Entry], **more: Any) -> None:
         _plot(folder / "distances.png", made)
 
 
-_MEASURES = ("mel_l1", "focus", "diagonality", "coverage")
+_MEASURES = ("mel_l1", "focus", "diagonality", "coverage", "order")
 
 
 def _has(entries: Sequence[Entry], name: str) -> bool:
@@ -59,11 +60,20 @@ def _spread(entries: Sequence[Entry], name: str) -> dict[str, float]:
     return {key: round(float(value), 6) for key, value in spread.items()}
 
 
+def worst(entries: Sequence[Entry]) -> list[Entry]:
+    """Those to look at: the farthest from their recordings, then those least aligned."""
+    made = [entry for entry in entries if entry.made == "gta"]
+    far = sorted(made, key=lambda entry: (-(entry.mel_l1 or 0.0), entry.id))[:3]
+    aligned = [entry for entry in made if entry.diagonality is not None and entry not in far]
+    astray = sorted(aligned, key=lambda entry: (not entry.doubt, entry.diagonality, entry.id))
+    return far + astray[:2]
+
+
 def _farthest(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """The ten utterances that differ most from their recordings."""
     ordered = sorted(entries, key=lambda entry: (-(entry.mel_l1 or 0.0), entry.id))
     return [
-        {name: getattr(entry, name) for name in ("id", "mel_l1", "diagonality")}
+        {name: getattr(entry, name) for name in ("id", "mel_l1", "diagonality", "doubt")}
         for entry in ordered[:10]
     ]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,8 @@ class Entry:
         frames_natural: of the natural mel.
         frames: of what was written, 0 for nothing.
         mel_l1: mean absolute difference to the natural mel, in the mel's own unit.
-        focus, diagonality, coverage: of the alignment; see `scores.AlignmentScores`.
+        focus, diagonality, coverage, order: of the alignment; see `scores.AlignmentScores`.
+        doubt: what the alignment says went wrong.
         reason: why it was not made.
         cut, padded: frames taken from, and silent ones put to, the end of a mel that was read.
     """
@@ -43,6 +45,8 @@ class Entry:
     focus: float | None = None
     diagonality: float | None = None
     coverage: float | None = None
+    order: float | None = None
+    doubt: str = ""
     reason: str = ""
     cut: int = 0
     padded: int = 0
@@ -101,12 +105,8 @@ class ShardMaker:
         kept = finished_rows(self.gta, number)
         if kept is not None and notes.is_file():
             return kept, [Entry(*row) for row in json.loads(notes.read_text())]
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the last bits of a sum depend on how it was shared out
-        try:
+        with one_thread():
             made, entries = self.make(ids)
-        finally:
-            torch.set_num_threads(threads)
         write_text(notes, json.dumps([list(vars(entry).values()) for entry in entries]))
         items = [(id_, made[id_]) for id_ in ids if id_ in made]
         header = Header(self.natural.sample_rate, self.spec)
@@ -152,6 +152,17 @@ class ShardMaker:
             frames=frames if natural else 0,
             reason=reason,
         )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The last bits of a sum depend on how it was shared out among threads: here it is not."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def membership(mels: Path) -> list[tuple[int, list[str]]]:

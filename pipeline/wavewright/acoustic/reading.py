@@ -16,7 +16,6 @@ from wavewright.errors import WavewrightError
 from wavewright.text import shorten
 
 TRIES = 4
-_LEAST_COVERAGE, _LEAST_ORDER = 0.9, 0.9  # speech that people would call right is near 1 in both
 _END = re.compile(r"(?<=[.!?;:])[\"'\u201d\u2019)\]]*\s+")
 _ABBREVIATED = re.compile(r"\b(?:mr|mrs|ms|dr|st|prof|vs|etc|[a-z])\.$", re.IGNORECASE)
 log = logging.getLogger("wavewright")
@@ -41,14 +40,7 @@ class Said:
 
 def problem(speech: Speech) -> str:
     """What the alignment says went wrong; empty if nothing did."""
-    scores = speech.scores
-    if not speech.stopped:
-        return "did not find the end and was cut off"
-    if scores.coverage < _LEAST_COVERAGE:
-        return f"left out {1 - scores.coverage:.0%} of its text"
-    if scores.order < _LEAST_ORDER:
-        return f"lost its place in {1 - scores.order:.0%} of its steps"
-    return ""
+    return speech.scores.doubt if speech.stopped else "did not find the end and was cut off"
 
 
 def say(

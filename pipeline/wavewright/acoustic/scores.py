@@ -25,7 +25,17 @@ class AlignmentScores(NamedTuple):
     coverage: float
     order: float
 
+    @property
+    def doubt(self) -> str:
+        """What went wrong by coverage and order; empty if nothing did."""
+        if self.coverage < _LEAST_COVERAGE:
+            return f"left out {1 - self.coverage:.0%} of its text"
+        if self.order < _LEAST_ORDER:
+            return f"lost its place in {1 - self.order:.0%} of its steps"
+        return ""
 
+
+_LEAST_COVERAGE, _LEAST_ORDER = 0.9, 0.9  # speech that people would call right is near 1 in both
 _LARGEST_ADVANCE = 6  # symbols in one step: a word said in a breath at three frames per step
 
 
