@@ -384,6 +384,8 @@ def _kill_group(group: int) -> None:
 def _publish(assessment: Assessment, partial: Path, seconds: float) -> Path:
     """Record what was made and give it its name by one rename."""
     unit = assessment.unit
+    for leftover in [*partial.rglob(".*.partial")]:  # of an earlier attempt that was killed
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     outputs = scan(partial)
     if not outputs:
         raise StageFailed(f"stage {unit.label} ended well but wrote nothing", 1)

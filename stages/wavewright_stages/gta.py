@@ -89,7 +89,7 @@ def gta(
         device: auto, cpu or cuda.
     """
     from wavewright.acoustic.gta_report import write_report
-    from wavewright.shards import Header, publish_index
+    from wavewright.shards import Header, publish_index, remove_leftovers
 
     gta.mkdir(parents=True, exist_ok=True)
     shared = {"prepared": prepared, "mels": mels, "gta": gta, "missing": missing}
@@ -123,6 +123,7 @@ def gta(
         )
     rows = [row for part, _ in made.parts for row in part]
     publish_index(gta, rows, Header(made.maker.natural.sample_rate, mel))
+    remove_leftovers(gta, {row.shard for row in rows})
     _picture(gta, made.maker, entries)
     for notes in gta.glob("shard-*.notes.json"):
         notes.unlink()

@@ -152,6 +152,15 @@ def test_a_killed_stage_publishes_nothing_and_the_next_run_finishes(toy: Toy) ->
     assert toy.result("03_judge", "verdict.txt") == "hifigan:v2 3\nhifigan:v3 3"
 
 
+def test_what_a_killed_attempt_left_half_written_is_not_published(toy: Toy) -> None:
+    once = ("--set", "shout.fail=kill once")
+    assert toy.run(*once).returncode == 1
+    assert list((toy.folder / "exp" / "01_shout").glob(".partial-*/.words.txt.partial"))
+    assert toy.run(*once).returncode == 0
+    assert toy.result("01_shout", "words.txt") == "HELLO!"
+    assert not list((toy.folder / "exp").rglob("*.partial"))
+
+
 def test_a_file_from_outside_counts_by_content_times_not_by_place(toy: Toy, tmp_path: Path) -> None:
     extra = tmp_path / "extra.txt"
     extra.write_text(" there")

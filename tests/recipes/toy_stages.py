@@ -40,7 +40,9 @@ def shout(
         raise WavewrightError("words.txt: field 'words' is too quiet; shout")
     if fail == "crash":
         raise RuntimeError("out of breath")
-    if fail == "kill":
+    half = loud / ".words.txt.partial"
+    if fail == "kill" or (fail == "kill once" and not half.exists()):
+        half.write_text("H")
         os.kill(os.getpid(), signal.SIGKILL)
     (loud / "words.txt").write_text((text / "words.txt").read_text().upper() + mark)
     (loud / "logs" / "noise.txt").write_text(str(time.time_ns()))

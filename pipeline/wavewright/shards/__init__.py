@@ -11,7 +11,7 @@ from wavewright.shards.index import publish_index
 from wavewright.shards.layout import Array, Encoding, Header, Row, shard_plan
 from wavewright.shards.reader import Shards
 from wavewright.shards.upkeep import Damage, append_shards, repair_shards, verify_shards
-from wavewright.shards.writer import finished_rows, write_shard, write_shards
+from wavewright.shards.writer import finished_rows, remove_leftovers, write_shard, write_shards
 
 __all__ = [
     "Array",
@@ -23,6 +23,7 @@ __all__ = [
     "append_shards",
     "finished_rows",
     "publish_index",
+    "remove_leftovers",
     "repair_shards",
     "shard_plan",
     "verify_shards",
