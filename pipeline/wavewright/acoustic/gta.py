@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavewright.acoustic.data import collate, encode_texts
+from wavewright.acoustic.data import collate, encode_texts, number_speakers
 from wavewright.acoustic.gta_shards import Entry, ShardMaker
 from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.checkpoint import load_model
@@ -55,14 +55,14 @@ class GtaMaker(ShardMaker):
 
     def make(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[Entry]]:
         """Mels by id, and an entry for each id; in batches of like length, in no given order."""
-        encoded, refused = self._readable(ids)
+        encoded, speakers, refused = self._readable(ids)
         lengths = {id_: self.natural.length(id_) for id_ in encoded}
         ready = sorted(lengths, key=lambda id_: (lengths[id_], id_))
         made: dict[str, Array] = {}
         entries: list[Entry] = []
         for start in range(0, len(ready), self.batch_size):
             part = ready[start : start + self.batch_size]
-            batch = collate(self.natural, self.spec, part, encoded)
+            batch = collate(self.natural, self.spec, part, encoded, speakers=speakers)
             seeds = [utterance_seed(self.seed, id_) for id_ in part]
             for id_, speech in zip(part, self.model.teacher_forced(batch, seeds), strict=True):
                 entries.append(self._judge(id_, speech))
@@ -71,11 +71,18 @@ class GtaMaker(ShardMaker):
         entries += [self._entry(id_, reason) for id_, reason in refused.items()]
         return made | self._stand_ins(entries), entries
 
-    def _readable(self, ids: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, str]]:
-        """Numbered texts of what can be made, and reasons for what cannot."""
+    def _readable(
+        self, ids: Sequence[str]
+    ) -> tuple[dict[str, list[int]], dict[str, int], dict[str, str]]:
+        """Numbered texts and speakers of what can be made, and reasons for what cannot."""
         known, refused = self._known(ids)
-        encoded, unreadable = encode_texts(self.model, {i: self.texts[i].text for i in known})
-        return encoded, refused | unreadable
+        told = {id_: self.texts[id_] for id_ in known}
+        grids = {id_: self.prepared / t.alignment for id_, t in told.items() if t.alignment}
+        encoded, unreadable = encode_texts(self.model, {i: t.text for i, t in told.items()}, grids)
+        names = {id_: told[id_].speaker for id_ in encoded}
+        speakers, strangers = number_speakers(self.model, names)
+        encoded = {id_: numbers for id_, numbers in encoded.items() if id_ not in strangers}
+        return encoded, speakers, refused | unreadable | strangers
 
     def _judge(self, utterance: str, speech: Speech) -> Entry:
         """Accept a made mel, or say what is wrong with it."""
