@@ -25,7 +25,7 @@ _PIECE = re.compile(
     r"\{(?P<phones>[^{}]*)\}|(?P<word>'?[^\W_]+(?:['-][^\W_]+)*'?)|(?P<pause>[-,.;:?!()])|'|\s"
     r"|(?P<other>.)"
 )
-_ENDING = re.compile(r"([.?!])[^\w{}]*$")
+_ENDING = re.compile(r"([.?!])[^\w{}.?!]*$")
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Validation:
         """Attention into the picture; attention and mels into TensorBoard."""
         panels = []
         for utterance, forced, free in zip(self.spoken, followed, freely, strict=False):
-            symbols = [self.model.symbols[number] for number in self.texts[utterance]]
+            symbols = [self.model.symbols[n].removeprefix("@") for n in self.texts[utterance]]
             for way, speech in (("teacher-forced", forced), ("free-running", free)):
                 panels.append(Panel(f"{utterance}, {way}, step {step}", speech, symbols))
                 journal.image(f"attention/{way}/{utterance}", speech.alignment.T, step)
