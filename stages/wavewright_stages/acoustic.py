@@ -191,7 +191,8 @@ class _Table:
         raise WavewrightError(
             f"{self.path}: '{first}' of the {self._column('split')[first]} split is spoken by "
             f"'{self.speakers[first]}', whom the acoustic model does not know "
-            f"({len(strangers)} such utterances). Speakers: {few(network.speakers)}."
+            f"({len(strangers)} such utterances). Speakers: {few(network.speakers)}. Each needs "
+            "utterances in the train split."
         )
 
 
