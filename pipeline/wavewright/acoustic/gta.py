@@ -7,7 +7,7 @@ postnet is kept, cut to the recording's true number of frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from wavewright.acoustic.data import collate, encode_texts, number_speakers
 from wavewright.acoustic.gta_shards import Entry, ShardMaker
-from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
+from wavewright.acoustic.model import AcousticModel, Speech, TextBatch, utterance_seed
 from wavewright.checkpoint import load_model
 from wavewright.errors import WavewrightError
 from wavewright.shards import Array
@@ -55,14 +55,14 @@ class GtaMaker(ShardMaker):
 
     def make(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[Entry]]:
         """Mels by id, and an entry for each id; in batches of like length, in no given order."""
-        encoded, speakers, refused = self._readable(ids)
+        encoded, refused = self._readable(ids)
         lengths = {id_: self.natural.length(id_) for id_ in encoded}
         ready = sorted(lengths, key=lambda id_: (lengths[id_], id_))
         made: dict[str, Array] = {}
         entries: list[Entry] = []
         for start in range(0, len(ready), self.batch_size):
             part = ready[start : start + self.batch_size]
-            batch = collate(self.natural, self.spec, part, encoded, speakers=speakers)
+            batch = self._batch(part, encoded)
             seeds = [utterance_seed(self.seed, id_) for id_ in part]
             for id_, speech in zip(part, self.model.teacher_forced(batch, seeds), strict=True):
                 entries.append(self._judge(id_, speech))
@@ -71,18 +71,21 @@ class GtaMaker(ShardMaker):
         entries += [self._entry(id_, reason) for id_, reason in refused.items()]
         return made | self._stand_ins(entries), entries
 
-    def _readable(
-        self, ids: Sequence[str]
-    ) -> tuple[dict[str, list[int]], dict[str, int], dict[str, str]]:
-        """Numbered texts and speakers of what can be made, and reasons for what cannot."""
+    def _readable(self, ids: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, str]]:
+        """Numbered texts of what can be made, and reasons for what cannot."""
         known, refused = self._known(ids)
         told = {id_: self.texts[id_] for id_ in known}
         grids = {id_: self.prepared / t.alignment for id_, t in told.items() if t.alignment}
         encoded, unreadable = encode_texts(self.model, {i: t.text for i, t in told.items()}, grids)
-        names = {id_: told[id_].speaker for id_ in encoded}
-        speakers, strangers = number_speakers(self.model, names)
-        encoded = {id_: numbers for id_, numbers in encoded.items() if id_ not in strangers}
-        return encoded, speakers, refused | unreadable | strangers
+        _, strangers = number_speakers(self.model, {i: t.speaker for i, t in told.items()})
+        refused = refused | strangers | unreadable
+        return {id_: numbers for id_, numbers in encoded.items() if id_ not in refused}, refused
+
+    def _batch(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> TextBatch:
+        """What the model follows of readable utterances."""
+        names = {id_: self.texts[id_].speaker for id_ in ids}
+        speakers, _ = number_speakers(self.model, names)
+        return collate(self.natural, self.spec, ids, encoded, speakers=speakers)
 
     def _judge(self, utterance: str, speech: Speech) -> Entry:
         """Accept a made mel, or say what is wrong with it."""
