@@ -559,6 +559,7 @@ def say(
     seed: SeedOption = 0,
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
+    speaker: Annotated[str, typer.Option(help="Whom a model of several speakers speaks as.")] = "",
 ) -> None:
     """Speak a text with an acoustic model and a vocoder.
 
@@ -567,7 +568,18 @@ def say(
     """
     from wavewright.render import say_file
 
-    _say(say_file(text, acoustic, vocoder, out, seed=seed, precision=precision, engine=engine))
+    _say(
+        say_file(
+            text,
+            acoustic,
+            vocoder,
+            out,
+            seed=seed,
+            precision=precision,
+            engine=engine,
+            speaker=speaker,
+        )
+    )
 
 
 class ListeningKind(StrEnum):

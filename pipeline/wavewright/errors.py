@@ -6,7 +6,7 @@ The command line prints them without a traceback and exits with `exit_code`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class WavewrightError(ValueError):
@@ -37,6 +37,12 @@ class Stale(WavewrightError):
     """A stage before the first one asked for is missing or out of date."""
 
     exit_code = 77
+
+
+def few(names: Sequence[str], limit: int = 8) -> str:
+    """Names for a message, by commas; of many the first ones, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

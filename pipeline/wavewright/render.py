@@ -101,22 +101,27 @@ def say_file(
     seed: int,
     precision: str = "float32",
     engine: str = "fast",
+    speaker: str = "",
 ) -> str:
-    """Speak a text, sentence by sentence; returns what it did."""
+    """Speak a text, sentence by sentence, as one of the models' speakers; returns what it did."""
     from wavewright.acoustic.model import AcousticModel
     from wavewright.acoustic.reading import read
 
-    speaker, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
-    if not isinstance(speaker, AcousticModel):
-        raise WavewrightError(f"{acoustic}: holds the vocoder '{speaker.name}', no acoustic model")
-    vocoder = _speaking(vocoder, speaker.mel)
-    _require_sayable(speaker.mel, vocoder.mel, acoustic, checkpoint)
-    spec = speaker.mel
+    model, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
+    if not isinstance(model, AcousticModel):
+        raise WavewrightError(f"{acoustic}: holds the vocoder '{model.name}', no acoustic model")
+    if speaker and vocoder.speakers:
+        vocoder.speaker = speaker
+    own = speaker if model.speakers or not vocoder.speakers else ""
+    model.speaker_number(own)
+    vocoder = _speaking(vocoder, model.mel)
+    _require_sayable(model.mel, vocoder.mel, acoustic, checkpoint)
+    spec = model.mel
     frames = max(1, round(_PAUSE * spec.sample_rate / spec.hop_length))
     pause = torch.from_numpy(silent_mel(spec, frames))
     mels: list[Tensor] = []
     notes = []
-    for said in read(speaker, text, seed=seed):
+    for said in read(model, text, seed=seed, speaker=own):
         mels += [pause, said.speech.mel] if mels else [said.speech.mel]
         if said.problem:
             notes.append(f" {shorten(said.text)}: the model {said.problem}.")

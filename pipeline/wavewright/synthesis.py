@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from wavewright.acoustic import reading
+from wavewright.acoustic.data import script
 from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
@@ -37,12 +38,13 @@ _WORTH_TELLING = 0.001  # share of samples that are clipped
 
 
 class Sentence(NamedTuple):
-    """One utterance to speak: `text` for readers, `normalised_text` for the acoustic model."""
+    """One utterance to speak: `text` for readers, the others for the acoustic model."""
 
     id: str
     text: str
     normalised_text: str
     speaker: str = ""
+    alignment: Path | None = None
 
 
 class Given(NamedTuple):
@@ -155,9 +157,10 @@ def acoustic_source(
         try:
             said = reading.say(
                 model,
-                sentence.normalised_text or sentence.text,
+                script(model, sentence.normalised_text or sentence.text, sentence.alignment),
                 seed=utterance_seed(seed, sentence.id),
                 max_seconds=max_seconds,
+                speaker=sentence.speaker if model.speakers else "",
             )
         except WavewrightError as error:
             return Given(None, str(error))

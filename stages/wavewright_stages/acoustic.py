@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, few
 from wavewright.melspec import MelSpec
 from wavewright.stage import Budget, In, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
     from wavewright.acoustic.data import TextMelData
-    from wavewright.acoustic.model import AcousticModel, Speech
-    from wavewright.journal import Journal
+    from wavewright.acoustic.model import AcousticModel
     from wavewright.shards import Array, Shards
 
 log = logging.getLogger("wavewright")
@@ -62,8 +61,11 @@ def acoustic(
         seed: of initial weights, order and dropout.
         max_steps: training steps in all.
         model: `system[:variant]`.
-        config: changes to the published configuration.
-        init_from: checkpoint of the same configuration to start from.
+        config: changes to the published configuration. `speakers: corpus` stands for all
+            speakers of the training split; with `phonemes: arpabet`, the lexicon is gathered
+            from its TextGrids, and entries of the recipe's own `lexicon` come before those.
+        init_from: checkpoint of the same configuration to start from; a model of several
+            speakers may start from one of a single voice, or of other speakers.
         batch_size: utterances per step.
         longest_seconds: longer utterances are not trained on; None means all are.
         validation_utterances: dev utterances whose losses and attention are measured.
@@ -81,6 +83,7 @@ def acoustic(
         nodes: machines that train together.
         rendezvous: HOST:PORT where they meet.
     """
+    from wavewright.acoustic.validation import Validation
     from wavewright.registry import create_model
     from wavewright.session import seed_everything
     from wavewright.shards import Shards
@@ -91,13 +94,16 @@ def acoustic(
         raise WavewrightError(f"{mels}: holds audio where mels are expected")
     mel.require_equal(natural.mel, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
-    network: AcousticModel = create_model("acoustic", model, **{**config, "mel": mel})
+    table = _Table(prepared, natural)
+    settings = {**config, **_learnt_of(table, config), "mel": mel}
+    network: AcousticModel = create_model("acoustic", model, **settings)
+    table.require_known(network)
     if init_from is not None:
         _start_from(network, init_from)
     frames = None if longest_seconds is None else mel.frames(int(longest_seconds * mel.sample_rate))
     train(
         network,
-        _training_data(network, prepared, natural, batch_size, seed, frames),
+        _training_data(network, table, batch_size, seed, frames),
         run=acoustic,
         options=TrainingOptions(
             max_steps=max_steps,
@@ -113,10 +119,11 @@ def acoustic(
             judged_by="mel",
             profile=profile,
         ),
-        validate=_Validation(
+        validate=Validation(
             network,
             natural,
-            _texts(network, prepared, natural, "dev"),
+            table.texts(network, "dev"),
+            table.speakers,
             seed=seed,
             utterances=validation_utterances,
             spoken=spoken_utterances,
@@ -125,142 +132,117 @@ def acoustic(
     )
 
 
+class _Table:
+    """What the manifest says of the utterances that have a mel.
+
+    Attributes:
+        speakers: by id, of all usable utterances.
+        grids: TextGrids by id, of those that have one.
+    """
+
+    def __init__(self, prepared: Path, natural: Shards) -> None:
+        from wavewright.manifest import read_manifest, usable
+
+        self.path, self.natural = prepared / "manifest.parquet", natural
+        self.rows = usable(read_manifest(self.path))
+        self.speakers = self._column("speaker")
+        grids = self._column("alignment")
+        self.grids = {id_: prepared / path for id_, path in grids.items() if path}
+
+    def _column(self, name: str) -> dict[str, str]:
+        return dict(zip(self.rows["id"].tolist(), self.rows[name].tolist(), strict=True))
+
+    def ids(self, split: str) -> list[str]:
+        """Utterances of a split that have a mel."""
+        named = self.rows["id"][self.rows["split"] == split]
+        return [id_ for id_ in named.tolist() if id_ in self.natural]
+
+    def texts(self, network: AcousticModel, split: str) -> dict[str, list[int]]:
+        """Numbered texts of a split; what cannot be read is named and left out."""
+        from wavewright.acoustic.data import encode_texts
+
+        written = self._column("normalised_text")
+        chosen = {id_: written[id_] for id_ in self.ids(split)}
+        texts, refused = encode_texts(network, chosen, self.grids)
+        for utterance, reason in list(refused.items())[:5]:
+            log.warning("%s is left out of the %s split: %s", utterance, split, reason)
+        if refused:
+            log.warning("%d of %d %s utterances left out", len(refused), len(chosen), split)
+        return texts
+
+    def places(
+        self, network: AcousticModel, texts: Mapping[str, list[int]]
+    ) -> dict[str, Array] | None:
+        """Where in its text each utterance is at each frame, by the TextGrids of the corpus."""
+        from wavewright.acoustic.places import read_places
+
+        if not network.learns_places:
+            return None
+        written = {id_: [network.symbols[n] for n in numbers] for id_, numbers in texts.items()}
+        phones = network.reads_phones
+        return read_places(written, self.grids, self.natural, network.mel, phones=phones)
+
+    def require_known(self, network: AcousticModel) -> None:
+        """Refuse speakers that a model of several does not know, whatever their split."""
+        strangers = [id_ for id_, name in self.speakers.items() if name not in network.speakers]
+        if not network.speakers or not strangers:
+            return
+        first = strangers[0]
+        raise WavewrightError(
+            f"{self.path}: '{first}' of the {self._column('split')[first]} split is spoken by "
+            f"'{self.speakers[first]}', whom the acoustic model does not know "
+            f"({len(strangers)} such utterances). Speakers: {few(network.speakers)}. Each needs "
+            "utterances in the train split."
+        )
+
+
+def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration leaves to the training split: names of speakers, a lexicon."""
+    from wavewright.acoustic.pronouncing import ARPABET, gather_lexicon
+    from wavewright.alignment import read_alignment
+    from wavewright.text import SYMBOLS
+
+    learnt: dict[str, Any] = {}
+    ids = table.ids("train")
+    if config.get("speakers") == "corpus":
+        learnt["speakers"] = sorted({table.speakers[id_] for id_ in ids})
+        log.info("%d speakers: %s", len(learnt["speakers"]), few(learnt["speakers"]))
+    if config.get("phonemes") == ARPABET:
+        alignments = (read_alignment(table.grids[id_]) for id_ in ids if id_ in table.grids)
+        found = gather_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
+        learnt["lexicon"] = {**found, **config.get("lexicon", {})}
+        log.info("the lexicon has %d words", len(learnt["lexicon"]))
+    return learnt
+
+
 def _start_from(network: AcousticModel, path: Path) -> None:
+    from wavewright.acoustic.model import AcousticModel
     from wavewright.checkpoint import load_model
 
     source = load_model(path)
+    if not isinstance(source, AcousticModel):
+        raise WavewrightError(f"{path}: holds the vocoder '{source.name}', no acoustic model")
     source.mel.require_equal(network.mel, mine=f"checkpoint {path}", theirs="this training")
-    network.load_inference_state(source.inference_state())
+    try:
+        new = network.adopt(source)
+    except WavewrightError as error:
+        raise WavewrightError(f"{path}: {error}") from error
+    if new:
+        log.info("%s: what is new to it: %s", path, few(new))
 
 
 def _training_data(
-    network: AcousticModel,
-    prepared: Path,
-    natural: Shards,
-    batch_size: int,
-    seed: int,
-    longest_frames: int | None,
+    network: AcousticModel, table: _Table, batch_size: int, seed: int, longest_frames: int | None
 ) -> TextMelData:
-    from wavewright.acoustic.data import TextMelData
+    from wavewright.acoustic.data import TextMelData, number_speakers
 
-    texts = _texts(network, prepared, natural, "train")
+    texts = table.texts(network, "train")
     return TextMelData(
-        natural,
+        table.natural,
         texts,
         batch_size=batch_size,
         seed=seed,
         longest_frames=longest_frames,
-        places=_places(network, prepared, natural, texts) if network.learns_places else None,
+        places=table.places(network, texts),
+        speakers=number_speakers(network, table.speakers)[0],
     )
-
-
-def _places(
-    network: AcousticModel, prepared: Path, natural: Shards, texts: Mapping[str, list[int]]
-) -> dict[str, Array]:
-    """Where in its text each utterance is at each frame, by the TextGrids of the corpus."""
-    from wavewright.acoustic.places import read_places
-    from wavewright.manifest import read_manifest, usable
-
-    rows = usable(read_manifest(prepared / "manifest.parquet"), "train")
-    named = zip(rows["id"].tolist(), rows["alignment"].tolist(), strict=True)
-    written = {id_: [network.symbols[n] for n in numbers] for id_, numbers in texts.items()}
-    grids = {id_: prepared / path for id_, path in named if path}
-    return read_places(written, grids, natural, network.mel)
-
-
-def _texts(
-    network: AcousticModel, prepared: Path, natural: Shards, split: str
-) -> dict[str, list[int]]:
-    """Numbered texts of a split; what cannot be read is named and left out."""
-    from wavewright.acoustic.data import encode_texts
-    from wavewright.manifest import read_manifest, usable
-
-    rows = usable(read_manifest(prepared / "manifest.parquet"), split)
-    written = dict(zip(rows["id"].tolist(), rows["normalised_text"].tolist(), strict=True))
-    texts, refused = encode_texts(network, {i: t for i, t in written.items() if i in natural})
-    for utterance, reason in list(refused.items())[:5]:
-        log.warning("%s is left out of the %s split: %s", utterance, split, reason)
-    if refused:
-        log.warning("%d of %d %s utterances left out", len(refused), len(written), split)
-    return texts
-
-
-class _Validation:
-    """Measures losses and attention on dev utterances; speaks and draws a few of them."""
-
-    def __init__(
-        self,
-        model: AcousticModel,
-        mels: Shards,
-        texts: Mapping[str, list[int]],
-        *,
-        seed: int,
-        utterances: int,
-        spoken: int,
-        picture: Path,
-    ) -> None:
-        self.model, self.mels, self.texts = model, mels, texts
-        self.seed, self.picture = seed, picture
-        self.ids = sorted(texts)[:utterances]
-        self.spoken = self.ids[:spoken]
-
-    def __call__(self, step: int, journal: Journal) -> dict[str, float]:
-        if not self.ids:
-            return {}
-        losses, followed = self._follow()
-        freely = self._speak()
-        means = _means([speech.scores._asdict() for speech in followed])
-        free = _means([speech.scores._asdict() for speech in freely])
-        stopped = {"free_stopped": sum(s.stopped for s in freely) / max(1, len(freely))}
-        self._draw(followed, freely, step, journal)
-        return {**losses, **means, **{f"free_{name}": free[name] for name in free}, **stopped}
-
-    def _follow(self) -> tuple[dict[str, float], list[Speech]]:
-        """Mean loss terms, and every validation utterance under teacher forcing, in order."""
-        from wavewright.acoustic.data import collate
-        from wavewright.acoustic.model import utterance_seed
-
-        losses: list[dict[str, float]] = []
-        made: dict[str, Speech] = {}
-        by_length = sorted(self.ids, key=self.mels.length)
-        for start in range(0, len(by_length), 16):
-            ids = by_length[start : start + 16]
-            batch = collate(self.mels, self.model.mel, ids, self.texts).to(self.model.device)
-            terms, speeches = self.model.follow(
-                batch, [utterance_seed(self.seed, id_) for id_ in ids]
-            )
-            losses += [{name: float(value) for name, value in terms.items()}] * len(ids)
-            made.update(zip(ids, speeches, strict=True))
-        return _means(losses), [made[id_] for id_ in self.ids]
-
-    def _speak(self) -> list[Speech]:
-        from wavewright.acoustic.model import utterance_seed
-
-        if not self.spoken:
-            return []
-        return self.model.speak_all(
-            [self.texts[id_] for id_ in self.spoken],
-            seeds=[utterance_seed(self.seed, id_) for id_ in self.spoken],
-            max_seconds=None,
-        )
-
-    def _draw(
-        self, followed: Sequence[Speech], freely: Sequence[Speech], step: int, journal: Journal
-    ) -> None:
-        """Attention into the picture; attention and mels into TensorBoard."""
-        from wavewright.acoustic.attention_plot import Panel, plot_attention
-
-        panels = []
-        for utterance, forced, free in zip(self.spoken, followed, freely, strict=False):
-            symbols = [self.model.symbols[number] for number in self.texts[utterance]]
-            for way, speech in (("teacher-forced", forced), ("free-running", free)):
-                panels.append(Panel(f"{utterance}, {way}, step {step}", speech, symbols))
-                journal.image(f"attention/{way}/{utterance}", speech.alignment.T, step)
-                journal.image(f"mel/{way}/{utterance}", speech.mel, step)
-        if panels:
-            plot_attention(self.picture, panels)
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of every column."""
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}

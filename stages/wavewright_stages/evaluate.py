@@ -169,7 +169,8 @@ def _sentences(
             f"{prepared / 'manifest.parquet'}: no usable utterances in split '{split}'"
         )
     columns = (rows[name].tolist() for name in ("id", "text", "normalised_text", "speaker"))
-    everything = [Sentence(*row) for row in zip(*columns, strict=True)]
+    grids = [prepared / path if path else None for path in rows["alignment"]]
+    everything = [Sentence(*row) for row in zip(*columns, grids, strict=True)]
     chosen = everything if utterances is None else evenly(everything, utterances)
     return chosen, len(everything), len(manifest) - len(usable(manifest))
 

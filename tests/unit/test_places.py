@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavewright.acoustic.places import read_places, word_places
+from wavewright.acoustic.places import phone_places, read_places, word_places
+from wavewright.acoustic.pronouncing import phone_text
 from wavewright.alignment import Alignment, Interval, write_alignment
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards, write_shards
+from wavewright.text import SYMBOLS, encode
 
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 4})
 FRAME = SPEC.hop_length / SPEC.sample_rate
@@ -58,6 +60,26 @@ def test_phonemes_are_matched_by_the_number_of_words() -> None:
     )
     assert places is not None
     np.testing.assert_allclose(places[1:5], 4 * np.array([1, 3, 5, 7]) / 8 - 0.5, atol=1e-5)
+
+
+def test_each_phone_of_a_phone_text_has_the_time_of_the_textgrid() -> None:
+    edges = [0, 2, 5, 6, 10, 12, 14]
+    labels = ["sil", "T", "ER", "sil", "N", ""]
+    phones = tuple(
+        Interval(start * FRAME, end * FRAME, label)
+        for start, end, label in zip(edges[:-1], edges[1:], labels, strict=True)
+    )
+    said = Alignment(words=(), phones=phones, duration=14 * FRAME)
+    written = [SYMBOLS[number] for number in encode(phone_text(said))]
+    assert written == ["@T", "@ER", ",", " ", "@N", "."]
+    places = phone_places(said, written, SPEC, 14)
+    assert places is not None
+    # Symbol n lasts from place n - 0.5 to n + 0.5, so a frame's symbol is the nearest number.
+    heard = [written[n] for n in np.round(places).astype(int)]
+    assert heard[2:] == ["@T"] * 3 + ["@ER"] + [","] * 2 + [" "] * 2 + ["@N"] * 2 + ["."] * 2
+    np.testing.assert_allclose(places[2:5], np.array([1, 3, 5]) / 6 - 0.5, atol=1e-5)
+    assert (places[:2] == -0.5).all()  # the silence before belongs to no symbol
+    assert phone_places(said, written[:-2], SPEC, 14) is None
 
 
 def test_punctuation_that_stands_alone_is_no_word() -> None:

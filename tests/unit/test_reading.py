@@ -46,7 +46,12 @@ class Scripted(AcousticModel):
         return [1] * len(text)
 
     def speak_all(
-        self, texts: Sequence[Sequence[int]], *, seeds: Sequence[int], max_seconds: float | None
+        self,
+        texts: Sequence[Sequence[int]],
+        *,
+        seeds: Sequence[int],
+        max_seconds: float | None,
+        speakers: Sequence[str] = (),
     ) -> list[Speech]:
         self.seeds += seeds
         return [self.speeches[min(len(self.seeds), len(self.speeches)) - 1]]

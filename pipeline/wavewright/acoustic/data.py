@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from wavewright.acoustic.model import AcousticModel, TextBatch
+from wavewright.acoustic.pronouncing import phone_text
+from wavewright.alignment import read_alignment
 from wavewright.errors import WavewrightError
 from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
@@ -16,14 +19,33 @@ from wavewright.shards import Array, Shards
 _POOL = 16  # batches among which utterances of like length are put together
 
 
+def script(model: AcousticModel, text: str, grid: Path | None) -> str:
+    """What a model is to read of a recording: its text, or the phones of its TextGrid.
+
+    Args:
+        model: that reads.
+        text: normalised.
+        grid: the TextGrid; None if there is none.
+
+    Raises:
+        WavewrightError: the model reads phones, and there is no TextGrid or it is not readable.
+    """
+    if not model.reads_phones:
+        return text
+    if grid is None:
+        raise WavewrightError("it has no TextGrid to take phones from")
+    return phone_text(read_alignment(grid), text)
+
+
 def encode_texts(
-    model: AcousticModel, texts: Mapping[str, str]
+    model: AcousticModel, texts: Mapping[str, str], grids: Mapping[str, Path] | None = None
 ) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Number the texts of utterances.
+    """Number the texts of utterances, or their phones where the model reads those.
 
     Args:
         model: whose symbols to use.
         texts: by utterance id.
+        grids: TextGrids by utterance id, of those that have one.
 
     Returns:
         The numbers by id, and, for each text that cannot be read, the reason by id.
@@ -31,10 +53,33 @@ def encode_texts(
     encoded, refused = {}, {}
     for utterance, text in texts.items():
         try:
-            encoded[utterance] = model.encode_text(text)
+            read = script(model, text, (grids or {}).get(utterance))
+            encoded[utterance] = model.encode_text(read)
         except WavewrightError as error:
             refused[utterance] = str(error)
     return encoded, refused
+
+
+def number_speakers(
+    model: AcousticModel, names: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Number who speaks each utterance, for `collate`.
+
+    Args:
+        model: whose speakers to use.
+        names: by utterance id.
+
+    Returns:
+        The numbers by id, none for a model of one voice; and, for each speaker that the model
+        does not know, the reason by id.
+    """
+    numbers, refused = {}, {}
+    for utterance, name in names.items() if model.speakers else ():
+        try:
+            numbers[utterance] = model.speaker_number(name)
+        except WavewrightError as error:
+            refused[utterance] = str(error)
+    return numbers, refused
 
 
 def collate(
@@ -43,6 +88,7 @@ def collate(
     ids: Sequence[str],
     texts: Mapping[str, list[int]],
     places: Mapping[str, Array] | None = None,
+    speakers: Mapping[str, int] | None = None,
 ) -> TextBatch:
     """Pad utterances to the longest: texts with symbol 0, mels with silence.
 
@@ -52,6 +98,7 @@ def collate(
         ids: utterances of the batch, in this order.
         texts: numbered texts by id.
         places: the symbol spoken at each frame, where known; None leaves `TextBatch.places` out.
+        speakers: their numbers by id; none leaves `TextBatch.speaker` out.
     """
     symbols = [len(texts[id_]) for id_ in ids]
     frames = [mels.length(id_) for id_ in ids]
@@ -70,6 +117,7 @@ def collate(
         mel_lengths=torch.tensor(frames),
         ids=list(ids),
         places=None if places is None else torch.from_numpy(where),
+        speaker=torch.tensor([speakers[id_] for id_ in ids]) if speakers else None,
     )
 
 
@@ -87,6 +135,7 @@ class TextMelData:
         seed: of the order.
         longest_frames: utterances with more frames are left out; None means none are.
         places: the symbol spoken at each frame, for those utterances where that is known.
+        speakers: numbers of who speaks them, for models that know several.
     """
 
     def __init__(
@@ -98,10 +147,12 @@ class TextMelData:
         seed: int,
         longest_frames: int | None = None,
         places: Mapping[str, Array] | None = None,
+        speakers: Mapping[str, int] | None = None,
     ) -> None:
         if mels.mel is None:
             raise WavewrightError(f"{mels.folder}: holds audio where mels are expected")
-        self.mels, self.spec, self.texts, self.places = mels, mels.mel, texts, places
+        self.mels, self.spec, self.texts = mels, mels.mel, texts
+        self.places, self.speakers = places, speakers
         self.ids = [
             id_
             for id_ in sorted(texts)
@@ -124,7 +175,7 @@ class TextMelData:
         """The batch of a step, counted over all epochs; or every `shares`-th utterance of it."""
         epoch, position = divmod(step, len(self))
         ids = self._epoch(epoch)[position][share::shares]
-        return collate(self.mels, self.spec, ids, self.texts, self.places)
+        return collate(self.mels, self.spec, ids, self.texts, self.places, self.speakers)
 
     def _epoch(self, epoch: int) -> list[list[str]]:
         """Batches of one epoch: shuffled, sorted by length within pools, shuffled again."""

@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from wavewright.acoustic.data import collate, encode_texts
+from wavewright.acoustic.data import collate, encode_texts, number_speakers
 from wavewright.acoustic.gta_shards import Entry, ShardMaker, one_thread
-from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
+from wavewright.acoustic.model import AcousticModel, Speech, TextBatch, utterance_seed
 from wavewright.checkpoint import load_model
 from wavewright.errors import WavewrightError
 from wavewright.shards import Array, Row
@@ -85,7 +85,7 @@ class GtaMaker(ShardMaker):
 
     def _follow(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> list[Speech]:
         """One batch along its recordings, in order: the mean over all draws of noise."""
-        batch = collate(self.natural, self.spec, ids, encoded)
+        batch = self._batch(ids, encoded)
         drawn = [
             self.model.teacher_forced(batch, [self._noise(id_, draw) for id_ in ids])
             for draw in range(self.draws)
@@ -99,8 +99,18 @@ class GtaMaker(ShardMaker):
     def _readable(self, ids: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, str]]:
         """Numbered texts of what can be made, and reasons for what cannot."""
         known, refused = self._known(ids)
-        encoded, unreadable = encode_texts(self.model, {i: self.texts[i].text for i in known})
-        return encoded, refused | unreadable
+        told = {id_: self.texts[id_] for id_ in known}
+        grids = {id_: self.prepared / t.alignment for id_, t in told.items() if t.alignment}
+        encoded, unreadable = encode_texts(self.model, {i: t.text for i, t in told.items()}, grids)
+        _, strangers = number_speakers(self.model, {i: t.speaker for i, t in told.items()})
+        refused = refused | strangers | unreadable
+        return {id_: numbers for id_, numbers in encoded.items() if id_ not in refused}, refused
+
+    def _batch(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> TextBatch:
+        """What the model follows of readable utterances."""
+        names = {id_: self.texts[id_].speaker for id_ in ids}
+        speakers, _ = number_speakers(self.model, names)
+        return collate(self.natural, self.spec, ids, encoded, speakers=speakers)
 
     def _judge(self, utterance: str, speech: Speech) -> Entry:
         """Accept a made mel, or say what is wrong with it."""

@@ -52,11 +52,16 @@ class Entry:
     padded: int = 0
 
 
+_TEXT = ("id", "normalised_text", "samples", "speaker", "alignment")
+
+
 class Text(NamedTuple):
     """What the manifest says of an utterance."""
 
     text: str
     samples: int
+    speaker: str
+    alignment: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class ShardMaker:
     def texts(self) -> dict[str, Text]:
         """Every usable utterance of the manifest."""
         rows = usable(read_manifest(self.prepared / "manifest.parquet"))
-        columns = (rows[name].tolist() for name in ("id", "normalised_text", "samples"))
+        columns = (rows[name].tolist() for name in _TEXT)
         return {id_: Text(*row) for id_, *row in zip(*columns, strict=True)}
 
     def finish_shard(self, task: tuple[int, list[str]]) -> tuple[list[Row], list[Entry]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavewright.acoustic.scores import AlignmentScores, score_alignment
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, few
 from wavewright.melspec import MelSpec
 from wavewright.model import Model
 
@@ -28,6 +28,7 @@ class TextBatch:
         ids: the utterances.
         places: (B, frames) float32, the symbol spoken at each frame as a fractional number, NaN
             where it is not known; or None. See `places.word_places`.
+        speaker: (B,) int64, numbers of the model's speakers; None for a model of one voice.
     """
 
     text: Tensor
@@ -36,6 +37,7 @@ class TextBatch:
     mel_lengths: Tensor
     ids: list[str]
     places: Tensor | None = None
+    speaker: Tensor | None = None
 
     def seconds(self, spec: MelSpec) -> float:
         """Of speech in the batch."""
@@ -50,6 +52,7 @@ class TextBatch:
             self.mel_lengths.to(device, non_blocking=True),
             self.ids,
             None if self.places is None else self.places.to(device, non_blocking=True),
+            None if self.speaker is None else self.speaker.to(device, non_blocking=True),
         )
 
 
@@ -94,6 +97,39 @@ class AcousticModel(Model):
         return False
 
     @property
+    def reads_phones(self) -> bool:
+        """Whether recordings are told it by the phones of their TextGrids, not by their texts."""
+        return False
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of those it can speak as; empty for one voice."""
+        return ()
+
+    def speaker_number(self, name: str) -> int:
+        """What `TextBatch.speaker` calls one of several speakers; 0 for a model of one voice.
+
+        Raises:
+            WavewrightError: no name where there are several, or one that is not known.
+        """
+        if name in self.speakers:
+            return self.speakers.index(name)
+        if not name and not self.speakers:
+            return 0
+        wrong = f"cannot speak as '{name}'" if name else "has several speakers: name one of them"
+        known = f"Speakers: {few(self.speakers)}." if self.speakers else "It has one voice."
+        raise WavewrightError(f"'{self.name}' {wrong}. {known}")
+
+    def adopt(self, source: AcousticModel) -> list[str]:
+        """Start from another model's weights; returns what of this one it did not have.
+
+        Raises:
+            WavewrightError: the weights do not fit.
+        """
+        self.load_inference_state(source.inference_state())
+        return []
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """What the numbers of `encode_text` stand for."""
         raise WavewrightError(f"'{self.name}' does not read text")
@@ -106,20 +142,34 @@ class AcousticModel(Model):
         """
         raise WavewrightError(f"'{self.name}' does not read text")
 
-    def speak(self, text: Sequence[int], *, seed: int, max_seconds: float | None = None) -> Speech:
+    def speak(
+        self,
+        text: Sequence[int],
+        *,
+        seed: int,
+        max_seconds: float | None = None,
+        speaker: str = "",
+    ) -> Speech:
         """Say one text freely, in eval mode.
 
         Args:
             text: from `encode_text`.
             seed: of all noise.
             max_seconds: where to stop at the latest; None means a limit by the text's length.
+            speaker: whose voice, of a model that has several.
         """
-        return self.speak_all([text], seeds=[seed], max_seconds=max_seconds)[0]
+        speakers = [speaker] if speaker else []
+        return self.speak_all([text], seeds=[seed], max_seconds=max_seconds, speakers=speakers)[0]
 
     def speak_all(
-        self, texts: Sequence[Sequence[int]], *, seeds: Sequence[int], max_seconds: float | None
+        self,
+        texts: Sequence[Sequence[int]],
+        *,
+        seeds: Sequence[int],
+        max_seconds: float | None,
+        speakers: Sequence[str] = (),
     ) -> list[Speech]:
-        """`speak` for several texts at once, each with its own seed."""
+        """`speak` for several texts at once, each with its own seed and speaker."""
         raise WavewrightError(f"'{self.name}' cannot speak freely")
 
     def teacher_forced(self, batch: TextBatch, seeds: Sequence[int]) -> list[Speech]:

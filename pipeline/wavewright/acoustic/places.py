@@ -1,4 +1,4 @@
-"""Where in a text a recording is at each frame, from the word times of a TextGrid."""
+"""Where in a text a recording is at each frame, from the word or phone times of a TextGrid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.alignment import SILENCES, Alignment, read_alignment
+from wavewright.alignment import SILENCES, Alignment, Interval, read_alignment
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
 
@@ -35,14 +35,40 @@ def word_places(
     """
     spoken = [word for word in alignment.words if word.label not in SILENCES]
     spans = _spans(written, [word.label for word in spoken])
+    return _places(spoken, spans, len(written), alignment.duration, spec, frames)
+
+
+def phone_places(
+    alignment: Alignment, written: Sequence[str], spec: MelSpec, frames: int
+) -> npt.NDArray[np.float32] | None:
+    """The same for the symbols of a phone text (`pronouncing.phone_text`): each has its own time.
+
+    What stands between two phones (a comma and a space) takes the silence between them.
+    """
+    spoken = [phone for phone in alignment.phones if phone.label not in SILENCES]
+    spans = [(i, i + 1) for i, symbol in enumerate(written) if symbol.startswith("@")]
+    if len(spans) != len(spoken):
+        return None
+    return _places(spoken, spans, len(written), alignment.duration, spec, frames)
+
+
+def _places(
+    spoken: Sequence[Interval],
+    spans: Sequence[tuple[int, int]],
+    symbols: int,
+    duration: float,
+    spec: MelSpec,
+    frames: int,
+) -> npt.NDArray[np.float32] | None:
+    """Places (frames,) by intervals and the symbols that each of them spans; None without any."""
     if not spans:
         return None
     times, places = [0.0], [0.0]
-    for word, (start, stop) in zip(spoken, spans, strict=True):
-        times += [word.start, word.end]
+    for interval, (start, stop) in zip(spoken, spans, strict=True):
+        times += [interval.start, interval.end]
         places += [start, stop]
-    times.append(max(alignment.duration, times[-1]))
-    places.append(len(written))
+    times.append(max(duration, times[-1]))
+    places.append(symbols)
     middles = (np.arange(frames) + 0.5) * spec.hop_length / spec.sample_rate
     # Symbol n passes from place n to n + 1, so its middle is at n + 0.5.
     return (np.interp(middles, times, places) - 0.5).astype(np.float32)
@@ -78,23 +104,29 @@ def _words(written: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def read_places(
-    texts: Mapping[str, Sequence[str]], grids: Mapping[str, Path], mels: Shards, spec: MelSpec
+    texts: Mapping[str, Sequence[str]],
+    grids: Mapping[str, Path],
+    mels: Shards,
+    spec: MelSpec,
+    *,
+    phones: bool = False,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """`word_places` of all utterances that have a fitting TextGrid.
+    """`word_places` or `phone_places` of all utterances that have a fitting TextGrid.
 
     Args:
         texts: the symbols of each text, by id.
         grids: paths of TextGrids, by id; texts without one are passed over.
         mels: natural mels.
         spec: of the mels.
+        phones: whether the texts are phone texts.
     """
+    find = phone_places if phones else word_places
     places: dict[str, npt.NDArray[np.float32]] = {}
     for utterance, written in texts.items():
         if utterance in grids:
-            found = word_places(
-                read_alignment(grids[utterance]), written, spec, mels.length(utterance)
-            )
+            found = find(read_alignment(grids[utterance]), written, spec, mels.length(utterance))
             if found is not None:
                 places[utterance] = found
-    log.info("word times known for %d of %d utterances", len(places), len(texts))
+    what = "phone" if phones else "word"
+    log.info("%s times known for %d of %d utterances", what, len(places), len(texts))
     return places

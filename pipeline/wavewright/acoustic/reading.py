@@ -50,6 +50,7 @@ def say(
     seed: int,
     tries: int = TRIES,
     max_seconds: float | None = None,
+    speaker: str = "",
 ) -> Said:
     """Say one text freely; where attention fails, again with other noise.
 
@@ -59,15 +60,17 @@ def say(
         seed: of the first try; the others' seeds follow from it.
         tries: at most so many. The first that goes well is taken, or else the best.
         max_seconds: see `AcousticModel.speak`.
+        speaker: see `AcousticModel.speak`.
 
     Raises:
-        WavewrightError: the text is empty, or has symbols that the model does not know.
+        WavewrightError: the text is empty, or has symbols that the model does not know, or
+            a speaker is not known.
     """
     numbers = model.encode_text(text)
     best: tuple[tuple[bool, float], Speech] | None = None
     for attempt in range(1, tries + 1):
         own = seed if attempt == 1 else utterance_seed(seed, f"try {attempt}")
-        speech = model.speak(numbers, seed=own, max_seconds=max_seconds)
+        speech = model.speak(numbers, seed=own, max_seconds=max_seconds, speaker=speaker)
         if not problem(speech):
             return Said(text, speech, attempt, "")
         merit = (speech.stopped, speech.scores.coverage * speech.scores.order)
@@ -82,11 +85,13 @@ def say(
     return Said(text, best[1], tries, found)
 
 
-def read(model: AcousticModel, text: str, *, seed: int, tries: int = TRIES) -> Iterator[Said]:
+def read(
+    model: AcousticModel, text: str, *, seed: int, tries: int = TRIES, speaker: str = ""
+) -> Iterator[Said]:
     """Say a text of any length, sentence by sentence, as each is ready."""
     for number, sentence in enumerate(sentences(text)):
         own = seed if number == 0 else utterance_seed(seed, f"sentence {number}")
-        yield say(model, sentence, seed=own, tries=tries)
+        yield say(model, sentence, seed=own, tries=tries, speaker=speaker)
 
 
 def sentences(text: str) -> Sequence[str]:

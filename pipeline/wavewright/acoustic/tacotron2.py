@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
@@ -25,7 +26,10 @@ from wavewright.acoustic.attention import (
     stray,
 )
 from wavewright.acoustic.model import AcousticModel, Speech, TextBatch
+from wavewright.acoustic.pronouncing import ARPABET, Lexicon
+from wavewright.acoustic.speakers import with_speakers
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
+from wavewright.errors import WavewrightError, few
 from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
@@ -37,7 +41,12 @@ class Tacotron2Config(ModelConfig):
 
     Attributes:
         symbols: what texts are made of; number 0 is padding.
-        phonemes: espeak-ng language whose IPA the model reads instead of letters, or None.
+        phonemes: what the model reads instead of letters: the IPA of an espeak-ng language, such
+            as `en-us`, or with `arpabet` the phones of TextGrids; None: letters.
+        lexicon: phones of words, for texts that no TextGrid comes with; `arpabet` alone has one.
+        speakers: names of those it can speak as; empty, as published, for one voice.
+        speaker_width: of a speaker's embedding, which stands beside every symbol's encoding as in
+            NVIDIA/mellotron (model.py at 1189db6; 128 wide there).
         frames_per_step: frames that one step of the decoder speaks (the reduction factor). The
             paper has 1; more makes steps fewer and attention easier to learn.
         mel_shift, mel_scale: the network sees `(mel - mel_shift) / mel_scale`. The published
@@ -63,6 +72,9 @@ class Tacotron2Config(ModelConfig):
     mel: MelSpec = MelSpec.preset("tacotron2")
     symbols: tuple[str, ...] = SYMBOLS
     phonemes: str | None = None
+    lexicon: Mapping[str, str] = {}
+    speakers: tuple[str, ...] = ()
+    speaker_width: int = Field(default=64, gt=0)
     frames_per_step: int = Field(default=1, ge=1, le=5)
     encoder_width: int = Field(default=512, gt=0, multiple_of=2)
     encoder_convolutions: int = Field(default=3, ge=0)
@@ -101,9 +113,26 @@ class Tacotron2Config(ModelConfig):
     @model_validator(mode="before")
     @classmethod
     def _ipa_for_phonemes(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("phonemes") and "symbols" not in data:
+        ipa = isinstance(data, dict) and data.get("phonemes") not in (None, "", ARPABET)
+        if ipa and "symbols" not in data:
             return {**data, "symbols": IPA_SYMBOLS}
         return data
+
+    @model_validator(mode="after")
+    def _distinct_speakers(self) -> Self:
+        if len(set(self.speakers)) < len(self.speakers) or not all(self.speakers):
+            raise ValueError(f"speakers must be different names, found {', '.join(self.speakers)}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_phones(self) -> Self:
+        if self.lexicon and self.phonemes != ARPABET:
+            raise ValueError(f"lexicon is for phonemes: {ARPABET}")
+        for word, phones in self.lexicon.items():
+            unknown = [phone for phone in phones.split() if f"@{phone}" not in self.symbols]
+            if unknown or not phones.strip():
+                raise ValueError(f"lexicon has '{word}' as '{phones}'; allowed: ARPAbet in symbols")
+        return self
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> Self:
@@ -147,10 +176,12 @@ class Tacotron2(AcousticModel):
         self.encoder = Encoder(
             width, config.encoder_convolutions, config.encoder_kernel, config.encoder_dropout
         )
+        if config.speakers:
+            self.speaker_embedding = nn.Embedding(len(config.speakers), config.speaker_width)
         self.decoder = Decoder(
             config.mel.n_mels,
             config.frames_per_step,
-            memory_width=width,
+            memory_width=_memory_width(config),
             prenet=Prenet(config.mel.n_mels, config.prenet_width, config.prenet_dropout),
             prenet_width=config.prenet_width,
             attention=_attention(config),
@@ -173,12 +204,29 @@ class Tacotron2(AcousticModel):
         return self.config.aligned_attention > 0
 
     @property
+    def reads_phones(self) -> bool:
+        """True where it reads the phones of TextGrids."""
+        return self.config.phonemes == ARPABET
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of those it can speak as."""
+        return self.config.speakers
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """Symbols by number."""
         return self.config.symbols
 
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """Pronounces texts, for a model that reads phones."""
+        return Lexicon(self.config.lexicon)
+
     def encode_text(self, text: str) -> list[int]:
         """Numbers of a text's letters, or of its phonemes where the model reads those."""
+        if self.reads_phones:
+            return encode(self.lexicon.phone_text(normalise_text(text)), self.config.symbols)
         if self.config.phonemes:
             return encode(phonemise(text, self.config.phonemes), self.config.symbols)
         return encode(normalise_text(text), self.config.symbols)
@@ -201,7 +249,8 @@ class Tacotron2(AcousticModel):
         frames = F.pad(heard[:, :, :-1], (1, 0)).permute(2, 0, 1)  # the first step hears zeros
         if self.training and self.config.frame_dropout:
             frames = frames * (torch.rand_like(frames[:, :, :1]) >= self.config.frame_dropout)
-        spoken = self.decoder(self.remember(batch.text, batch.text_lengths), frames, masks)
+        memory = self.remember(batch.text, batch.text_lengths, batch.speaker)
+        spoken = self.decoder(memory, frames, masks)
         return spoken, self._refine(spoken.mel, self._ends(batch))
 
     def targets(self, batch: TextBatch) -> Tensor:
@@ -211,11 +260,17 @@ class Tacotron2(AcousticModel):
         mel = torch.cat([batch.mel, silence.expand(len(batch.mel), -1, -1)], dim=2)
         return (mel - self.config.mel_shift) / self.config.mel_scale
 
-    def remember(self, text: Tensor, lengths: Tensor) -> Memory:
-        """Encode numbered texts (B, symbols) of the given lengths (B,)."""
+    def remember(self, text: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> Memory:
+        """Encode numbered texts (B, symbols) of the given lengths (B,) and speakers (B,)."""
         keep = self._keep(text.shape[1], lengths)
         embedded = self.embedding(text).transpose(1, 2)
         encoded = self.encoder(embedded, lengths, keep)
+        if self.speakers:
+            if speaker is None:
+                raise WavewrightError(f"'{self.name}' has several speakers: the batch names none")
+            voices = self.speaker_embedding(speaker)[:, None, :]
+            spoken = _until(text.shape[1], lengths)[:, :, None]
+            encoded = torch.cat([encoded, voices * spoken], dim=2)
         return self.decoder.attention_layer.remember(encoded, lengths)
 
     def _places(self, places: Tensor) -> Tensor:
@@ -306,12 +361,18 @@ class Tacotron2(AcousticModel):
         *,
         seeds: Sequence[int],
         max_seconds: float | None = None,
+        speakers: Sequence[str] = (),
     ) -> list[Speech]:
         """Say texts freely, until the gate opens or a limit is reached."""
         self.require_eval()
+        voices = [self.speaker_number(name) for name in speakers or [""] * len(texts)]
         lengths = torch.tensor([len(text) for text in texts], device=self.device)
         rows = [torch.tensor(list(text), device=self.device) for text in texts]
-        memory = self.remember(nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths)
+        memory = self.remember(
+            nn.utils.rnn.pad_sequence(rows, batch_first=True),
+            lengths,
+            torch.tensor(voices, device=self.device),
+        )
         limits = torch.tensor([self._limit(len(text), max_seconds) for text in texts])
         masks = self.decoder.prenet.draw_masks(seeds, limits.tolist())
         spoken, steps = self.decoder.speak(
@@ -319,6 +380,24 @@ class Tacotron2(AcousticModel):
         )
         ends = steps * self.config.frames_per_step
         return self._speeches(self._refine(spoken.mel, ends), spoken, lengths, steps, ends)
+
+    def adopt(self, source: AcousticModel) -> list[str]:
+        """Start from another model's weights; what a model of one voice lacks starts at zero.
+
+        So all speakers begin with that voice, and what is known of speakers by their names is
+        kept.
+        """
+        if source.speakers and not self.speakers:
+            raise WavewrightError(
+                f"the checkpoint has the speakers {few(source.speakers)}, this model has one voice"
+            )
+        if not self.speakers:
+            return super().adopt(source)
+        state, new = with_speakers(
+            source.inference_state(), source.speakers, self.state_dict(), self.speakers
+        )
+        self.load_inference_state(state)
+        return new
 
     def _limit(self, symbols: int, max_seconds: float | None) -> int:
         """Most steps for a text."""
@@ -348,7 +427,7 @@ class Tacotron2(AcousticModel):
 def _attention(config: Tacotron2Config) -> LocationSensitiveAttention:
     attention = LocationSensitiveAttention(
         config.attention_rnn_width,
-        config.encoder_width,
+        _memory_width(config),
         config.attention_width,
         config.attention_location_filters,
         config.attention_location_kernel,
@@ -358,6 +437,11 @@ def _attention(config: Tacotron2Config) -> LocationSensitiveAttention:
     spread(attention.v.weight, "linear")
     spread(attention.location_conv.weight, "linear")
     return attention
+
+
+def _memory_width(config: Tacotron2Config) -> int:
+    """Of what is known of each symbol: its encoding, and beside it the speaker's embedding."""
+    return config.encoder_width + (config.speaker_width if config.speakers else 0)
 
 
 def _until(length: int, lengths: Tensor) -> Tensor:

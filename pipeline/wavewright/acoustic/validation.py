@@ -1,0 +1,102 @@
+"""What training tells of an acoustic model on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wavewright.acoustic.attention_plot import Panel, plot_attention
+from wavewright.acoustic.data import collate, number_speakers
+from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
+from wavewright.journal import Journal
+from wavewright.shards import Shards
+
+
+class Validation:
+    """Measures losses and attention on dev utterances; speaks and draws a few of them.
+
+    Args:
+        model: that is trained.
+        mels: natural mels.
+        texts: numbered texts of the dev utterances, by id.
+        speakers: who speaks them, by id.
+        seed: of the prenet's noise.
+        utterances: how many are measured.
+        spoken: how many of them are also spoken freely, and drawn.
+        picture: file for their attention.
+    """
+
+    def __init__(
+        self,
+        model: AcousticModel,
+        mels: Shards,
+        texts: Mapping[str, list[int]],
+        speakers: Mapping[str, str],
+        *,
+        seed: int,
+        utterances: int,
+        spoken: int,
+        picture: Path,
+    ) -> None:
+        self.model, self.mels, self.texts, self.speakers = model, mels, texts, speakers
+        self.voices, _ = number_speakers(model, speakers)
+        self.seed, self.picture = seed, picture
+        self.ids = sorted(texts)[:utterances]
+        self.spoken = self.ids[:spoken]
+
+    def __call__(self, step: int, journal: Journal) -> dict[str, float]:
+        if not self.ids:
+            return {}
+        losses, followed = self._follow()
+        freely = self._speak()
+        means = _means([speech.scores._asdict() for speech in followed])
+        free = _means([speech.scores._asdict() for speech in freely])
+        stopped = {"free_stopped": sum(s.stopped for s in freely) / max(1, len(freely))}
+        self._draw(followed, freely, step, journal)
+        return {**losses, **means, **{f"free_{name}": free[name] for name in free}, **stopped}
+
+    def _follow(self) -> tuple[dict[str, float], list[Speech]]:
+        """Mean loss terms, and every validation utterance under teacher forcing, in order."""
+        losses: list[dict[str, float]] = []
+        made: dict[str, Speech] = {}
+        by_length = sorted(self.ids, key=self.mels.length)
+        for start in range(0, len(by_length), 16):
+            ids = by_length[start : start + 16]
+            batch = collate(self.mels, self.model.mel, ids, self.texts, speakers=self.voices).to(
+                self.model.device
+            )
+            terms, speeches = self.model.follow(
+                batch, [utterance_seed(self.seed, id_) for id_ in ids]
+            )
+            losses += [{name: float(value) for name, value in terms.items()}] * len(ids)
+            made.update(zip(ids, speeches, strict=True))
+        return _means(losses), [made[id_] for id_ in self.ids]
+
+    def _speak(self) -> list[Speech]:
+        if not self.spoken:
+            return []
+        return self.model.speak_all(
+            [self.texts[id_] for id_ in self.spoken],
+            seeds=[utterance_seed(self.seed, id_) for id_ in self.spoken],
+            max_seconds=None,
+            speakers=[self.speakers[id_] for id_ in self.spoken] if self.model.speakers else [],
+        )
+
+    def _draw(
+        self, followed: Sequence[Speech], freely: Sequence[Speech], step: int, journal: Journal
+    ) -> None:
+        """Attention into the picture; attention and mels into TensorBoard."""
+        panels = []
+        for utterance, forced, free in zip(self.spoken, followed, freely, strict=False):
+            symbols = [self.model.symbols[n].removeprefix("@") for n in self.texts[utterance]]
+            for way, speech in (("teacher-forced", forced), ("free-running", free)):
+                panels.append(Panel(f"{utterance}, {way}, step {step}", speech, symbols))
+                journal.image(f"attention/{way}/{utterance}", speech.alignment.T, step)
+                journal.image(f"mel/{way}/{utterance}", speech.mel, step)
+        if panels:
+            plot_attention(self.picture, panels)
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of every column."""
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
