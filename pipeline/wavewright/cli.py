@@ -550,24 +550,80 @@ def sample(
     )
 
 
+class TextRulesName(StrEnum):
+    """How numbers and abbreviations are read."""
+
+    english = "english"
+    plain = "plain"
+
+
 @app.command()
 def say(
-    text: Annotated[str, typer.Argument(help="What to say.")],
     acoustic: Annotated[Path, typer.Option("--acoustic", help="Acoustic model's checkpoint.")],
     vocoder: Annotated[Path, typer.Option("--vocoder", help="Vocoder's checkpoint.")],
-    out: OutOption,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="The WAV file to write; with --file a folder; - streams raw 16-bit samples.",
+        ),
+    ],
+    text: Annotated[
+        str | None, typer.Argument(help="What to say; - reads lines of standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="One utterance per line, 'text' or 'id|text'; - is stdin."),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write each sentence as soon as it is ready.")
+    ] = False,
+    text_rules: Annotated[
+        TextRulesName | None,
+        typer.Option(
+            help="How numbers and abbreviations are read; default: english, but plain for a model "
+            "of another language's phonemes."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="With --file: sentences that are said at once.")
+    ] = 16,
     seed: SeedOption = 0,
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
 ) -> None:
-    """Speak a text with an acoustic model and a vocoder.
+    """Speak a text, or every line of a file, with an acoustic model and a vocoder.
 
-    Example: wavewright say "Good morning." --acoustic exp/acoustic --vocoder exp/vocoder
-    --out morning.wav
+    Examples: wavewright say "It cost $3.50." --acoustic exp/acoustic --vocoder exp/vocoder
+    --out cost.wav; wavewright say --file texts.txt --acoustic A --vocoder V --out wavs;
+    wavewright say - --stream --acoustic A --vocoder V --out - | aplay -f S16_LE -r 22050
     """
-    from wavewright.render import say_file
+    from wavewright.saying.lines import STDIN, arriving, lines_of
+    from wavewright.saying.voice import open_voice
 
-    _say(say_file(text, acoustic, vocoder, out, seed=seed, precision=precision, engine=engine))
+    source = STDIN if text == "-" else file
+    if (text is None) == (file is None):
+        raise WavewrightError("say takes either a text or --file, a file of lines")
+    live = stream or out == STDIN
+    lines = lines_of(source) if source is not None and not live else []
+    voice = open_voice(acoustic, vocoder, precision=precision, engine=engine, rules=text_rules)
+    if live:
+        from wavewright.saying.live import say_live
+        from wavewright.saying.outlets import GrowingWav, Outlet, RawSamples
+
+        texts = [("", text or "")] if source is None else arriving(source)
+        rate = voice.vocoder.sample_rate
+        outlet: Outlet = RawSamples(rate) if out == STDIN else GrowingWav(out, rate)
+        with outlet:
+            done = say_live(texts, voice, outlet, seed=seed)
+        print(done, file=sys.stderr if out == STDIN else sys.stdout, flush=True)
+        return
+    from wavewright.saying.files import say_file, say_lines
+
+    if source is None:
+        _say(say_file(text or "", voice, out, seed=seed))
+    else:
+        _say(say_lines(lines, voice, out, seed=seed, batch_size=batch_size))
 
 
 class ListeningKind(StrEnum):

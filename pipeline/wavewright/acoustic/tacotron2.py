@@ -177,6 +177,11 @@ class Tacotron2(AcousticModel):
         """Symbols by number."""
         return self.config.symbols
 
+    @property
+    def language(self) -> str:
+        """Whose phonemes it reads; empty for letters."""
+        return self.config.phonemes or ""
+
     def encode_text(self, text: str) -> list[int]:
         """Numbers of a text's letters, or of its phonemes where the model reads those."""
         if self.config.phonemes:

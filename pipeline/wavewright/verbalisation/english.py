@@ -19,6 +19,8 @@ TextRules = Literal["english", "plain"]
 RULES = (*ABBREVIATIONS, *CODES, *AMOUNTS, *TIMES, *NUMBERS, *INITIALS)
 """Each sees what the ones before it have left."""
 
+_WITHOUT_DIGITS = (*ABBREVIATIONS, *INITIALS)
+_DIGIT = re.compile(r"[0-9\u00bc-\u00be\u2153-\u215e]")
 _UNTOUCHED = re.compile(rf"\{{[^{{}}]*\}}|{KEPT}")
 
 
@@ -42,6 +44,6 @@ def verbalise(text: str, rules: TextRules = "english") -> str:
     if rules == "plain":
         return text
     kept = _UNTOUCHED.findall(text)
-    words = apply(RULES, _UNTOUCHED.sub(KEPT, text))
+    words = apply(RULES if _DIGIT.search(text) else _WITHOUT_DIGITS, _UNTOUCHED.sub(KEPT, text))
     first, *others = words.split(KEPT)
     return first + "".join(a + b for a, b in zip(kept, others, strict=True))

@@ -86,6 +86,20 @@ def _any(words: Iterable[str], capital: str = "") -> str:
     return "|".join(f"[{w[0].upper()}{w[0].lower()}]{re.escape(w[1:])}" for w in written)
 
 
+NEVER_LAST = re.compile(
+    rf"(?<![\w.])(?:{_any((*_TITLES, *_TITLES_OF_NAMES, *_PHRASES), 'either')})\.$"
+)
+"""An abbreviation whose full stop ends no sentence, at the end of a text."""
+
+MAYBE_LAST = re.compile(
+    rf"(?<![\w.])(?:{_any((*_STREETS, *_NAMES, *_LAST), 'either')}|[ap]\.m|(?:[A-Z]\.)*[A-Z])\.$"
+)
+"""One whose full stop may be the sentence's own."""
+
+NUMBERED = re.compile(rf"\b(?:{_any(_NUMBERED, 'either')})\.$")
+"""One that a number follows."""
+
+
 def _like(written: str, words: str) -> str:
     """The words, with a capital if and only if the abbreviation has one."""
     return words[0].upper() + words[1:] if written[0].isupper() else words[0].lower() + words[1:]
@@ -135,8 +149,10 @@ ABBREVIATIONS = (
     ),
     Rule(
         "title",
-        re.compile(rf"\b(?P<short>{_any(_TITLES, 'either')})\.|\b(?P<bare>{_any(_TITLES)}){_NAME}"),
-        lambda match: _like(match[0], _TITLES[(match["short"] or match["bare"]).capitalize()]),
+        re.compile(
+            rf"\b(?P<short>{_any(_TITLES, 'either')})\.|\b(?:Mrs?|Messrs|{_any(_TITLES)}{_NAME})\b"
+        ),
+        lambda match: _like(match[0], _TITLES[match[0].rstrip(".").capitalize()]),
         (
             ("Dr. Smith and Mr Jones", "Doctor Smith and Mister Jones"),
             ("the Dr. said", "the Doctor said"),
@@ -159,9 +175,14 @@ ABBREVIATIONS = (
     ),
     Rule(
         "phrase",
-        re.compile(rf"(?<![\w.])(?P<short>{_any(_PHRASES, 'either')})\.|\bvs\b"),
-        lambda match: _like(match[0], _PHRASES[match[0].rstrip(".").lower()]),
-        (("apples, e.g. red ones, vs. pears", "apples, for example red ones, versus pears"),),
+        re.compile(
+            rf"(?<![\w.])(?P<short>{_any(_PHRASES, 'either')})\.|\bvs\b|(?<=[\w.] )v\.(?=\s+[A-Z])"
+        ),
+        lambda match: _like(match[0], _PHRASES.get(match[0].rstrip(".").lower(), "versus")),
+        (
+            ("apples, e.g. red ones, vs. pears", "apples, for example red ones, versus pears"),
+            ("Roe v. Wade", "Roe versus Wade"),
+        ),
     ),
     Rule(
         "and so on",

@@ -13,7 +13,7 @@ _LISTED = (
 )
 _CONSONANTS = "[BCDFGHJKLMNPQRSTVWXZ]{2,6}"
 _NO_LETTERS = "BRR+|GRR+|HM+|M{2,}|PF+T?|PS+T|SH+|TSK|Z{2,}|MR|MRS|MS|DR|ST|MT|NTH|[CDLMVX]+"
-_ROMAN = r"(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3})\b"
+_ROMAN = r"(?=[IVX]+\b)X{0,3}(?:IX|IV|V?I{0,3})\b"
 _PARTS = "Act|Appendix|Article|Book|Chapter|Class|Part|Phase|Section|Type|Volume|World War"
 _REGENTS = (
     "Alexander|Benedict|Catherine|Charles|Christian|Clement|Edward|Elizabeth|Francis|Frederick"
@@ -64,6 +64,12 @@ INITIALS = (
         (("a Ph.D. thesis", "a P H D thesis"),),
     ),
     Rule(
+        "World War",
+        re.compile(r"\bWW\s?(?P<roman>II?)\b"),
+        lambda match: f"World War {cardinal(_value(match['roman']))}",
+        (("WWII", "World War two"),),
+    ),
+    Rule(
         "known initials",
         re.compile(rf"(?<![\w.])(?P<letters>{_LISTED}|(?<=\b[Tt]he )US)(?P<plural>s?)(?![\w])"),
         _spelled,
@@ -71,7 +77,9 @@ INITIALS = (
     ),
     Rule(
         "initials without vowels",
-        re.compile(rf"(?<![\w.])(?!(?:{_NO_LETTERS})\b)(?P<letters>{_CONSONANTS})(?P<plural>s?)(?!\w)"),
+        re.compile(
+            rf"(?<![\w.])(?!(?:{_NO_LETTERS})\b)(?P<letters>{_CONSONANTS})(?P<plural>s?)(?!\w)"
+        ),
         _spelled,
         (("an HTTP page", "an H T T P page"), ("HMM", "HMM")),
     ),

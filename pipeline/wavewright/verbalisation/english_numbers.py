@@ -10,12 +10,10 @@ from wavewright.verbalisation.number_words import (
     one_by_one,
     ordinal,
     plural,
-
 )
 from wavewright.verbalisation.rule import Rule
 
 _WHOLE = r"[0-9]+(?:,[0-9]{3})*"
-_PARTS = {"2": "half", "3": "third", "4": "quarter", "5": "fifth", "8": "eighth"}
 _SIGNS = {
     "\u00bd": "1/2",
     "\u2153": "1/3",
@@ -33,7 +31,9 @@ _LONG_CODE = 3  # digits from which a code is read one by one
 
 def _part(over: str, under: str, whole: str | None) -> str:
     one = over == "1"
-    name = _PARTS[under] if one else "halves" if under == "2" else f"{_PARTS[under]}s"
+    name = {"2": "half", "4": "quarter"}.get(under) or ordinal(under)
+    if not one:
+        name = "halves" if under == "2" else f"{name}s"
     if whole:
         return f"{cardinal(whole)} and {'a' if one else cardinal(over)} {name}"
     return f"{cardinal(over)} {name}"
@@ -61,7 +61,7 @@ def _code(match: re.Match[str]) -> str:
     letters, digits = match["letters"], match["digits"]
     said = cardinal(digits) if len(digits) < _LONG_CODE else one_by_one(digits)
     word = letters if re.search(r"[a-z]", letters) else " ".join(letters)
-    return f"{word} {said}"
+    return f"{word} {plural(said) if match['plural'] else said}"
 
 
 def _range(match: re.Match[str]) -> str:
@@ -90,16 +90,38 @@ CODES = (
     Rule(
         "fraction",
         re.compile(
-            r"(?<![\w./,$-])(?:(?P<whole>[0-9]+) )?(?P<over>[1-7])/(?P<under>[23458])(?![\w/]|\.[0-9])"
+            r"(?<![\w./,$-])(?:(?P<whole>[0-9]+) )?(?P<over>[1-9][0-9]?)/"
+            r"(?P<under>[234568]|16|32|64)(?![\w/]|\.[0-9])"
         ),
         _fraction,
         (("1/2", "one half"), ("2 3/4", "two and three quarters")),
     ),
     Rule(
+        "numbers with slashes",
+        re.compile(r"(?<=[0-9])/(?=[0-9])"),
+        lambda match: " ",
+        (("24/7", "twenty-four seven"),),
+    ),
+    Rule(
+        "feet and inches",
+        re.compile(
+            r"(?<![\w.,])(?P<feet>[0-9]+)['\u2019\u2032]\s?(?P<inches>[0-9]+)(?:[\"\u201d\u2033]|'')"
+        ),
+        lambda match: f"{cardinal(match['feet'])} feet {cardinal(match['inches'])} inches",
+        (("5'11\"", "five feet eleven inches"),),
+    ),
+    Rule(
+        "narrow space between thousands",
+        re.compile(r"(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))"),
+        lambda match: ",",
+        (("1\u202f000", "one thousand"),),
+    ),
+    Rule(
         "telephone number",
         re.compile(
-            r"(?<![\w.,-])(?:\+[0-9]{1,3}[ .-]?)?(?:\([0-9]{3}\)\s?|[0-9]{3}[ .-])?[0-9]{3}[.-][0-9]{4}"
-            r"(?![\w-]|[.,][0-9])|(?<![\w.,-])\+[0-9]{1,3}(?:[ -][0-9]{2,}){2,}(?![\w-]|[.,][0-9])"
+            r"(?<![\w.,-])(?:\+[0-9]{1,3}[ .-]?)?(?:\([0-9]{3}\)\s?|[0-9]{3}[ .-])?"
+            r"[0-9]{3}[.-][0-9]{4}(?![\w-]|[.,][0-9])"
+            r"|(?<![\w.,-])\+[0-9]{1,3}(?:[ -][0-9]{2,}){2,}(?![\w-]|[.,][0-9])"
         ),
         _groups,
         (
@@ -152,7 +174,10 @@ NUMBERS = (
     ),
     Rule(
         "letters and digits",
-        re.compile(r"(?<![\w.,])(?P<letters>[A-Z]{1,3}|[A-Z][a-z]+)-?(?P<digits>[0-9]+)(?![\w.])"),
+        re.compile(
+            r"(?<![\w.,])(?P<letters>[A-Z]{1,3}|[A-Z][a-z]+)-?(?P<digits>[0-9]+)"
+            r"(?P<plural>s?)(?!\w|\.[0-9])"
+        ),
         _code,
         (
             ("C2766", "C two seven six six"),
@@ -195,5 +220,3 @@ NUMBERS = (
     ),
 )
 """After times and amounts; the last one finds every digit that is left."""
-
-

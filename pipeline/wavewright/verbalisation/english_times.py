@@ -115,13 +115,14 @@ TIMES = (
         "time of day",
         re.compile(
             r"(?<![\w:.,])(?P<hours>[01]?[0-9]|2[0-4]):(?P<minutes>[0-5][0-9])"
-            rf"(?::(?P<seconds>[0-5][0-9]))?(?![:\w]|[.,][0-9]){_HALF}?"
+            rf"(?::(?P<seconds>[0-5][0-9]))?(?:{_HALF}|(?![:\w]|[.,][0-9]))"
         ),
         _clock,
         (
             ("at 3:30 p.m. sharp", "at three thirty p m sharp"),
             ("at 9:05", "at nine oh five"),
             ("from 8:00 to 14:00", "from eight o'clock to fourteen hundred"),
+            ("10:30am", "ten thirty a m"),
             ("in 1:02:03", "in one oh two and three seconds"),
         ),
     ),
@@ -148,6 +149,14 @@ TIMES = (
             + (year if len(match["last"]) == 4 else cardinal)(match["last"])
         ),
         (("1939-1945", "nineteen thirty-nine to nineteen forty-five"),),
+    ),
+    Rule(
+        "year of three digits",
+        re.compile(
+            r"(?<![\w.,$-])(?P<digits>[1-9][0-9]{2})(?= (?:B\.?\s?C|A\.?\s?D|[BC]\.?\s?C\.?\s?E)\b)"
+        ),
+        lambda match: year(match["digits"]),
+        (("606 B.C.", "six oh six B C."),),
     ),
     Rule(
         "year",

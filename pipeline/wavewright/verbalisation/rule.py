@@ -12,6 +12,9 @@ _STARTERS = (
     "Let|My|No|Not|Now|On|Or|Our|Perhaps|She|So|Some|That|The|Their|Then|There|These|They|This|"
     "Those|To|We|What|When|Where|Which|While|Who|Why|Will|With|Yes|Yet|You|Your"
 )
+STARTER = re.compile(rf"[\"'\u2018\u201c(\[]*(?:{_STARTERS})\b")
+"""A word that mostly starts a sentence, at the start of a text."""
+
 KEPT = "\ue000"
 """What stands for a piece of the text that no rule may touch."""
 
