@@ -14,6 +14,8 @@ from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
     from wavewright.plan import Plan
+    from wavewright.saying.voice import Voice
+    from wavewright.verbalisation.english import TextRules
 
 app = typer.Typer(
     help="Train, compare and ship neural vocoders.",
@@ -598,7 +600,8 @@ def say(
     --out cost.wav; wavewright say --file texts.txt --acoustic A --vocoder V --out wavs;
     wavewright say - --stream --acoustic A --vocoder V --out - | aplay -f S16_LE -r 22050
     """
-    from wavewright.saying.lines import STDIN, arriving, lines_of
+    from wavewright.saying.files import say_file, say_lines
+    from wavewright.saying.lines import STDIN, lines_of
     from wavewright.saying.voice import open_voice
 
     source = STDIN if text == "-" else file
@@ -606,24 +609,25 @@ def say(
         raise WavewrightError("say takes either a text or --file, a file of lines")
     live = stream or out == STDIN
     lines = lines_of(source) if source is not None and not live else []
-    voice = open_voice(acoustic, vocoder, precision=precision, engine=engine, rules=text_rules)
+    rules = cast("TextRules | None", text_rules)
+    voice = open_voice(acoustic, vocoder, precision=precision, engine=engine, rules=rules)
     if live:
-        from wavewright.saying.live import say_live
-        from wavewright.saying.outlets import GrowingWav, Outlet, RawSamples
-
-        texts = [("", text or "")] if source is None else arriving(source)
-        rate = voice.vocoder.sample_rate
-        outlet: Outlet = RawSamples(rate) if out == STDIN else GrowingWav(out, rate)
-        with outlet:
-            done = say_live(texts, voice, outlet, seed=seed)
-        print(done, file=sys.stderr if out == STDIN else sys.stdout, flush=True)
-        return
-    from wavewright.saying.files import say_file, say_lines
-
-    if source is None:
+        _say_live(text or "", source, voice, out, seed)
+    elif source is None:
         _say(say_file(text or "", voice, out, seed=seed))
     else:
         _say(say_lines(lines, voice, out, seed=seed, batch_size=batch_size))
+
+
+def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
+    from wavewright.saying.lines import STDIN, arriving
+    from wavewright.saying.live import say_live
+    from wavewright.saying.outlets import outlet_to
+
+    texts = [("", text)] if source is None else arriving(source)
+    with outlet_to(None if out == STDIN else out, voice.vocoder.sample_rate) as outlet:
+        done = say_live(texts, voice, outlet, seed=seed)
+    print(done, file=sys.stderr if out == STDIN else sys.stdout, flush=True)
 
 
 class ListeningKind(StrEnum):

@@ -78,7 +78,7 @@ def _streamed(mels: Iterable[Tensor], voice: Voice, seed: int) -> Iterator[Wav]:
         for number, mel in enumerate(mels):
             if number:
                 yield voice.pause()[None]
-            yield from mel.split(frames, dim=-1)
+            yield from torch.split(mel, frames, dim=-1)
 
     for wav in voice.vocoder.stream(chunks(), seed=seed):
         yield _array(wav)

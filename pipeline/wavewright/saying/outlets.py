@@ -123,6 +123,11 @@ class RawSamples:
         pass
 
 
+def outlet_to(path: Path | None, sample_rate: int) -> Outlet:
+    """A growing WAV file, or with None raw samples to standard output."""
+    return RawSamples(sample_rate) if path is None else GrowingWav(path, sample_rate)
+
+
 def _require_finite(wav: Wav, where: str) -> None:
     if not np.isfinite(wav).all():
         raise WavewrightError(f"{where}: the waveform holds NaN or infinite samples")

@@ -44,6 +44,9 @@ def verbalise(text: str, rules: TextRules = "english") -> str:
     if rules == "plain":
         return text
     kept = _UNTOUCHED.findall(text)
-    words = apply(RULES if _DIGIT.search(text) else _WITHOUT_DIGITS, _UNTOUCHED.sub(KEPT, text))
+    words, before = _UNTOUCHED.sub(KEPT, text), ""
+    while words != before:  # what stood against a number stands alone after it: "3vs."
+        before = words
+        words = apply(RULES if _DIGIT.search(words) else _WITHOUT_DIGITS, words)
     first, *others = words.split(KEPT)
     return first + "".join(a + b for a, b in zip(kept, others, strict=True))
