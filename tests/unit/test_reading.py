@@ -171,8 +171,8 @@ def test_what_cannot_be_read_is_named_with_its_place() -> None:
         WavewrightError, match=r"^a\.txt, line 3, character 8: .*'5' \(DIGIT FIVE\)"
     ):
         require_readable(model, "I have 5 dogs.", "plain", "a.txt, line 3")
-    with pytest.raises(WavewrightError, match=r"^character 12: .*'\\u6f22' \(CJK"):
-        require_readable(model, "5 mL caf\u00e9, \u6f22", "english")
+    with pytest.raises(WavewrightError, match=r"^character 11: .*'\\u6f22' \(CJK"):
+        require_readable(model, "5 mL caf\u00e9 \u6f22", "english")
     with pytest.raises(WavewrightError, match="cannot encode an empty text"):
         require_readable(model, " ", "english")
 
