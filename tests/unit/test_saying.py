@@ -330,7 +330,8 @@ def test_the_command_writes_a_folder_and_refuses_two_sources(
     assert answer.returncode == 0
     assert [file.name for file in out.iterdir()] == ["x.wav"]
     assert answer.stdout.decode().startswith(f"{out}: 1 files")
-    for source in ([], ["a", "--file", path]):
+    sources: tuple[tuple[str | Path, ...], ...] = ((), ("a", "--file", path))
+    for source in sources:
         answer = run_say(source_environment, *source, *models, "--out", out)
         assert answer.returncode == 2
         assert b"either a text or --file" in answer.stderr

@@ -8,7 +8,7 @@ LJSpeech's texts do. It is imported for the first text with digits, in 0.2 s.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from inflect import engine
@@ -21,16 +21,13 @@ def _inflect() -> engine:
     import typeguard
 
     # inflect has typeguard compile all its functions anew, which takes another 1.8 s.
-    checking, typeguard.typechecked = typeguard.typechecked, _unchecked
+    checking = typeguard.typechecked
+    vars(typeguard)["typechecked"] = lambda function: function
     try:
         import inflect
     finally:
-        typeguard.typechecked = checking
+        vars(typeguard)["typechecked"] = checking
     return inflect.engine()
-
-
-def _unchecked(target: Any) -> Any:
-    return target
 
 
 @cache
