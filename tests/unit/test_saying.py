@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,6 +169,14 @@ def test_nothing_is_spoken_before_all_lines_can_be(voice: Voice, tmp_path: Path)
     assert f"{path}, line 2, character 3: cannot encode 'x \u6f22'" in str(caught.value)
     assert "line 3, character 1: " in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused(voice: Voice, tmp_path: Path) -> None:
+    path = lines_file(tmp_path, "a\n")
+    with pytest.raises(WavewrightError, match=r"out\.wav: lines become a folder"):
+        say_lines(lines_of(path), voice, tmp_path / "out.wav", seed=0)
+    with pytest.raises(WavewrightError, match=r"lines\.txt: could not be made"):
+        say_lines(lines_of(path), voice, path, seed=0)
 
 
 def test_standard_input_is_read_as_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,3 +345,31 @@ def test_the_command_writes_a_folder_and_refuses_two_sources(
         answer = run_say(source_environment, *source, *models, "--out", out)
         assert answer.returncode == 2
         assert b"either a text or --file" in answer.stderr
+
+
+def test_the_command_leaves_no_half_file_when_it_is_interrupted(
+    source_environment: dict[str, str], acoustic: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "live.wav"
+    command = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from wavewright.cli import main; main()"
+    )
+    models = ("--acoustic", str(acoustic), "--vocoder", str(checkpoint))
+    with subprocess.Popen(
+        [sys.executable, "-c", command, "say", "-", "--stream", *models, "--out", str(out)],
+        env=source_environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdin is not None
+        running.stdin.write(b"ab.\n")
+        running.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert out.exists(), "the first line is heard before the second is there"
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+    assert not out.exists()

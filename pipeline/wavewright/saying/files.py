@@ -49,7 +49,7 @@ def say_lines(
         WavewrightError: before anything is spoken, lines that cannot be, with their places.
     """
     _require_readable(lines, voice)
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     texts = {line.id: line.text for line in lines}
     seeds = {line.id: utterance_seed(seed, line.id) for line in lines}
     started, seconds = time.perf_counter(), 0.0
@@ -70,6 +70,15 @@ def say_lines(
         f"({voice.acoustic.name}, {how_it_speaks(voice.vocoder)})"
     )
     return "\n".join([done, *problems])
+
+
+def _make(folder: Path) -> None:
+    if folder.suffix.lower() == ".wav":
+        raise WavewrightError(f"{folder}: lines become a folder of files, this names a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WavewrightError(f"{folder}: could not be made ({error.strerror})") from error
 
 
 def _require_readable(lines: Sequence[Line], voice: Voice) -> None:

@@ -151,9 +151,10 @@ TIMES = (
         (("1939-1945", "nineteen thirty-nine to nineteen forty-five"),),
     ),
     Rule(
-        "year of three digits",
+        "year before or after Christ",
         re.compile(
-            r"(?<![\w.,$-])(?P<digits>[1-9][0-9]{2})(?= (?:B\.?\s?C|A\.?\s?D|[BC]\.?\s?C\.?\s?E)\b)"
+            r"(?<![\w.,$-])(?P<digits>[1-9][0-9]{2,3})"
+            r"(?= (?:B\.?\s?C|A\.?\s?D|[BC]\.?\s?C\.?\s?E)\b)"
         ),
         lambda match: year(match["digits"]),
         (("606 B.C.", "six oh six B C."),),
