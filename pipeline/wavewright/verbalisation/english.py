@@ -20,7 +20,7 @@ RULES = (*ABBREVIATIONS, *CODES, *AMOUNTS, *TIMES, *NUMBERS, *INITIALS)
 """Each sees what the ones before it have left."""
 
 _WITHOUT_DIGITS = (*ABBREVIATIONS, *INITIALS)
-_DIGIT = re.compile(r"[0-9\u00bc-\u00be\u2153-\u215e]")
+_DIGIT = re.compile(r"[0-9\u00b2\u00b3\u00bc-\u00be\u2153-\u215e]")
 _UNTOUCHED = re.compile(rf"\{{[^{{}}]*\}}|{KEPT}")
 
 

@@ -74,7 +74,7 @@ _PHRASES = {
     "a.k.a": "also known as",
 }
 _LAST = {"etc": "et cetera", "et al": "and others"}
-_NAME = rf"(?=\s+[A-Z\u00c0-\u00de{KEPT}])"
+_NAME = rf"(?=\s*[A-Z\u00c0-\u00de{KEPT}])"
 _STOP = rf"\.(?P<stop>{END})?"
 
 

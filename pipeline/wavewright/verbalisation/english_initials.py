@@ -9,7 +9,7 @@ from wavewright.verbalisation.rule import END, Rule
 
 _LISTED = (
     "ABC|AI|API|ATM|BBC|CEO|CIA|CNN|CPU|DIY|DNA|EU|FAQ|FBI|GDP|GPU|HIV|IBM|IOU|IQ|IRA|IRS|ISBN|MIT"
-    "|NHS|OECD|OK|RNA|SOS|SUV|UCLA|UFO|UK|UN|URL|USA|USB|USSR|VIP|CD|CV|DC|DVD|LCD|MC|MD|BC|AD"
+    "|NHS|OECD|OK|RNA|SOS|SUV|UCLA|UFO|UK|UN|URL|USA|USB|USSR|VIP|XML|NYPD|LAPD|CD|CV|DC|DVD|LCD|MC|MD|BC|AD"
 )
 _CONSONANTS = "[BCDFGHJKLMNPQRSTVWXZ]{2,6}"
 _NO_LETTERS = "BRR+|GRR+|HM+|M{2,}|PF+T?|PS+T|SH+|TSK|Z{2,}|MR|MRS|MS|DR|ST|MT|NTH|[CDLMVX]+"
@@ -58,7 +58,7 @@ INITIALS = (
     Rule(
         "degree",
         re.compile(
-            rf"\b(?P<letters>Ph\.\s?D|M\.Sc|B\.Sc)(?:\.(?P<stop>{END})|\.(?!{END})|(?![\w.]))"
+            rf"\b(?P<letters>Ph\.?\s?D|M\.Sc|B\.Sc)(?:\.(?P<stop>{END})|\.(?!{END})|(?![\w.]))"
         ),
         _degree,
         (("a Ph.D. thesis", "a P H D thesis"),),

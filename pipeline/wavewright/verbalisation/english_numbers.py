@@ -119,9 +119,10 @@ CODES = (
     Rule(
         "telephone number",
         re.compile(
-            r"(?<![\w.,-])(?:\+[0-9]{1,3}[ .-]?)?(?:\([0-9]{3}\)\s?|[0-9]{3}[ .-])?"
+            r"(?<![\w.,-])(?:\+[0-9]{1,3}[ .-]?|1[ .-])?(?:\([0-9]{3}\)\s?|[0-9]{3}[ .-])?"
             r"[0-9]{3}[.-][0-9]{4}(?![\w-]|[.,][0-9])"
             r"|(?<![\w.,-])\+[0-9]{1,3}(?:[ -][0-9]{2,}){2,}(?![\w-]|[.,][0-9])"
+            r"|(?<![\w.,-])0[0-9]{2,4}(?: [0-9]{3,4}){1,2}(?![\w-]|[.,][0-9])"
         ),
         _groups,
         (
@@ -152,6 +153,12 @@ NUMBERS = (
         (("the 1st and 22nd", "the first and twenty-second"),),
     ),
     Rule(
+        "square and cube",
+        re.compile(r"(?<=[0-9A-Za-z)])[\u00b2\u00b3]"),
+        lambda match: {"\u00b2": " squared", "\u00b3": " cubed"}[match[0]],
+        (("5\u00b2", "five squared"),),
+    ),
+    Rule(
         "sum",
         re.compile(r"(?<=[0-9])\s?(?P<sign>[+=\u00d7\u00f7])\s?(?=[0-9])"),
         lambda match: f" {_OPERATORS[match['sign']]} ",
@@ -166,7 +173,7 @@ NUMBERS = (
     Rule(
         "from and to",
         re.compile(
-            rf"(?<![\w.,\u2013-])(?P<first>{_WHOLE}(?:\.[0-9]+)?)\s?[-\u2013]\s?"
+            rf"(?<![\w.,\u2013-])(?P<first>{_WHOLE}(?:\.[0-9]+)?)(?:-|\s?\u2013\s?)"
             rf"(?P<last>{_WHOLE}(?:\.[0-9]+)?)(?![\w\u2013-]|[.,][0-9])"
         ),
         _range,
@@ -186,21 +193,21 @@ NUMBERS = (
     ),
     Rule(
         "several of a number",
-        re.compile(r"(?<![\w.,])[0-9]+['\u2019]?s\b"),
-        lambda match: plural(cardinal(re.sub(r"\D", "", match[0]))),
+        re.compile(r"(?<![\w.,])(?P<digits>[0-9]+)s\b"),
+        lambda match: plural(cardinal(match["digits"])),
         (("two 6s", "two sixes"),),
     ),
     Rule(
-        "decimal or negative number",
+        "decimal or signed number",
         re.compile(
-            rf"(?<![\w.,)\]\u2013-])(?:[-\u2212]{_WHOLE}(?:\.[0-9]+)?|{_WHOLE}\.[0-9]+|\.[0-9]+)"
+            rf"(?<![\w.,)\]\u2013-])(?:[-\u2212+]{_WHOLE}(?:\.[0-9]+)?|{_WHOLE}\.[0-9]+|\.[0-9]+)"
             r"(?![0-9]|[.,][0-9])"
         ),
         _plain,
         (
             ("3.14", "three point one four"),
             (".22", "point two two"),
-            ("-7", "minus seven"),
+            ("-7 to +7", "minus seven to plus seven"),
         ),
     ),
     Rule(

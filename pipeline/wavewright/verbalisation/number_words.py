@@ -53,9 +53,9 @@ def one_by_one(digits: str) -> str:
 
 
 def number(written: str) -> str:
-    """`-3.50` as "minus three point five zero"."""
-    sign = "minus " if written[0] in "-\u2212" else ""
-    whole, _, decimals = written.lstrip("-\u2212").partition(".")
+    """`-3.50` as "minus three point five zero", `+3` as "plus three"."""
+    sign = {"-": "minus ", "\u2212": "minus ", "+": "plus "}.get(written[0], "")
+    whole, _, decimals = written.lstrip("-\u2212+").partition(".")
     words = [cardinal(whole)] if whole else []
     words += ["point", one_by_one(decimals)] if decimals else []
     return sign + " ".join(words)
