@@ -14,6 +14,8 @@ from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
     from wavewright.plan import Plan
+    from wavewright.saying.voice import Voice
+    from wavewright.verbalisation.english import TextRules
 
 app = typer.Typer(
     help="Train, compare and ship neural vocoders.",
@@ -550,36 +552,85 @@ def sample(
     )
 
 
+class TextRulesName(StrEnum):
+    """How numbers and abbreviations are read."""
+
+    english = "english"
+    plain = "plain"
+
+
 @app.command()
 def say(
-    text: Annotated[str, typer.Argument(help="What to say.")],
     acoustic: Annotated[Path, typer.Option("--acoustic", help="Acoustic model's checkpoint.")],
     vocoder: Annotated[Path, typer.Option("--vocoder", help="Vocoder's checkpoint.")],
-    out: OutOption,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="The WAV file to write; with --file a folder; - streams raw 16-bit samples.",
+        ),
+    ],
+    text: Annotated[
+        str | None, typer.Argument(help="What to say; - reads lines of standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="One utterance per line, 'text' or 'id|text'; - is stdin."),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write each sentence as soon as it is ready.")
+    ] = False,
+    text_rules: Annotated[
+        TextRulesName | None,
+        typer.Option(
+            help="How numbers and abbreviations are read; default: english, but plain for a model "
+            "of another language's phonemes."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="With --file: sentences that are said at once.")
+    ] = 16,
     seed: SeedOption = 0,
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
     speaker: Annotated[str, typer.Option(help="Whom a model of several speakers speaks as.")] = "",
 ) -> None:
-    """Speak a text with an acoustic model and a vocoder.
+    """Speak a text, or every line of a file, with an acoustic model and a vocoder.
 
-    Example: wavewright say "Good morning." --acoustic exp/acoustic --vocoder exp/vocoder
-    --out morning.wav
+    Examples: wavewright say "It cost $3.50." --acoustic exp/acoustic --vocoder exp/vocoder
+    --out cost.wav; wavewright say --file texts.txt --acoustic A --vocoder V --out wavs;
+    wavewright say - --stream --acoustic A --vocoder V --out - | aplay -f S16_LE -r 22050
     """
-    from wavewright.render import say_file
+    from wavewright.saying.files import say_file, say_lines
+    from wavewright.saying.lines import STDIN, lines_of
+    from wavewright.saying.voice import open_voice
 
-    _say(
-        say_file(
-            text,
-            acoustic,
-            vocoder,
-            out,
-            seed=seed,
-            precision=precision,
-            engine=engine,
-            speaker=speaker,
-        )
+    source = STDIN if text == "-" else file
+    if (text is None) == (file is None):
+        raise WavewrightError("say takes either a text or --file, a file of lines")
+    live = stream or out == STDIN
+    lines = lines_of(source) if source is not None and not live else []
+    rules = cast("TextRules | None", text_rules)
+    voice = open_voice(
+        acoustic, vocoder, precision=precision, engine=engine, rules=rules, speaker=speaker
     )
+    if live:
+        _say_live(text or "", source, voice, out, seed)
+    elif source is None:
+        _say(say_file(text or "", voice, out, seed=seed))
+    else:
+        _say(say_lines(lines, voice, out, seed=seed, batch_size=batch_size))
+
+
+def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
+    from wavewright.saying.lines import STDIN, arriving
+    from wavewright.saying.live import say_live
+    from wavewright.saying.outlets import outlet_to
+
+    texts = [("", text)] if source is None else arriving(source)
+    with outlet_to(None if out == STDIN else out, voice.vocoder.sample_rate) as outlet:
+        done = say_live(texts, voice, outlet, seed=seed)
+    print(done, file=sys.stderr if out == STDIN else sys.stdout, flush=True)
 
 
 class ListeningKind(StrEnum):

@@ -165,13 +165,17 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
     path = Path(path)
     if not path.is_file():
         raise WavewrightError(f"{path}: no such file")
-    data = path.read_bytes()
+    return numbered_lines(path.read_bytes(), f"{path}")
+
+
+def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
+    """`read_lines` of what has been read already; `where` is for messages."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise WavewrightError(
-            f"{path}: not UTF-8 (line {line}, byte {error.start} of the file is "
+            f"{where}: not UTF-8 (line {line}, byte {error.start} of the file is "
             f"0x{data[error.start]:02x}); convert it first"
         ) from error
     lines = re.split(r"\r\n|\n|\r", text)

@@ -1,4 +1,4 @@
-"""One file in, one WAV out: what the commands vocode, copy, say and sample do."""
+"""One file in, one WAV out: what the commands vocode, copy and sample do."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import torch
 from torch import Tensor
 
 from wavewright.audio import load_wav, save_wav
-from wavewright.checkpoint import load_model, load_vocoder
+from wavewright.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
 from wavewright.latent import LatentVocoder
-from wavewright.mel import convert_mel, log_mel, silent_mel
+from wavewright.mel import convert_mel, log_mel
 from wavewright.melfile import Layout, read_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder, plugins
-from wavewright.text import shorten
 from wavewright.vocoder import Vocoder
-
-_PAUSE = 0.2  # seconds between sentences
 
 
 def vocode_file(
@@ -58,7 +55,7 @@ def vocode_file(
     if speaker:
         vocoder.speaker = speaker
     spec = MelSpec.preset(like) if like else vocoder.mel
-    vocoder = _speaking(vocoder, spec)
+    vocoder = speaking(vocoder, spec)
     values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
     try:
         values = convert_mel(values, spec.bands_first, vocoder.mel.bands_first)
@@ -67,7 +64,7 @@ def vocode_file(
             f"{mel}: {error} To find out whose mel it is: wavewright doctor --mel {mel} "
             f"--checkpoint {checkpoint}"
         ) from error
-    return _write(vocoder, values, out, seed)
+    return write_speech(vocoder, values, out, seed)
 
 
 def copy_file(
@@ -89,44 +86,7 @@ def copy_file(
         mel = log_mel(torch.from_numpy(samples), vocoder.mel)
     except WavewrightError as error:
         raise WavewrightError(f"{wav}: {error}") from error
-    return _write(vocoder, mel, out, seed)
-
-
-def say_file(
-    text: str,
-    acoustic: Path,
-    checkpoint: Path,
-    out: Path,
-    *,
-    seed: int,
-    precision: str = "float32",
-    engine: str = "fast",
-    speaker: str = "",
-) -> str:
-    """Speak a text, sentence by sentence, as one of the models' speakers; returns what it did."""
-    from wavewright.acoustic.model import AcousticModel
-    from wavewright.acoustic.reading import read
-
-    model, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
-    if not isinstance(model, AcousticModel):
-        raise WavewrightError(f"{acoustic}: holds the vocoder '{model.name}', no acoustic model")
-    if speaker and vocoder.speakers:
-        vocoder.speaker = speaker
-    own = speaker if model.speakers or not vocoder.speakers else ""
-    model.speaker_number(own)
-    vocoder = _speaking(vocoder, model.mel)
-    _require_sayable(model.mel, vocoder.mel, acoustic, checkpoint)
-    spec = model.mel
-    frames = max(1, round(_PAUSE * spec.sample_rate / spec.hop_length))
-    pause = torch.from_numpy(silent_mel(spec, frames))
-    mels: list[Tensor] = []
-    notes = []
-    for said in read(model, text, seed=seed, speaker=own):
-        mels += [pause, said.speech.mel] if mels else [said.speech.mel]
-        if said.problem:
-            notes.append(f" {shorten(said.text)}: the model {said.problem}.")
-    mel = convert_mel(torch.cat(mels, dim=1), spec.bands_first, vocoder.mel.bands_first)
-    return _write(vocoder, mel, out, seed) + "".join(notes)
+    return write_speech(vocoder, mel, out, seed)
 
 
 def sample_files(
@@ -182,21 +142,11 @@ def sample_files(
     return f"{out}: {count} sounds, {seconds:.2f} s in {spent:.2f} s ({vocoder.name})"
 
 
-def _speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
+def speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
     """One that needs no training speaks whatever convention it is given."""
     if vocoder.trains or vocoder.mel == spec.bands_first:
         return vocoder
     return create_vocoder(vocoder.name, **{**vocoder.config.model_dump(), "mel": spec}).eval()
-
-
-def _require_sayable(source: MelSpec, target: MelSpec, mine: Path, theirs: Path) -> None:
-    """Refuse, before anything is spoken, what cannot be converted exactly."""
-    try:
-        nothing = torch.empty(source.n_mels, 0)
-        convert_mel(nothing, source.bands_first, target.bands_first)
-    except MelMismatch:
-        source.require_equal(target, mine=f"{mine}", theirs=f"{theirs}")
-        raise
 
 
 def open_vocoder(where: Path, precision: str = "float32", engine: str = "fast") -> Vocoder:
@@ -213,11 +163,17 @@ def _layout(name: str) -> Layout:
     return "frames_first" if name == "frames_first" else "bands_first"
 
 
-def _write(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:
+def write_speech(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:
+    """Vocode one mel (n_mels, frames) into a WAV file; returns what it did."""
     started = time.perf_counter()
     wav = vocoder.generate(mel[None], seed=seed)[0].cpu().numpy()
     spent = time.perf_counter() - started
     save_wav(out, wav, vocoder.sample_rate)
     seconds = len(wav) / vocoder.sample_rate
+    return f"{out}: {seconds:.2f} s of speech in {spent:.2f} s ({how_it_speaks(vocoder)})"
+
+
+def how_it_speaks(vocoder: Vocoder) -> str:
+    """Its name, and what it speaks by where there are several ways."""
     how = f": {vocoder.engine_in_use}" if isinstance(vocoder, SequentialVocoder) else ""
-    return f"{out}: {seconds:.2f} s of speech in {spent:.2f} s ({vocoder.name}{how})"
+    return vocoder.name + how

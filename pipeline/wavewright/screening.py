@@ -28,6 +28,7 @@ _RATES = (4_000, 768_000)  # Hz
 _SILENT = -60.0  # dBFS of the loudest 50 ms
 _DEAD = 1e-4  # of the loudest channel's power
 _OPPOSITE = -0.9  # correlation of two channels
+_SPELL_OUT = " (prepare.text_rules=english spells English numbers out)"
 _SLACK = 0.05  # seconds that a segment may end after its recording
 
 
@@ -179,7 +180,10 @@ def _text_flags(entry: Entry, rules: Rules) -> Iterator[str]:
     if not text and (rules.require_text or entry.normalised):
         raise WavewrightError("nothing to read in its text")
     if unknown and rules.unknown_symbols == "quarantine":
-        raise WavewrightError(f"its text has symbols that no model reads: {describe(unknown)}")
+        hint = _SPELL_OUT if any(symbol.isdigit() for symbol in unknown) else ""
+        raise WavewrightError(
+            f"its text has symbols that no model reads: {describe(unknown)}{hint}"
+        )
     if unknown:
         yield "unknown_symbols"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -102,6 +102,25 @@ def unknown_symbols(text: str, symbols: Sequence[str] = SYMBOLS) -> list[str]:
     """The characters and `{PHONES}` of a text that `encode` would refuse, each once, sorted."""
     known = _usable(tuple(symbols))
     return sorted({token for token in _tokens(text) if token not in known})
+
+
+def place_of(symbols: Collection[str], text: str) -> int | None:
+    """Where in an ordinary text the first character stands that became one of some symbols.
+
+    Args:
+        symbols: from `unknown_symbols`.
+        text: before `normalise_text`.
+
+    Returns:
+        Its place, the first character's being 0; None: there is none.
+    """
+    place = 0
+    for part in _BRACED.split(text):
+        for piece in [part] if part.startswith("{") else part:
+            if not set(_tokens(normalise_text(piece))).isdisjoint(symbols):
+                return place
+            place += len(piece)
+    return None
 
 
 def encode(text: str, symbols: Sequence[str] = SYMBOLS) -> list[int]:

@@ -24,6 +24,7 @@ from wavewright.manifest import COLUMNS, write_manifest_parts
 from wavewright.quality import Quality, rate_flags
 from wavewright.screening import SEPARATOR, Rules, Screened
 from wavewright.splits import read_lists, split_utterances
+from wavewright.verbalisation.english import TextRules, verbalise
 
 _ROWS = 4096  # of the manifest, written at a time
 _LEFT_OUT = "left out: "  # reasons that are nobody's fault
@@ -79,6 +80,22 @@ def with_texts(entries: Mapping[str, Entry], pattern: str | None) -> dict[str, E
         name: replace(entry, text=found[name], normalised=found[name])
         if name in found and not entry.text
         else entry
+        for name, entry in entries.items()
+    }
+
+
+def in_words(entries: Mapping[str, Entry], rules: TextRules) -> dict[str, Entry]:
+    """The entries with normalised texts by some rules, unless the corpus brings its own.
+
+    A normalised text that differs from the raw one shows that somebody has normalised them all.
+    """
+    if rules == "plain":
+        return dict(entries)
+    if any(entry.normalised != entry.text for entry in entries.values()):
+        log.warning("normalised texts come with the corpus: text_rules %s changes none", rules)
+        return dict(entries)
+    return {
+        name: replace(entry, normalised=verbalise(entry.normalised, rules))
         for name, entry in entries.items()
     }
 

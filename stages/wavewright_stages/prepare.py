@@ -30,6 +30,7 @@ def prepare(
     ceiling: Annotated[float, Field(gt=0, le=1)] = 0.95,
     minimum_seconds: Annotated[float, Field(ge=0.05)] = 0.1,
     maximum_seconds: Annotated[float, Field(gt=0)] = 20.0,
+    text_rules: Literal["plain", "english"] = "plain",
     unknown_symbols: Literal["quarantine", "flag"] = "quarantine",
     require_text: bool | None = None,
     phones_tier: str = "phones",
@@ -73,6 +74,10 @@ def prepare(
         ceiling: largest peak that a gain may lead to.
         minimum_seconds: after trimming; a mel needs half a window, which 0.05 s always is.
         maximum_seconds: before trimming; longer files are not decoded.
+        text_rules: how the normalised text is made of a corpus that brings none: `plain`: it is the
+            text; `english`: numbers, amounts, times and abbreviations are spelled out, see
+            `wavewright.verbalisation`. Where any of a corpus's normalised texts differs from its
+            raw one, they are its own, and none is changed.
         unknown_symbols: texts with digits or other scripts are left out, or only flagged.
         require_text: whether an utterance without text is a fault; None: where any has one. A
             corpus without texts trains vocoders.
@@ -106,7 +111,7 @@ def prepare(
     # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     entries = {entry.id: entry for entry in read_corpus(corpus, columns)}
-    entries = table.with_texts(entries, text_pattern)
+    entries = table.in_words(table.with_texts(entries, text_pattern), text_rules)
     if require_text is None:
         require_text = any(entry.normalised for entry in entries.values())
     rules = Rules(

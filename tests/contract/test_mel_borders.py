@@ -29,7 +29,9 @@ from wavewright.manifest import COLUMNS, write_manifest
 from wavewright.mel import convert_mel, log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_model, create_vocoder
-from wavewright.render import say_file, vocode_file
+from wavewright.render import vocode_file
+from wavewright.saying.files import say_file
+from wavewright.saying.voice import open_voice
 from wavewright.shards import Shards, write_shards
 from wavewright.synthesis import acoustic_source, load_speakers, shard_source
 from wavewright_stages.train import train
@@ -280,20 +282,25 @@ def test_vocoding_a_file_is_converted_exactly_or_refused(
         np.testing.assert_array_equal(to_pcm16(found), to_pcm16(expected))
 
 
+def speak_into(out: Path, acoustic: Path, vocoder: Path) -> str:
+    return say_file("a", open_voice(acoustic, vocoder), out, seed=0)
+
+
 def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speakers = {name: load_model(world.acoustic(name)) for name in SPECS}
     vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
-    monkeypatch.setattr("wavewright.render.load_model", lambda path: speakers[path.name])
-    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path, *_: vocoders[path.name])
+    voice = "wavewright.saying.voice"
+    monkeypatch.setattr(f"{voice}.load_model", lambda path: speakers[path.name])
+    monkeypatch.setattr(f"{voice}.open_vocoder", lambda path, *_: vocoders[path.name])
     for model in speakers.values():
         speech = Speech(torch.zeros(model.mel.n_mels, 4), torch.zeros(4, 1), True)
-        monkeypatch.setattr(model, "speak", lambda *_, speech=speech, **__: speech)
+        monkeypatch.setattr(model, "speak_all", lambda *_, speech=speech, **__: [speech])
     for a, b in PAIRS:
         out = tmp_path / "said.wav"
         out.unlink(missing_ok=True)
-        said = message_of(say_file, "a", world.acoustic(a), world.vocoder(b), out, seed=0)
+        said = message_of(speak_into, out, world.acoustic(a), world.vocoder(b))
         exact = not message_of(convert_mel, torch.zeros(HOUSE[a].n_mels, 4), HOUSE[a], HOUSE[b])
         assert bool(said) != exact, (a, b, said)
         assert out.exists() == exact

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wavewright.evaluation import METRICS, metric_kind
 from wavewright.registry import plugins
+from wavewright.verbalisation.english import RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -19,3 +20,14 @@ def test_every_metric_stands_in_the_table_with_its_recipe() -> None:
     for name, (star, recipe) in found.items():
         assert recipe == metric_kind(name)().id
         assert bool(star) == (name in METRICS), name
+
+
+def test_every_text_rule_stands_in_the_table_with_its_examples() -> None:
+    text = (DOCS / "text.md").read_text("utf-8")
+    rows = [
+        f"| {'' if number else rule.name} | `{written}` | {spoken} |"
+        for rule in RULES
+        for number, (written, spoken) in enumerate(rule.examples)
+    ]
+    expected = "\n".join(["| rule | written | spoken |", "|---|---|---|", *rows, ""])
+    assert expected in text, f"docs/text.md needs this table:\n{expected}"

@@ -407,3 +407,42 @@ def test_any_number_of_workers_writes_the_same_bytes(corpus: Path) -> None:
     one, two = run(corpus, shard_size=4), run(corpus, "two", shard_size=4, jobs=2)
     assert digest(one) == digest(two)
     assert (one / "report.html").is_file()
+
+
+def rewrite(corpus: Path, name: str, line: str) -> None:
+    lines = (corpus / "metadata.csv").read_text("utf-8").splitlines()
+    changed = [line if old.startswith(f"{name}|") else old for old in lines]
+    (corpus / "metadata.csv").write_text("\n".join(changed) + "\n", encoding="utf-8")
+
+
+def test_text_rules_spell_out_texts_that_the_corpus_has_not_normalised(corpus: Path) -> None:
+    rewrite(corpus, "u03", "u03|Dr. Fox has 3 cats.|Dr. Fox has 3 cats.")
+    rewrite(corpus, "u04", "u04|It cost $3.50.")
+    plain = run(corpus, "plain", max_quarantine=0.2)
+    assert "'3' (DIGIT THREE)" in cell(plain, "u03", "reason")
+    assert "prepare.text_rules=english" in cell(plain, "u03", "reason")
+    english = run(corpus, "english", text_rules="english")
+    assert cell(english, "u03", "text") == "Dr. Fox has 3 cats."
+    assert cell(english, "u03", "normalised_text") == "Doctor Fox has three cats."
+    spoken = "It cost three dollars and fifty cents."
+    assert cell(english, "u04", "normalised_text") == spoken
+    assert cell(english, "u05", "normalised_text") == cell(plain, "u05", "normalised_text")
+    seconds = cell(english, "u04", "seconds")
+    rate = cell(english, "u04", "characters_per_second")
+    assert rate == pytest.approx(len(spoken) / seconds, rel=1e-3)
+
+
+def test_text_rules_leave_a_corpuss_own_normalised_texts(
+    corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rewrite(corpus, "u03", "u03|Mrs. Fox, No. 3|Mrs. Fox, Nummer drei")
+    rewrite(corpus, "u04", "u04|Mrs. Fox|Mrs. Fox")
+    prepared = run(corpus, text_rules="english")
+    assert cell(prepared, "u03", "normalised_text") == "Mrs. Fox, Nummer drei"
+    assert cell(prepared, "u04", "normalised_text") == "Mrs. Fox"
+    assert "normalised texts come with the corpus" in caplog.text
+
+
+def test_text_rules_are_part_of_the_key() -> None:
+    assert "text_rules" in prepare.options.model_fields
+    assert "text_rules" not in prepare.unkeyed

@@ -9,9 +9,19 @@ import torch
 from torch import Tensor
 
 from wavewright.acoustic.model import AcousticModel, Speech
-from wavewright.acoustic.reading import problem, read, say, sentences
+from wavewright.acoustic.reading import (
+    problem,
+    read,
+    read_all,
+    require_readable,
+    rules_for,
+    say,
+    say_all,
+)
+from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig
+from wavewright.text import encode, normalise_text
 
 STEPS, SYMBOLS = 40, 20
 
@@ -39,7 +49,10 @@ class Scripted(AcousticModel):
 
     def __init__(self, *speeches: Speech) -> None:
         super().__init__(Config(), name="scripted")
-        self.speeches, self.seeds, self.texts = list(speeches), [], []  # type: ignore[var-annotated]
+        self.speeches = list(speeches)
+        self.seeds: list[int] = []
+        self.texts: list[str] = []
+        self.batches: list[int] = []
 
     def encode_text(self, text: str) -> list[int]:
         self.texts.append(text)
@@ -53,8 +66,12 @@ class Scripted(AcousticModel):
         max_seconds: float | None,
         speakers: Sequence[str] = (),
     ) -> list[Speech]:
-        self.seeds += seeds
-        return [self.speeches[min(len(self.seeds), len(self.speeches)) - 1]]
+        self.batches.append(len(texts))
+        spoken = []
+        for seed in seeds:
+            self.seeds.append(seed)
+            spoken.append(self.speeches[min(len(self.seeds), len(self.speeches)) - 1])
+        return spoken
 
 
 SKIPS = diagonal(symbols=10) @ torch.eye(10, SYMBOLS)  # half of the symbols are never looked at
@@ -100,23 +117,6 @@ def test_where_all_fail_the_best_is_kept_and_told(caplog: pytest.LogCaptureFixtu
     assert "in each of 3 tries" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
-        ("Mr. Smith came. He left.", ["Mr. Smith came.", "He left."]),
-        ("It is 3.14 now.", ["It is 3.14 now."]),
-        ("Wait... what?", ["Wait...", "what?"]),
-        ("  spaces\n and lines  ", ["spaces and lines"]),
-        ("no end", ["no end"]),
-        ("Well. !", ["Well. !"]),
-        ("", [""]),
-    ],
-)
-def test_texts_are_cut_at_the_ends_of_sentences(text: str, expected: list[str]) -> None:
-    assert list(sentences(text)) == expected
-
-
 def test_no_word_is_lost_and_every_sentence_has_its_own_noise() -> None:
     model = Scripted(speech(diagonal()))
     text = "First one. Second one; third one: the rest."
@@ -124,3 +124,70 @@ def test_no_word_is_lost_and_every_sentence_has_its_own_noise() -> None:
     assert " ".join(one.text for one in said) == text
     assert model.texts == [one.text for one in said]
     assert len(set(model.seeds)) == len(said) == 4
+
+
+def test_free_texts_are_read_in_words_unless_told_otherwise() -> None:
+    model = Scripted(speech(diagonal()))
+    text = "Dr. Fox paid $3.50. It was 3:30 p.m."
+    said = [one.text for one in read(model, text, seed=0)]
+    assert said == ["Doctor Fox paid three dollars and fifty cents.", "It was three thirty p m."]
+    said = [one.text for one in read(model, text, seed=0, rules="plain")]
+    assert said == ["Dr. Fox paid $3.50.", "It was 3:30 p.m."]
+
+
+def test_of_many_texts_only_those_that_fail_are_said_again() -> None:
+    good, bad = speech(diagonal()), speech(SKIPS)
+    model = Scripted(good, bad, bad, good, good)
+    said = say_all(model, ["a", "b", "c"], seeds=[1, 2, 3])
+    assert [one.tries for one in said] == [1, 2, 2]
+    assert [one.problem for one in said] == ["", "", ""]
+    assert model.batches == [3, 2]
+    alone = Scripted(bad, good)
+    say(alone, "b", seed=2)
+    assert alone.seeds == [model.seeds[1], model.seeds[3]], "the noise of a text is its own"
+
+
+def test_many_texts_are_said_in_batches_of_like_length() -> None:
+    model = Scripted(speech(diagonal()))
+    texts = {"long": "a" * 30, "two": "b b b. c.", "short": "d", "other": "ee"}
+    seeds = {name: number for number, name in enumerate(texts)}
+    found = dict(read_all(model, texts, seeds=seeds, batch_size=2))
+    assert {name: " ".join(one.text for one in said) for name, said in found.items()} == texts
+    assert [*found] == ["short", "other", "two", "long"]
+    assert max(model.batches) == 2
+    alone = Scripted(speech(diagonal()))
+    list(read(alone, texts["two"], seed=seeds["two"]))
+    assert set(alone.seeds) <= set(model.seeds), "what is said of a text depends on no other"
+
+
+class Lettered(Scripted):
+    """Reads lower-case letters."""
+
+    symbols = ("_", *"abcdefghijklmnopqrstuvwxyz .")
+
+    def encode_text(self, text: str) -> list[int]:
+        return encode(normalise_text(text), self.symbols)
+
+
+def test_what_cannot_be_read_is_named_with_its_place() -> None:
+    model = Lettered()
+    require_readable(model, "I have 5 dogs.", "english")
+    with pytest.raises(
+        WavewrightError, match=r"^a\.txt, line 3, character 8: .*'5' \(DIGIT FIVE\)"
+    ):
+        require_readable(model, "I have 5 dogs.", "plain", "a.txt, line 3")
+    with pytest.raises(WavewrightError, match=r"^character 11: .*'\\u6f22' \(CJK"):
+        require_readable(model, "5 mL caf\u00e9 \u6f22", "english")
+    with pytest.raises(WavewrightError, match="cannot encode an empty text"):
+        require_readable(model, " ", "english")
+
+
+@pytest.mark.parametrize(
+    ("language", "rules"),
+    [("", "english"), ("en-us", "english"), ("en", "english"), ("de", "plain"), ("fr-fr", "plain")],
+)
+def test_english_rules_are_off_for_other_languages(
+    monkeypatch: pytest.MonkeyPatch, language: str, rules: str
+) -> None:
+    monkeypatch.setattr(Scripted, "language", language)
+    assert rules_for(Scripted()) == rules

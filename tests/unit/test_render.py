@@ -1,4 +1,4 @@
-"""vocode, copy and say: one file in, one WAV out, and wrong files refused by name."""
+"""vocode and copy: one file in, one WAV out, and wrong files refused by name."""
 
 from __future__ import annotations
 
@@ -10,32 +10,19 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.acoustic.model import AcousticModel
 from wavewright.audio import from_pcm16, load_wav, save_wav
-from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
+from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
 from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec, StatisticsNormalisation
-from wavewright.registry import create_model, create_vocoder
-from wavewright.render import copy_file, open_vocoder, say_file, vocode_file
+from wavewright.melspec import MelSpec
+from wavewright.registry import create_vocoder
+from wavewright.render import copy_file, open_vocoder, vocode_file
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("vocoder")
     save_checkpoint(run, 7, tiny.hifigan())
-    return run
-
-
-@pytest.fixture(scope="module")
-def acoustic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("acoustic")
-    torch.manual_seed(0)
-    save_checkpoint(
-        run,
-        1,
-        create_model("acoustic", "tacotron2", mel=tiny.SPEC, gate_threshold=0.999, **tiny.TACOTRON),
-    )
     return run
 
 
@@ -196,58 +183,6 @@ def test_copy_names_a_recording_that_is_too_short(checkpoint: Path, tmp_path: Pa
 def test_a_folder_that_is_not_there_is_named(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match=r"no/out\.wav: could not be written"):
         copy_file(Path("griffinlim"), recording, tmp_path / "no" / "out.wav", seed=0)
-
-
-def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_path: Path) -> None:
-    out = tmp_path / "said.wav"
-    said = say_file("a b", acoustic, checkpoint, out, seed=0)
-    wav, rate = load_wav(out)
-    assert rate == 8000
-    assert len(wav) % tiny.SPEC.hop_length == 0
-    assert said.endswith("'a b': the model did not find the end and was cut off.")
-
-
-def test_say_lets_griffinlim_speak_any_convention(acoustic: Path, tmp_path: Path) -> None:
-    say_file("a", acoustic, Path("griffinlim"), tmp_path / "said.wav", seed=0)
-    assert load_wav(tmp_path / "said.wav")[1] == 8000
-
-
-def test_say_converts_what_is_exact(acoustic: Path, tmp_path: Path) -> None:
-    normalised = tiny.SPEC.model_copy(
-        update={
-            "log": "log10",
-            "normalisation": StatisticsNormalisation(mean=(-2.0,), scale=(0.5,)),
-        }
-    )
-    save_checkpoint(tmp_path / "own", 1, tiny.hifigan())
-    save_checkpoint(tmp_path / "other", 1, tiny.hifigan(mel=normalised))
-    say_file("a b", acoustic, tmp_path / "other", tmp_path / "said.wav", seed=0)
-    speaker = load_model(acoustic)
-    assert isinstance(speaker, AcousticModel)
-    speech = speaker.speak(speaker.encode_text("a b"), seed=0)
-    mel = (speech.mel / np.log(10) + 2.0) / 0.5
-    expected = load_vocoder(tmp_path / "other").generate(mel[None])[0].numpy()
-    found, _ = load_wav(tmp_path / "said.wav")
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    say_file("a b", acoustic, tmp_path / "own", tmp_path / "own.wav", seed=0)
-    assert not np.array_equal(load_wav(tmp_path / "own.wav")[0], found)
-
-
-def test_say_compares_conventions_and_kinds(
-    acoustic: Path, checkpoint: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "said.wav"
-    other = tiny.SPEC.model_copy(update={"fmax": 3000.0})
-    save_checkpoint(tmp_path / "other", 1, tiny.hifigan(mel=other))
-    with pytest.raises(
-        MelMismatch, match=rf"{acoustic} and {tmp_path}/other: fmax 4000\.0 vs 3000"
-    ):
-        say_file("a", acoustic, tmp_path / "other", out, seed=0)
-    with pytest.raises(WavewrightError, match="holds the vocoder 'hifigan', no acoustic model"):
-        say_file("a", checkpoint, checkpoint, out, seed=0)
-    with pytest.raises(WavewrightError, match="holds the acoustic model 'tacotron2', not a voc"):
-        say_file("a", acoustic, acoustic, out, seed=0)
-    assert not out.exists()
 
 
 def test_open_vocoder_tells_names_from_places(checkpoint: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.manifest import write_manifest
 from wavewright.melspec import MelSpec
-from wavewright.render import say_file
+from wavewright.saying.files import say_file
+from wavewright.saying.voice import open_voice
 from wavewright.shards import Shards, write_shards
 from wavewright.synthesis import Sentence, acoustic_source
 from wavewright_stages.acoustic import acoustic
@@ -328,7 +329,8 @@ def test_say_takes_a_speaker(tmp_path: Path) -> None:
 
     def say(text: str, speaker: str, acoustic: str = "acoustic") -> np.ndarray:
         out = tmp_path / "said.wav"
-        say_file(text, tmp_path / acoustic, Path("griffinlim"), out, seed=0, speaker=speaker)
+        voice = open_voice(tmp_path / acoustic, Path("griffinlim"), speaker=speaker)
+        say_file(text, voice, out, seed=0)
         return load_wav(out)[0]
 
     anna, ben = say("Hello {HH AW1 S}.", "anna"), say("Hello {HH AW1 S}.", "ben")

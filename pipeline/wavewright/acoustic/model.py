@@ -134,6 +134,11 @@ class AcousticModel(Model):
         """What the numbers of `encode_text` stand for."""
         raise WavewrightError(f"'{self.name}' does not read text")
 
+    @property
+    def language(self) -> str:
+        """Whose phonemes it reads, as espeak-ng calls it; empty if it reads letters."""
+        return ""
+
     def encode_text(self, text: str) -> list[int]:
         """Numbers of a text's symbols, as `speak` and `TextBatch.text` take them.
 

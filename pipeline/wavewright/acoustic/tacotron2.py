@@ -223,6 +223,11 @@ class Tacotron2(AcousticModel):
         """Pronounces texts, for a model that reads phones."""
         return Lexicon(self.config.lexicon)
 
+    @property
+    def language(self) -> str:
+        """Whose phonemes it reads; empty for letters."""
+        return self.config.phonemes or ""
+
     def encode_text(self, text: str) -> list[int]:
         """Numbers of a text's letters, or of its phonemes where the model reads those."""
         if self.reads_phones:
