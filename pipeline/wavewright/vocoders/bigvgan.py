@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -25,6 +26,7 @@ from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import MagnitudeDiscriminator
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
 from wavewright.nn.upsampling import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
@@ -98,6 +100,11 @@ class Snake(nn.Module):
         )
         return self._halve(even, odd)
 
+    def heard(self, span: Span) -> Span:
+        """By the filter twice; doubling and halving the rate lose half a sample each."""
+        reach = _TAPS // 4 + _TAPS // 4 - 1
+        return span.wider(reach, reach)
+
     def _double(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, T) -> the samples between, half a sample early and half a sample late."""
         reach = _TAPS // 4
@@ -160,6 +167,10 @@ class ResidualStack(nn.Module):
             x = x + plain(snake2(dilated(snake1(x))))
         return x
 
+    def heard(self, span: Span) -> Span:
+        """By all of them in turn."""
+        return heard([*self.snakes1, *self.convs1, *self.snakes2, *self.convs2], span)
+
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
     padding = (kernel - 1) * dilation // 2
@@ -171,6 +182,7 @@ class BigVGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = BigVGANConfig
     config: BigVGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -214,6 +226,16 @@ class BigVGAN(Vocoder):
             x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
         wav: Tensor = torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
         return wav.squeeze(1)
+
+    def heard(self, samples: Span) -> Span:
+        """By the widest stack after each upsampling."""
+        span = heard([self.snake_post, self.conv_post], samples)
+        branches = len(self.config.resblock_kernel_sizes)
+        for i in reversed(range(len(self.ups))):
+            stacks = self.resblocks[i * branches : (i + 1) * branches]
+            spans = [heard([stack], span) for stack in stacks]
+            span = heard([self.ups[i]], reduce(Span.joined, spans))
+        return heard([self.conv_pre], span)
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

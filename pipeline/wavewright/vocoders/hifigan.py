@@ -9,6 +9,7 @@ three rates. Facts that the paper leaves open are those of the authors' code.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -22,8 +23,9 @@ from wavewright.nn.adversary import feature_matching, least_squares_critic, leas
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import context_frames, fit_upsampling, require_upsampling
+from wavewright.nn.upsampling import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch, Vocoder
 
@@ -84,6 +86,10 @@ class ResidualStack1(nn.Module):
             x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, _SLOPE)), _SLOPE))
         return x
 
+    def heard(self, span: Span) -> Span:
+        """By all of them in turn."""
+        return heard([*self.convs1, *self.convs2], span)
+
 
 class ResidualStack2(nn.Module):
     """V3: per dilation, one dilated convolution around a shortcut."""
@@ -97,6 +103,10 @@ class ResidualStack2(nn.Module):
         for dilated in self.convs:
             x = x + dilated(F.leaky_relu(x, _SLOPE))
         return x
+
+    def heard(self, span: Span) -> Span:
+        """By all of them in turn."""
+        return heard(self.convs, span)
 
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
@@ -123,9 +133,11 @@ class HiFiGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
     config: HiFiGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     channels_last = True
+    quick_in_pieces = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "v2": {"upsample_initial_channel": 128},
@@ -175,19 +187,14 @@ class HiFiGAN(Vocoder):
         wav: Tensor = torch.tanh(in_float32(self.conv_post, F.leaky_relu(x)))
         return wav.squeeze(1)
 
-    @property
-    def context_frames(self) -> int:
-        """Of all its convolutions together."""
-        config = self.config
-        plain = 1 if config.resblock == 1 else 0  # a plain convolution follows each dilated one
-        radius = max(
-            sum((kernel // 2) * (dilation + plain) for dilation in dilations)
-            for kernel, dilations in zip(
-                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
-            )
-        )
-        rates = config.upsample_rates
-        return context_frames(3, rates, [radius] * len(rates), 3)
+    def heard(self, samples: Span) -> Span:
+        """By the widest stack after each upsampling."""
+        span, branches = heard([self.conv_post], samples), len(self.config.resblock_kernel_sizes)
+        for i in reversed(range(len(self.ups))):
+            stacks = self.resblocks[i * branches : (i + 1) * branches]
+            spans = [heard([stack], span) for stack in stacks]
+            span = heard([self.ups[i]], reduce(Span.joined, spans))
+        return heard([self.conv_pre], span)
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

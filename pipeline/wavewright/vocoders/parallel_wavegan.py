@@ -23,6 +23,7 @@ from wavewright.nn.adversary import least_squares_critic, least_squares_generato
 from wavewright.nn.initial import for_relu
 from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.stretching import ContextStretch
 from wavewright.nn.upsampling import fit_rates, require_rates
@@ -84,12 +85,17 @@ class Layer(nn.Module):
         y = torch.tanh(content) * torch.sigmoid(gate)
         return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
 
+    def heard(self, span: Span) -> Span:
+        """By the dilated convolution."""
+        return heard([self.dilated], span)
+
 
 class ParallelWaveGAN(Vocoder):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = ParallelWaveGANConfig
     config: ParallelWaveGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"v1": {}}
@@ -131,15 +137,21 @@ class ParallelWaveGAN(Vocoder):
         wav = in_float32(self.conv_post, F.relu(self.conv_skip(F.relu(total))))
         return wav.squeeze(1)
 
+    def heard(self, samples: Span) -> Span:
+        """By all dilated convolutions in turn, of noise and of what the mel became."""
+        span = heard(self.layers, samples)
+        context, hop = self.config.context_frames, self.hop_length
+        frames = heard([self.upsampler], span).wider(context, -context)
+        return frames.joined(span.slower(hop))
+
     def noises(self, frames: int) -> dict[str, Noise]:
         """A number for every sample."""
-        return {"noise": Noise((frames * self.hop_length,))}
+        return {"noise": Noise((frames * self.hop_length,), frames=frames)}
 
-    def speech(self, mel: Tensor, noise: Tensor) -> Tensor:
+    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
         """(B, n_mels, frames), (B, frames * hop_length) -> (B, frames * hop_length)."""
         context = self.config.context_frames
-        mel = F.pad(mel, (context, context), mode="replicate")
-        return self.to_speech(self(mel, noise).clamp(-1.0, 1.0))
+        return super().said(F.pad(mel, (context, context), mode="replicate"), *noise)
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminator."""

@@ -22,6 +22,7 @@ from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import BandDiscriminator
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.vocoder import Batch, Vocoder
 
@@ -85,12 +86,17 @@ class ConvNeXtBlock(nn.Module):
         result: Tensor = x + (self.scale * y).mT
         return result
 
+    def heard(self, span: Span) -> Span:
+        """By the depthwise convolution."""
+        return heard([self.depthwise], span)
+
 
 class Vocos(Vocoder):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = VocosConfig
     config: VocosConfig
+    streams = True
     undoes_steps = True
     exports = True
     predicts_spectra = True
@@ -130,6 +136,10 @@ class Vocos(Vocoder):
             log_magnitude, phase = self.head(x.float()).chunk(2, dim=-1)
             magnitude = log_magnitude.exp().clamp(max=_LARGEST)
             return magnitude.mT, phase.cos().mT, phase.sin().mT
+
+    def heard(self, samples: Span) -> Span:
+        """By all layers in turn."""
+        return heard([self.conv_pre, *self.blocks, self.inverse], samples)
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""

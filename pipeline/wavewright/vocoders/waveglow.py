@@ -26,6 +26,7 @@ from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.kept import Kept
 from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
 from wavewright.vocoder import Batch, Vocoder
@@ -163,6 +164,10 @@ class Coupling(nn.Module):
         shift, log_scale = in_float32(self.end, total).chunk(2, dim=1)
         return log_scale, shift
 
+    def heard(self, span: Span) -> Span:
+        """By the dilated convolutions, of samples and of conditions."""
+        return heard(self.dilated, span)
+
 
 class Encoded(NamedTuple):
     """What speech becomes.
@@ -183,10 +188,12 @@ class WaveGlow(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = WaveGlowConfig
     config: WaveGlowConfig
+    streams = True
     tells_likelihood = True
     undoes_steps = True
     exports = True
     channels_last = True
+    quick_in_pieces = True
     float32_parts = ("upsampler", "mixing", "end")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"256": {}, "512": {"channels": 512}}
 
@@ -200,12 +207,16 @@ class WaveGlow(Vocoder):
         self._settled_bias: Tensor | None = None
 
     @property
-    def context_frames(self) -> int:
-        """Of all couplings together, and of the upsampling."""
-        config = self.config
-        radius = config.group * (config.kernel_size // 2) * (2**config.layers - 1)
-        reach: int = config.flows * radius
-        return math.ceil(reach / self.hop_length) + _OVERLAP - 1
+    def grid(self) -> int:
+        """The denoiser's transforms have frames of their own, whose places a piece must keep."""
+        return _HOP // math.gcd(_HOP, self.hop_length) if self.config.denoise else 1
+
+    def heard(self, samples: Span) -> Span:
+        """By the denoiser, by all couplings in turn, and by the upsampling."""
+        span = _denoiser_hears(samples) if self.config.denoise else samples
+        group, hop = self.config.group, self.hop_length
+        span = heard(self.couplings, span.slower(group)).faster(group)
+        return heard([self.upsampler], span).joined(span.slower(hop))
 
     def forward(self, wav: Tensor, mel: Tensor) -> Encoded:
         """Speech to noise: (B, frames * hop_length), (B, n_mels, frames)."""
@@ -240,9 +251,9 @@ class WaveGlow(Vocoder):
     def noises(self, frames: int) -> dict[str, Noise]:
         """A number for every sample, as the flow has them."""
         group = self.config.group
-        return {"noise": Noise((group, frames * (self.hop_length // group)))}
+        return {"noise": Noise((group, frames * (self.hop_length // group)), frames=frames)}
 
-    def speech(self, mel: Tensor, noise: Tensor) -> Tensor:
+    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
         """Speech of noise that the temperature then quietens.
 
         Args:
@@ -252,21 +263,11 @@ class WaveGlow(Vocoder):
         Returns:
             (B, frames * hop_length).
         """
-        config = self.config
-        steps = self.hop_length // config.group
-        # A frame's noise beside its bands, so that pieces of a mel come with theirs.
-        rows = torch.unflatten(config.temperature * noise, 2, (-1, steps)).mT.flatten(1, 2)
-
-        def speak(both: Tensor) -> Tensor:
-            bands, rows = torch.split(both, [mel.shape[1], config.group * steps], dim=1)
-            return self.inverse(
-                torch.unflatten(rows, 1, (config.group, steps)).mT.flatten(2), bands
-            )
-
-        wav = self.in_pieces(torch.cat([mel, rows], dim=1), speak)
-        if config.denoise:
-            wav = denoised(wav, self._said_of_nothing(), config.denoise)
-        return self.to_speech(wav.clamp(-1.0, 1.0))
+        (numbers,) = noise
+        wav = self.inverse(self.config.temperature * numbers, mel)
+        if self.config.denoise:
+            wav = denoised(wav, self._said_of_nothing(), self.config.denoise)
+        return wav
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -347,6 +348,12 @@ def _spectrum(wav: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return real, imaginary, torch.sqrt(real.square() + imaginary.square())
 
 
+def _denoiser_hears(samples: Span) -> Span:
+    """By the transform there and the transform back, each in centred frames."""
+    frames = _transforms(torch.device("cpu"))[1].heard(samples)
+    return Span(frames.first * _HOP - _FFT // 2, frames.last * _HOP + _FFT // 2 - 1)
+
+
 def bias_of(wav: Tensor) -> Tensor:
     """(1, 1, 513): magnitudes of the first frame, which the authors take for them all."""
     return _spectrum(wav)[2][:, :1]
@@ -354,7 +361,9 @@ def bias_of(wav: Tensor) -> Tensor:
 
 def denoised(wav: Tensor, bias: Tensor, strength: float) -> Tensor:
     """(B, samples) with `strength` times the bias taken from its magnitudes; phases are kept."""
-    real, imaginary, magnitude = _spectrum(wav)
+    # Reflection needs more samples than it pads with.
+    missing = torch.sym_max(0, _FFT // 2 + 1 - wav.shape[1])  # type: ignore[no-untyped-call]
+    real, imaginary, magnitude = _spectrum(F.pad(wav, (0, missing)))
     gain = (magnitude - strength * bias).clamp(min=0) / magnitude.clamp(min=1e-12)
     cleaned: Tensor = _transforms(wav.device)[1](gain * real, gain * imaginary)
     return cleaned[:, : wav.shape[1]]
