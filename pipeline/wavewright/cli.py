@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
@@ -307,9 +308,23 @@ class MelLayout(StrEnum):
 def vocode(
     checkpoint: CheckpointOption,
     mel: Annotated[
-        Path, typer.Option("--mel", help="A .npy, .npz, .pt, .h5, .ark or .scp with a mel.")
+        Path,
+        typer.Option(
+            "--mel", help="A .npy, .npz, .pt, .h5, .ark or .scp with a mel; - is standard input."
+        ),
     ],
-    out: OutOption,
+    out: Annotated[
+        Path, typer.Option("--out", help="The WAV file to write; - is standard output.")
+    ],
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Speak while the mel arrives and write sound as soon as there is some. Standard "
+            "input is float32 numbers, little-endian, the bands of one frame after those of the "
+            "other; or arrays as numpy.save writes them, one after the other.",
+        ),
+    ] = False,
     like: LikeOption = "",
     layout: Annotated[
         MelLayout | None,
@@ -329,24 +344,46 @@ def vocode(
     exactly is, and the rest is refused.
 
     Examples: wavewright vocode --checkpoint exp/vocoder --mel speech.npy --out speech.wav;
-    wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav
+    wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav;
+    my-acoustic-model | wavewright vocode --checkpoint exp/vocoder --stream --mel - --out - | aplay
     """
-    from wavewright.render import vocode_file
+    from wavewright.render import stream_file, vocode_file
 
-    _say(
-        vocode_file(
-            checkpoint,
-            mel,
-            out,
-            seed=seed,
-            like=like,
-            layout=layout,
-            key=key,
-            precision=precision,
-            engine=engine,
-            speaker=speaker,
-        )
-    )
+    options: VocodeOptions = {
+        "seed": seed,
+        "like": like,
+        "layout": layout,
+        "key": key,
+        "precision": precision,
+        "engine": engine,
+        "speaker": speaker,
+    }
+    piped = [name for name, path in (("--mel", mel), ("--out", out)) if str(path) == "-"]
+    if not stream:
+        if piped:
+            raise WavewrightError(f"{piped[0]} - needs --stream")
+        _say(vocode_file(checkpoint, mel, out, **options))
+        return
+    source = sys.stdin.buffer if "--mel" in piped else mel
+    target = sys.stdout.buffer if "--out" in piped else out
+    try:
+        said = stream_file(checkpoint, source, target, **options)
+    except BrokenPipeError:  # the listener has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
+    print(said, file=sys.stderr if "--out" in piped else sys.stdout, flush=True)
+
+
+class VocodeOptions(TypedDict):
+    """What `vocode` passes on."""
+
+    seed: int
+    like: str
+    layout: str | None
+    key: str
+    precision: str
+    engine: str
+    speaker: str
 
 
 @app.command()
