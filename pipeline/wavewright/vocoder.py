@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from wavewright.melspec import MelSpec
 from wavewright.model import Model, ModelConfig
 from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
 from wavewright.nn.reach import Reach, Span
-from wavewright.streaming import Arriving, windows
+from wavewright.streaming import Chain, Stage, apart, beside, windows
 from wavewright.wav_steps import Undoing, undo_steps
 
 Padding = Literal["replicate", "silence"]
@@ -160,10 +161,18 @@ class Vocoder(Model):
         """Samples per frame."""
         return self.mel.hop_length
 
+    def stages(self) -> Sequence[Stage]:
+        """Parts that make in turn what `said` makes, of `beside(mel, noise)`; none if not known.
+
+        The last one's output is (B, 1, samples). A stream is the quicker the less each part hears.
+        """
+        return ()
+
     def heard(self, samples: Span) -> Span | None:
         """Frames that samples depend on, the true first and last of an utterance not regarded.
 
-        Told by the modules' kernels, dilations and strides: `wavewright.nn.reach.heard`.
+        By default through the `stages`. Told by the modules' kernels, dilations and strides:
+        `wavewright.nn.reach.heard`.
 
         Args:
             samples: sample 0 is the first of frame 0.
@@ -171,7 +180,10 @@ class Vocoder(Model):
         Returns:
             None: on all of them, or it is not known.
         """
-        return None
+        stages = self.stages()
+        if not stages:
+            return None
+        return reduce(lambda span, stage: stage.hears(span), reversed(stages), samples)
 
     @property
     def reach(self) -> Reach | None:
@@ -299,42 +311,55 @@ class Vocoder(Model):
             seed: as in `generate`.
 
         Returns:
-            (B, any number of frames * hop_length) each, none of them empty.
+            (B, any number of samples) each, none of them empty.
         """
-        reach = self.reach
-        if not self.streams or reach is None:
+        if not self.streams or self.reach is None:
             raise WavewrightError(f"'{self.name}' does not stream")
-        return self._streamed(mel_chunks, reach, seed)
+        return self._streamed(mel_chunks, seed)
 
     @torch.no_grad()
-    def _streamed(
-        self, mel_chunks: Iterable[Tensor], reach: Reach, seed: int | None
-    ) -> Iterator[Tensor]:
-        arriving: Arriving | None = None
-        undo = Undoing(self.mel.target_steps, self.sample_rate)
+    def _streamed(self, mel_chunks: Iterable[Tensor], seed: int | None) -> Iterator[Tensor]:
+        kinds = list(self.noises(1).values())
+        chain = Chain(self.stages() or [self._whole_stage(kinds)])
+        undo, missing = Undoing(self.mel.target_steps, self.sample_rate), 0
+        noises: list[Drawing] | None = None
+
+        def finished(said: Tensor | None) -> Iterator[Tensor]:
+            nonlocal missing
+            if said is not None and missing:
+                wav = said[:, 0, :missing].float().clamp(-1.0, 1.0)
+                missing -= wav.shape[1]
+                yield undo(wav).clamp(-1.0, 1.0)
+
         for chunk in mel_chunks:
             self.check_mel(chunk)
-            if not chunk.shape[-1]:
+            frames = chunk.shape[-1]
+            if not frames:
                 continue
-            if arriving is None:
-                noises, seeds = self.noises(1).values(), item_seeds(seed, len(chunk))
-                arriving = Arriving(reach, self.grid, [Drawing(n, seeds) for n in noises])
-            arriving.add(chunk.to(self.device, torch.float32))
-            yield from self._spoken(arriving, undo)
-        if arriving is not None:
-            yield from self._spoken(arriving, undo, ended=True)
+            if noises is None:
+                noises = [Drawing(kind, item_seeds(seed, len(chunk))) for kind in kinds]
+            missing += frames * self.hop_length
+            mel = chunk.to(self.device, torch.float32)
+            drawn = [noise.draw(frames).to(self.device, non_blocking=True) for noise in noises]
+            yield from finished(chain(beside(mel, drawn, kinds)))
+        if chain.held is not None:
+            followed = self.followed(chain.held[:, : self.mel.n_mels])
+            yield from finished(chain(followed[..., chain.held.shape[-1] :], ended=True))
 
-    def _spoken(
-        self, arriving: Arriving, undo: Undoing, *, ended: bool = False
-    ) -> Iterator[Tensor]:
-        """What can be said of the frames that have arrived."""
-        window = arriving.ready(ended=ended)
-        if window is None or arriving.mel is None:
-            return
-        mel = self.followed(arriving.mel) if ended else arriving.mel
-        wav = window.spoken(self.in_pieces(mel, *arriving.drawn), self.hop_length)
-        arriving.spoke(window)
-        yield undo(wav.clamp(-1.0, 1.0)).clamp(-1.0, 1.0)
+    def _whole_stage(self, kinds: Sequence[Noise]) -> Stage:
+        """All of `said` at once, for networks that tell no more than what they hear."""
+
+        def run(both: Tensor) -> Tensor:
+            return self.said(*apart(both, self.mel.n_mels, kinds))[:, None]
+
+        def hears(samples: Span) -> Span:
+            span = self.heard(samples)
+            if span is None:
+                reach = self.reach or Reach(0, 0)
+                span = samples.slower(self.hop_length).wider(reach.before, reach.after)
+            return span
+
+        return Stage(run, hears, self.hop_length, self.grid)
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """(n, samples) drawn from a latent or unconditional model."""

@@ -19,8 +19,10 @@ from wavewright.inference import quicken
 from wavewright.nn.noise import Drawing, Noise
 from wavewright.nn.reach import Reach, Span, heard
 from wavewright.registry import create_vocoder, find, list_vocoders
-from wavewright.streaming import regrouped
+from wavewright.streaming import Running, Stage, regrouped
 from wavewright.vocoder import Vocoder
+from wavewright.vocoders.parallel_wavegan import ParallelWaveGAN, ParallelWaveGANConfig
+from wavewright.vocoders.vocos import ConvNeXtBlock, Vocos
 from wavewright.wav_steps import Gain, PreEmphasis
 
 CONVOLUTIONAL = [
@@ -150,25 +152,57 @@ def test_a_frame_is_spoken_as_soon_as_its_look_ahead_is_there() -> None:
 
     stream = vocoder.stream(frames())
     assert vocoder.look_ahead is not None
-    for spoken in (1, 2, 3):
-        assert next(stream).shape == (1, vocoder.hop_length)
+    said = 0
+    for spoken in range(1, 6):
+        while said < spoken * vocoder.hop_length:
+            said += next(stream).shape[1]
         assert arrived == vocoder.look_ahead + spoken
 
 
-def test_a_long_stream_keeps_no_more_than_it_needs() -> None:
-    vocoder = small("parallel_wavegan")
-    held: list[int] = []
-    said = vocoder.said
+@pytest.mark.parametrize("name", [*CONVOLUTIONAL, "denoise"])
+def test_a_long_stream_keeps_no_more_than_it_needs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocoder = small(name)
+    held: dict[int, list[int]] = {}
+    run = Running.__call__
 
-    def noted(mel: Tensor, *noise: Tensor) -> Tensor:
-        held.append(mel.shape[-1])
-        assert noise[0].shape[-1] == mel.shape[-1] * vocoder.hop_length
-        return said(mel, *noise)
+    def noted(running: Running, x: Tensor | None, *, ended: bool) -> Tensor | None:
+        said = run(running, x, ended=ended)
+        if running.held is not None:
+            held.setdefault(id(running), []).append(running.held.shape[-1])
+        return said
 
-    vocoder.said = noted  # type: ignore[method-assign]
-    list(vocoder.stream(mel_of(vocoder, 1) for _ in range(60)))
+    monkeypatch.setattr(Running, "__call__", noted)
     assert vocoder.reach is not None
-    assert max(held) == sum(vocoder.reach) + 1
+    frames = 3 * sum(vocoder.reach)
+    list(vocoder.stream(mel_of(vocoder, 1) for _ in range(frames)))
+    assert len(held) == len(vocoder.stages())
+    for kept in held.values():
+        assert max(kept[:-1]) == max(kept[: len(kept) * 2 // 3])
+
+
+def test_one_that_tells_only_its_reach_streams_too() -> None:
+    """Networks of other people, with noise of frames and noise of the whole."""
+
+    class Plain(ParallelWaveGAN):
+        reach = Reach(4, 4)
+
+        def stages(self) -> list[Stage]:
+            return []
+
+        def noises(self, frames: int) -> dict[str, Noise]:
+            return {**super().noises(frames), "level": Noise((2, 3), "uniform")}
+
+        def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
+            wav: Tensor = super().said(mel, noise[0])
+            return wav * noise[1].mean(dim=(1, 2))[:, None]
+
+    torch.manual_seed(0)
+    config = ParallelWaveGANConfig.model_validate(tiny.SMALL["parallel_wavegan"])
+    vocoder = Plain(config).eval()
+    testing.check_streaming(vocoder)
+    testing.check_pieces(vocoder)
 
 
 def test_what_does_not_stream_says_so_at_once() -> None:
@@ -233,17 +267,22 @@ def test_a_layer_that_nothing_is_known_of_is_no_guess() -> None:
         heard([nn.GRU(1, 1)], Span(0, 1))
 
 
-def test_a_reach_declared_too_short_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reach_declared_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     vocoder = small("vocos")
     true = vocoder.reach
     assert true is not None
     for short in (Reach(true.before - 1, true.after), Reach(true.before, true.after - 1)):
-        monkeypatch.setattr(type(vocoder), "reach", short)
+        monkeypatch.setattr(Vocos, "reach", short)
         with pytest.raises(AssertionError, match="samples depend on"):
             testing.check_reach(vocoder)
-    monkeypatch.setattr(type(vocoder), "reach", Reach(true.before - 4, true.after - 4))
-    with pytest.raises(AssertionError, match="is reach, Reach"):
-        testing.check_streaming(vocoder)
-    monkeypatch.setattr(type(vocoder), "reach", Reach(true.before, true.after + 3))
+    monkeypatch.setattr(Vocos, "reach", Reach(true.before, true.after + 3))
     with pytest.raises(AssertionError, match="would wait and work in vain"):
         testing.check_reach(vocoder)
+
+
+def test_a_layer_that_hears_more_than_it_says_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConvNeXtBlock, "heard", lambda self, span: span)
+    with pytest.raises(AssertionError, match="samples depend on"):
+        testing.check_reach(small("vocos"))
+    with pytest.raises(AssertionError, match="is reach, Reach"):
+        testing.check_streaming(small("vocos"))

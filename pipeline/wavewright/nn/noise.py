@@ -46,11 +46,14 @@ class Drawing:
         self.noise = noise
         self.shape = (*others, last // noise.frames) if noise.frames else noise.shape
         self.sources = [self._source(seed) for seed in seeds]
+        self.kept: Tensor | None = None
 
     def draw(self, frames: int) -> Tensor:
         """(items, *shape of so many more frames), on the processor."""
-        if not self.noise.frames:
-            return torch.stack([source() for source in self.sources])
+        if not self.noise.frames:  # which is the same for all of them
+            if self.kept is None:
+                self.kept = torch.stack([source() for source in self.sources])
+            return self.kept
         items = [[source() for _ in range(frames)] for source in self.sources]
         return torch.stack([torch.cat(blocks, dim=-1) for blocks in items])
 

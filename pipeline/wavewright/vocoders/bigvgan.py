@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -30,6 +30,7 @@ from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
 from wavewright.nn.upsampling import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder
 
 _TAPS = 12  # of the filters around an activation
@@ -218,24 +219,39 @@ class BigVGAN(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
-        x = self.conv_pre(mel)
-        branches = len(self.config.resblock_kernel_sizes)
-        for i, upsample in enumerate(self.ups):
-            x = upsample(x)
-            stacks = self.resblocks[i * branches : (i + 1) * branches]
-            x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
-        wav: Tensor = torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
-        return wav.squeeze(1)
+        x = mel
+        for stage in range(len(self.ups)):
+            x = self._stretch(stage, x)
+        return x.squeeze(1)
 
-    def heard(self, samples: Span) -> Span:
-        """By the widest stack after each upsampling."""
-        span = heard([self.snake_post, self.conv_post], samples)
+    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+        """An upsampling and its stacks, with what comes before the first and after the last."""
+        if stage == 0:
+            x = self.conv_pre(x)
+        x = self.ups[stage](x)
+        stacks = self._stacks(stage)
+        x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / len(stacks)
+        if stage < len(self.ups) - 1:
+            return x
+        return torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
+
+    def _stacks(self, stage: int) -> list[nn.Module]:
         branches = len(self.config.resblock_kernel_sizes)
-        for i in reversed(range(len(self.ups))):
-            stacks = self.resblocks[i * branches : (i + 1) * branches]
-            spans = [heard([stack], span) for stack in stacks]
-            span = heard([self.ups[i]], reduce(Span.joined, spans))
-        return heard([self.conv_pre], span)
+        return list(self.resblocks[stage * branches : (stage + 1) * branches])
+
+    def _heard_by(self, stage: int, span: Span) -> Span:
+        if stage == len(self.ups) - 1:
+            span = heard([self.snake_post, self.conv_post], span)
+        spans = [heard([stack], span) for stack in self._stacks(stage)]
+        span = heard([self.ups[stage]], reduce(Span.joined, spans))
+        return heard([self.conv_pre], span) if stage == 0 else span
+
+    def stages(self) -> list[Stage]:
+        """One for each upsampling."""
+        return [
+            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            for stage, rate in enumerate(self.config.upsample_rates)
+        ]
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -10,6 +10,7 @@ are those of the authors' code (variant `descript`) and of Seungwon Park's reimp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -26,6 +27,7 @@ from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
+from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.2
@@ -145,19 +147,35 @@ class MelGAN(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""
-        x = (mel - self.config.input_shift) / self.config.input_scale
-        x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
-        for upsample, blocks in zip(self.ups, self.blocks, strict=True):
-            x = blocks(upsample(F.leaky_relu(x, _SLOPE)))
-        x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
-        return torch.tanh(in_float32(self.conv_post, x)).squeeze(1)
+        x = mel
+        for stage in range(len(self.ups)):
+            x = self._stretch(stage, x)
+        return x.squeeze(1)
 
-    def heard(self, samples: Span) -> Span:
-        """By all layers in turn; the first and the last are padded by `_EDGE`."""
-        span = heard([self.conv_post], samples.wider(_EDGE, -_EDGE))
-        for upsample, blocks in zip(reversed(self.ups), reversed(self.blocks), strict=True):
-            span = heard([upsample, blocks], span)
-        return heard([self.conv_pre], span.wider(_EDGE, -_EDGE))
+    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+        """An upsampling and its blocks, with what comes before the first and after the last."""
+        if stage == 0:
+            x = (x - self.config.input_shift) / self.config.input_scale
+            x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
+        x = self.blocks[stage](self.ups[stage](F.leaky_relu(x, _SLOPE)))
+        if stage < len(self.ups) - 1:
+            return x
+        x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
+        return torch.tanh(in_float32(self.conv_post, x))
+
+    def _heard_by(self, stage: int, span: Span) -> Span:
+        """The first convolution and the last are padded by `_EDGE`."""
+        if stage == len(self.ups) - 1:
+            span = heard([self.conv_post], span.wider(_EDGE, -_EDGE))
+        span = heard([self.ups[stage], self.blocks[stage]], span)
+        return heard([self.conv_pre], span.wider(_EDGE, -_EDGE)) if stage == 0 else span
+
+    def stages(self) -> list[Stage]:
+        """One for each upsampling."""
+        return [
+            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            for stage, rate in enumerate(self.config.upsample_rates)
+        ]
 
     def followed(self, mel: Tensor) -> Tensor:
         """With silence, of which reflection needs some where there are few frames."""

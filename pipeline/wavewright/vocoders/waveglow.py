@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -29,6 +29,7 @@ from wavewright.nn.precision import in_float32
 from wavewright.nn.reach import Span, heard
 from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
+from wavewright.streaming import Stage, apart
 from wavewright.vocoder import Batch, Vocoder
 
 _OVERLAP = 4  # frames that the upsampling mixes into a sample
@@ -211,12 +212,38 @@ class WaveGlow(Vocoder):
         """The denoiser's transforms have frames of their own, whose places a piece must keep."""
         return _HOP // math.gcd(_HOP, self.hop_length) if self.config.denoise else 1
 
-    def heard(self, samples: Span) -> Span:
-        """By the denoiser, by all couplings in turn, and by the upsampling."""
-        span = _denoiser_hears(samples) if self.config.denoise else samples
+    def stages(self) -> list[Stage]:
+        """The flows one by one, the last first; with the noise goes the condition."""
         group, hop = self.config.group, self.hop_length
-        span = heard(self.couplings, span.slower(group)).faster(group)
-        return heard([self.upsampler], span).joined(span.slower(hop))
+        bands = self.mel.n_mels
+
+        def enter(both: Tensor) -> Tensor:
+            mel, noise = apart(both, bands, list(self.noises(1).values()))
+            return torch.cat([self.config.temperature * noise, self._condition(mel)], dim=1)
+
+        def hear(span: Span) -> Span:
+            samples = span.faster(group)
+            return heard([self.upsampler], samples).joined(samples.slower(hop))
+
+        def undo(flow: int, both: Tensor) -> Tensor:
+            z, condition = torch.split(both, [group, bands * group], dim=1)
+            return torch.cat([self._undo(flow, z, condition), condition], dim=1)
+
+        def leave(both: Tensor) -> Tensor:
+            return both[:, :group].mT.flatten(1)[:, None]
+
+        stages = [Stage(enter, hear, hop // group)]
+        for flow in reversed(range(self.config.flows)):
+            coupling = self.couplings[flow]
+            stages.append(Stage(partial(undo, flow), partial(heard, [coupling])))
+        stages.append(Stage(leave, lambda span: span.slower(group), group))
+        if self.config.denoise:
+            stages.append(Stage(self._denoise, _denoiser_hears, grid=_HOP))
+        return stages
+
+    def _denoise(self, wav: Tensor) -> Tensor:
+        """(B, 1, samples) -> (B, 1, samples)."""
+        return denoised(wav[:, 0], self._said_of_nothing(), self.config.denoise)[:, None]
 
     def forward(self, wav: Tensor, mel: Tensor) -> Encoded:
         """Speech to noise: (B, frames * hop_length), (B, n_mels, frames)."""
@@ -236,17 +263,19 @@ class WaveGlow(Vocoder):
 
     def inverse(self, z: Tensor, mel: Tensor) -> Tensor:
         """Noise to speech: (B, group, T), (B, n_mels, frames) -> (B, frames * hop_length)."""
-        size, condition = self.config.early_size, self._condition(mel)
-        leaves = sum(self.config.leaves(k) for k in range(self.config.flows))
-        early, x = list(torch.split(z[:, : size * leaves], size, dim=1)), z[:, size * leaves :]
-        for k in reversed(range(self.config.flows)):
-            kept, changed = x.chunk(2, dim=1)
-            log_scale, shift = self.couplings[k](kept, condition)
-            x = torch.cat([kept, (changed - shift) * torch.exp(-log_scale)], dim=1)
-            x = self.mixing[k].inverse(x)  # type: ignore[operator]
-            if self.config.leaves(k):
-                x = torch.cat([early.pop(), x], dim=1)
-        return x.mT.flatten(1)
+        condition = self._condition(mel)
+        for flow in reversed(range(self.config.flows)):
+            z = self._undo(flow, z, condition)
+        return z.mT.flatten(1)
+
+    def _undo(self, flow: int, z: Tensor, condition: Tensor) -> Tensor:
+        """One flow backwards: (B, group, T); channels that left before it stay as they are."""
+        width = self.config.widths[flow]
+        early, x = torch.split(z, [self.config.group - width, width], dim=1)
+        kept, changed = x.chunk(2, dim=1)
+        log_scale, shift = self.couplings[flow](kept, condition)
+        x = torch.cat([kept, (changed - shift) * torch.exp(-log_scale)], dim=1)
+        return torch.cat([early, self.mixing[flow].inverse(x)], dim=1)  # type: ignore[operator]
 
     def noises(self, frames: int) -> dict[str, Noise]:
         """A number for every sample, as the flow has them."""
