@@ -18,7 +18,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pipeline", "stages")]
@@ -62,7 +61,7 @@ def example(vocoder: Vocoder, frames: int) -> Tensor:
 
 @torch.inference_mode()
 def live(vocoder: Vocoder, size: int) -> tuple[float, float]:
-    """Seconds that the first sound was computed, and seconds of computing a frame afterwards."""
+    """Seconds that the first frame of sound was computed, and those of one later on."""
     chunk = example(vocoder, size)
     spent: list[float] = []
 
@@ -75,14 +74,15 @@ def live(vocoder: Vocoder, size: int) -> tuple[float, float]:
     stream = vocoder.stream(arriving(), seed=0)
     assert vocoder.look_ahead is not None
     before = vocoder.look_ahead // size  # chunks too early for any sound
-    next(stream)
+    said = 0
+    while said < vocoder.hop_length:
+        said += next(stream).shape[1]
     assert len(spent) == before
-    for pieces in count(1):
+    later: list[float] = []
+    while len(later) < 2 or (len(later) * size < _STEADY and sum(later) < _PATIENCE):
         next(stream)
         later = spent[before + 1 :]
-        if pieces >= 3 and (pieces * size > _STEADY or sum(later) > _PATIENCE):
-            return spent[before], sum(later) / len(later) / size
-    raise AssertionError("unreachable")
+    return spent[before], sum(later) / len(later) / size
 
 
 @torch.inference_mode()
