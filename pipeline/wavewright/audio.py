@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -122,3 +125,70 @@ def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) 
             soundfile.write(scratch, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")
     except (soundfile.LibsndfileError, OSError) as error:
         raise WavewrightError(f"{path}: could not be written ({error})") from error
+
+
+@contextmanager
+def wav_writer(
+    out: Path | IO[bytes], sample_rate: int
+) -> Iterator[Callable[[npt.NDArray[np.floating]], None]]:
+    """Write 16-bit WAV piece by piece: a function that takes the next (samples,).
+
+    Args:
+        out: a file, which appears whole under its name when the block ends well and not at all
+            otherwise; or a pipe, a device or an open stream, where every piece arrives at once,
+            after a header that declares no length.
+        sample_rate: Hz.
+
+    Raises:
+        WavewrightError: samples are NaN or infinite, or the file cannot be written.
+        BrokenPipeError: nobody reads the pipe any more.
+    """
+    name = out if isinstance(out, Path) else "the output"
+    try:
+        with _pcm_writer(out, sample_rate) as write:
+
+            def write_checked(wav: npt.NDArray[np.floating]) -> None:
+                if not np.isfinite(wav).all():
+                    raise WavewrightError(f"{name}: the waveform holds NaN or infinite samples")
+                write(to_pcm16(wav))
+
+            yield write_checked
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WavewrightError(f"{name}: could not be written ({error})") from error
+
+
+@contextmanager
+def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[Pcm], None]]:
+    if isinstance(out, Path) and (out.is_file() or not out.exists()):
+        import soundfile
+
+        kind = {"channels": 1, "subtype": "PCM_16", "format": "WAV"}
+        with whole(out) as scratch:
+            try:
+                with soundfile.SoundFile(scratch, "w", sample_rate, **kind) as file:
+                    yield file.write
+            except soundfile.LibsndfileError as error:
+                raise OSError(str(error)) from error
+        return
+    if isinstance(out, Path):
+        with out.open("wb") as stream, _pcm_writer(stream, sample_rate) as write:
+            yield write
+        return
+    out.write(endless_header(sample_rate))
+    out.flush()
+
+    def write_now(pcm: Pcm) -> None:
+        out.write(pcm.astype("<i2").tobytes())
+        out.flush()
+
+    yield write_now
+
+
+def endless_header(sample_rate: int) -> bytes:
+    """Of a WAV file of 16 bits and one channel that does not know yet how long it will be."""
+    unknown, rate = 0xFFFFFFFF, sample_rate
+    riff, data = (b"RIFF", unknown, b"WAVE"), (b"data", unknown)
+    form = (b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *riff, *form, *data)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
 from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wavewright.plan import Plan
     from wavewright.saying.voice import Voice
     from wavewright.verbalisation.english import TextRules
@@ -309,9 +313,23 @@ class MelLayout(StrEnum):
 def vocode(
     checkpoint: CheckpointOption,
     mel: Annotated[
-        Path, typer.Option("--mel", help="A .npy, .npz, .pt, .h5, .ark or .scp with a mel.")
+        Path,
+        typer.Option(
+            "--mel", help="A .npy, .npz, .pt, .h5, .ark or .scp with a mel; - is standard input."
+        ),
     ],
-    out: OutOption,
+    out: Annotated[
+        Path, typer.Option("--out", help="The WAV file to write; - is standard output.")
+    ],
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Speak while the mel arrives and write sound as soon as there is some. Standard "
+            "input is float32 numbers, little-endian, the bands of one frame after those of the "
+            "other; or arrays as numpy.save writes them, one after the other.",
+        ),
+    ] = False,
     like: LikeOption = "",
     layout: Annotated[
         MelLayout | None,
@@ -331,24 +349,43 @@ def vocode(
     exactly is, and the rest is refused.
 
     Examples: wavewright vocode --checkpoint exp/vocoder --mel speech.npy --out speech.wav;
-    wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav
+    wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav;
+    my-acoustic-model | wavewright vocode --checkpoint exp/vocoder --stream --mel - --out - | aplay
     """
-    from wavewright.render import vocode_file
+    from wavewright.render import stream_file, vocode_file
 
-    _say(
-        vocode_file(
-            checkpoint,
-            mel,
-            out,
-            seed=seed,
-            like=like,
-            layout=layout,
-            key=key,
-            precision=precision,
-            engine=engine,
-            speaker=speaker,
-        )
-    )
+    options: VocodeOptions = {
+        "seed": seed,
+        "like": like,
+        "layout": layout,
+        "key": key,
+        "precision": precision,
+        "engine": engine,
+        "speaker": speaker,
+    }
+    piped = [name for name, path in (("--mel", mel), ("--out", out)) if str(path) == "-"]
+    if not stream:
+        if piped:
+            raise WavewrightError(f"{piped[0]} - needs --stream")
+        _say(vocode_file(checkpoint, mel, out, **options))
+        return
+    source = sys.stdin.buffer if "--mel" in piped else mel
+    target = sys.stdout.buffer if "--out" in piped else out
+    with _heard():
+        said = stream_file(checkpoint, source, target, **options)
+    print(said, file=sys.stderr if "--out" in piped else sys.stdout, flush=True)
+
+
+class VocodeOptions(TypedDict):
+    """What `vocode` passes on."""
+
+    seed: int
+    like: str
+    layout: str | None
+    key: str
+    precision: str
+    engine: str
+    speaker: str
 
 
 @app.command()
@@ -567,7 +604,7 @@ def say(
         Path,
         typer.Option(
             "--out",
-            help="The WAV file to write; with --file a folder; - streams raw 16-bit samples.",
+            help="The WAV file to write; with --file a folder; - streams to standard output.",
         ),
     ],
     text: Annotated[
@@ -599,7 +636,7 @@ def say(
 
     Examples: wavewright say "It cost $3.50." --acoustic exp/acoustic --vocoder exp/vocoder
     --out cost.wav; wavewright say --file texts.txt --acoustic A --vocoder V --out wavs;
-    wavewright say - --stream --acoustic A --vocoder V --out - | aplay -f S16_LE -r 22050
+    wavewright say - --stream --acoustic A --vocoder V --out - | aplay
     """
     from wavewright.saying.files import say_file, say_lines
     from wavewright.saying.lines import STDIN, lines_of
@@ -623,14 +660,26 @@ def say(
 
 
 def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
+    from wavewright.audio import wav_writer
     from wavewright.saying.lines import STDIN, arriving
     from wavewright.saying.live import say_live
-    from wavewright.saying.outlets import outlet_to
 
     texts = [("", text)] if source is None else arriving(source)
-    with outlet_to(None if out == STDIN else out, voice.vocoder.sample_rate) as outlet:
-        done = say_live(texts, voice, outlet, seed=seed)
-    print(done, file=sys.stderr if out == STDIN else sys.stdout, flush=True)
+    piped = out == STDIN
+    target, name = (sys.stdout.buffer, "standard output") if piped else (out, f"{out}")
+    with _heard(), wav_writer(target, voice.vocoder.sample_rate) as write:
+        done = say_live(texts, voice, write, seed=seed, name=name)
+    print(done, file=sys.stderr if piped else sys.stdout, flush=True)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """End quietly where the listener at the other end of a pipe has had enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
 
 
 class ListeningKind(StrEnum):

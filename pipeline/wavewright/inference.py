@@ -57,7 +57,7 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
     on_processor = vocoder.device.type == "cpu"
     if precision in _HALVES or (on_processor and vocoder.channels_last):
         channels_last(vocoder)  # which also brings what comes in to the weights' type
-    if on_processor and vocoder.context_frames is not None:
+    if on_processor and vocoder.quick_in_pieces:
         vocoder.piece_frames = _PIECE
     return vocoder
 

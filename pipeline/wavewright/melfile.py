@@ -54,7 +54,7 @@ def read_array(path: str | Path, key: str = "") -> Array:
         raise WavewrightError(
             f"{path}: not a readable {path.suffix} file of numbers ({first_line(error)})"
         ) from error
-    return _checked(path, array)
+    return checked(path, array)
 
 
 def read_kaldi(path: str | Path, offset: int) -> Array:
@@ -66,7 +66,7 @@ def read_kaldi(path: str | Path, offset: int) -> Array:
             array = read_kaldi_matrix(path, stream, MOST_VALUES)
     except (OSError, MemoryError, ValueError, OverflowError) as error:
         raise WavewrightError(f"{path}: not readable ({first_line(error)})") from error
-    return _checked(path, array)
+    return checked(path, array)
 
 
 def read_mel(
@@ -102,6 +102,29 @@ def as_mel(
         layout: the order of the axes.
         option: what says the layout, for messages.
     """
+    mel, lost = finite(oriented(array, path, spec, layout, option=option), spec)
+    if lost:
+        log.warning(
+            "%s: %d values of -inf (the logarithm of 0) were raised to the convention's silence",
+            path,
+            lost,
+        )
+    if spec.normalisation is None and float(mel.min()) > 0:
+        log.warning(
+            "%s: all values are positive, so these look like linear magnitudes; log-mels are "
+            "expected. 'wavewright doctor --mel %s' tells more",
+            path,
+            path,
+        )
+    return mel
+
+
+def oriented(array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str) -> Floats:
+    """(n_mels, frames) float32 of an array with its axes in the order `layout`.
+
+    Raises:
+        WavewrightError: the number of bands is not that of `spec`.
+    """
     bands = spec.n_mels
     axis = 0 if layout == "bands_first" else 1
     if array.shape[axis] != bands:
@@ -115,27 +138,20 @@ def as_mel(
         raise WavewrightError(
             f"{path}: expected a mel of shape {expected}, found {array.shape}.{turned}"
         )
-    mel = np.array(array if axis == 0 else array.T, dtype=np.float32, order="C")
+    return np.array(array if axis == 0 else array.T, dtype=np.float32, order="C")
+
+
+def finite(mel: Floats, spec: MelSpec) -> tuple[Floats, int]:
+    """A mel (n_mels, frames) with its values of -inf raised to silence, and how many these were."""
     lost = np.isneginf(mel)
-    if lost.any():
-        log.warning(
-            "%s: %d values of -inf (the logarithm of 0) were raised to the convention's silence",
-            path,
-            lost.sum(),
-        )
-        silence = np.asarray(spec.silence, dtype=np.float32)[:, None]
-        mel = np.where(lost, silence, mel)
-    if spec.normalisation is None and float(mel.min()) > 0:
-        log.warning(
-            "%s: all values are positive, so these look like linear magnitudes; log-mels are "
-            "expected. 'wavewright doctor --mel %s' tells more",
-            path,
-            path,
-        )
-    return mel
+    if not lost.any():
+        return mel, 0
+    silence = np.asarray(spec.silence, dtype=np.float32)[:, None]
+    return np.where(lost, silence, mel), int(lost.sum())
 
 
-def _checked(path: Path, array: Array) -> Array:
+def checked(path: Path, array: Array) -> Array:
+    """What `read_array` gives of an array, or the error that it raises."""
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2:

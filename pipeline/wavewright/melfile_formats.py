@@ -35,8 +35,13 @@ def _require_size(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
-def _numpy_stream(path: Path, stream: IO[bytes], available: int) -> Array:
-    """An array from .npy bytes whose header is checked against the bytes there are."""
+def read_numpy_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], str, np.dtype[Any]]:
+    """Shape, order of the axes ("C" or "F") and type of a .npy array; its bytes follow.
+
+    Raises:
+        ValueError: it is no such header.
+        WavewrightError: it declares objects, or more values than a mel may have.
+    """
     version = np.lib.format.read_magic(stream)
     read = (
         np.lib.format.read_array_header_1_0
@@ -47,6 +52,12 @@ def _numpy_stream(path: Path, stream: IO[bytes], available: int) -> Array:
     if dtype.hasobject:
         raise WavewrightError(f"{path}: holds Python objects, which are never loaded")
     _require_size(path, shape)
+    return shape, "F" if fortran else "C", dtype
+
+
+def _numpy_stream(path: Path, stream: IO[bytes], available: int) -> Array:
+    """An array from .npy bytes whose header is checked against the bytes there are."""
+    shape, order, dtype = read_numpy_header(path, stream)
     size = math.prod(shape) * dtype.itemsize
     if size > available - stream.tell():
         raise WavewrightError(
@@ -54,7 +65,7 @@ def _numpy_stream(path: Path, stream: IO[bytes], available: int) -> Array:
             f"{available - stream.tell()} follow"
         )
     values = np.frombuffer(stream.read(size), dtype=dtype)
-    return values.reshape(shape, order="F" if fortran else "C")
+    return values.reshape(shape, order="F" if order == "F" else "C")
 
 
 def _from_npy(path: Path, key: str) -> Array:

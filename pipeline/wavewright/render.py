@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.audio import load_wav, save_wav
+from wavewright.audio import load_wav, save_wav, wav_writer
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
 from wavewright.latent import LatentVocoder
 from wavewright.mel import convert_mel, log_mel
-from wavewright.melfile import Layout, read_mel
+from wavewright.melfile import Floats, Layout, read_mel
 from wavewright.melspec import MelSpec
+from wavewright.melstream import mel_chunks
 from wavewright.registry import create_vocoder, plugins
 from wavewright.vocoder import Vocoder
+
+_CHUNK = 32  # frames of a file that a stream is given at a time
 
 
 def vocode_file(
@@ -51,20 +57,66 @@ def vocode_file(
     Raises:
         MelMismatch: what is not exact in turning the mel into the checkpoint's convention.
     """
-    vocoder = open_vocoder(checkpoint, precision, engine)
-    if speaker:
-        vocoder.speaker = speaker
-    spec = MelSpec.preset(like) if like else vocoder.mel
-    vocoder = speaking(vocoder, spec)
-    values = torch.from_numpy(read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key))
-    try:
-        values = convert_mel(values, spec.bands_first, vocoder.mel.bands_first)
-    except MelMismatch as error:
-        raise MelMismatch(
-            f"{mel}: {error} To find out whose mel it is: wavewright doctor --mel {mel} "
-            f"--checkpoint {checkpoint}"
-        ) from error
-    return write_speech(vocoder, values, out, seed)
+    vocoder, spec = _vocoder_for(checkpoint, like, precision, engine, speaker)
+    values = read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key)
+    return write_speech(vocoder, _converted(values, spec, vocoder, mel, checkpoint), out, seed)
+
+
+def stream_file(
+    checkpoint: Path,
+    mel: Path | BinaryIO,
+    out: Path | BinaryIO,
+    *,
+    seed: int,
+    like: str = "",
+    layout: str | None = None,
+    key: str = "",
+    precision: str = "float32",
+    engine: str = "fast",
+    speaker: str = "",
+) -> str:
+    """Vocode a mel while it arrives, and write sound as soon as there is some.
+
+    What is written is what `vocode_file` writes of the whole mel.
+
+    Args:
+        mel: a file, or an open pipe that `melstream.mel_chunks` reads.
+        out: a WAV file, which appears once it is whole; or what `audio.wav_writer` writes to piece
+            by piece.
+
+    The others are as in `vocode_file`. Returns what it did.
+
+    Raises:
+        WavewrightError: as there; the vocoder does not stream; or the pipe ends within a frame.
+        BrokenPipeError: nobody reads `out` any more.
+    """
+    vocoder, spec = _vocoder_for(checkpoint, like, precision, engine, speaker)
+    name = mel if isinstance(mel, Path) else Path("standard input")
+    order = _layout(layout or spec.layout)
+    _converted(np.zeros((spec.n_mels, 0), np.float32), spec, vocoder, name, checkpoint)
+    if isinstance(mel, Path):
+        whole = read_mel(mel, spec, layout=order, key=key)
+        arrays = iter(np.array_split(whole, range(_CHUNK, whole.shape[1], _CHUNK), axis=1))
+    else:
+        arrays = mel_chunks(mel, spec, layout=order)
+    samples, started, first = 0, 0.0, 0.0
+
+    def arriving() -> Iterator[Tensor]:
+        nonlocal started
+        for array in arrays:
+            started = started or time.perf_counter()
+            yield _converted(array, spec, vocoder, name, checkpoint)[None]
+
+    pieces = vocoder.stream(arriving(), seed=seed)
+    with wav_writer(out, vocoder.sample_rate) as write:
+        for piece in pieces:
+            write(piece[0].cpu().numpy())
+            first = first or time.perf_counter()
+            samples += piece.shape[1]
+    spent, waited = time.perf_counter() - started, first - started
+    told = f"{samples / vocoder.sample_rate:.2f} s of speech in {spent:.2f} s"
+    where = out if isinstance(out, Path) else "standard output"
+    return f"{where}: {told}, the first of it after {waited:.2f} s ({how_it_speaks(vocoder)})"
 
 
 def copy_file(
@@ -140,6 +192,30 @@ def sample_files(
         save_wav(out / f"{number:04d}.wav", wav, vocoder.sample_rate)
     seconds = wavs.numel() / vocoder.sample_rate
     return f"{out}: {count} sounds, {seconds:.2f} s in {spent:.2f} s ({vocoder.name})"
+
+
+def _vocoder_for(
+    checkpoint: Path, like: str, precision: str, engine: str, speaker: str
+) -> tuple[Vocoder, MelSpec]:
+    """A vocoder, and the convention of the mels that it will be given."""
+    vocoder = open_vocoder(checkpoint, precision, engine)
+    if speaker:
+        vocoder.speaker = speaker
+    spec = MelSpec.preset(like) if like else vocoder.mel
+    return speaking(vocoder, spec), spec
+
+
+def _converted(
+    mel: Floats, spec: MelSpec, vocoder: Vocoder, where: Path, checkpoint: Path
+) -> Tensor:
+    """(n_mels, frames) in the vocoder's convention."""
+    try:
+        return convert_mel(torch.from_numpy(mel), spec.bands_first, vocoder.mel.bands_first)
+    except MelMismatch as error:
+        raise MelMismatch(
+            f"{where}: {error} To find out whose mel it is: wavewright doctor --mel {where} "
+            f"--checkpoint {checkpoint}"
+        ) from error
 
 
 def speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:

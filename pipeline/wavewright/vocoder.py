@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,8 +14,10 @@ from torch import Tensor
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import Model, ModelConfig
-from wavewright.nn.noise import Noise, item_seeds, normal_noise
-from wavewright.wav_steps import undo_steps
+from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
+from wavewright.nn.reach import Reach, Span
+from wavewright.streaming import Chain, Stage, apart, beside, windows
+from wavewright.wav_steps import Undoing, undo_steps
 
 Padding = Literal["replicate", "silence"]
 
@@ -65,7 +68,7 @@ class Vocoder(Model):
     Attributes:
         conditioning: what it is driven by: "mel", a "latent" vector, or "none".
         trains: whether it has parameters to train.
-        streams: whether `stream` works.
+        streams: whether `stream` works; one whose `reach` is known inherits it.
         exports: whether `speech` is tensors' arithmetic alone, which other programs can run.
         rounding: largest difference of a sample between programs that round differently.
         predicts_spectra: whether `spectrum` works.
@@ -79,6 +82,7 @@ class Vocoder(Model):
         own_context: frames beyond a crop's ends that training gives it.
         crop_samples: that it learns from and makes, if it knows but one length.
         padding: of what lies beyond an utterance's ends.
+        quick_in_pieces: whether a processor is quicker with pieces of a mel than with a long one.
         piece_frames: frames that `in_pieces` makes at once; None makes all. Set by `quicken`.
     """
 
@@ -97,6 +101,7 @@ class Vocoder(Model):
     own_context: int = 0
     crop_samples: int | None = None
     padding: ClassVar[Padding] = "replicate"
+    quick_in_pieces: ClassVar[bool] = False
     piece_frames: int | None = None
 
     def __init__(self, config: ModelConfig, *, name: str = "") -> None:
@@ -156,27 +161,67 @@ class Vocoder(Model):
         """Samples per frame."""
         return self.mel.hop_length
 
-    @property
-    def context_frames(self) -> int | None:
-        """Frames on either side that a sample can depend on; None: all, or not known."""
-        return None
+    def stages(self) -> Sequence[Stage]:
+        """Parts that make in turn what `said` makes, of `beside(mel, noise)`; none if not known.
 
-    def in_pieces(self, mel: Tensor, speak: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `speak` makes of a mel, piece by piece, which gives the same with less memory.
+        The last one's output is (B, 1, samples). A stream is the quicker the less each part hears.
+        """
+        return ()
+
+    def heard(self, samples: Span) -> Span | None:
+        """Frames that samples depend on, the true first and last of an utterance not regarded.
+
+        By default through the `stages`. Told by the modules' kernels, dilations and strides:
+        `wavewright.nn.reach.heard`.
+
+        Args:
+            samples: sample 0 is the first of frame 0.
+
+        Returns:
+            None: on all of them, or it is not known.
+        """
+        stages = self.stages()
+        if not stages:
+            return None
+        return reduce(lambda span, stage: stage.hears(span), reversed(stages), samples)
+
+    @property
+    def reach(self) -> Reach | None:
+        """Frames before and after its own that a sample depends on; None: all, or not known."""
+        span = self.heard(Span(0, self.hop_length - 1))
+        return None if span is None else Reach(max(0, -span.first), max(0, span.last))
+
+    @property
+    def look_ahead(self) -> int | None:
+        """Frames that a stream waits for before it speaks one; None: all, or not known."""
+        return None if self.reach is None else self.reach.after
+
+    @property
+    def grid(self) -> int:
+        """Pieces of a mel begin at frames that are multiples of it."""
+        return 1
+
+    def in_pieces(self, mel: Tensor, *noise: Tensor) -> Tensor:
+        """What `said` makes of a mel, piece by piece, which gives the same with less memory.
 
         Args:
             mel: (B, n_mels, frames).
-            speak: gives (B, frames * hop_length) for any number of frames.
+            noise: each of `noises`.
+
+        Returns:
+            (B, frames * hop_length).
         """
-        frames, size, context = mel.shape[-1], self.piece_frames, self.context_frames
-        if size is None or context is None or frames <= size + context:
-            return speak(mel)
-        pieces, hop = [], self.hop_length
-        for start in range(0, frames, size):
-            stop = min(start + size, frames)
-            first, last = max(0, start - context), min(frames, stop + context)
-            wav = speak(mel[..., first:last])
-            pieces.append(wav[:, (start - first) * hop : (stop - first) * hop])
+        frames, size, reach = mel.shape[-1], self.piece_frames, self.reach
+        if size is None or reach is None or frames <= size + max(reach):
+            return self.said(mel, *noise)
+        pieces, kinds = [], self.noises(1).values()
+        for window in windows(frames, size, reach, self.grid):
+            given = [mel[..., window.first : window.last]]
+            for numbers, kind in zip(noise, kinds, strict=True):
+                each = kind.shape[-1] if kind.frames else 0
+                part = slice(window.first * each, window.last * each) if each else slice(None)
+                given.append(numbers[..., part])
+            pieces.append(window.spoken(self.said(*given), self.hop_length))
         return torch.cat(pieces, dim=1)
 
     def noises(self, frames: int) -> dict[str, Noise]:
@@ -189,10 +234,27 @@ class Vocoder(Model):
         seeds = item_seeds(seed, batch) if noises else []
         return [noise.drawn(seeds, self.device) for noise in noises]
 
+    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
+        """What the network says of some frames: by default what `forward` makes of all this.
+
+        Args:
+            mel: (B, n_mels, frames).
+            noise: each of `noises`, of the same frames.
+
+        Returns:
+            (B, frames * hop_length), with the `target_steps` of the mel still in it.
+        """
+        wav: Tensor = self(mel, *noise)
+        return wav
+
+    def followed(self, mel: Tensor) -> Tensor:
+        """A mel to its end, with frames after it that are cut off again once they are spoken."""
+        return mel
+
     def speech(self, *given: Any, **named: Any) -> Tensor:
         """What `generate` makes of a mel and of its `noises`, which is all that it depends on.
 
-        By default what `forward` makes of the mel. Written with operations on tensors alone, for
+        By default what `said` makes of the mel. Written with operations on tensors alone, for
         any batch and any number of frames, it is what `exports` promises.
 
         Args:
@@ -202,8 +264,8 @@ class Vocoder(Model):
         Returns:
             (B, frames * hop_length) float32 in [-1, 1].
         """
-        (mel,) = given
-        return self.to_speech(self.in_pieces(mel, self).clamp(-1.0, 1.0))
+        mel, *noise = (*given, *named.values())
+        return self.to_speech(self.in_pieces(mel, *noise).clamp(-1.0, 1.0))
 
     def settle(self) -> None:
         """Make what speaking derives from the weights, once, as these will not change any more."""
@@ -240,11 +302,64 @@ class Vocoder(Model):
     def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         """Synthesise as mels arrive; the pieces joined equal `generate` of the whole.
 
+        A frame is spoken as soon as `look_ahead` more have arrived, and what lies around a chunk is
+        spoken again with it: see `streaming.regrouped` for chunks that are too short.
+
         Args:
-            mel_chunks: (B, n_mels, any number of frames) each.
+            mel_chunks: (B, n_mels, any number of frames) each; the next is asked for after all
+                that can be said of those before has been.
             seed: as in `generate`.
+
+        Returns:
+            (B, any number of samples) each, none of them empty.
         """
-        raise WavewrightError(f"'{self.name}' does not stream")
+        if not self.streams or self.reach is None:
+            raise WavewrightError(f"'{self.name}' does not stream")
+        return self._streamed(mel_chunks, seed)
+
+    @torch.no_grad()
+    def _streamed(self, mel_chunks: Iterable[Tensor], seed: int | None) -> Iterator[Tensor]:
+        kinds = list(self.noises(1).values())
+        chain = Chain(self.stages() or [self._whole_stage(kinds)])
+        undo, missing = Undoing(self.mel.target_steps, self.sample_rate), 0
+        noises: list[Drawing] | None = None
+
+        def finished(said: Tensor | None) -> Iterator[Tensor]:
+            nonlocal missing
+            if said is not None and missing:
+                wav = said[:, 0, :missing].float().clamp(-1.0, 1.0)
+                missing -= wav.shape[1]
+                yield undo(wav).clamp(-1.0, 1.0)
+
+        for chunk in mel_chunks:
+            self.check_mel(chunk)
+            frames = chunk.shape[-1]
+            if not frames:
+                continue
+            if noises is None:
+                noises = [Drawing(kind, item_seeds(seed, len(chunk))) for kind in kinds]
+            missing += frames * self.hop_length
+            mel = chunk.to(self.device, torch.float32)
+            drawn = [noise.draw(frames).to(self.device, non_blocking=True) for noise in noises]
+            yield from finished(chain(beside(mel, drawn, kinds)))
+        if chain.held is not None:
+            followed = self.followed(chain.held[:, : self.mel.n_mels])
+            yield from finished(chain(followed[..., chain.held.shape[-1] :], ended=True))
+
+    def _whole_stage(self, kinds: Sequence[Noise]) -> Stage:
+        """All of `said` at once, for networks that tell no more than what they hear."""
+
+        def run(both: Tensor) -> Tensor:
+            return self.said(*apart(both, self.mel.n_mels, kinds))[:, None]
+
+        def hears(samples: Span) -> Span:
+            span = self.heard(samples)
+            if span is None:
+                reach = self.reach or Reach(0, 0)
+                span = samples.slower(self.hop_length).wider(reach.before, reach.after)
+            return span
+
+        return Stage(run, hears, self.hop_length, self.grid)
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """(n, samples) drawn from a latent or unconditional model."""

@@ -50,8 +50,9 @@ class Toy(Vocoder):
         return (wav + torch.stack(noise)).clamp(-1, 1)
 
     def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
-        whole = self.generate(torch.cat(list(mel_chunks), dim=-1), seed=0)
-        yield from torch.split(whole, 50, dim=1)
+        if chunks := list(mel_chunks):
+            whole = self.generate(torch.cat(chunks, dim=-1), seed=seed)
+            yield from torch.split(whole, 50, dim=1)
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         return {"critic": nn.Linear(self.hop_length, 1)}

@@ -34,6 +34,7 @@ def small(name: str) -> Vocoder:
         testing.check_target_steps,
         testing.check_saving,
         testing.check_streaming,
+        testing.check_reach,
         testing.check_pieces,
         testing.check_training,
     ],

@@ -176,9 +176,9 @@ class SequentialVocoder(Vocoder):
         self._kept = Kept()
 
     @property
-    def context_frames(self) -> int | None:
-        """Samples depend on all earlier ones, so nothing can be made in pieces."""
-        return None
+    def look_ahead(self) -> int | None:
+        """What the network reads and what smoothing takes in; the past is all in its state."""
+        return self.own_context + REACH if self.streams else None
 
     @abstractmethod
     def reference(self, batch: int) -> Loop:

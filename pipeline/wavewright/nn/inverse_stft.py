@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavewright.melspec import MelSpec
+from wavewright.nn.reach import Span
 
 
 class InverseSTFT(nn.Module):
@@ -55,6 +56,12 @@ class InverseSTFT(nn.Module):
         windows = self._overlap_add(self.power.expand(1, frames, -1))
         wav = wav / windows.clamp(min=1e-11)
         return wav[:, self.first : self.first + frames * self.hop_length]
+
+    def heard(self, span: Span) -> Span:
+        """Frames whose windows hold the samples."""
+        first, last = span.first + self.first, span.last + self.first
+        frame = self.power.shape[0]
+        return Span(-((frame - 1 - first) // self.hop_length), last // self.hop_length)
 
     def summed(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Frames windowed and summed, whatever the windows sum to, with both edges.

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from wavewright.nn.reach import Span, heard
+
 
 class Stretch(nn.Module):
     """Each rate repeats every value and smooths over the values beside it."""
@@ -31,6 +33,12 @@ class Stretch(nn.Module):
             x = conv(x.repeat_interleave(rate, dim=-1))
         return x[:, 0]
 
+    def heard(self, span: Span) -> Span:
+        """By each smoothing in turn, at its rate."""
+        for rate, conv in zip(reversed(self.rates), reversed(self.smooth), strict=True):
+            span = heard([conv], span).slower(rate)
+        return span
+
 
 class ContextStretch(Stretch):
     """Reads every frame with its neighbours first."""
@@ -42,6 +50,10 @@ class ContextStretch(Stretch):
     def forward(self, values: Tensor) -> Tensor:
         """(B, bands, frames) -> (B, bands, (frames - 2 context) * product of the rates)."""
         return super().forward(self.conv_in(values))
+
+    def heard(self, span: Span) -> Span:
+        """By the smoothing, and then by the first convolution, which is not padded."""
+        return heard([self.conv_in], super().heard(span))
 
 
 #: Frames on either side that `Stretch` can mix into one: 1 + 1/2 + 1/4 + ... of a frame.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
-from math import ceil, prod
+from math import prod
 
 #: Products of these rates, in the order that generators use them, the largest first.
 _RATES = (16, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
@@ -101,23 +101,6 @@ def require_upsampling(
             f"halves at each of {len(rates)} upsamplings; nearest: "
             f"{max(1, round(channels / halvings)) * halvings}"
         )
-
-
-def context_frames(before: int, rates: Sequence[int], radii: Sequence[int], after: int) -> int:
-    """Frames on either side that a sample depends on in a network of convolutions.
-
-    Args:
-        before: reach of the convolutions at frame rate, in frames.
-        rates: of the upsamplers, whose kernels are at most about twice as long.
-        radii: reach of what follows each upsampler, in samples of its rate.
-        after: reach of the last convolution, in samples.
-    """
-    reach, rate = float(before), 1
-    for step, radius in zip(rates, radii, strict=True):
-        reach += 2 / rate  # the upsampler's own
-        rate *= step
-        reach += radius / rate
-    return ceil(reach + after / rate)
 
 
 def _advice(hop_length: int, stages: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from wavewright.acoustic.model import utterance_seed
-from wavewright.acoustic.reading import Said, read
+from wavewright.acoustic.reading import Said
 from wavewright.audio import Wav
 from wavewright.render import how_it_speaks
-from wavewright.saying.outlets import Outlet
 from wavewright.saying.voice import Voice, problems_of
 
 _CHUNK = 1.0  # seconds of a mel that a streaming vocoder is given at once
@@ -34,15 +33,20 @@ class _Course:
         for number, (where, text) in enumerate(texts):
             voice.require_readable(text, where)
             own = seed if number == 0 else utterance_seed(seed, f"text {number}")
-            for one in read(
-                voice.acoustic, text, seed=own, rules=voice.rules, speaker=voice.speaker
-            ):
+            for one in voice.read(text, seed=own):
                 self.said.append(one)
                 yield voice.converted(one.speech.mel)[None]
 
 
-def say_live(texts: Iterable[tuple[str, str]], voice: Voice, outlet: Outlet, *, seed: int) -> str:
-    """Speak texts into an outlet, each sentence as soon as it is ready; returns what was done.
+def say_live(
+    texts: Iterable[tuple[str, str]],
+    voice: Voice,
+    write: Callable[[Wav], None],
+    *,
+    seed: int,
+    name: str,
+) -> str:
+    """Speak texts, each sentence as soon as it is ready; returns what was done.
 
     Prints on stderr how long the first sound took from the call on. Between sentences is a short
     silence. A vocoder that streams says it too and so goes on without a seam; of any other, the
@@ -51,11 +55,12 @@ def say_live(texts: Iterable[tuple[str, str]], voice: Voice, outlet: Outlet, *, 
     Args:
         texts: where each stands, for messages, and its text.
         voice: what speaks.
-        outlet: where to.
+        write: takes the next (samples,).
         seed: of all noise.
+        name: of where it goes.
 
     Raises:
-        WavewrightError: a symbol that the acoustic model does not know, or the outlet is closed.
+        WavewrightError: a symbol that the acoustic model does not know.
     """
     course, samples = _Course(), 0
     mels = course.mels(texts, voice, seed)
@@ -63,11 +68,11 @@ def say_live(texts: Iterable[tuple[str, str]], voice: Voice, outlet: Outlet, *, 
         if not samples:
             waited = time.perf_counter() - course.started
             print(f"first sound after {waited:.2f} s", file=sys.stderr, flush=True)
-        outlet.write(wav)
+        write(wav)
         samples += len(wav)
     spent, seconds = time.perf_counter() - course.started, samples / voice.vocoder.sample_rate
     done = (
-        f"{outlet.name}: {seconds:.2f} s of speech in {spent:.2f} s "
+        f"{name}: {seconds:.2f} s of speech in {spent:.2f} s "
         f"({voice.acoustic.name}, {how_it_speaks(voice.vocoder)})"
     )
     return " ".join([done, *problems_of(course.said)])

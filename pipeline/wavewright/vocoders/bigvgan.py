@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial, reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -25,9 +26,11 @@ from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import MagnitudeDiscriminator
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
 from wavewright.nn.upsampling import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
+from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder
 
 _TAPS = 12  # of the filters around an activation
@@ -98,6 +101,11 @@ class Snake(nn.Module):
         )
         return self._halve(even, odd)
 
+    def heard(self, span: Span) -> Span:
+        """By the filter twice; doubling and halving the rate lose half a sample each."""
+        reach = _TAPS // 4 + _TAPS // 4 - 1
+        return span.wider(reach, reach)
+
     def _double(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, T) -> the samples between, half a sample early and half a sample late."""
         reach = _TAPS // 4
@@ -160,6 +168,10 @@ class ResidualStack(nn.Module):
             x = x + plain(snake2(dilated(snake1(x))))
         return x
 
+    def heard(self, span: Span) -> Span:
+        """By all of them in turn."""
+        return heard([*self.snakes1, *self.convs1, *self.snakes2, *self.convs2], span)
+
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
     padding = (kernel - 1) * dilation // 2
@@ -171,6 +183,7 @@ class BigVGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = BigVGANConfig
     config: BigVGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -206,14 +219,39 @@ class BigVGAN(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
-        x = self.conv_pre(mel)
+        x = mel
+        for stage in range(len(self.ups)):
+            x = self._stretch(stage, x)
+        return x.squeeze(1)
+
+    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+        """An upsampling and its stacks, with what comes before the first and after the last."""
+        if stage == 0:
+            x = self.conv_pre(x)
+        x = self.ups[stage](x)
+        stacks = self._stacks(stage)
+        x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / len(stacks)
+        if stage < len(self.ups) - 1:
+            return x
+        return torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
+
+    def _stacks(self, stage: int) -> list[nn.Module]:
         branches = len(self.config.resblock_kernel_sizes)
-        for i, upsample in enumerate(self.ups):
-            x = upsample(x)
-            stacks = self.resblocks[i * branches : (i + 1) * branches]
-            x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
-        wav: Tensor = torch.tanh(in_float32(self.conv_post, self.snake_post(x)))
-        return wav.squeeze(1)
+        return list(self.resblocks[stage * branches : (stage + 1) * branches])
+
+    def _heard_by(self, stage: int, span: Span) -> Span:
+        if stage == len(self.ups) - 1:
+            span = heard([self.snake_post, self.conv_post], span)
+        spans = [heard([stack], span) for stack in self._stacks(stage)]
+        span = heard([self.ups[stage]], reduce(Span.joined, spans))
+        return heard([self.conv_pre], span) if stage == 0 else span
+
+    def stages(self) -> list[Stage]:
+        """One for each upsampling."""
+        return [
+            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            for stage, rate in enumerate(self.config.upsample_rates)
+        ]
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

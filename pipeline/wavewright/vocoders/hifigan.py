@@ -9,6 +9,7 @@ three rates. Facts that the paper leaves open are those of the authors' code.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial, reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -22,9 +23,11 @@ from wavewright.nn.adversary import feature_matching, least_squares_critic, leas
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import context_frames, fit_upsampling, require_upsampling
+from wavewright.nn.upsampling import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
+from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.1
@@ -84,6 +87,10 @@ class ResidualStack1(nn.Module):
             x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, _SLOPE)), _SLOPE))
         return x
 
+    def heard(self, span: Span) -> Span:
+        """By all of them in turn."""
+        return heard([*self.convs1, *self.convs2], span)
+
 
 class ResidualStack2(nn.Module):
     """V3: per dilation, one dilated convolution around a shortcut."""
@@ -97,6 +104,10 @@ class ResidualStack2(nn.Module):
         for dilated in self.convs:
             x = x + dilated(F.leaky_relu(x, _SLOPE))
         return x
+
+    def heard(self, span: Span) -> Span:
+        """By all of them in turn."""
+        return heard(self.convs, span)
 
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
@@ -123,9 +134,11 @@ class HiFiGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
     config: HiFiGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     channels_last = True
+    quick_in_pieces = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "v2": {"upsample_initial_channel": 128},
@@ -165,29 +178,40 @@ class HiFiGAN(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
-        x = self.conv_pre(mel)
-        branches = len(self.config.resblock_kernel_sizes)
-        for i, upsample in enumerate(self.ups):
-            x = upsample(F.leaky_relu(x, _SLOPE))
-            stacks = self.resblocks[i * branches : (i + 1) * branches]
-            x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / branches
-        # The last slope is torch's default, as in the authors' code.
-        wav: Tensor = torch.tanh(in_float32(self.conv_post, F.leaky_relu(x)))
-        return wav.squeeze(1)
+        x = mel
+        for stage in range(len(self.ups)):
+            x = self._stretch(stage, x)
+        return x.squeeze(1)
 
-    @property
-    def context_frames(self) -> int:
-        """Of all its convolutions together."""
-        config = self.config
-        plain = 1 if config.resblock == 1 else 0  # a plain convolution follows each dilated one
-        radius = max(
-            sum((kernel // 2) * (dilation + plain) for dilation in dilations)
-            for kernel, dilations in zip(
-                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
-            )
-        )
-        rates = config.upsample_rates
-        return context_frames(3, rates, [radius] * len(rates), 3)
+    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+        """An upsampling and its stacks, with what comes before the first and after the last."""
+        if stage == 0:
+            x = self.conv_pre(x)
+        x = self.ups[stage](F.leaky_relu(x, _SLOPE))
+        stacks = self._stacks(stage)
+        x = sum((stack(x) for stack in stacks), start=torch.zeros(())) / len(stacks)
+        if stage < len(self.ups) - 1:
+            return x
+        # The last slope is torch's default, as in the authors' code.
+        return torch.tanh(in_float32(self.conv_post, F.leaky_relu(x)))
+
+    def _stacks(self, stage: int) -> list[nn.Module]:
+        branches = len(self.config.resblock_kernel_sizes)
+        return list(self.resblocks[stage * branches : (stage + 1) * branches])
+
+    def _heard_by(self, stage: int, span: Span) -> Span:
+        if stage == len(self.ups) - 1:
+            span = heard([self.conv_post], span)
+        spans = [heard([stack], span) for stack in self._stacks(stage)]
+        span = heard([self.ups[stage]], reduce(Span.joined, spans))
+        return heard([self.conv_pre], span) if stage == 0 else span
+
+    def stages(self) -> list[Stage]:
+        """One for each upsampling."""
+        return [
+            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            for stage, rate in enumerate(self.config.upsample_rates)
+        ]
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -10,6 +10,7 @@ are those of the authors' code (variant `descript`) and of Seungwon Park's reimp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -22,9 +23,11 @@ from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import context_frames, fit_rates, require_rates
+from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
+from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.2
@@ -91,15 +94,21 @@ class ResidualBlock(nn.Module):
         shortcut: Tensor = self.shortcut(x)
         return shortcut + residual
 
+    def heard(self, span: Span) -> Span:
+        """By the dilated convolution, which is padded by as much as it reaches."""
+        return heard([self.dilated], span.wider(self.dilation, -self.dilation))
+
 
 class MelGAN(Vocoder):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = MelGANConfig
     config: MelGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     channels_last = True
+    quick_in_pieces = True
     learning_alone: ClassVar[Mapping[str, Any]] = {"mel_weight": 45.0}  # as HiFi-GAN's
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "descript": {},
@@ -138,28 +147,46 @@ class MelGAN(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""
-        x = (mel - self.config.input_shift) / self.config.input_scale
-        x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
-        for upsample, blocks in zip(self.ups, self.blocks, strict=True):
-            x = blocks(upsample(F.leaky_relu(x, _SLOPE)))
-        x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
-        return torch.tanh(in_float32(self.conv_post, x)).squeeze(1)
+        x = mel
+        for stage in range(len(self.ups)):
+            x = self._stretch(stage, x)
+        return x.squeeze(1)
 
-    @property
-    def context_frames(self) -> int:
-        """Of all its convolutions together."""
-        radius = sum(3**i for i in range(self.config.residual_layers))
-        rates = self.config.upsample_rates
-        return context_frames(_EDGE, rates, [radius] * len(rates), _EDGE)
+    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+        """An upsampling and its blocks, with what comes before the first and after the last."""
+        if stage == 0:
+            x = (x - self.config.input_shift) / self.config.input_scale
+            x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
+        x = self.blocks[stage](self.ups[stage](F.leaky_relu(x, _SLOPE)))
+        if stage < len(self.ups) - 1:
+            return x
+        x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
+        return torch.tanh(in_float32(self.conv_post, x))
+
+    def _heard_by(self, stage: int, span: Span) -> Span:
+        """The first convolution and the last are padded by `_EDGE`."""
+        if stage == len(self.ups) - 1:
+            span = heard([self.conv_post], span.wider(_EDGE, -_EDGE))
+        span = heard([self.ups[stage], self.blocks[stage]], span)
+        return heard([self.conv_pre], span.wider(_EDGE, -_EDGE)) if stage == 0 else span
+
+    def stages(self) -> list[Stage]:
+        """One for each upsampling."""
+        return [
+            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            for stage, rate in enumerate(self.config.upsample_rates)
+        ]
+
+    def followed(self, mel: Tensor) -> Tensor:
+        """With silence, of which reflection needs some where there are few frames."""
+        tail = torch.sym_max(self.config.tail_frames, _EDGE + 1 - mel.shape[-1])  # type: ignore[no-untyped-call]
+        silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
+        return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
 
     def speech(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), with silence after it meanwhile."""
-        frames = mel.shape[-1]
-        # Reflection needs more frames than it pads with.
-        tail = torch.sym_max(self.config.tail_frames, _EDGE + 1 - frames)  # type: ignore[no-untyped-call]
-        silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
-        longer = torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
-        return self.to_speech(self.in_pieces(longer, self)[:, : frames * self.hop_length])
+        wav = self.in_pieces(self.followed(mel))
+        return self.to_speech(wav[:, : mel.shape[-1] * self.hop_length])
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch
@@ -23,10 +24,12 @@ from wavewright.nn.adversary import least_squares_critic, least_squares_generato
 from wavewright.nn.initial import for_relu
 from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.stretching import ContextStretch
 from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
+from wavewright.streaming import Stage, apart
 from wavewright.vocoder import Batch, Vocoder
 
 
@@ -84,12 +87,17 @@ class Layer(nn.Module):
         y = torch.tanh(content) * torch.sigmoid(gate)
         return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
 
+    def heard(self, span: Span) -> Span:
+        """By the dilated convolution."""
+        return heard([self.dilated], span)
+
 
 class ParallelWaveGAN(Vocoder):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = ParallelWaveGANConfig
     config: ParallelWaveGANConfig
+    streams = True
     undoes_steps = True
     exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"v1": {}}
@@ -127,19 +135,56 @@ class ParallelWaveGAN(Vocoder):
         for layer in self.layers:
             x, skip = layer(x, condition)
             total = total + skip
+        return self._leave(total).squeeze(1)
+
+    def _leave(self, total: Tensor) -> Tensor:
+        """The sum of all skips (B, skip_channels, samples) -> (B, 1, samples)."""
         total = total * math.sqrt(1 / len(self.layers))
-        wav = in_float32(self.conv_post, F.relu(self.conv_skip(F.relu(total))))
-        return wav.squeeze(1)
+        return in_float32(self.conv_post, F.relu(self.conv_skip(F.relu(total))))
+
+    def _padded(self, mel: Tensor) -> Tensor:
+        context = self.config.context_frames
+        return F.pad(mel, (context, context), mode="replicate")
+
+    def stages(self) -> list[Stage]:
+        """The layers one by one; from one to the next go the condition, x and the sum of skips."""
+        config = self.config
+        sizes = [config.mel.n_mels, config.residual_channels, config.skip_channels]
+
+        def enter(both: Tensor) -> Tensor:
+            mel, noise = apart(both, sizes[0], list(self.noises(1).values()))
+            x = self.conv_pre(noise[:, None])
+            return torch.cat(
+                [self.upsampler(self._padded(mel)), x, x.new_zeros(len(x), sizes[2], x.shape[-1])],
+                dim=1,
+            )
+
+        def hear(span: Span) -> Span:
+            context = config.context_frames
+            frames = heard([self.upsampler], span).wider(context, -context)
+            return frames.joined(span.slower(self.hop_length))
+
+        def go_on(layer: nn.Module, state: Tensor) -> Tensor:
+            condition, x, total = torch.split(state, sizes, dim=1)
+            x, skip = layer(x, condition)
+            return torch.cat([condition, x, total + skip], dim=1)
+
+        def leave(state: Tensor) -> Tensor:
+            return self._leave(state[:, -sizes[2] :])
+
+        return [
+            Stage(enter, hear, self.hop_length),
+            *(Stage(partial(go_on, layer), partial(heard, [layer])) for layer in self.layers),
+            Stage(leave, lambda span: span),
+        ]
 
     def noises(self, frames: int) -> dict[str, Noise]:
         """A number for every sample."""
-        return {"noise": Noise((frames * self.hop_length,))}
+        return {"noise": Noise((frames * self.hop_length,), frames=frames)}
 
-    def speech(self, mel: Tensor, noise: Tensor) -> Tensor:
+    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
         """(B, n_mels, frames), (B, frames * hop_length) -> (B, frames * hop_length)."""
-        context = self.config.context_frames
-        mel = F.pad(mel, (context, context), mode="replicate")
-        return self.to_speech(self(mel, noise).clamp(-1.0, 1.0))
+        return super().said(self._padded(mel), *noise)
 
     def start_training(self) -> None:
         """Weight-normalise the generator and build the discriminator."""

@@ -9,6 +9,7 @@ open are those of the authors' code and of its configuration `vocos.yaml` at 24 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -22,7 +23,9 @@ from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import BandDiscriminator
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
+from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder
 
 _LARGEST = 100.0  # magnitude of a bin
@@ -85,12 +88,17 @@ class ConvNeXtBlock(nn.Module):
         result: Tensor = x + (self.scale * y).mT
         return result
 
+    def heard(self, span: Span) -> Span:
+        """By the depthwise convolution."""
+        return heard([self.depthwise], span)
+
 
 class Vocos(Vocoder):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = VocosConfig
     config: VocosConfig
+    streams = True
     undoes_steps = True
     exports = True
     predicts_spectra = True
@@ -115,21 +123,43 @@ class Vocos(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), not limited to [-1, 1]."""
-        magnitude, cosine, sine = (part.mT for part in self.spectrum(mel))
-        with torch.autocast(mel.device.type, enabled=False):
-            wav: Tensor = self.inverse(magnitude * cosine, magnitude * sine)
-        return wav
+        return self._spoken(self.spectrum(mel))
 
     def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, n_mels, frames) -> magnitudes, cosines and sines, (B, n_fft // 2 + 1, frames)."""
-        x = self.norm_pre(self.conv_pre(mel).mT).mT
+        x = self._enter(mel)
         for block in self.blocks:
             x = block(x)
+        return self._predict(x)
+
+    def _enter(self, mel: Tensor) -> Tensor:
+        entered: Tensor = self.norm_pre(self.conv_pre(mel).mT).mT
+        return entered
+
+    def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.norm_post(x.mT)
         with torch.autocast(x.device.type, enabled=False):  # phases need their digits
             log_magnitude, phase = self.head(x.float()).chunk(2, dim=-1)
             magnitude = log_magnitude.exp().clamp(max=_LARGEST)
             return magnitude.mT, phase.cos().mT, phase.sin().mT
+
+    def _spoken(self, spectrum: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        magnitude, cosine, sine = (part.mT for part in spectrum)
+        with torch.autocast(magnitude.device.type, enabled=False):
+            wav: Tensor = self.inverse(magnitude * cosine, magnitude * sine)
+        return wav
+
+    def stages(self) -> list[Stage]:
+        """The blocks one by one, with what comes before them and after."""
+
+        def leave(x: Tensor) -> Tensor:
+            return self._spoken(self._predict(x))[:, None]
+
+        return [
+            Stage(self._enter, lambda span: heard([self.conv_pre], span)),
+            *(Stage(block, partial(heard, [block])) for block in self.blocks),
+            Stage(leave, self.inverse.heard, self.hop_length),
+        ]
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -26,8 +26,10 @@ from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.kept import Kept
 from wavewright.nn.noise import Noise
 from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
 from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
+from wavewright.streaming import Stage, apart
 from wavewright.vocoder import Batch, Vocoder
 
 _OVERLAP = 4  # frames that the upsampling mixes into a sample
@@ -163,6 +165,10 @@ class Coupling(nn.Module):
         shift, log_scale = in_float32(self.end, total).chunk(2, dim=1)
         return log_scale, shift
 
+    def heard(self, span: Span) -> Span:
+        """By the dilated convolutions, of samples and of conditions."""
+        return heard(self.dilated, span)
+
 
 class Encoded(NamedTuple):
     """What speech becomes.
@@ -183,10 +189,12 @@ class WaveGlow(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = WaveGlowConfig
     config: WaveGlowConfig
+    streams = True
     tells_likelihood = True
     undoes_steps = True
     exports = True
     channels_last = True
+    quick_in_pieces = True
     float32_parts = ("upsampler", "mixing", "end")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"256": {}, "512": {"channels": 512}}
 
@@ -200,12 +208,42 @@ class WaveGlow(Vocoder):
         self._settled_bias: Tensor | None = None
 
     @property
-    def context_frames(self) -> int:
-        """Of all couplings together, and of the upsampling."""
-        config = self.config
-        radius = config.group * (config.kernel_size // 2) * (2**config.layers - 1)
-        reach: int = config.flows * radius
-        return math.ceil(reach / self.hop_length) + _OVERLAP - 1
+    def grid(self) -> int:
+        """The denoiser's transforms have frames of their own, whose places a piece must keep."""
+        return _HOP // math.gcd(_HOP, self.hop_length) if self.config.denoise else 1
+
+    def stages(self) -> list[Stage]:
+        """The flows one by one, the last first; with the noise goes the condition."""
+        group, hop = self.config.group, self.hop_length
+        bands = self.mel.n_mels
+
+        def enter(both: Tensor) -> Tensor:
+            mel, noise = apart(both, bands, list(self.noises(1).values()))
+            return torch.cat([self.config.temperature * noise, self._condition(mel)], dim=1)
+
+        def hear(span: Span) -> Span:
+            samples = span.faster(group)
+            return heard([self.upsampler], samples).joined(samples.slower(hop))
+
+        def undo(flow: int, both: Tensor) -> Tensor:
+            z, condition = torch.split(both, [group, bands * group], dim=1)
+            return torch.cat([self._undo(flow, z, condition), condition], dim=1)
+
+        def leave(both: Tensor) -> Tensor:
+            return both[:, :group].mT.flatten(1)[:, None]
+
+        stages = [Stage(enter, hear, hop // group)]
+        for flow in reversed(range(self.config.flows)):
+            coupling = self.couplings[flow]
+            stages.append(Stage(partial(undo, flow), partial(heard, [coupling])))
+        stages.append(Stage(leave, lambda span: span.slower(group), group))
+        if self.config.denoise:
+            stages.append(Stage(self._denoise, _denoiser_hears, grid=_HOP))
+        return stages
+
+    def _denoise(self, wav: Tensor) -> Tensor:
+        """(B, 1, samples) -> (B, 1, samples)."""
+        return denoised(wav[:, 0], self._said_of_nothing(), self.config.denoise)[:, None]
 
     def forward(self, wav: Tensor, mel: Tensor) -> Encoded:
         """Speech to noise: (B, frames * hop_length), (B, n_mels, frames)."""
@@ -225,24 +263,26 @@ class WaveGlow(Vocoder):
 
     def inverse(self, z: Tensor, mel: Tensor) -> Tensor:
         """Noise to speech: (B, group, T), (B, n_mels, frames) -> (B, frames * hop_length)."""
-        size, condition = self.config.early_size, self._condition(mel)
-        leaves = sum(self.config.leaves(k) for k in range(self.config.flows))
-        early, x = list(torch.split(z[:, : size * leaves], size, dim=1)), z[:, size * leaves :]
-        for k in reversed(range(self.config.flows)):
-            kept, changed = x.chunk(2, dim=1)
-            log_scale, shift = self.couplings[k](kept, condition)
-            x = torch.cat([kept, (changed - shift) * torch.exp(-log_scale)], dim=1)
-            x = self.mixing[k].inverse(x)  # type: ignore[operator]
-            if self.config.leaves(k):
-                x = torch.cat([early.pop(), x], dim=1)
-        return x.mT.flatten(1)
+        condition = self._condition(mel)
+        for flow in reversed(range(self.config.flows)):
+            z = self._undo(flow, z, condition)
+        return z.mT.flatten(1)
+
+    def _undo(self, flow: int, z: Tensor, condition: Tensor) -> Tensor:
+        """One flow backwards: (B, group, T); channels that left before it stay as they are."""
+        width = self.config.widths[flow]
+        early, x = torch.split(z, [self.config.group - width, width], dim=1)
+        kept, changed = x.chunk(2, dim=1)
+        log_scale, shift = self.couplings[flow](kept, condition)
+        x = torch.cat([kept, (changed - shift) * torch.exp(-log_scale)], dim=1)
+        return torch.cat([early, self.mixing[flow].inverse(x)], dim=1)  # type: ignore[operator]
 
     def noises(self, frames: int) -> dict[str, Noise]:
         """A number for every sample, as the flow has them."""
         group = self.config.group
-        return {"noise": Noise((group, frames * (self.hop_length // group)))}
+        return {"noise": Noise((group, frames * (self.hop_length // group)), frames=frames)}
 
-    def speech(self, mel: Tensor, noise: Tensor) -> Tensor:
+    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
         """Speech of noise that the temperature then quietens.
 
         Args:
@@ -252,21 +292,11 @@ class WaveGlow(Vocoder):
         Returns:
             (B, frames * hop_length).
         """
-        config = self.config
-        steps = self.hop_length // config.group
-        # A frame's noise beside its bands, so that pieces of a mel come with theirs.
-        rows = torch.unflatten(config.temperature * noise, 2, (-1, steps)).mT.flatten(1, 2)
-
-        def speak(both: Tensor) -> Tensor:
-            bands, rows = torch.split(both, [mel.shape[1], config.group * steps], dim=1)
-            return self.inverse(
-                torch.unflatten(rows, 1, (config.group, steps)).mT.flatten(2), bands
-            )
-
-        wav = self.in_pieces(torch.cat([mel, rows], dim=1), speak)
-        if config.denoise:
-            wav = denoised(wav, self._said_of_nothing(), config.denoise)
-        return self.to_speech(wav.clamp(-1.0, 1.0))
+        (numbers,) = noise
+        wav = self.inverse(self.config.temperature * numbers, mel)
+        if self.config.denoise:
+            wav = denoised(wav, self._said_of_nothing(), self.config.denoise)
+        return wav
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -347,6 +377,12 @@ def _spectrum(wav: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return real, imaginary, torch.sqrt(real.square() + imaginary.square())
 
 
+def _denoiser_hears(samples: Span) -> Span:
+    """By the transform there and the transform back, each in centred frames."""
+    frames = _transforms(torch.device("cpu"))[1].heard(samples)
+    return Span(frames.first * _HOP - _FFT // 2, frames.last * _HOP + _FFT // 2 - 1)
+
+
 def bias_of(wav: Tensor) -> Tensor:
     """(1, 1, 513): magnitudes of the first frame, which the authors take for them all."""
     return _spectrum(wav)[2][:, :1]
@@ -354,7 +390,9 @@ def bias_of(wav: Tensor) -> Tensor:
 
 def denoised(wav: Tensor, bias: Tensor, strength: float) -> Tensor:
     """(B, samples) with `strength` times the bias taken from its magnitudes; phases are kept."""
-    real, imaginary, magnitude = _spectrum(wav)
+    # Reflection needs more samples than it pads with.
+    missing = torch.sym_max(0, _FFT // 2 + 1 - wav.shape[1])  # type: ignore[no-untyped-call]
+    real, imaginary, magnitude = _spectrum(F.pad(wav, (0, missing)))
     gain = (magnitude - strength * bias).clamp(min=0) / magnitude.clamp(min=1e-12)
     cleaned: Tensor = _transforms(wav.device)[1](gain * real, gain * imaginary)
     return cleaned[:, : wav.shape[1]]

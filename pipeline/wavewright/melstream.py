@@ -1,0 +1,127 @@
+"""Mels out of a pipe while they arrive; safely, as from files.
+
+Either plain frames, which any program can write: little-endian float32, n_mels numbers a frame, the
+lowest band first, frame after frame without a header. Or arrays as `numpy.save` writes them, one
+after the other, each a chunk of any number of frames.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from wavewright.errors import WavewrightError
+from wavewright.melfile import Floats, Layout, checked, finite, oriented
+from wavewright.melfile_formats import Array, first_line, read_numpy_header
+from wavewright.melspec import MelSpec
+
+log = logging.getLogger("wavewright")
+
+_NAME = Path("standard input")  # in messages
+_AT_ONCE = 2**16  # bytes that are asked for; a pipe holds as many
+_FRAME_VALUE = np.dtype("<f4")
+
+
+def mel_chunks(
+    stream: BinaryIO, spec: MelSpec, *, layout: Layout = "bands_first"
+) -> Iterator[Floats]:
+    """Read what is there, wait where nothing is, and end where the pipe ends.
+
+    Args:
+        stream: buffered, such as `sys.stdin.buffer`. What begins as a .npy file is arrays.
+        spec: the mel's convention.
+        layout: order of the axes of arrays; plain frames have but one.
+
+    Yields:
+        (n_mels, frames) float32, finite; values of -inf are raised to silence, with a warning.
+
+    Raises:
+        WavewrightError: it ends within a frame or an array, holds none, or what it holds is no mel
+            of this convention; all before that has been given out by then.
+    """
+    beginning = stream.read(len(np.lib.format.MAGIC_PREFIX))
+    if beginning == np.lib.format.MAGIC_PREFIX:
+        arrays = _arrays(stream)
+    else:
+        arrays, layout = _frames(stream, beginning, spec.n_mels), "frames_first"
+    warned, frames = False, 0
+    for array in arrays:
+        try:
+            mel = oriented(checked(_NAME, array), _NAME, spec, layout, option="--layout ")
+        except WavewrightError as error:
+            raise WavewrightError(f"{error} (after {frames} frames)") from None
+        mel, lost = finite(mel, spec)
+        if lost and not warned:
+            log.warning("%s: values of -inf are raised to the convention's silence", _NAME)
+            warned = True
+        frames += mel.shape[1]
+        yield mel
+    if not frames:
+        raise WavewrightError(f"{_NAME}: holds no frames")
+
+
+def _frames(stream: BinaryIO, beginning: bytes, bands: int) -> Iterator[Array]:
+    """(frames, bands) of as many frames as have arrived."""
+    size, held = bands * _FRAME_VALUE.itemsize, beginning
+    while arrived := _arrived(stream):
+        held += arrived
+        ready = len(held) // size * size
+        if ready:
+            yield np.frombuffer(held[:ready], dtype=_FRAME_VALUE).reshape(-1, bands)
+            held = held[ready:]
+    if held:
+        raise WavewrightError(
+            f"{_NAME}: ends within a frame, {len(held)} bytes after the last whole one; a frame is "
+            f"{size} bytes, {bands} float32 numbers"
+        )
+
+
+def _arrived(stream: BinaryIO) -> bytes:
+    """At least one byte; none at the end."""
+    read1 = getattr(stream, "read1", stream.read)
+    arrived: bytes = read1(_AT_ONCE)
+    return arrived
+
+
+def _arrays(stream: BinaryIO) -> Iterator[Array]:
+    """Every array, after the first bytes of the first one."""
+    magic = np.lib.format.MAGIC_PREFIX
+    for number in count(1):
+        where = Path(f"{_NAME}, array {number}")
+        try:
+            shape, order, dtype = read_numpy_header(where, cast(BinaryIO, _Resumed(magic, stream)))
+        except (ValueError, EOFError) as error:
+            raise WavewrightError(
+                f"{where}: not a readable .npy header ({first_line(error)})"
+            ) from error
+        size = math.prod(shape) * dtype.itemsize
+        values = stream.read(size)
+        if len(values) < size:
+            raise WavewrightError(
+                f"{where}: truncated; its header declares {shape} of {dtype}, {size} bytes, and "
+                f"{len(values)} follow"
+            )
+        yield np.frombuffer(values, dtype=dtype).reshape(shape, order="F" if order == "F" else "C")
+        following = stream.read(len(magic))
+        if not following:
+            return
+        if following != magic:
+            raise WavewrightError(f"{where}: what follows it is no .npy array")
+
+
+class _Resumed:
+    """A stream with its first bytes, which were read already, before it."""
+
+    def __init__(self, beginning: bytes, stream: BinaryIO) -> None:
+        self.beginning, self.stream = beginning, stream
+
+    def read(self, size: int) -> bytes:
+        """So many bytes; fewer at the end."""
+        taken, self.beginning = self.beginning[:size], self.beginning[size:]
+        return taken + self.stream.read(size - len(taken))
