@@ -203,8 +203,11 @@ class Recorder:
 
 
 def test_sentences_arrive_one_by_one_and_join_without_clicks(
-    voice: Voice, capsys: pytest.CaptureFixture[str]
+    acoustic: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Of a vocoder that does not stream."""
+    voice = open_voice(acoustic, Path("griffinlim"))
+    assert not voice.vocoder.streams
     outlet = Recorder()
     heard: list[int] = []
 
