@@ -112,7 +112,7 @@ def _normalisation(processor: Any) -> dict[str, Any] | None:
     reach = processor.max_norm * (2 if processor.symmetric_norm else 1)
     low = -processor.max_norm if processor.symmetric_norm else 0.0
     scale = reach / -processor.min_level_db
-    shift = low - scale * (processor.ref_level_db + processor.min_level_db)
+    shift = round(low - scale * (processor.ref_level_db + processor.min_level_db), 9)
     if not processor.clip_norm:
         return {"mean": (-shift / scale,), "scale": (1 / scale,)}
     return {"scale": scale, "shift": shift, "low": low, "high": float(processor.max_norm)}
