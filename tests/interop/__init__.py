@@ -1,1 +1,1 @@
-"""The real clients, each in a virtual environment of its own: ./run_tests.sh interop [client...]."""
+"""The real clients, each in an environment of its own: ./run_tests.sh interop [client...]."""
