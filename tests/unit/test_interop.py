@@ -234,7 +234,8 @@ def text2speech(extract: dict[str, Any] | None = None, **options: Any) -> Simple
     arguments = SimpleNamespace(feats_extract="fbank", feats_extract_conf=options)
     return SimpleNamespace(
         train_args=arguments,
-        model=SimpleNamespace(feats_extract=FakeExtract(**extract or {})),
+        feats_extract=FakeExtract(**extract or {}),
+        normalize=None,
         prefer_normalized_feats=False,
         device="cpu",
         vocoder=None,
@@ -287,6 +288,8 @@ def test_attach_refuses_other_mels() -> None:
         espnet.attach(text2speech({"fmin": 0}), small("espnet"))
     speaker = text2speech()
     speaker.prefer_normalized_feats = True
+    assert espnet.mel_of(speaker) == MelSpec.preset("espnet")  # nothing is normalised
+    speaker.normalize = "its statistics"
     with pytest.raises(WavewrightError, match="prefer_normalized_feats=False"):
         espnet.attach(speaker, small("espnet"))
     speaker = text2speech()

@@ -80,12 +80,13 @@ def mel_of(text2speech: Any) -> MelSpec:
             f"this ESPnet model makes '{features}' and no log-mels (feats_extract: fbank), so "
             "that no mel vocoder can follow it"
         )
-    if getattr(text2speech, "prefer_normalized_feats", False):
+    normalised = getattr(text2speech, "normalize", None) is not None
+    if normalised and getattr(text2speech, "prefer_normalized_feats", False):
         raise WavewrightError(
             "this Text2Speech hands normalised mels to its vocoder: make it with "
             "prefer_normalized_feats=False"
         )
-    extract = getattr(text2speech.model, "feats_extract", None)
+    extract = getattr(text2speech, "feats_extract", None)
     if extract is None:
         raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
     return _mel(extract.get_parameters(), options)
