@@ -20,7 +20,7 @@ def answers(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
         folder / "work",
         recording=recording(shared),
         weights=weights("espnet"),
-        folder=next((folder / "for-pwg").glob("*.pkl")),
+        checkpoint=next((folder / "for-pwg").glob("*.pkl")),
     )
 
 

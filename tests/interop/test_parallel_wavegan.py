@@ -58,7 +58,7 @@ def test_its_own_load_model_says_what_we_say(
         "parallel_wavegan",
         tmp_path / "work",
         recording=recording(shared),
-        folder=tmp_path / "tiny",
+        files=tmp_path / "tiny",
         others=others,
     )
     for name, wanted in expected.items():

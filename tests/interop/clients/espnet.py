@@ -33,7 +33,7 @@ _FASTSPEECH2 = {
 }  # fmt: skip
 
 
-def work(recording: str, weights: str, folder: str) -> dict[str, Any]:
+def work(recording: str, weights: str, checkpoint: str) -> dict[str, Any]:
     """What both models say, copies of a recording, and refusals."""
     shutil.copy(weights, "hifigan.safetensors")
     speech = torch.from_numpy(load_wav(recording, 22050)[0])
@@ -43,7 +43,7 @@ def work(recording: str, weights: str, folder: str) -> dict[str, Any]:
     wav = names["wav"]
     copied = _features(text2speech, speech)
     assert torch.equal(copied, feats)
-    written = _load("tts", vocoder_file=folder)
+    written = _load("tts", vocoder_file=checkpoint)
     said = {
         "tacotron2": wav.numpy(),
         "rate": text2speech.fs,

@@ -14,11 +14,11 @@ from tests.interop.inside import answer, run_snippet
 from wavewright.audio import load_wav
 
 
-def work(recording: str, folder: str, others: dict[str, str]) -> dict[str, Any]:
+def work(recording: str, files: str, others: dict[str, str]) -> dict[str, Any]:
     """A recording's copy by its own features, and what other networks make of given mels."""
     wav, _ = load_wav(recording, 22050)
     mel = logmelfilterbank(wav, 22050, fmin=80, fmax=7600).astype(np.float32)
-    shutil.copytree(folder, "for-pwg")
+    shutil.copytree(files, "for-pwg")
     with torch.no_grad():
         copied = run_snippet("ParallelWaveGAN", mel=torch.from_numpy(mel))["wav"]
         answers = {name: _said(*paths) for name, paths in others.items()}
