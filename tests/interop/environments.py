@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from wavewright.files import cache_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 #: What `wavewright` itself imports to load a vocoder and speak, beside torch.
 WAVEWRIGHT = ("joblib", "librosa>=0.10.2", "pydantic>=2.7,<3", "safetensors", "scipy", "soundfile")
@@ -108,8 +110,7 @@ def environment(client: str) -> Path:
         RuntimeError: an installation failed; with the file that has pip's own words.
     """
     recipe = RECIPES[client]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "wavewright" / "interop" / f"{client}-{recipe.digest}"
+    folder = cache_folder() / "interop" / f"{client}-{recipe.digest}"
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / "bin" / "python"
     with _alone(folder / "lock"):

@@ -1,6 +1,6 @@
 """What runs in a client's environment: work that a test asks for, its answer in arrays.
 
-    python -m tests.interop.clients.NAME given.json answer.npz
+python -m tests.interop.clients.NAME given.json answer.npz
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ def vocoders(root: Path) -> dict[str, Vocoder]:
     return {**made, "trained": trained}
 
 
-def test_its_own_load_model_says_what_we_say(
-    root: Path, shared: Path, tmp_path: Path
-) -> None:
+def test_its_own_load_model_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
     export_file(weights("espnet"), tmp_path / "tiny", form="parallel-wavegan")
     random = np.random.default_rng(0)
     wav = torch.from_numpy(random.normal(0, 0.1, 22050).astype(np.float32))
@@ -47,9 +45,9 @@ def test_its_own_load_model_says_what_we_say(
     for name, vocoder in vocoders(root).items():
         mel = log_mel(wav, vocoder.mel)[None]
         in_log10 = vocoder.mel.model_copy(update={"log": "log10", "layout": "frames_first"})
-        given = {"mel": convert_mel(mel, vocoder.mel, in_log10)[0].numpy()}
-        drawn = vocoder.eval().drawn(1, mel.shape[-1], seed=0)
-        given |= {"noise": noise.numpy() for noise in drawn}
+        given: dict[str, Any] = {"mel": convert_mel(mel, vocoder.mel, in_log10)[0].numpy()}
+        for noise in vocoder.eval().drawn(1, mel.shape[-1], seed=0):
+            given["noise"] = noise.numpy()
         expected[name] = vocoder.generate(mel, seed=0)[0].numpy()
         checkpoint, *_ = write_parallel_wavegan(vocoder, tmp_path / name, 1)
         np.savez(tmp_path / f"{name}.npz", **given)
@@ -74,5 +72,3 @@ def test_the_log_base_is_in_the_file_alone(tmp_path: Path) -> None:
     assert "nothing there notices: use `espnet.attach`" in " ".join(page.split())
     export_file(weights("espnet"), tmp_path, form="parallel-wavegan")
     assert "log_base: 10.0" in (tmp_path / "config.yml").read_text("utf-8")
-
-

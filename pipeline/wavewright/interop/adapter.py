@@ -110,7 +110,7 @@ class ClientVocoder(nn.Module):
         def moved(value: Tensor) -> Tensor:
             return value.to(fn(value.new_empty(0)).device)
 
-        applied: Self = super()._apply(moved, recurse)
+        applied: Self = super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
         return applied
 
 

@@ -147,11 +147,11 @@ def nemo_model(adapter: NemoVocoder) -> Any:
         def output_types(self) -> dict[str, Any]:
             return gives
 
-        @typecheck()
+        @typecheck()  # type: ignore[untyped-decorator]
         def forward(self, *, spec: Tensor) -> Tensor:
             return self.adapter.convert_spectrogram_to_audio(spec)
 
-        @typecheck(input_types=takes, output_types=gives)
+        @typecheck(input_types=takes, output_types=gives)  # type: ignore[untyped-decorator]
         def convert_spectrogram_to_audio(self, spec: Tensor, **_: Any) -> Tensor:
             return self.adapter.convert_spectrogram_to_audio(spec)
 

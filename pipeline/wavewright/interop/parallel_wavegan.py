@@ -257,7 +257,7 @@ def _yaml(config: dict[str, Any]) -> str:
 
     yaml = YAML(typ="safe")
     yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = io.StringIO()
     yaml.dump(config, text)
     return text.getvalue()

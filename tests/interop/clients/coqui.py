@@ -11,6 +11,7 @@ from TTS.tts.models.glow_tts import GlowTTS
 from TTS.utils.synthesizer import Synthesizer
 
 from tests.interop.inside import answer, refusal, run_snippet
+from wavewright.audio import load_wav
 from wavewright.interop import coqui
 
 
@@ -21,22 +22,20 @@ def work(recording: str, weights: str) -> dict[str, Any]:
     synthesizer = _synthesizer("default")
     said = run_snippet("Coqui TTS", synthesizer=synthesizer)["wav"]
     processor = synthesizer.tts_model.ap
-    mel = torch.from_numpy(processor.melspectrogram(processor.load_wav(recording)))
+    wav, _ = load_wav(recording, 22050)  # theirs trims it
+    mel = torch.from_numpy(processor.melspectrogram(wav))
     copied = synthesizer._run_vocoder(mel.mT, "cpu")
-    natural = _synthesizer("natural", log_func="np.log", spec_gain=1.0, signal_norm=False)
+    plain = _synthesizer("plain", log_func="np.log", spec_gain=1.0, signal_norm=False)
+    coqui.attach(plain, "hifigan.safetensors")
+    natural = plain.tts_model.ap.melspectrogram(wav)
     narrow = _synthesizer("narrow", mel_fmax=8000.0)
     return {
         "said": said,
         "rate": synthesizer.output_sample_rate,
         "copied": copied.numpy().squeeze(),
-        "natural": refusal(lambda: _speak(natural, mel)),
+        "copied_natural": plain._run_vocoder(torch.from_numpy(natural).mT, "cpu").numpy().squeeze(),
         "narrow": refusal(lambda: coqui.attach(narrow, "hifigan.safetensors")),
     }
-
-
-def _speak(synthesizer: Any, mel: torch.Tensor) -> None:
-    coqui.attach(synthesizer, "hifigan.safetensors")
-    synthesizer._run_vocoder(mel.mT, "cpu")
 
 
 def _synthesizer(folder: str, **audio: Any) -> Any:

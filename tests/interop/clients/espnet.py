@@ -77,7 +77,7 @@ def _make(
     from espnet2.tts.feats_extract.log_mel_fbank import LogMelFbank
 
     extract = LogMelFbank(**arguments["feats_extract_conf"])
-    feats = extract(speech[None], torch.tensor([len(speech)]))[0][0]
+    feats: torch.Tensor = extract(speech[None], torch.tensor([len(speech)]))[0][0]
     np.savez(
         place / "stats.npz", count=len(feats), sum=feats.sum(0).numpy(),
         sum_square=feats.square().sum(0).numpy(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import sherpa_onnx
 from onnx import TensorProto, numpy_helper
 from onnx import helper as make
 
@@ -18,8 +19,6 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def work(vocoders: dict[str, str], mels: dict[str, str]) -> dict[str, Any]:
     """What each vocoder makes of its mel, through the lines of the documentation."""
-    import sherpa_onnx
-
     Path("tokens.txt").write_text(
         "_ 0\n" + "".join(f"{c} {i + 1}\n" for i, c in enumerate(_LETTERS))
     )
@@ -31,8 +30,9 @@ def work(vocoders: dict[str, str], mels: dict[str, str]) -> dict[str, Any]:
         names = run_snippet("sherpa-onnx")
         assert names["said"].sample_rate == 22050
         # By default it shortens silences.
-        whole = sherpa_onnx.OfflineTtsConfig(model=names["model"], silence_scale=1.0)
-        said = sherpa_onnx.OfflineTts(whole).generate("good morning")
+        whole = sherpa_onnx.GenerationConfig()
+        whole.silence_scale = 1.0
+        said = names["speaker"].generate("good morning", whole)
         answers[name] = np.array(said.samples, np.float32)
         answers[f"{name}_shortened"] = len(names["said"].samples)
     return answers
@@ -56,7 +56,7 @@ def _acoustic(mel: Any) -> Any:
         [make.make_tensor_value_info(*value) for value in zip(names, kinds, shapes, strict=True)],
         [make.make_tensor_value_info("mel", TensorProto.FLOAT, [1, len(mel), "frames"])],
         [numpy_helper.from_array(mel[None].astype(np.float32), "said"),
-         numpy_helper.from_array(np.float32(0), "zero")],
+         numpy_helper.from_array(np.zeros((), np.float32), "zero")],
     )  # fmt: skip
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
     facts = {
