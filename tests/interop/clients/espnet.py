@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def _make(
 ) -> torch.Tensor:
     """A random model with statistics of the recording; returns its features of that."""
     from espnet2.tasks.tts import TTSTask
+    from espnet2.tts.feats_extract.log_mel_fbank import LogMelFbank
     from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
     torch.manual_seed(0)
@@ -72,10 +74,6 @@ def _make(
         "normalize": "global_mvn", "normalize_conf": {"stats_file": str(place / "stats.npz")},
         "pitch_extract": None, "energy_extract": None,
     }  # fmt: skip
-    from argparse import Namespace
-
-    from espnet2.tts.feats_extract.log_mel_fbank import LogMelFbank
-
     extract = LogMelFbank(**arguments["feats_extract_conf"])
     feats: torch.Tensor = extract(speech[None], torch.tensor([len(speech)]))[0][0]
     np.savez(
