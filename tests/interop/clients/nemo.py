@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ _FEATURES = {
     "log_zero_guard_value": 1e-05, "mag_power": 1.0, "pad_to": 1, "pad_value": 0,
     "window_size": False, "window_stride": False,
 }  # fmt: skip
-_RATES = {
+_RATES: dict[str, dict[str, Any]] = {
     "22k": {"sample_rate": 22050, "n_fft": 1024, "n_window_size": 1024, "n_window_stride": 256,
             "highfreq": 8000},
     "44k": {"sample_rate": 44100, "n_fft": 2048, "n_window_size": 2048, "n_window_stride": 512,
@@ -51,9 +52,7 @@ def work(recording: str, weights: dict[str, str]) -> dict[str, Any]:
             f"{rate}_missing": mel.shape[-1] - copied.shape[1] // vocoder.vocoder.hop_length,
             f"{rate}_padded": mel.shape[-1] - int(frames[0]),
             f"{rate}_sample_rate": (vocoder.sample_rate, model.sample_rate),
-            f"{rate}_transposed": refusal(
-                lambda vocoder=vocoder, mel=mel: vocoder.convert_spectrogram_to_audio(spec=mel.mT)
-            ),
+            f"{rate}_transposed": refusal(partial(vocoder.forward, mel.mT)),
         }
     hifigan = {**_FEATURES, **_RATES["44k"], "log_zero_guard_type": "clamp", "exact_pad": True}
     blind = NemoVocoder("hifigan.safetensors", "nemo-fastpitch-44k")
