@@ -3,6 +3,8 @@
 #
 # Usage: ./run_tests.sh                          everything (what CI runs)
 #        ./run_tests.sh tests/unit -k mel        any arguments go to pytest, which then runs alone
+#        ./run_tests.sh interop [espnet nemo...]  the adapters in the real toolkits, which are
+#                                                installed first (docs/interop.md); not in CI
 #        WAVEWRIGHT_TEST_WORKERS=4 ./run_tests.sh
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
@@ -15,6 +17,13 @@ run() {
     shift
     "$@"
 }
+
+if [[ ${1:-} == interop ]]; then
+    shift
+    files=()
+    for client in "$@"; do files+=("tests/interop/test_$client.py"); done
+    exec "$python" -m pytest --timeout 7200 -s "${files[@]:-tests/interop}"
+fi
 
 if (($#)); then
     echo "== pytest $* (only the tests asked for; linters and types are left out)"

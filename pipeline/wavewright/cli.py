@@ -753,6 +753,7 @@ class ExportFormat(StrEnum):
 
     onnx = "onnx"
     sherpa_onnx = "sherpa-onnx"
+    parallel_wavegan = "parallel-wavegan"
 
 
 @app.command()
@@ -761,19 +762,26 @@ def export(
         Path,
         typer.Argument(metavar="CHECKPOINT", help="A run or step folder, or a .safetensors file."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The file to write; a folder for parallel-wavegan.")
+    ],
     form: Annotated[
         ExportFormat,
-        typer.Option("--format", help="onnx runs in ONNX Runtime, sherpa-onnx in sherpa-onnx."),
+        typer.Option(
+            "--format",
+            help="onnx runs in ONNX Runtime, sherpa-onnx in sherpa-onnx, parallel-wavegan in "
+            "ParallelWaveGAN and ESPnet.",
+        ),
     ] = ExportFormat.onnx,
 ) -> None:
     """Write a vocoder as a file that other programs run, and print how.
 
-    The file says all that is known of it in its metadata, the mel's convention first of all, and
-    is published only if ONNX Runtime and PyTorch say the same.
+    An ONNX file says all that is known of it in its metadata, the mel's convention first of all,
+    and is published only if ONNX Runtime and PyTorch say the same.
 
     Examples: wavewright export exp/hifigan --out hifigan.onnx;
-    wavewright export exp/vocos --format sherpa-onnx --out vocos.onnx
+    wavewright export exp/vocos --format sherpa-onnx --out vocos.onnx;
+    wavewright export exp/hifigan --format parallel-wavegan --out for-espnet
     """
     from wavewright.interop.export import export_file
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from wavewright.checkpoint import load_vocoder, read_weights, weights_file
 from wavewright.interop.graph import waveform_graph
 from wavewright.interop.onnx import About, import_packages, write_onnx
+from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wavegan
 from wavewright.interop.sherpa_onnx import sherpa_graph
-from wavewright.interop.snippets import for_onnxruntime, for_sherpa_onnx
+from wavewright.interop.snippets import for_onnxruntime, for_parallel_wavegan, for_sherpa_onnx
 from wavewright.vocoder import Vocoder
 
 
@@ -17,13 +18,15 @@ def export_file(checkpoint: Path, out: Path, *, form: str = "onnx") -> str:
 
     Args:
         checkpoint: a run or step folder, or a .safetensors file.
-        out: the file to write.
-        form: `onnx`, for ONNX Runtime, or `sherpa-onnx`.
+        out: the file to write, or for ParallelWaveGAN the folder.
+        form: `onnx`, for ONNX Runtime, `sherpa-onnx`, or `parallel-wavegan`.
 
     Raises:
         MissingExtra: packages that the form needs are not installed.
         WavewrightError: the vocoder cannot be exported so.
     """
+    if form == "parallel-wavegan":
+        return _for_parallel_wavegan(checkpoint, out)
     import_packages()
     weights = weights_file(checkpoint)
     vocoder = load_vocoder(weights)
@@ -46,3 +49,16 @@ def export_vocoder(
     graph, fields = sherpa_graph(vocoder)
     about = About.of(vocoder, graph, step)
     return about, write_onnx(graph, out, about, fields)
+
+
+def _for_parallel_wavegan(checkpoint: Path, out: Path) -> str:
+    weights = weights_file(checkpoint)
+    vocoder = load_vocoder(weights)
+    file, *_ = write_parallel_wavegan(vocoder, out, read_weights(weights)[0]["step"])
+    remark = unlike_theirs(vocoder.mel)
+    if remark:
+        remark = (
+            f"; its mels are not those that ParallelWaveGAN and ESPnet extract ({remark}): "
+            "give it mels of Wavewright's, in log10"
+        )
+    return f"{file}: {vocoder.name}{remark}\n\n{for_parallel_wavegan(file)}"

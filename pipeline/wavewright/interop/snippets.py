@@ -54,6 +54,19 @@ def for_sherpa_onnx(path: Path, about: About) -> str:
     )
 
 
+def for_parallel_wavegan(path: Path) -> str:
+    """Its `load_model`, and ESPnet's option."""
+    return "\n".join(
+        [
+            "from parallel_wavegan.utils import load_model",
+            "",
+            f"# In ESPnet: Text2Speech(..., vocoder_file={json.dumps(str(path))})",
+            f"vocoder = load_model({json.dumps(str(path))}).eval()",
+            "wav = vocoder.inference(mel, normalize_before=True)  # (frames, n_mels) in log10",
+        ]
+    )
+
+
 def _value(port: Port) -> str:
     size = "(" + ", ".join(str(_size(port, axis)) for axis in range(len(port.shape)))
     size += ",)" if len(port.shape) == 1 else ")"

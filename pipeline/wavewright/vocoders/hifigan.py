@@ -286,15 +286,17 @@ def rename_parallel_wavegan(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State dict of ParallelWaveGAN's HiFi-GAN as plain weights in our names.
 
     Its statistics of mels (`mean`, `scale`), where a checkpoint carries them, are left out: they
-    belong to the MelSpec.
+    belong to the MelSpec. Without its additional convolutions a block is of the second kind.
     """
+    plain = not any(".convs2." in key for key in state)
 
     def name_of(path: str) -> str | None:
-        place, *rest = path.split(".")
-        if place == "upsamples":
+        part, *rest = path.split(".")
+        if part == "upsamples":
             return f"ups.{rest[0]}"
-        if place == "blocks":
-            return ".".join(["resblocks", *rest[:3]])
+        if part == "blocks":
+            number, which, place = rest[:3]
+            return f"resblocks.{number}.{'convs' if plain else which}.{place}"
         return _THEIR_ENDS.get(path)
 
     return rename_folded(state, name_of)

@@ -1,0 +1,148 @@
+"""What all adapters share: a vocoder behind another program's mels, which are checked first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from wavewright.checkpoint import load_vocoder
+from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.inference import quicken
+from wavewright.interop.log_base import require_likely_base
+from wavewright.mel import convert_mel, require_convertible
+from wavewright.melspec import MelSpec
+from wavewright.vocoder import Vocoder
+
+
+class ClientVocoder(nn.Module):
+    """A vocoder that takes a client's mels as they come.
+
+    It stays in float32 whatever type the client gives to its own models, and follows them to their
+    device only.
+
+    Args:
+        vocoder: a loaded one, or what `load_vocoder` takes; the latter is made quick too.
+        mel: the client's convention, or the name of a preset.
+        seed: of the noise that the vocoder draws; None draws afresh.
+        check: look at the values too, whether another logarithm is likelier than the one named
+            (`log_base.require_likely_base`).
+
+    Raises:
+        MelMismatch: the client's mels cannot be turned into the vocoder's exactly.
+
+    Attributes:
+        client: its name, for messages.
+        pads: whether it fills batches up with 0.0, which is loud in a logarithm. Such frames are
+            made silence.
+        source: the client's convention.
+    """
+
+    client: ClassVar[str]
+    pads: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        vocoder: Vocoder | str | Path,
+        mel: MelSpec | str,
+        *,
+        seed: int | None = None,
+        check: bool = True,
+    ) -> None:
+        super().__init__()
+        self.source = MelSpec.preset(mel) if isinstance(mel, str) else mel
+        loaded = vocoder if isinstance(vocoder, Vocoder) else quicken(load_vocoder(vocoder))
+        if loaded.conditioning != "mel":
+            raise WavewrightError(f"'{loaded.name}' is not driven by mels, as {self.client} needs")
+        try:
+            require_convertible(self.source, loaded.mel)
+        except MelMismatch as error:
+            raise MelMismatch(
+                f"'{loaded.name}' cannot follow this {self.client} model: {error}"
+            ) from error
+        self.vocoder, self.seed, self.check = loaded, seed, check
+        self.eval()
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in Hz."""
+        return self.vocoder.sample_rate
+
+    @property
+    def device(self) -> torch.device:
+        """Where the vocoder is."""
+        return self.vocoder.device
+
+    def speak(self, mel: Tensor) -> Tensor:
+        """Vocode a batch, outside of whatever precision the client has set.
+
+        Args:
+            mel: (B, n_mels, frames), or (B, frames, n_mels) if the client's layout says so, of
+                any floating-point type.
+
+        Returns:
+            (B, frames * hop_length) float32 in [-1, 1].
+
+        Raises:
+            WavewrightError: another shape, or values of another logarithm.
+        """
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mel = convert_mel(
+                mel.detach().to(self.device, torch.float32), self.source, self.source.bands_first
+            )
+            lengths = own_frames(mel) if self.pads else [mel.shape[-1]] * len(mel)
+            if self.check:
+                for item, frames in zip(mel, lengths, strict=True):
+                    require_likely_base(item[:, :frames], self.source, self.client)
+            mel = _silenced(mel, lengths, self.source)
+            converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel)
+            wavs = self.vocoder.generate(converted, seed=self.seed)
+            for wav, frames in zip(wavs, lengths, strict=True):
+                wav[frames * self.vocoder.hop_length :] = 0
+            return wavs
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What `.to`, `.half` and `.cuda` call: the device is taken from it, the type is not."""
+
+        def moved(value: Tensor) -> Tensor:
+            return value.to(fn(value.new_empty(0)).device)
+
+        applied: Self = super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return applied
+
+
+def own_frames(mel: Tensor) -> list[int]:
+    """Frames of each item of (B, n_mels, frames) up to where it is filled up with 0.0."""
+    heard = (mel != 0).any(dim=1)
+    places = torch.arange(1, heard.shape[1] + 1, device=mel.device)
+    lengths: list[int] = (heard * places).amax(dim=1).tolist()
+    return lengths
+
+
+def _silenced(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
+    silence = torch.tensor(spec.silence, dtype=mel.dtype, device=mel.device)
+    padding = torch.ones(len(mel), 1, mel.shape[-1], dtype=torch.bool, device=mel.device)
+    for item, frames in zip(padding, lengths, strict=True):
+        item[:, :frames] = False
+    return torch.where(padding, silence[:, None], mel)
+
+
+def required(settings: Mapping[str, Any], name: str, client: str) -> Any:
+    """A client's setting.
+
+    Raises:
+        WavewrightError: it has none of this name.
+    """
+    if name not in settings:
+        raise WavewrightError(f"{client}'s settings of its features have no '{name}'")
+    return settings[name]
+
+
+def require_known(odd: dict[str, Any], settings: str) -> None:
+    """Raise a WavewrightError that names a client's settings which no MelSpec can say, if any."""
+    if odd:
+        listed = ", ".join(f"{name} {value}" for name, value in odd.items())
+        raise WavewrightError(f"no vocoder here knows {settings} with {listed}")

@@ -1,0 +1,118 @@
+"""Vocoders for Coqui TTS's `Synthesizer`, which calls `vocoder_model.inference(mel)`.
+
+    from wavewright.interop import coqui
+
+    synthesizer = Synthesizer(tts_checkpoint="tts.pth", tts_config_path="config.json")
+    coqui.attach(synthesizer, "hifigan.safetensors")
+    wav = synthesizer.tts("Good morning.")
+
+The synthesizer undoes the acoustic model's normalisation of mels and applies that of the vocoder's
+own audio configuration. `attach` gives it the acoustic model's, so that mels arrive as they were
+said, and turns them into the vocoder's itself.
+
+Source: coqui-tts 0.28.0, TTS/utils/synthesizer.py, TTS/utils/audio/processor.py (MPL-2.0; its
+behaviour).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+from wavewright.interop.adapter import ClientVocoder, require_known
+from wavewright.melspec import MelSpec
+from wavewright.vocoder import Vocoder
+
+#: (gain, base of the logarithm, rounded) of Coqui's processor, in our words.
+_LOGS = {(20.0, 10.0): "db", (1.0, 10.0): "log10", (1.0, 2.718): "ln"}
+
+
+class CoquiVocoder(ClientVocoder):
+    """For `synthesizer.vocoder_model`; `attach` makes one that fits."""
+
+    client = "Coqui"
+
+    def inference(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, 1, frames * hop_length) float32 in [-1, 1]."""
+        return self.speak(mel)[:, None]
+
+    forward = inference
+
+
+def attach(
+    synthesizer: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
+) -> CoquiVocoder:
+    """Let a Synthesizer speak through a vocoder, if its mels can be turned into the vocoder's.
+
+    Args:
+        synthesizer: a `TTS.utils.synthesizer.Synthesizer` with an acoustic model.
+        vocoder: a loaded one, or what `load_vocoder` takes.
+        seed: of the vocoder's noise.
+
+    Raises:
+        MelMismatch: the two mels differ in what cannot be converted.
+        WavewrightError: the model's mels are none that a vocoder here can know.
+    """
+    processor = getattr(synthesizer.tts_model, "ap", None)
+    if processor is None:
+        raise WavewrightError(
+            "this Coqui model has no audio processor (ap), which tells its mels: those that make "
+            "their waveform themselves need no vocoder"
+        )
+    made = CoquiVocoder(vocoder, mel_of(processor), seed=seed, check=False)
+    device = next((value.device for value in synthesizer.tts_model.parameters()), made.device)
+    synthesizer.vocoder_model = made.to(device)
+    synthesizer.vocoder_ap = processor
+    synthesizer.vocoder_config = {"audio": {"sample_rate": made.sample_rate}}
+    synthesizer.output_sample_rate = made.sample_rate
+    return made
+
+
+def mel_of(processor: Any) -> MelSpec:
+    """The convention of the mels of a `TTS.utils.audio.AudioProcessor`, normalisation included.
+
+    Raises:
+        WavewrightError: it does to its mels what no MelSpec can say.
+    """
+    log = _LOGS.get((processor.spec_gain, round(processor.base, 3)))
+    odd = {} if log else {"spec_gain": processor.spec_gain, "log_func base": processor.base}
+    if processor.preemphasis:
+        odd["preemphasis"] = processor.preemphasis
+    if not processor.do_amp_to_db_mel:
+        odd["do_amp_to_db_mel"] = False
+    if processor.stft_pad_mode not in ("reflect", "constant"):
+        odd["stft_pad_mode"] = processor.stft_pad_mode
+    require_known(odd, "Coqui's audio configuration")
+    return MelSpec.model_validate(
+        {
+            "sample_rate": processor.sample_rate,
+            "n_fft": processor.fft_size,
+            "hop_length": processor.hop_length,
+            "win_length": processor.win_length,
+            "n_mels": processor.num_mels,
+            "fmin": processor.mel_fmin or 0.0,
+            "fmax": processor.mel_fmax,
+            "log": log,
+            "floor": 1e-8,
+            "pad_mode": processor.stft_pad_mode,
+            "normalisation": _normalisation(processor),
+        }
+    )
+
+
+def _normalisation(processor: Any) -> dict[str, Any] | None:
+    if not processor.signal_norm:
+        return None
+    if hasattr(processor, "mel_scaler"):
+        scaler = processor.mel_scaler
+        return {"mean": tuple(map(float, scaler.mean_)), "scale": tuple(map(float, scaler.scale_))}
+    reach = processor.max_norm * (2 if processor.symmetric_norm else 1)
+    low = -processor.max_norm if processor.symmetric_norm else 0.0
+    scale = reach / -processor.min_level_db
+    shift = round(low - scale * (processor.ref_level_db + processor.min_level_db), 9)
+    if not processor.clip_norm:
+        return {"mean": (-shift / scale,), "scale": (1 / scale,)}
+    return {"scale": scale, "shift": shift, "low": low, "high": float(processor.max_norm)}

@@ -1,0 +1,117 @@
+"""Vocoders for ESPnet2's `Text2Speech`, whose `vocoder` takes (frames, n_mels) and has `.fs`.
+
+    from wavewright.interop import espnet
+
+    text2speech = Text2Speech("exp/tts/config.yaml", "exp/tts/train.pth")
+    espnet.attach(text2speech, "hifigan.safetensors")
+    wav = text2speech("Good morning.")["wav"]
+
+ESPnet's own Griffin-Lim takes every mel for log10, whatever `log_base` its features were made
+with; `attach` reads it from the training's arguments.
+
+Source: espnet 202511, espnet2/bin/tts_inference.py and espnet2/tts/feats_extract (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+from wavewright.interop.adapter import ClientVocoder, require_known, required
+from wavewright.melspec import MelSpec
+from wavewright.vocoder import Vocoder
+
+_LOGS = {None: "ln", 10: "log10"}
+
+
+class ESPnetVocoder(ClientVocoder):
+    """For `text2speech.vocoder`; `attach` makes one that fits."""
+
+    client = "ESPnet"
+
+    @property
+    def fs(self) -> int:
+        """Sample rate, by the name that ESPnet reads."""
+        return self.sample_rate
+
+    def forward(self, feats: Tensor) -> Tensor:
+        """(frames, n_mels) -> (frames * hop_length,) float32 in [-1, 1]."""
+        if feats.ndim != 2:
+            raise WavewrightError(
+                f"ESPnet's mels are (frames, {self.source.n_mels}), found {tuple(feats.shape)}"
+            )
+        return self.speak(feats[None])[0]
+
+
+def attach(
+    text2speech: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
+) -> ESPnetVocoder:
+    """Let a Text2Speech speak through a vocoder, if its mels can be turned into the vocoder's.
+
+    Args:
+        text2speech: an `espnet2.bin.tts_inference.Text2Speech`; its `vocoder` is replaced.
+        vocoder: a loaded one, or what `load_vocoder` takes.
+        seed: of the vocoder's noise.
+
+    Raises:
+        MelMismatch: the two mels differ in what cannot be converted.
+        WavewrightError: the model makes no log-mels, or hands them over normalised.
+    """
+    # The settings are known, so that values need not be looked at.
+    made = ESPnetVocoder(vocoder, mel_of(text2speech), seed=seed, check=False)
+    text2speech.vocoder = made.to(getattr(text2speech, "device", "cpu"))
+    return made
+
+
+def mel_of(text2speech: Any) -> MelSpec:
+    """The convention of the mels that a Text2Speech gives its vocoder.
+
+    Raises:
+        WavewrightError: as for `attach`.
+    """
+    arguments = text2speech.train_args
+    features, options = arguments.feats_extract, arguments.feats_extract_conf or {}
+    if features != "fbank":
+        raise WavewrightError(
+            f"this ESPnet model makes '{features}' and no log-mels (feats_extract: fbank), so "
+            "that no mel vocoder can follow it"
+        )
+    normalised = getattr(text2speech, "normalize", None) is not None
+    if normalised and getattr(text2speech, "prefer_normalized_feats", False):
+        raise WavewrightError(
+            "this Text2Speech hands normalised mels to its vocoder: make it with "
+            "prefer_normalized_feats=False"
+        )
+    extract = getattr(text2speech, "feats_extract", None)
+    if extract is None:
+        raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
+    return _mel(extract.get_parameters(), options)
+
+
+def _mel(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
+    """Of `get_parameters()`, which lacks log_base, and of the arguments, which lack defaults."""
+    base = options.get("log_base", 10)
+    odd = {} if base in _LOGS else {"log_base": base}
+    odd |= {name: options[name] for name in ("normalized", "htk") if options.get(name)}
+    odd |= {name: False for name in ("center", "onesided") if not options.get(name, True)}
+    if parameters.get("window", "hann") != "hann":
+        odd["window"] = parameters["window"]
+    require_known(odd, "ESPnet's feats_extract")
+    n_fft = required(parameters, "n_fft", "ESPnet")
+    return MelSpec.model_validate(
+        {
+            "preset": "espnet",
+            "sample_rate": required(parameters, "fs", "ESPnet"),
+            "n_fft": n_fft,
+            "hop_length": required(parameters, "n_shift", "ESPnet"),
+            "win_length": parameters.get("win_length") or n_fft,
+            "n_mels": required(parameters, "n_mels", "ESPnet"),
+            "fmin": parameters.get("fmin") or 0.0,
+            "fmax": parameters.get("fmax"),
+            "log": _LOGS[base],
+        }
+    )

@@ -1,0 +1,168 @@
+"""Vocoders for NeMo, which calls `convert_spectrogram_to_audio(spec=mel)`.
+
+    from wavewright.interop import nemo
+
+    vocoder = nemo.vocoder_for(fastpitch, "hifigan.safetensors")
+    wav = vocoder.convert_spectrogram_to_audio(spec=fastpitch.generate_spectrogram(tokens=tokens))
+
+`NemoVocoder` needs no NeMo and suits all that only call it; `nemo_model` makes a true
+`nemo.collections.tts.models.base.Vocoder` with its types for code that asks for one.
+
+NeMo's features end in a frame that is overwritten: by 0.0, which is loud, in FastPitch's, and by
+silence in HiFi-GAN's. The former is cut off.
+
+Source: nemo_toolkit 3.0.0, asr/parts/preprocessing/features.py, tts/models (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from wavewright.errors import MissingExtra
+from wavewright.interop.adapter import ClientVocoder, own_frames, require_known, required
+from wavewright.mel import convert_mel
+from wavewright.melspec import MelSpec
+from wavewright.vocoder import Vocoder
+
+#: What AudioToMelSpectrogramPreprocessor takes where its configuration is silent.
+_DEFAULTS = {
+    "window": "hann",
+    "normalize": "per_feature",
+    "preemph": 0.97,
+    "lowfreq": 0,
+    "highfreq": None,
+    "log": True,
+    "log_zero_guard_type": "add",
+    "log_zero_guard_value": 2**-24,
+    "frame_splicing": 1,
+    "exact_pad": False,
+    "mag_power": 2.0,
+    "mel_norm": "slaney",
+}
+#: What a MelSpec cannot say, and has to be so.
+_NEEDED = {"window": "hann", "normalize": None, "preemph": None, "log": True, "frame_splicing": 1}
+
+
+class NemoVocoder(ClientVocoder):
+    """For whatever calls `convert_spectrogram_to_audio`; `vocoder_for` makes one that fits."""
+
+    client = "NeMo"
+    pads = True
+
+    def convert_spectrogram_to_audio(self, spec: Tensor, **_: Any) -> Tensor:
+        """(B, n_mels, frames) -> (B, samples) float32 in [-1, 1].
+
+        There are frames * hop_length samples, without the frames at the end of the longest item
+        that NeMo has overwritten with 0.0.
+        """
+        wavs = self.speak(spec)
+        frames = max(own_frames(convert_mel(spec, self.source, self.source.bands_first)))
+        return wavs[:, : frames * self.vocoder.hop_length]
+
+    forward = convert_spectrogram_to_audio
+
+
+def vocoder_for(
+    spectrogram_model: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
+) -> NemoVocoder:
+    """A vocoder for what a FastPitch, or another model with a `cfg.preprocessor`, says.
+
+    Raises:
+        MelMismatch: its mels differ from the vocoder's in what cannot be converted.
+        WavewrightError: they are none that a vocoder here can know.
+    """
+    spec = mel_of(spectrogram_model.cfg.preprocessor)
+    made = NemoVocoder(vocoder, spec, seed=seed, check=False)
+    return made.to(getattr(spectrogram_model, "device", "cpu"))
+
+
+def mel_of(preprocessor: Mapping[str, Any]) -> MelSpec:
+    """The convention that a `preprocessor` section of a NeMo configuration describes."""
+    given = {**_DEFAULTS, **dict(preprocessor)}
+    odd = {name: given[name] for name, wanted in _NEEDED.items() if (given[name] or None) != wanted}
+    if given["log_zero_guard_type"] not in ("add", "clamp"):
+        odd["log_zero_guard_type"] = given["log_zero_guard_type"]
+    require_known(odd, "NeMo's preprocessor")
+    rate = required(given, "sample_rate", "NeMo")
+    window = _samples(given, "window_size", rate)
+    return MelSpec.model_validate(
+        {
+            "sample_rate": rate,
+            "n_fft": given.get("n_fft") or 2 ** (window - 1).bit_length(),
+            "hop_length": _samples(given, "window_stride", rate),
+            "win_length": window,
+            "window_periodic": False,
+            "n_mels": required(given, "features", "NeMo"),
+            "fmin": given["lowfreq"],
+            "fmax": given["highfreq"],
+            "mel_norm": given["mel_norm"],
+            "power": int(given["mag_power"]),
+            "floor": float(given["log_zero_guard_value"]),
+            "guard": given["log_zero_guard_type"],
+            "framing": "hop" if given["exact_pad"] else "center",
+            "pad_mode": "constant",
+        }
+    )
+
+
+def _samples(given: Mapping[str, Any], name: str, rate: int) -> int:
+    """Given in samples as `n_NAME`, or in seconds as `NAME`."""
+    return int(given.get(f"n_{name}") or required(given, name, "NeMo") * rate)
+
+
+def nemo_model(adapter: NemoVocoder) -> Any:
+    """A NeMo `Vocoder` with neural types around an adapter.
+
+    Raises:
+        MissingExtra: NeMo is not installed.
+    """
+    try:
+        from nemo.collections.tts.models.base import Vocoder as NemoBase
+        from nemo.core.classes.common import typecheck
+        from nemo.core.neural_types.elements import AudioSignal, MelSpectrogramType
+        from nemo.core.neural_types.neural_type import NeuralType
+        from omegaconf import OmegaConf
+    except ImportError as error:
+        raise MissingExtra(
+            f"a NeMo model needs NeMo ({error}): pip install 'nemo_toolkit[tts]'"
+        ) from error
+    takes = {"spec": NeuralType(("B", "C", "T"), MelSpectrogramType())}
+    gives = {"audio": NeuralType(("B", "T"), AudioSignal(adapter.sample_rate))}
+
+    class WavewrightVocoder(NemoBase):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(cfg=OmegaConf.create({"sample_rate": adapter.sample_rate}))
+            self.adapter = adapter
+            self.sample_rate = adapter.sample_rate
+
+        @property
+        def input_types(self) -> dict[str, Any]:
+            return takes
+
+        @property
+        def output_types(self) -> dict[str, Any]:
+            return gives
+
+        @typecheck()  # type: ignore[untyped-decorator]
+        def forward(self, *, spec: Tensor) -> Tensor:
+            return self.adapter.convert_spectrogram_to_audio(spec)
+
+        @typecheck(input_types=takes, output_types=gives)  # type: ignore[untyped-decorator]
+        def convert_spectrogram_to_audio(self, spec: Tensor, **_: Any) -> Tensor:
+            return self.adapter.convert_spectrogram_to_audio(spec)
+
+        def setup_training_data(self, *_: Any) -> None:
+            """It comes trained."""
+
+        def setup_validation_data(self, *_: Any) -> None:
+            """It comes trained."""
+
+        @classmethod
+        def list_available_models(cls) -> list[Any]:
+            return []
+
+    return WavewrightVocoder().eval()

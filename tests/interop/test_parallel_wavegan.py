@@ -1,0 +1,74 @@
+"""ParallelWaveGAN reads what `export --format parallel-wavegan` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests import tiny
+from tests.interop.support import recording, require_like_copy, run_client, weights
+from wavewright.checkpoint import load_vocoder
+from wavewright.interop.export import export_file
+from wavewright.interop.parallel_wavegan import write_parallel_wavegan
+from wavewright.mel import convert_mel, log_mel
+from wavewright.melspec import MelSpec
+from wavewright.registry import create_vocoder
+from wavewright.vocoder import Vocoder
+
+_RATES = {"upsample_rates": (16, 16), "mel": MelSpec.preset("parallel-wavegan")}
+
+
+def vocoders(root: Path) -> dict[str, Vocoder]:
+    """One of natural logarithms, trained; and one of every other kind that there is a class for."""
+    changes: dict[str, dict[str, Any]] = {
+        "hifigan": {"upsample_kernel_sizes": (32, 32), "resblock": 1},
+        "melgan": {"input_shift": -2.0, "input_scale": 1.5, "base_channels": 64},
+        "parallel_wavegan": {},
+    }
+    torch.manual_seed(0)
+    made = {
+        name: create_vocoder(name, **{**tiny.SMALL[name], **_RATES, **fields})
+        for name, fields in changes.items()
+    }
+    trained = load_vocoder(root / "recipes/kathleen/weights/hifigan-v3.safetensors")
+    return {**made, "trained": trained}
+
+
+def test_its_own_load_model_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
+    export_file(weights("espnet"), tmp_path / "tiny", form="parallel-wavegan")
+    random = np.random.default_rng(0)
+    wav = torch.from_numpy(random.normal(0, 0.1, 22050).astype(np.float32))
+    others, expected = {}, {}
+    for name, vocoder in vocoders(root).items():
+        mel = log_mel(wav, vocoder.mel)[None]
+        in_log10 = vocoder.mel.model_copy(update={"log": "log10", "layout": "frames_first"})
+        given: dict[str, Any] = {"mel": convert_mel(mel, vocoder.mel, in_log10)[0].numpy()}
+        for noise in vocoder.eval().drawn(1, mel.shape[-1], seed=0):
+            given["noise"] = noise.numpy()
+        expected[name] = vocoder.generate(mel, seed=0)[0].numpy()
+        checkpoint, *_ = write_parallel_wavegan(vocoder, tmp_path / name, 1)
+        np.savez(tmp_path / f"{name}.npz", **given)
+        others[name] = (str(checkpoint), str(tmp_path / f"{name}.npz"))
+    answers = run_client(
+        "parallel_wavegan",
+        tmp_path / "work",
+        recording=recording(shared),
+        files=tmp_path / "tiny",
+        others=others,
+    )
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(
+            answers[name].clip(-1, 1), wanted, rtol=0, atol=2e-4, err_msg=name
+        )
+    require_like_copy(answers["copied"], recording(shared), weights("espnet"))
+
+
+def test_the_log_base_is_in_the_file_alone(tmp_path: Path) -> None:
+    """Nothing of ours runs there, so that the mistake cannot be caught: the page says so."""
+    page = (Path(__file__).parents[2] / "docs" / "interop.md").read_text("utf-8")
+    assert "nothing there notices: use `espnet.attach`" in " ".join(page.split())
+    export_file(weights("espnet"), tmp_path, form="parallel-wavegan")
+    assert "log_base: 10.0" in (tmp_path / "config.yml").read_text("utf-8")
