@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests import tiny
+from wavewright import testing
 from wavewright.audio import save_wav
 
 MODULE = "wavewright_whistle"
@@ -98,17 +101,17 @@ def test_the_page_shows_the_very_module_of_sixty_lines(template: Path, page: str
 
 
 def test_the_pages_adversary_keeps_the_contract(
-    plugin_environment: dict[str, str], page: str, tmp_path: Path
+    template: Path, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(str(template))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     (block,) = (block for block in python_blocks(page) if "build_adversaries" in block)
-    checks = (
-        "\nfrom wavewright.testing import check_saving, check_training\n"
-        "vocoder = RivalledWhistle.create('rivalled', 'small')\n"
-        "check_saving(vocoder)\ncheck_training(vocoder)\nprint('kept')\n"
-    )
-    code = tmp_path / "rivalled.py"
-    code.write_text(block + checks, "utf-8")
-    assert run(plugin_environment, str(code)) == "kept\n"
+    names: dict[str, Any] = {"__name__": MODULE}
+    exec(compile(block, "write-a-vocoder.md", "exec"), names)
+    monkeypatch.delitem(sys.modules, MODULE)
+    vocoder = names["RivalledWhistle"].create("rivalled", "small", channels=16, mel=tiny.SPEC)
+    testing.check_saving(vocoder)
+    testing.check_training(vocoder)
 
 
 def python_blocks(page: str) -> list[str]:
@@ -133,6 +136,7 @@ train:
   max_steps: 12
   checkpoint_every: 6
   batch_size: 4
+  segment_length: 4096
   vocoders:
     hifigan:v3: {}
 """
