@@ -185,6 +185,38 @@ class HidesItsNoiseFromTheGraph(Toy):
     exports = True
 
 
+class HasSteepRoots(Toy):
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        yield Update("generator", (0 * self(batch.mel)).sqrt().mean())
+
+
+class LearnsNothing(Toy):
+    updates = Vocoder.updates
+
+
+class HasNoOptimiser(Toy):
+    optimisation = Vocoder.optimisation
+
+
+class GivesAListOfUpdates(Toy):
+    def updates(self, batch: Batch, step: int) -> Any:
+        return list(super().updates(batch, step))
+
+
+class TakesNoName(Toy):
+    def __init__(self, config: ToyConfig) -> None:
+        super().__init__(config)
+
+
+class LosesItsName(Toy):
+    def __init__(self, config: ToyConfig, *, name: str = "toy") -> None:
+        super().__init__(config)
+
+
+class MisnamesAField(Toy):
+    variants: ClassVar[Any] = {"loud": {"gian": 0.5}}
+
+
 class ClaimsNotToTrain(Toy):
     trains = False
 
@@ -243,6 +275,17 @@ def test_a_good_vocoder_passes(system: type[Toy]) -> None:
         (TrainsOnTheOthersLoss, testing.check_training, "must reach that player's parameters"),
         (KeepsAGraphAcrossAYield, testing.check_training, "no graph may survive a yield"),
         (LosesItsLoss, testing.check_training, "the loss must be finite, found inf"),
+        (HasSteepRoots, testing.check_training, r"finite, found others in frame\.weight"),
+        (LearnsNothing, testing.check_training, r"LearnsNothing must have a method updates\(\)"),
+        (HasNoOptimiser, testing.check_training, r"must have a method optimisation\(\)"),
+        (
+            GivesAListOfUpdates,
+            testing.check_training,
+            "one Update after the other, found a list",
+        ),
+        (TakesNoName, testing.check_configuration, r"must be built by \(config, \*, name\)"),
+        (LosesItsName, testing.check_configuration, "must keep the name and the configuration"),
+        (MisnamesAField, testing.check_configuration, r"variants\['loud'\].* mean 'gain'"),
         (AdversaryInside, testing.check_training, "keep adversaries out of the modules"),
         (ClaimsNotToTrain, testing.check_training, r"updates\(\), because trains is False"),
         (UnseededLatent, testing.check_sampling, r"sample\(\) with one seed"),
@@ -255,6 +298,11 @@ def test_a_broken_promise_is_found_and_named(
         check(made(system))
     with pytest.raises(AssertionError):
         testing.check_vocoder(made(system))
+
+
+def test_a_loss_that_is_no_number_is_found_while_it_learns() -> None:
+    with pytest.raises(AssertionError, match="step 0: the loss of 'generator' is inf; lower"):
+        testing.check_overfit(made(LosesItsLoss), reaches=1.0)
 
 
 def test_it_is_part_of_the_public_api() -> None:

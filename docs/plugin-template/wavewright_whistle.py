@@ -1,0 +1,74 @@
+"""Whistle: convolutions at the mel's rate say a spectrum, whose inverse STFT is the waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.melspec import MelSpec
+from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.nn.inverse_stft import InverseSTFT
+from wavewright.nn.spectral import loss_spec, mel_l1, stft_losses
+from wavewright.vocoder import Batch, Vocoder
+
+
+class WhistleConfig(ModelConfig):
+    """All that can be chosen; the defaults are what `whistle` without a variant means."""
+
+    mel: MelSpec = MelSpec.preset("hifigan")
+    channels: int = Field(default=192, gt=0)
+    layers: int = Field(default=6, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+
+    @model_validator(mode="after")
+    def _frames_overlap(self) -> Self:
+        if self.mel.hop_length * 2 > self.mel.n_fft:
+            raise ValueError(f"mel.hop_length {self.mel.hop_length} exceeds half of mel.n_fft")
+        return self
+
+
+class Whistle(Vocoder):
+    """The network and how it learns."""
+
+    Config = WhistleConfig
+    config: WhistleConfig
+    variants: ClassVar = {"small": {"channels": 64, "layers": 3}}  # whistle:small
+    exports = True  # forward() is operations on tensors alone
+    undoes_steps = True  # the inherited generate() does
+    float32_parts = ("head", "inverse")  # when all else is in bfloat16
+
+    def __init__(self, config: WhistleConfig, *, name: str = "whistle") -> None:
+        super().__init__(config, name=name)
+        width, layers = config.channels, range(config.layers)
+        self.enter = nn.Conv1d(config.mel.n_mels, width, 7, padding=3)
+        self.blocks = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in layers)
+        self.head = nn.Conv1d(width, config.mel.n_fft + 2, 1)
+        self.inverse = InverseSTFT.of(config.mel)
+        self.loss_spec = loss_spec(config.mel)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length)."""
+        x = self.enter(mel)
+        for block in self.blocks:
+            x = x + block(F.gelu(x))
+        with torch.autocast(mel.device.type, enabled=False):  # phases need their digits
+            level, phase = self.head(x.float()).mT.chunk(2, dim=2)
+            size = level.clamp(max=5.0).exp()
+            wav: Tensor = self.inverse(size * phase.cos(), size * phase.sin())
+        return wav
+
+    def optimisation(self, player: str) -> Optimisation:
+        """Adam, a little slower after every epoch."""
+        return Optimisation(learning_rate=self.config.learning_rate, decay_per_epoch=0.999)
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """One step on how far spectra are from the recording's, at one mel and three STFTs."""
+        wav = self(batch.mel)
+        mel = mel_l1(wav, batch.wav, self.loss_spec)
+        stft = torch.stack(stft_losses(wav, batch.wav)).sum()
+        yield Update("generator", mel + stft, {"mel_l1": mel, "stft": stft})
