@@ -2,11 +2,12 @@
 
     python benchmarks/gta_training.py PREPARED MELS GTA ACOUSTIC OUT --vocoder vocos --steps 9000
 
-The first four are the folders of a recipe's stages prepare, mels, gta and acoustic. Three trainings
-from the same seed: on natural mels, on GTA mels, and on natural mels with GTA mels for the last
-third. Each vocoder then speaks the test sentences from natural mels, from GTA mels and from what
-the acoustic model says freely. `--arm natural` trains that one and stops, so that trainings can run
-side by side; all of them go on where they were stopped. OUT/report/index.html is the whole report.
+The first four are the folders of a recipe's stages prepare, mels, gta and acoustic. Trainings from
+the same seed: on natural mels, on GTA mels, and on natural mels with GTA mels for the last third;
+`--arms natural gta` leaves one out. Each vocoder then speaks the test sentences from natural mels,
+from GTA mels and from what the acoustic model says freely. `--train natural` trains that one and
+stops, so that trainings can run side by side; all of them go on where they were stopped.
+OUT/report/index.html is the whole report.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--vocoder", default="vocos")
     parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--arm", choices=ARMS)
+    parser.add_argument("--arms", choices=ARMS, nargs="+", default=ARMS)
+    parser.add_argument("--train", choices=ARMS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--metrics", nargs="*", default=[])
     parser.add_argument(
@@ -51,9 +53,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     options = _options(arguments.set)
-    for arm in [arguments.arm] if arguments.arm else ARMS:
+    for arm in [arguments.train] if arguments.train else arguments.arms:
         _train(arguments, arm, options)
-    if not arguments.arm:
+    if not arguments.train:
         _evaluate(arguments)
         results = Results.model_validate_json((arguments.out / "report/results.json").read_text())
         print("\n".join(_tables(results)))
@@ -105,7 +107,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         arguments.mels,
         arguments.gta,
         arguments.acoustic,
-        {arm: arguments.out / arm for arm in ARMS},
+        {arm: arguments.out / arm for arm in arguments.arms},
         report,
         mel=mel,
         seed=1234,
@@ -133,6 +135,8 @@ def _tables(results: Results) -> list[str]:
         lines += ["", f"| {metric.title}{aim}; learnt from | " + " | ".join(titles) + " |"]
         lines += ["|---" * (1 + len(heads)) + "|"]
         for system in ("griffinlim", *ARMS):
+            if not any(spoken == system for spoken, _ in means):
+                continue
             cells = [means.get((system, condition), "") for condition in heads]
             lines.append(f"| {system} | " + " | ".join(cells) + " |")
         lines += ["", *_gaps(results, metric)]
