@@ -107,7 +107,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         arguments.mels,
         arguments.gta,
         arguments.acoustic,
-        {arm: arguments.out / arm for arm in arguments.arms},
+        {f"from-{arm}": arguments.out / arm for arm in arguments.arms},
         report,
         mel=mel,
         seed=1234,
@@ -132,9 +132,9 @@ def _tables(results: Results) -> list[str]:
             continue
         aim = {"lower": " ↓", "higher": " ↑"}.get(metric.direction, " →")
         titles = [CONDITIONS[condition] for condition in heads]
-        lines += ["", f"| {metric.title}{aim}; learnt from | " + " | ".join(titles) + " |"]
+        lines += ["", f"| {metric.title}{aim} | " + " | ".join(titles) + " |"]
         lines += ["|---" * (1 + len(heads)) + "|"]
-        for system in ("griffinlim", *ARMS):
+        for system in ("griffinlim", *(f"from-{arm}" for arm in ARMS)):
             if not any(spoken == system for spoken, _ in means):
                 continue
             cells = [means.get((system, condition), "") for condition in heads]
@@ -148,8 +148,8 @@ def _gaps(results: Results, metric: MetricInfo) -> list[str]:
     found = []
     for difference in results.differences:
         pair = (difference.a, difference.b)
-        if difference.metric == metric.id and set(pair) == {"gta", "natural"}:
-            found.append(_gap(difference, 1 if pair[0] == "gta" else -1))
+        if difference.metric == metric.id and set(pair) == {"from-gta", "from-natural"}:
+            found.append(_gap(difference, 1 if pair[0] == "from-gta" else -1))
     return [f"GTA less natural: {'; '.join(found)}"] if found else []
 
 

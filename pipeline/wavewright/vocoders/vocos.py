@@ -8,6 +8,7 @@ open are those of the authors' code and of its configuration `vocos.yaml` at 24 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
@@ -140,7 +141,8 @@ class Vocos(Vocoder):
         x = self.norm_post(x.mT)
         with torch.autocast(x.device.type, enabled=False):  # phases need their digits
             log_magnitude, phase = self.head(x.float()).chunk(2, dim=-1)
-            magnitude = log_magnitude.exp().clamp(max=_LARGEST)
+            # Limited first: beyond the limit, exp() may be infinite and its gradient no number.
+            magnitude = log_magnitude.clamp(max=math.log(_LARGEST)).exp()
             return magnitude.mT, phase.cos().mT, phase.sin().mT
 
     def _spoken(self, spectrum: tuple[Tensor, Tensor, Tensor]) -> Tensor:
