@@ -1,0 +1,306 @@
+"""Start the processes that train together, watch over them, and start them again if they fail.
+
+A process that dies ends its group at once; one that stands still does after a while. The group is
+then started anew, and its training resumes from the newest whole checkpoint. torchrun's own restart
+recovered in two of six tries, so on one machine the processes are started here; torchrun only makes
+those of several machines meet.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wavewright.errors import Locked, Stale, WavewrightError
+from wavewright.heartbeat import LAUNCHER, MEETING, Pulse, heartbeat_file, read_pulse
+from wavewright.stopping import STOP_SIGNALS, exit_signal
+
+RELAUNCHES = 3  # without a new checkpoint in between
+_TICK = 0.2  # seconds between two looks
+_GRACE = 10.0  # seconds in which others may end in order after one did
+_LONGEST_PAUSE = 300.0
+_FOUND_WRONG = {error.exit_code for error in (WavewrightError, Locked, Stale)}  # and said so
+_IN_ORDER = {0, *(128 + exit_signal(number) for number in STOP_SIGNALS)}
+log = logging.getLogger("wavewright")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited for what, in seconds.
+
+    Attributes:
+        quiet: without a step or a sign of life; None is 60 or three median steps.
+        busy: for a start, a validation or a save.
+        pause: before the first new start; each further one waits twice as long.
+    """
+
+    quiet: float | None = None
+    busy: float = 3600.0
+    pause: float = 5.0
+
+
+@dataclass
+class _Rank:
+    """One process, and when it last gave a sign of life and moved on."""
+
+    process: subprocess.Popen[bytes]
+    file: Path
+    pulse: Pulse | None = None
+    beaten: float = 0.0
+    moved: float = 0.0
+
+    def look(self, now: float) -> None:
+        """Read its heartbeat."""
+        pulse = read_pulse(self.file)
+        if pulse is None or pulse == self.pulse:
+            return
+        self.beaten = now
+        if self.pulse is None or pulse[1:3] != self.pulse[1:3]:
+            self.moved = now
+        self.pulse = pulse
+
+
+@dataclass
+class _Group:
+    """Processes that train together on this machine."""
+
+    patience: Patience
+    asked: list[int] = field(default_factory=list)
+    ranks: list[_Rank] = field(default_factory=list)
+
+    def start(self, command: Sequence[str], size: int, logs: Path, meeting: Path) -> None:
+        """Start `size` processes of one command."""
+        self.ranks.clear()
+        for rank in range(size):
+            file = heartbeat_file(logs, rank)
+            file.unlink(missing_ok=True)
+            own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, LAUNCHER: os.getpid()}
+            environment = {**os.environ, **{k: str(v) for k, v in own.items()}}
+            environment[MEETING] = str(meeting)
+            # The runner's lock goes along: while one of them lives no other run starts here.
+            process = subprocess.Popen(command, env=environment, close_fds=False)
+            self.ranks.append(_Rank(process, file))
+
+    def watch(self) -> str:
+        """Wait for the end; what went wrong, in words, or nothing."""
+        clock, before = 0.0, time.monotonic()  # a clock that stands still where this process does
+        over = None
+        while any(code is None for code in self.codes()):
+            time.sleep(_TICK)
+            now = time.monotonic()
+            clock, before = clock + min(now - before, 10 * _TICK), now
+            if trouble := self._killed() or self._standstill(clock):
+                self.kill()
+                return trouble
+            over = over or (clock if self._over() else None)
+            if over is not None and clock - over > _GRACE:
+                trouble = self._failure()
+                self.kill()
+                return trouble
+        return self._killed() or self._failure()
+
+    def codes(self) -> list[int | None]:
+        """Exit codes; None of those that run."""
+        return [rank.process.poll() for rank in self.ranks]
+
+    def kill(self) -> None:
+        """End all of them at once."""
+        for rank in self.ranks:
+            if rank.process.poll() is None:
+                rank.process.kill()
+        for rank in self.ranks:
+            rank.process.wait()
+
+    def note(self, number: int, _frame: object = None) -> None:
+        """A signal came: pass it on, so that they save and end; a second SIGINT kills."""
+        self.asked.append(number)
+        at_once = self.asked.count(signal.SIGINT) > 1
+        for rank in self.ranks:
+            rank.process.send_signal(signal.SIGKILL if at_once else signal.SIGTERM)
+
+    def _over(self) -> bool:
+        """Whether the rest has nothing to do but to end: one failed, or the first has saved."""
+        codes = self.codes()
+        failed = any(code not in _IN_ORDER for code in codes if code is not None)
+        return failed or (bool(self.asked) and codes[0] is not None)
+
+    def _killed(self) -> str:
+        """Which process a signal ended: it had no time to say why, and the others wait for it."""
+        dead = [(i, code) for i, code in enumerate(self.codes()) if code is not None and code < 0]
+        return f"process {dead[0][0]} was ended by {_name(-dead[0][1])}" if dead else ""
+
+    def _failure(self) -> str:
+        """Which process failed without saying what it found wrong."""
+        codes = [0 if code is None else code for code in self.codes()]
+        if any(code in _FOUND_WRONG for code in codes):
+            return ""
+        failed = [(i, code) for i, code in enumerate(codes) if code not in _IN_ORDER]
+        return f"process {failed[0][0]} ended with exit code {failed[0][1]}" if failed else ""
+
+    def _standstill(self, now: float) -> str:
+        """Which process gives no sign of life, or takes no step though none is busy."""
+        running = [(i, rank) for i, rank in enumerate(self.ranks) if rank.process.poll() is None]
+        for _, rank in running:
+            rank.look(now)
+        stepping = all(rank.pulse and rank.pulse.doing == "step" for _, rank in running)
+        for number, rank in running:
+            pulse = rank.pulse or Pulse(0, 0, "start", 0.0)
+            quiet = pulse.quiet if self.patience.quiet is None else self.patience.quiet
+            silent, still = now - rank.beaten, now - rank.moved
+            if rank.pulse and pulse.doing != "end" and silent > quiet:
+                return f"process {number} gave no sign of life for {silent:.0f} s"
+            # Its own word on where it stands comes first.
+            if stepping and pulse.median and still > quiet + 10 * _TICK:
+                return (
+                    f"process {number} took no step for {still:.0f} s after step {pulse.step} "
+                    f"(one takes {pulse.median:.3g} s)"
+                )
+            if still > self.patience.busy:
+                return f"process {number} was at '{pulse.doing}' for {still:.0f} s"
+        return ""
+
+
+def launch(
+    module_and_arguments: Sequence[str],
+    *,
+    gpus: int,
+    logs: Path,
+    relaunches: int = RELAUNCHES,
+    patience: Patience | None = None,
+) -> int:
+    """Run `python -m MODULE ARGUMENTS` in `gpus` processes of this machine until all end well.
+
+    Args:
+        module_and_arguments: what every process runs.
+        gpus: processes.
+        logs: folder of their heartbeats; checkpoints lie beside it.
+        relaunches: new starts after failures, without a new checkpoint in between.
+        patience: how long is waited for what.
+
+    Returns:
+        The exit code: 143 or 130 if a signal was passed on, that of a process that said what it
+        found wrong, else 1 when starting again did not help.
+    """
+    patience = patience or Patience()
+    command = [sys.executable, "-m", *module_and_arguments]
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
+    group, failures = _Group(patience), 0
+    with _stopped_together(group), tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
+        for start in range(sys.maxsize):
+            newest = _newest_step(logs.parent)
+            group.start(command, gpus, logs, Path(folder) / f"meeting-{start}")
+            trouble = group.watch()
+            if group.asked or not trouble:
+                return _exit_code(group)
+            failures = 1 if _newest_step(logs.parent) > newest else failures + 1
+            if failures > relaunches:
+                log.error("%s; %s. The last checkpoint is intact.", trouble, _gave_up(relaunches))
+                return 1
+            seconds = min(_LONGEST_PAUSE, patience.pause * 2 ** (failures - 1))
+            log.warning(
+                "%s; its group was ended and starts again from the last checkpoint in %.3g s "
+                "(%d of %d)", trouble, seconds, failures, relaunches,
+            )  # fmt: skip
+            if _interrupted(seconds, group):
+                return _exit_code(group)
+    raise AssertionError("unreachable")
+
+
+def launch_on_machines(
+    module_and_arguments: Sequence[str], *, gpus: int, nodes: int, rendezvous: str
+) -> int:
+    """The same on several machines, by torchrun, which ends a group but starts none again.
+
+    Args:
+        module_and_arguments: what every process runs.
+        gpus: processes here.
+        nodes: machines; each runs as many.
+        rendezvous: HOST:PORT where they meet.
+
+    Returns:
+        The exit code: 143 or 130 if a signal was passed on.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
+    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}"]
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
+
+    def stop(_number: int, _frame: object) -> None:  # torchrun knows no SIGUSR2
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGUSR2, stop)
+    try:
+        main([*meeting, f"--nproc-per-node={gpus}", "-m", *module_and_arguments])
+    except SignalException as stopped:
+        return 128 + exit_signal(int(stopped.sigval))
+    except ChildFailedError:
+        return 1  # which one and why, torchrun and the child have said
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    return 0
+
+
+def join_command(job: str, *, gpus: int, nodes: int, rendezvous: str) -> str:
+    """What the other machines run to take part; they see the same files."""
+    return (
+        f"torchrun --nnodes={nodes} --nproc-per-node={gpus} --rdzv-backend=c10d "
+        f"--rdzv-endpoint={rendezvous} -m wavewright.worker {job}"
+    )
+
+
+@contextmanager
+def _stopped_together(group: _Group) -> Iterator[None]:
+    """Signals go on to the group; none of it outlives the block."""
+    before = {number: signal.signal(number, group.note) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        group.kill()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_code(group: _Group) -> int:
+    """Of a group that ended by itself or was asked to."""
+    codes = [code for code in group.codes() if code]
+    said = [code for code in codes if code in _FOUND_WRONG]
+    if said:
+        return said[0]
+    if group.asked and (codes or not group.ranks):
+        return 128 + exit_signal(group.asked[0])
+    return codes[0] if codes else 0
+
+
+def _interrupted(seconds: float, group: _Group) -> bool:
+    """Wait; whether a signal asked to stop meanwhile."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not group.asked:
+        time.sleep(min(_TICK, seconds))
+    return bool(group.asked)
+
+
+def _newest_step(run: Path) -> str:
+    return max((folder.name for folder in run.glob("step-*")), default="")
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _gave_up(relaunches: int) -> str:
+    times = "once" if relaunches == 1 else f"{relaunches} times"
+    return f"starting again {times} brought no new checkpoint" if relaunches else "its group ended"
