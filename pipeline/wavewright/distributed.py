@@ -1,8 +1,8 @@
 """Training on several processes: each takes a share of every batch, and gradients are averaged.
 
 `launching` or torchrun starts the processes. An adversarial step has several forward passes and
-steps players in turn, which torch's DistributedDataParallel does not expect; so the gradients of the
-player that steps are averaged here, in buckets, after its backward pass.
+steps players in turn, which torch's DistributedDataParallel does not expect; so the gradients of
+the player that steps are averaged here, in buckets, after its backward pass.
 """
 
 from __future__ import annotations

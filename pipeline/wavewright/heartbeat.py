@@ -125,7 +125,7 @@ class Heart:
     def pulse(self) -> Pulse:
         """The sign of life to give now."""
         known = list(self.durations)
-        median = statistics.median(known) if len(known) >= _KNOWN else 0.0
+        median = max(0.001, statistics.median(known)) if len(known) >= _KNOWN else 0.0
         return Pulse(self.beat, self.step, self.doing, round(median, 3))
 
     def _moves(self) -> None:

@@ -204,7 +204,7 @@ def test_too_many_bad_steps_in_a_row_stop_a_training() -> None:
     session = toy(action="skip", most=3)
     for value in (math.nan, math.nan, 1.0, math.nan, math.nan, math.nan):
         session.advance(batch(value))
-    with pytest.raises(BadStep, match="4 steps in a row were bad, the last because .* nan"):
+    with pytest.raises(BadStep, match=r"4 steps in a row were bad, the last because .* nan"):
         session.advance(batch(math.nan))
 
 
