@@ -172,11 +172,14 @@ class Heart:
 
 
 def _place_of_main_thread() -> str:
-    """`session.py:120 in advance, functional.py:9 in conv1d`: our innermost line, and the last."""
+    """`session.py:120 in _learn, graph.py:9 in _engine`: our innermost line, and the last."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     if frame is None:
         return "an unknown place"
     stack = traceback.extract_stack(frame)
     ours = [line for line in stack if "wavewright" in Path(line.filename).parts]
-    lines = list(dict.fromkeys([*ours[-1:], stack[-1]]))
-    return ", ".join(f"{Path(line.filename).name}:{line.lineno} in {line.name}" for line in lines)
+    places = [
+        f"{Path(line.filename).name}:{line.lineno} in {line.name}"
+        for line in [*ours[-1:], stack[-1]]
+    ]
+    return ", ".join(dict.fromkeys(places))

@@ -26,7 +26,6 @@ from wavewright.stopping import STOP_SIGNALS, exit_signal
 
 RELAUNCHES = 3  # without a new checkpoint in between
 _TICK = 0.2  # seconds between two looks
-_GRACE = 10.0  # seconds in which others may end in order after one did
 _LONGEST_PAUSE = 300.0
 _FOUND_WRONG = {error.exit_code for error in (WavewrightError, Locked, Stale)}  # and said so
 _IN_ORDER = {0, *(128 + exit_signal(number) for number in STOP_SIGNALS)}
@@ -40,11 +39,13 @@ class Patience:
     Attributes:
         quiet: without a step or a sign of life; None is 60 or three median steps.
         busy: for a start, a validation or a save.
+        grace: for the others to end by themselves after one that failed did.
         pause: before the first new start; each further one waits twice as long.
     """
 
     quiet: float | None = None
     busy: float = 3600.0
+    grace: float = 10.0
     pause: float = 5.0
 
 
@@ -98,12 +99,12 @@ class _Group:
             time.sleep(_TICK)
             now = time.monotonic()
             clock, before = clock + min(now - before, 10 * _TICK), now
-            if trouble := self._killed() or self._standstill(clock):
-                self.kill()
-                return trouble
-            over = over or (clock if self._over() else None)
-            if over is not None and clock - over > _GRACE:
-                trouble = self._failure()
+            if over is None and self._over():
+                over = clock
+            trouble = self._killed() or ("" if over else self._standstill(clock))
+            late = over is not None and clock - over > self.patience.grace
+            if trouble or late:
+                trouble = trouble or self._failure()
                 self.kill()
                 return trouble
         return self._killed() or self._failure()

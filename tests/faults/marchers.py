@@ -53,7 +53,7 @@ def main() -> None:
         for step in range(newest(run) + 1, STEPS + 1):
             time.sleep(0.05)
             heart.took(step)
-            if rank == 1 and step == 6 and (again or started <= 2):
+            if rank == 1 and (step >= 6 if again else step == 6 and started <= 2):
                 go_wrong(fault.removeprefix("always-"))
             while rank == 0 and step > 6 and not (run / "passed").exists():
                 time.sleep(0.05)  # for process 1, as a sum over all would

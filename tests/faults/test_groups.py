@@ -23,7 +23,7 @@ from wavewright.checkpoint import latest_checkpoint
 from wavewright.launching import Patience, launch
 
 FOLDER = Path(__file__).parent
-HASTY = Patience(quiet=4.0, pause=0.1)
+HASTY = Patience(quiet=4.0, grace=0.5, pause=0.1)
 
 
 @pytest.fixture(autouse=True)
