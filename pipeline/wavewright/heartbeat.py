@@ -34,7 +34,7 @@ class Pulse(NamedTuple):
     Attributes:
         beat: goes up every second while the process runs.
         step: the training step it is at.
-        doing: `step`, or what keeps it from taking one: `start`, `validation`, `saving`, `end`.
+        doing: `step`, or what keeps it from one: `start`, `validation`, `saving`, `profile`, `end`.
         median: seconds of a step; 0 while too few were taken.
     """
 

@@ -159,7 +159,7 @@ class Session:
         loss = self.peers.mean({"loss": torch.stack([*losses]).float().mean()})["loss"]
         norm = self.precision.norm(player, optimiser, parameters)
         found = torch.stack([loss.to(norm.device), norm.float()]).tolist()
-        harmless = self.precision.may_overflow(player) and not math.isfinite(found[1])
+        harmless = not math.isfinite(found[1]) and self.precision.may_overflow(player)
         reason = self.guard.judge(player, found[0], 0.0 if harmless else found[1])
         if reason:
             self.precision.leave_out(player)

@@ -200,9 +200,10 @@ class _Training:
                 with meter.waiting():
                     shares = next(source)
                 logs = self._advance(book, shares)
-                traced()
-                meter.step(sum(share.seconds(session.model.mel) for share in shares))
                 self.heart.took(session.step)
+                with self.heart.busy("profile"):  # which is long in being written
+                    traced()
+                meter.step(sum(share.seconds(session.model.mel) for share in shares))
                 if session.step % options.log_every == 0 or session.step == 1:
                     self._log(book, logs, meter)
                 bar.advance(note=book.note if book else "")
