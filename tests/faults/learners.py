@@ -1,6 +1,6 @@
 """A real training on tones by the processes of a group, one of which goes wrong once.
 
-python -m learners FOLDER FAULT STEP
+python -m tests.faults.learners FOLDER FAULT STEP
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from marchers import go_wrong
 
 from tests import tiny
+from tests.faults.marchers import go_wrong
 from wavewright.crops import CropData
 from wavewright.shards import Shards
 from wavewright.training import TrainingOptions, train

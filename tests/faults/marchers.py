@@ -1,6 +1,6 @@
 """Processes that march in step, a few steps of nothing, and then go wrong as they were told.
 
-    python -m marchers RUN FAULT
+    python -m tests.faults.marchers RUN FAULT
 
 Process 1 goes wrong after step 6, at the first start only unless FAULT begins with `always-`.
 """

@@ -20,23 +20,23 @@ import pytest
 from tests import tiny
 from tests.unit.test_training import assert_equal_to
 from wavewright.checkpoint import latest_checkpoint
-from wavewright.launching import Patience, launch
+from wavewright.launching import launch
+from wavewright.process_group import Patience
 
-FOLDER = Path(__file__).parent
 HASTY = Patience(quiet=4.0, grace=0.5, pause=0.1)
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch, source_environment: dict[str, str], root: Path) -> None:
-    """Child processes find this folder's modules."""
-    roots = [source_environment["PYTHONPATH"], str(FOLDER), str(root)]
+    """Child processes find the modules of the tests."""
+    roots = [source_environment["PYTHONPATH"], str(root)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(roots))
 
 
 def march(run: Path, fault: str, relaunches: int = 3) -> int:
     run.mkdir(exist_ok=True)
     return launch(
-        ["marchers", str(run), fault],
+        ["tests.faults.marchers", str(run), fault],
         gpus=2,
         logs=run / "logs",
         relaunches=relaunches,
@@ -136,7 +136,7 @@ def test_no_process_outlives_its_launcher(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"
         "from wavewright.launching import launch\n"
-        f"launch(['marchers', {str(tmp_path)!r}, 'hanging'], gpus=2,\n"
+        f"launch(['tests.faults.marchers', {str(tmp_path)!r}, 'hanging'], gpus=2,\n"
         f"       logs=Path({str(tmp_path / 'logs')!r}))\n"
     )
     launcher = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
@@ -164,7 +164,7 @@ def learn(folder: Path, fault: str = "", at: int = 0, quiet: float | None = None
     folder.mkdir()
     tiny.corpus(folder)
     code = launch(
-        ["learners", str(folder), fault, str(at)],
+        ["tests.faults.learners", str(folder), fault, str(at)],
         gpus=2,
         logs=folder / "run" / "logs",
         patience=Patience(quiet=quiet, pause=0.1),
@@ -179,7 +179,7 @@ def learn(folder: Path, fault: str = "", at: int = 0, quiet: float | None = None
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, source_environment: dict[str, str],
                 root: Path) -> Path:  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        roots = [source_environment["PYTHONPATH"], str(FOLDER), str(root)]
+        roots = [source_environment["PYTHONPATH"], str(root)]
         patch.setenv("PYTHONPATH", os.pathsep.join(roots))
         return learn(tmp_path_factory.mktemp("two") / "undisturbed")
 
