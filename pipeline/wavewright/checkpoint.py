@@ -234,7 +234,9 @@ def best_checkpoint(run: str | Path) -> Path | None:
 
 
 def prune(run: Path, *, keep: int) -> None:
-    """Remove all but the newest `keep` steps and the best."""
+    """Remove all but the newest `keep` steps and the best, and what a killed save left."""
+    for left in run.glob(".step-*.partial"):
+        shutil.rmtree(left)
     best = best_checkpoint(run)
     for folder in sorted(run.glob("step-*"))[:-keep]:
         if folder != best:

@@ -48,7 +48,7 @@ JobsOption = Annotated[
 ]
 GpusOption = Annotated[
     int | None,
-    typer.Option("--gpus", min=1, help="Processes that train together, one per GPU (torchrun)."),
+    typer.Option("--gpus", min=1, help="Processes that train together, one per GPU."),
 ]
 NodesOption = Annotated[
     int | None,

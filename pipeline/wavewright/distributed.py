@@ -1,22 +1,25 @@
 """Training on several processes: each takes a share of every batch, and gradients are averaged.
 
-The processes are torchrun's. An adversarial step has several forward passes and steps players in
-turn, which torch's DistributedDataParallel does not expect; so the gradients of the player that
-steps are averaged here, in buckets, after its backward pass.
+`launching` or torchrun starts the processes. An adversarial step has several forward passes and
+steps players in turn, which torch's DistributedDataParallel does not expect; so the gradients of
+the player that steps are averaged here, in buckets, after its backward pass.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from wavewright.heartbeat import MEETING
+
+T = TypeVar("T")
 _BUCKET = 2**23  # numbers that travel together
 _PATIENCE = timedelta(hours=1)  # others wait while the first process validates
 
@@ -67,6 +70,14 @@ class Group:
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return int(value)
 
+    def gather(self, item: T) -> list[T]:
+        """Every process's item, by rank."""
+        if self.size == 1:
+            return [item]
+        items: list[T] = [item] * self.size
+        dist.all_gather_object(items, item)
+        return items
+
     def wait(self) -> None:
         """Until all are here."""
         if self.size > 1:
@@ -75,7 +86,7 @@ class Group:
 
 @contextmanager
 def group(device: torch.device) -> Iterator[Group]:
-    """The group that torchrun started this process in, or a group of one.
+    """The group that this process was started in, or a group of one.
 
     Args:
         device: of this process's model; gradients of a GPU travel by NCCL, others by gloo.
@@ -84,11 +95,23 @@ def group(device: torch.device) -> Iterator[Group]:
     if size == 1:
         yield Group()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    meeting = os.environ.get(MEETING)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        init_method=f"file://{meeting}" if meeting else "env://",
+        rank=int(os.environ["RANK"]),
+        world_size=size,
+        timeout=_PATIENCE,
+    )
     try:
         yield Group(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()
+
+
+def local_rank() -> int:
+    """This process's number in its group; 0 where it is alone."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def local_device(name: str) -> str:
@@ -98,52 +121,6 @@ def local_device(name: str) -> str:
         return name
     torch.cuda.set_device(int(rank))
     return f"cuda:{rank}"
-
-
-def launch(module_and_arguments: Sequence[str], *, gpus: int, nodes: int, rendezvous: str) -> int:
-    """Run `python -m MODULE ARGUMENTS` in `gpus` processes of this machine, by torchrun.
-
-    Args:
-        module_and_arguments: what every process runs.
-        gpus: processes here.
-        nodes: machines; each runs as many.
-        rendezvous: HOST:PORT where the machines meet; empty for one machine.
-
-    Returns:
-        The exit code: 128 + signal number if one was passed on.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import main
-
-    meeting = ["--standalone"]
-    if nodes > 1:
-        meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}"]
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
-    asked: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:  # torchrun knows no SIGUSR2
-        asked.append(number)
-        signal.raise_signal(signal.SIGTERM)
-
-    before = signal.signal(signal.SIGUSR2, stop)
-    try:
-        main([*meeting, f"--nproc-per-node={gpus}", "-m", *module_and_arguments])
-    except SignalException as stopped:
-        return 128 + (asked[0] if asked else int(stopped.sigval))
-    except ChildFailedError:
-        return 1  # which one and why, torchrun and the child have said
-    finally:
-        signal.signal(signal.SIGUSR2, before)
-    return 0
-
-
-def join_command(job: str, *, gpus: int, nodes: int, rendezvous: str) -> str:
-    """What the other machines run to take part; they see the same files."""
-    return (
-        f"torchrun --nnodes={nodes} --nproc-per-node={gpus} --rdzv-backend=c10d "
-        f"--rdzv-endpoint={rendezvous} -m wavewright.worker {job}"
-    )
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:

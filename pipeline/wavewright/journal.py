@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
+from wavewright.bad_steps import BadStep
 from wavewright.files import whole, write_text
 
 
@@ -89,6 +90,18 @@ class Journal:
     def text(self, name: str, words: str, step: int) -> None:
         """A sentence for TensorBoard."""
         self.tensorboard.add_text(name, words, step)
+
+    def bad_step(self, bad: BadStep, action: str) -> None:
+        """A step that was stopped at or left out, with all its utterances."""
+        line = {
+            "step": bad.step,
+            "reason": bad.reason,
+            "action": action,
+            "utterances": bad.utterances,
+        }
+        with (self.curve.parent / "logs" / "bad_steps.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.text("bad step", bad.words, bad.step)
 
     def lines(self) -> list[dict[str, Any]]:
         """The validations so far, in order."""

@@ -44,19 +44,32 @@ class Precision:
         scaler = self.scalers.get(player)
         return scaler.scale(loss) if scaler else loss
 
+    def norm(
+        self, player: str, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter]
+    ) -> Tensor:
+        """Of the gradients, their scaling undone; asked for once before `step` or `leave_out`."""
+        scaler = self.scalers.get(player)
+        if scaler:
+            scaler.unscale_(optimiser)
+        return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+    def may_overflow(self, player: str) -> bool:
+        """Whether gradients that are not finite only mean that a smaller scale is to be found."""
+        scaler = self.scalers.get(player)
+        return bool(scaler and scaler.get_scale() >= 1)
+
     def step(
         self,
         player: str,
         optimiser: torch.optim.Optimizer,
         parameters: list[nn.Parameter],
+        norm: Tensor,
         clip_norm: float | None,
     ) -> bool:
         """Clip and step; False where float16 overflowed and the step was left out."""
         scaler = self.scalers.get(player)
-        if scaler:
-            scaler.unscale_(optimiser)
         if clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, clip_norm)
+            nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
         if not scaler:
             optimiser.step()
             return True
@@ -64,6 +77,11 @@ class Precision:
         scaler.step(optimiser)
         scaler.update()
         return bool(scaler.get_scale() >= before)
+
+    def leave_out(self, player: str) -> None:
+        """Take no step after `norm`."""
+        if player in self.scalers:
+            self.scalers[player].update()
 
     def state_dict(self) -> dict[str, Any]:
         """Scales by player, for a checkpoint."""

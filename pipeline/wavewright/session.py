@@ -6,8 +6,9 @@ Every random generator is seeded anew at each step, and learning rates are funct
 from __future__ import annotations
 
 import logging
+import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from wavewright.averaging import Average
+from wavewright.bad_steps import BadStep, Guard
 from wavewright.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from wavewright.distributed import Group
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.memory import Estimate, estimate
-from wavewright.model import Model, Optimisation
+from wavewright.model import Model, Optimisation, Update
 from wavewright.precision import Precision, PrecisionName
 
 log = logging.getLogger("wavewright")
@@ -55,6 +57,10 @@ class Session:
         ema_decay: of the average that inference uses; None is the model's own.
         restart: where learning rates start anew, from a rate of their own.
         peers: processes that train together.
+        guard: what to do about steps that would spoil the training.
+
+    Attributes:
+        left_out: what was wrong with the last step, if it was left out.
     """
 
     def __init__(
@@ -68,11 +74,13 @@ class Session:
         ema_decay: float | None = None,
         restart: Restart | None = None,
         peers: Group | None = None,
+        guard: Guard | None = None,
     ) -> None:
         if not model.in_training:
             model.start_training()
         self.model, self.device, self.seed = model, device, seed
-        self.peers = peers or Group()
+        self.peers, self.guard = peers or Group(), guard or Guard()
+        self.left_out: BadStep | None = None
         self.players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
         for player in self.players.values():
             player.to(device).train()
@@ -93,54 +101,109 @@ class Session:
         self.step = 0
 
     def advance(self, *shares: Any) -> dict[str, Tensor]:
-        """Take one training step on a batch, given in equal shares; returns all updates' logs."""
+        """Take one training step on a batch, given in equal shares; returns all updates' logs.
+
+        An update that would spoil the weights is left out with those after it, in all processes,
+        if the guard says so: the batch counts as learnt from, nothing else does.
+
+        Raises:
+            BadStep: the guard stops at such steps, or they are too many.
+        """
         seed_everything(self.seed, self.step, self.peers.rank)
         self._decay()
         logs: dict[str, Tensor] = {}
+        self.left_out = None
+        buffers = self._buffers() if self.guard.action == "skip" else []
         asked = [self.model.updates(share.to(self.device), self.step) for share in shares]
         while True:
-            player = ""
-            for updates, share in zip(asked, shares, strict=True):
-                with self.precision.autocast():
-                    update = next(updates, None)
-                if update is None:
-                    break
-                if not player:
-                    player = update.player
-                    self.optimisers[player].zero_grad(set_to_none=True)
-                self._require_finite(update.player, update.loss, share)
-                # Only this player's gradients: the others' would be computed and thrown away.
-                loss = self.precision.scaled(player, update.loss / len(shares))
-                loss.backward(inputs=self._parameters(player))  # type: ignore[no-untyped-call]
-                for name, value in update.logs.items():
-                    part = torch.as_tensor(value).detach() / len(shares)
-                    logs[name] = logs[name] + part if share is not shares[0] else part
-                del update, loss
+            player, losses = self._learn(asked, shares, logs)
             if not player:
+                self.guard.in_a_row = 0
                 break
-            self._take_step(player)
+            if reason := self._take_step(player, losses):
+                self._leave_out(reason, losses, shares, buffers)
+                break
         self.step += 1
         return logs
 
-    def _take_step(self, player: str) -> None:
-        parameters = self._parameters(player)
+    def _learn(
+        self, asked: Sequence[Iterator[Update]], shares: Sequence[Any], logs: dict[str, Tensor]
+    ) -> tuple[str, list[Tensor]]:
+        """The player of the next update, which has its gradients now, and each share's loss."""
+        player, losses = "", []
+        for updates, share in zip(asked, shares, strict=True):
+            with self.precision.autocast():
+                update = next(updates, None)
+            if update is None:
+                break
+            if not player:
+                player = update.player
+                self.optimisers[player].zero_grad(set_to_none=True)
+            losses.append(update.loss.detach())
+            # Only this player's gradients: the others' would be computed and thrown away.
+            loss = self.precision.scaled(player, update.loss / len(shares))
+            loss.backward(inputs=self._parameters(player))  # type: ignore[no-untyped-call]
+            for name, value in update.logs.items():
+                part = torch.as_tensor(value).detach() / len(shares)
+                logs[name] = logs[name] + part if share is not shares[0] else part
+            del update, loss
+        return player, losses
+
+    def _take_step(self, player: str, losses: Sequence[Tensor]) -> str:
+        """Step unless that would spoil the weights; what is wrong, in words.
+
+        All processes see the same means, so that they agree.
+        """
+        parameters, optimiser = self._parameters(player), self.optimisers[player]
         self.peers.average(parameters)
+        loss = self.peers.mean({"loss": torch.stack([*losses]).float().mean()})["loss"]
+        norm = self.precision.norm(player, optimiser, parameters)
+        found = torch.stack([loss.to(norm.device), norm.float()]).tolist()
+        harmless = not math.isfinite(found[1]) and self.precision.may_overflow(player)
+        reason = self.guard.judge(player, found[0], 0.0 if harmless else found[1])
+        if reason:
+            self.precision.leave_out(player)
+            return reason
         stepped = self.precision.step(
-            player, self.optimisers[player], parameters, self.rules[player].clip_norm
+            player, optimiser, parameters, norm, self.rules[player].clip_norm
         )
         if stepped and self.average and player == "generator":
             self.average.update(self.step + 1)
+        return ""
+
+    def _leave_out(
+        self,
+        reason: str,
+        losses: Sequence[Tensor],
+        shares: Sequence[Any],
+        buffers: Sequence[tuple[Tensor, Tensor]],
+    ) -> None:
+        """Make as if this step's batch had not been seen, or stop."""
+        finite = [bool(loss.isfinite()) for loss in losses]
+        parts = [(share.ids, fine) for share, fine in zip(shares, finite, strict=True)]
+        everyone = [part for theirs in self.peers.gather(parts) for part in theirs]
+        guilty = [id_ for ids, fine in everyone for id_ in ids if not fine]
+        bad = BadStep(
+            self.step,
+            reason,
+            guilty or [id_ for ids, _ in everyone for id_ in ids],
+            "lower the learning rate or look at these utterances. on_bad_step: skip leaves such "
+            "steps out.",
+        )
+        if self.guard.action == "stop":
+            raise bad
+        self.guard.left_out(bad)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        self.left_out = bad
+
+    def _buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """Every player's buffers, and what they hold: a forward pass may change them."""
+        return [(b, b.clone()) for player in self.players.values() for b in player.buffers()]
 
     def _parameters(self, player: str) -> list[nn.Parameter]:
         return [p for p in self.players[player].parameters() if p.requires_grad]
-
-    def _require_finite(self, player: str, loss: Tensor, share: Any) -> None:
-        if not torch.isfinite(loss):
-            raise WavewrightError(
-                f"the {player}'s loss became {loss.item()} at step {self.step} "
-                f"(utterances {', '.join(share.ids[:4])}...). The last checkpoint is intact; "
-                "lower the learning rate or look at these utterances."
-            )
 
     def averaged(self) -> AbstractContextManager[None]:
         """Meanwhile the model has the weights that inference uses."""
@@ -150,9 +213,11 @@ class Session:
         """Run the validation in eval mode and write its metrics down."""
         self.model.eval()
         # inference_mode would spoil what a plugin caches for training
-        with torch.no_grad(), self.averaged():
-            metrics = validate(self.step, journal)
-        self.model.train()
+        try:
+            with torch.no_grad(), self.averaged():
+                metrics = validate(self.step, journal)
+        finally:
+            self.model.train()
         journal.validation(self.step, metrics)
         return metrics
 
@@ -182,13 +247,19 @@ class Session:
         return {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
 
     def save(self, run: Path) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            WavewrightError: a weight is not finite; the last checkpoint stays the newest.
+        """
+        self._require_finite_weights()
         training = {
             "step": self.step,
             "players": {name: player.state_dict() for name, player in self.players.items()},
             "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
             "scalers": self.precision.state_dict(),
             "average": dict(self.average.state_dict()) if self.average else {},
+            "guard": self.guard.state_dict(),
         }
         with self.averaged():
             save_checkpoint(run, self.step, self.model, training)
@@ -215,8 +286,18 @@ class Session:
                 f"{folder}: does not fit '{self.model.name}': {reason}"
             ) from error
         self.precision.load_state_dict(state.get("scalers", {}))
+        self.guard.load_state_dict(state.get("guard", {}))
         self.step = int(state["step"])
         log.info("%s: resuming from step %d", self.model.name, self.step)
+
+    def _require_finite_weights(self) -> None:
+        for player, module in self.players.items():
+            for name, weights in module.named_parameters():
+                if not torch.isfinite(weights).all():
+                    raise WavewrightError(
+                        f"the {player}'s weights in '{name}' are no longer finite at step "
+                        f"{self.step}. The last checkpoint is intact; lower the learning rate."
+                    )
 
     def _decay(self) -> None:
         step, factor = self.step, 1.0

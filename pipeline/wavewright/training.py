@@ -5,7 +5,7 @@ every random generator is seeded anew at each step, and learning rates are funct
 So a run that was stopped anywhere and resumed equals one that was not, bit for bit.
 
 A step's batch may be cut into shares, one after the other (`accumulate`) and over processes
-(torchrun). Their updates are asked for in lockstep, and a player steps once all have yielded it.
+(`launching`). Their updates are asked for in lockstep, and a player steps once all have yielded it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,15 +22,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wavewright.checkpoint import (
-    best_value,
-    mark_best,
-    prune,
-)
+from wavewright.bad_steps import BadStep, Guard, OnBadStep
+from wavewright.checkpoint import best_value, mark_best, prune
 from wavewright.device import be_deterministic, pick_device
-from wavewright.distributed import Group, group, local_device
+from wavewright.distributed import Group, group, local_device, local_rank
 from wavewright.errors import WavewrightError
 from wavewright.health import judge
+from wavewright.heartbeat import Heart
 from wavewright.journal import Journal
 from wavewright.memory import explained
 from wavewright.model import FrozenModel, Model
@@ -38,7 +36,7 @@ from wavewright.precision import PrecisionName
 from wavewright.profiling import profiler
 from wavewright.progress import progress
 from wavewright.session import Restart, Session, Validate
-from wavewright.stopping import stop_requests
+from wavewright.stopping import StopRequest, leave_signals_to_the_parent, stop_requests
 
 log = logging.getLogger("wavewright")
 
@@ -84,6 +82,10 @@ class TrainingOptions(FrozenModel):
         best_from: first step that can be the best.
         judged_by: validation metric, lower being better, by which the training's health is told.
         profile: steps to trace.
+        on_bad_step: what to do where a loss or gradient is not finite, or a loss leaps: `stop`, or
+            `skip` that step in all processes.
+        loss_leap: a loss leaps at so many times its running median; None lets it.
+        most_bad_steps: in a row, before skipping them becomes stopping.
     """
 
     max_steps: PositiveInt
@@ -102,6 +104,9 @@ class TrainingOptions(FrozenModel):
     best_from: NonNegativeInt = 0
     judged_by: str = ""
     profile: NonNegativeInt = 0
+    on_bad_step: OnBadStep = "stop"
+    loss_leap: float | None = Field(default=None, gt=1)
+    most_bad_steps: PositiveInt = 10
 
 
 def train(
@@ -123,13 +128,14 @@ def train(
             metrics by name.
 
     Raises:
-        WavewrightError: a loss is not finite, memory ran out, no checkpoint in `run` is whole, or
-            a batch cannot be shared evenly.
+        BadStep: a loss or gradient is not finite or leaps, and is not to be skipped.
+        WavewrightError: memory ran out, no checkpoint in `run` is whole, or a batch cannot be
+            shared evenly.
         SystemExit: 128 + signal number, after saving, when asked to stop.
     """
     device = pick_device(local_device(options.device))
     be_deterministic(options.deterministic)
-    with group(device) as peers:
+    with Heart(run / "logs", local_rank()) as heart, group(device) as peers:
         _require_even(data.batch_size, peers.size, options.accumulate)
         session = Session(
             model,
@@ -140,9 +146,10 @@ def train(
             ema_decay=options.ema_decay,
             restart=options.restart,
             peers=peers,
+            guard=Guard(options.on_bad_step, options.loss_leap, options.most_bad_steps),
         )
         session.resume(run)
-        _Training(session, data, run, options, validate).go()
+        _Training(session, data, run, options, validate, heart).go()
 
 
 class _Training:
@@ -155,7 +162,9 @@ class _Training:
         run: Path,
         options: TrainingOptions,
         validate: Validate | None,
+        heart: Heart,
     ) -> None:
+        self.heart = heart
         self.session, self.data, self.run, self.options = session, data, run, options
         self.validate, self.peers = validate, session.peers
         self.milestones = validation_steps(options.max_steps) if validate else set()
@@ -183,47 +192,74 @@ class _Training:
         ):
             if session.step < options.max_steps:
                 self._say_memory()
-            if session.step == 0:
-                self._look(book)
+            if session.step in self.milestones:
+                self._look(book, stop)
             meter = _Meter()
             source = batches(self.data, session.step, options, self.peers)
             while session.step < options.max_steps:
                 with meter.waiting():
                     shares = next(source)
-                with explained(session.step, session.device, self._remedy()):
-                    logs = session.advance(*shares)
-                traced()
+                logs = self._advance(book, shares)
+                self.heart.took(session.step)
+                with self.heart.busy("profile"):  # which is long in being written
+                    traced()
                 meter.step(sum(share.seconds(session.model.mel) for share in shares))
                 if session.step % options.log_every == 0 or session.step == 1:
                     self._log(book, logs, meter)
                 bar.advance(note=book.note if book else "")
-                better = session.step in self.milestones and self._look(book)
                 last = session.step == options.max_steps
+                milestone = session.step in self.milestones
                 # Looked at once, so that nothing stops here without a save.
                 stopping = self.peers.largest(stop.signal)
                 due = session.step % options.checkpoint_every == 0
-                if last or stopping or due or better:
-                    self._save(better)
+                if last or stopping or due or milestone:
+                    self._save()
                 if stopping and not last:
                     log.warning("stopped by signal %d after saving step %d", stopping, session.step)
                     raise SystemExit(128 + stopping)
+                if milestone:
+                    self._look(book, stop)
+
+    def _advance(self, book: Journal | None, shares: Sequence[Any]) -> dict[str, Tensor]:
+        """Take a step, and tell of one that is bad."""
+        session = self.session
+        with explained(session.step, session.device, self._remedy()):
+            try:
+                logs = session.advance(*shares)
+            except BadStep as bad:
+                if book:
+                    book.bad_step(bad, "stopped")
+                raise
+        if session.left_out and book:
+            log.warning("%s: left out", session.left_out.words)
+            book.bad_step(session.left_out, "left out")
+        return logs
 
     def _log(self, book: Journal | None, logs: Mapping[str, Tensor], meter: _Meter) -> None:
         values = self.peers.mean(logs)
         speed = meter.read(self.peers.size)
-        if "critic" in values:
+        if "critic" in values and values["critic"].isfinite():
             self.critic.append(float(values["critic"]))
         if book:
             book.scalars(self.session.step, values, self.session.learning_rates(), speed)
 
-    def _look(self, book: Journal | None) -> bool:
-        """Validate; whether the weights are the best so far."""
-        better = False
-        if book and self.validate:
-            metrics = self.session.validate(self.validate, book)
-            better = self._judge(book, metrics)
-        self.peers.wait()
-        return better
+    def _look(self, book: Journal | None, stop: StopRequest) -> None:
+        """Validate what was saved, unless that was done before, and mark it if it is the best.
+
+        A signal need not wait for the end: the next run looks again.
+        """
+        with self.heart.busy("validation"):
+            if book and self.validate:
+                step = self.session.step
+                metrics: Mapping[str, float] | None
+                metrics = next((line for line in book.lines() if line["step"] == step), None)
+                if metrics is None:
+                    with stop.nothing_to_lose():
+                        metrics = self.session.validate(self.validate, book)
+                if self._judge(book, metrics):
+                    mark_best(self.run, step, self.options.best_by, self.best)
+                    prune(self.run, keep=self.options.keep)
+            self.peers.wait()
 
     def _judge(self, book: Journal, metrics: Mapping[str, float]) -> bool:
         by, step = self.options.best_by, self.session.step
@@ -247,12 +283,11 @@ class _Training:
         self.best = metrics[by]
         return True
 
-    def _save(self, better: bool) -> None:
+    def _save(self) -> None:
         if self.peers.first:
-            self.session.save(self.run)
-            if better:
-                mark_best(self.run, self.session.step, self.options.best_by, self.best)
-            prune(self.run, keep=self.options.keep)
+            with self.heart.busy("saving"):
+                self.session.save(self.run)
+                prune(self.run, keep=self.options.keep)
 
     def _say_memory(self) -> None:
         """Warn where the first step will hardly fit."""
@@ -349,6 +384,7 @@ def batches(
             sampler=range(start, options.max_steps),
             batch_size=None,
             num_workers=options.workers,
+            worker_init_fn=leave_signals_to_the_parent,
         )
     )
 

@@ -38,7 +38,7 @@ def main() -> int:
     }
     options = stage.options.model_validate(job["options"])
     values = {name: getattr(options, name) for name in type(options).model_fields}
-    if values.get("gpus", 1) * values.get("nodes", 1) > 1 and "WORLD_SIZE" not in os.environ:
+    if _needs_group(values) and "WORLD_SIZE" not in os.environ:
         return _together(path, values)
     parallel = values.get("jobs", 1) != 1
     backend = job.get("backend", "loky") if parallel else "loky"
@@ -68,18 +68,30 @@ def main() -> int:
     return 0
 
 
+def _needs_group(values: dict[str, Any]) -> bool:
+    """Whether a training is to be started in processes that are watched over."""
+    if "rendezvous" not in values:
+        return False
+    return bool(values["gpus"] * values["nodes"] > 1 or values.get("relaunches"))
+
+
 def _together(path: Path, values: dict[str, Any]) -> int:
     """Run the job in the processes of a group, and say at the end what one of them found wrong."""
-    from wavewright.distributed import join_command, launch
+    from wavewright.launching import RELAUNCHES, join_command, launch, launch_on_machines
 
+    command = ["wavewright.worker", str(path)]
     gpus, nodes, rendezvous = values["gpus"], values["nodes"], values["rendezvous"]
     if nodes > 1 and not rendezvous:
         raise WavewrightError("nodes above 1 need rendezvous: HOST:PORT, where the machines meet")
-    if nodes > 1:
-        command = join_command(str(path.absolute()), gpus=gpus, nodes=nodes, rendezvous=rendezvous)
-        print(f"waiting for {nodes - 1} more machines; there run\n  {command}", file=sys.stderr)
     _told(path).unlink(missing_ok=True)
-    code = launch(["wavewright.worker", str(path)], gpus=gpus, nodes=nodes, rendezvous=rendezvous)
+    if nodes > 1:
+        join = join_command(str(path.absolute()), gpus=gpus, nodes=nodes, rendezvous=rendezvous)
+        print(f"waiting for {nodes - 1} more machines; there run\n  {join}", file=sys.stderr)
+        code = launch_on_machines(command, gpus=gpus, nodes=nodes, rendezvous=rendezvous)
+    else:
+        asked = values.get("relaunches")
+        relaunches = RELAUNCHES if asked is None else asked
+        code = launch(command, gpus=gpus, logs=path.parent, relaunches=relaunches)
     if code and _told(path).is_file():
         exit_code, _, words = _told(path).read_text().partition(" ")
         print(f"error: {words}", file=sys.stderr)

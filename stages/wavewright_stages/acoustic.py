@@ -46,6 +46,10 @@ def acoustic(
     accumulate: Unkeyed[PositiveInt] = 1,
     deterministic: Unkeyed[bool] = False,
     profile: Unkeyed[NonNegativeInt] = 0,
+    on_bad_step: Unkeyed[Literal["stop", "skip"]] = "stop",
+    loss_leap: Unkeyed[float | None] = None,
+    most_bad_steps: Unkeyed[PositiveInt] = 10,
+    relaunches: Unkeyed[NonNegativeInt | None] = None,
     gpus: Unkeyed[PositiveInt] = 1,
     nodes: Unkeyed[PositiveInt] = 1,
     rendezvous: Unkeyed[str] = "",
@@ -79,6 +83,13 @@ def acoustic(
         accumulate: parts of a batch that are learnt from one after the other, to save memory.
         deterministic: the same bits at every run on a GPU, where torch knows how.
         profile: steps to trace, into logs/profile.
+        on_bad_step: where a loss or gradient is not finite, or a loss leaps: stop, or skip that
+            step; its utterances are in logs/bad_steps.jsonl.
+        loss_leap: a loss leaps at so many times its running median; None lets it.
+        most_bad_steps: in a row, before skipping them becomes stopping.
+        relaunches: how often a training whose processes die or stand still is started again
+            without a new checkpoint in between; None is 3 times with several processes, and never
+            with one, which then is only said to stand still.
         gpus: processes that train together here, each on a GPU of its own.
         nodes: machines that train together.
         rendezvous: HOST:PORT where they meet.
@@ -118,6 +129,9 @@ def acoustic(
             deterministic=deterministic,
             judged_by="mel",
             profile=profile,
+            on_bad_step=on_bad_step,
+            loss_leap=loss_leap,
+            most_bad_steps=most_bad_steps,
         ),
         validate=Validation(
             network,

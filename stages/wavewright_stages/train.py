@@ -62,6 +62,10 @@ def train(
     compute_mels: Unkeyed[bool] = False,
     deterministic: Unkeyed[bool] = False,
     profile: Unkeyed[NonNegativeInt] = 0,
+    on_bad_step: Unkeyed[Literal["stop", "skip"]] = "stop",
+    loss_leap: Unkeyed[float | None] = None,
+    most_bad_steps: Unkeyed[PositiveInt] = 10,
+    relaunches: Unkeyed[NonNegativeInt | None] = None,
     gpus: Unkeyed[PositiveInt] = 1,
     nodes: Unkeyed[PositiveInt] = 1,
     rendezvous: Unkeyed[str] = "",
@@ -108,6 +112,13 @@ def train(
         compute_mels: make natural mels of the crops on the training's device, not from shards.
         deterministic: the same bits at every run on a GPU, where torch knows how.
         profile: steps to trace, into logs/profile.
+        on_bad_step: where a loss or gradient is not finite, or a loss leaps: stop, or skip that
+            step; its utterances are in logs/bad_steps.jsonl.
+        loss_leap: a loss leaps at so many times its running median; None lets it.
+        most_bad_steps: in a row, before skipping them becomes stopping.
+        relaunches: how often a training whose processes die or stand still is started again
+            without a new checkpoint in between; None is 3 times with several processes, and never
+            with one, which then is only said to stand still.
         gpus: processes that train together here, each on a GPU of its own.
         nodes: machines that train together.
         rendezvous: HOST:PORT where they meet.
@@ -183,6 +194,9 @@ def train(
             judged_by=validation.tell_by + ("_gta" if validation.gta_ids else ""),
             best_from=max((start for start in starts if start < max_steps), default=0),
             profile=profile,
+            on_bad_step=on_bad_step,
+            loss_leap=loss_leap,
+            most_bad_steps=most_bad_steps,
         ),
         validate=validation,
     )

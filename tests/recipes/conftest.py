@@ -75,7 +75,7 @@ def toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
     info = plugin / "toy-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    names = ("source", "shout", "learn", "judge", "tones")
+    names = ("source", "shout", "learn", "judge", "tones", "drill")
     points = "".join(f"{name} = toy_stages:{name}\n" for name in names)
     (info / "entry_points.txt").write_text(f"[wavewright.stages]\n{points}")
     folder = tmp_path / "toy"

@@ -78,6 +78,44 @@ def learn(
         steps.write_text("." * done)
 
 
+@stage(version=1, precious=True)
+def drill(
+    troop: Out,
+    *,
+    max_steps: Budget[int] = 3,
+    fault: Unkeyed[str] = "",
+    pause: Unkeyed[float] = 0.0,
+    gpus: Unkeyed[int] = 1,
+    nodes: Unkeyed[int] = 1,
+    rendezvous: Unkeyed[str] = "",
+    relaunches: Unkeyed[int | None] = None,
+) -> None:
+    """March in step with others, of whom the last goes wrong once."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    _count(f"drill {rank} of {size}")
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    done = len(list(troop.glob("step-*")))
+    for step in range(done + 1, max_steps + 1):
+        time.sleep(pause)
+        if rank == size - 1 and step == 2 and fault == "tired":
+            raise WavewrightError("field 'pace' is 9; at most 3 can be marched")
+        if rank == size - 1 and step == 2 and fault == "shot":
+            mark = troop / "logs" / "shot.txt"
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        while rank == 0 and size > 1 and step > 1 and not (troop / "logs" / f"{step}").exists():
+            time.sleep(0.01)  # as a sum over all of them would wait
+            if stopped:
+                raise SystemExit(143)
+        if rank == 0:
+            (troop / f"step-{step}").write_text("")
+        (troop / "logs" / f"{step}").touch()
+        if stopped:
+            raise SystemExit(143)
+
+
 @stage(version=1)
 def judge(skill: InMany, verdict: Out) -> None:
     """List what was learnt."""

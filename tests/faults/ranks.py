@@ -1,0 +1,62 @@
+"""Trainings by two processes over gloo, forked from one that has loaded torch already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+from tests import tiny
+
+_STARTS = multiprocessing.get_context("forkserver")
+_STARTS.set_forkserver_preload(["torch", "torch.utils.tensorboard"])
+
+
+class PoisonedShare:
+    """Data of which one process's share is no number at one step."""
+
+    def __init__(self, data: Any, at: int, poisoned: int) -> None:
+        self.data, self.at, self.poisoned = data, at, poisoned
+        self.batch_size = data.batch_size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def batch(self, step: int, share: int = 0, shares: int = 1) -> Any:
+        """That of the data, or not."""
+        batch = self.data.batch(step, share, shares)
+        if step == self.at and share == self.poisoned and shares > 1:
+            batch.wav[:] = float("nan")
+        return batch
+
+
+def learn(rank: int, folder: Path, run: Path, poison: tuple[int, int] | None, options: Any) -> None:
+    """What each of the two does."""
+    import torch
+
+    from wavewright.crops import CropData
+    from wavewright.shards import Shards
+    from wavewright.training import TrainingOptions, train
+
+    torch.set_num_threads(1)
+    meeting = str(run.parent / f"meeting-{run.name}-{options['max_steps']}")
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", WAVEWRIGHT_MEETING=meeting)
+    audio, mels = Shards(folder / "audio"), Shards(folder / "mels")
+    data: Any = CropData(audio, mels, tiny.IDS, segment_length=512, batch_size=2, seed=3)
+    if poison is not None:
+        data = PoisonedShare(data, *poison)
+    settings = {"seed": 3, "checkpoint_every": 100, "log_every": 1, "device": "cpu", **options}
+    train(tiny.hifigan(adversary_start=2), data, run=run, options=TrainingOptions(**settings))
+
+
+def together(
+    folder: Path, run: Path, *, poison: tuple[int, int] | None = None, **options: Any
+) -> list[int | None]:
+    """Train in two processes; their exit codes."""
+    ranks = [_STARTS.Process(target=learn, args=(i, folder, run, poison, options)) for i in (0, 1)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    return [rank.exitcode for rank in ranks]
