@@ -65,7 +65,7 @@ OVERFIT: dict[str, tuple[dict[str, Any], int, float]] = {
     "hifigan": ({"adversary_start": 10}, 150, 0.3),
     "melgan": ({"adversary_start": 10, "mel_weight": 45.0}, 300, 0.3),
     "parallel_wavegan": ({"adversary_start": 10}, 150, 0.5),
-    "vocos": ({"adversary_start": 10}, 300, 0.3),
+    "vocos": ({"adversary_start": 10}, 400, 0.3),
     "waveglow": ({}, 100, 13.0),
     "wavenet": ({"distribution": "categorical", "classes": 64}, 60, 3.0),
     "wavernn": ({"distribution": "categorical", "bits": 6}, 30, 4.0),
