@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from tests import tiny
 from wavewright import testing
 from wavewright.audio import save_wav
+from wavewright.vocoder import Vocoder
 
 MODULE = "wavewright_whistle"
 
@@ -100,30 +102,33 @@ def test_the_page_shows_the_very_module_of_sixty_lines(template: Path, page: str
     assert sum(bool(line.strip()) for line in module.splitlines()) <= 60
 
 
-def test_the_pages_adversary_keeps_the_contract(
+@pytest.fixture
+def of_the_page(
     template: Path, page: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[Callable[[str], Vocoder]]:
+    """Builds a small vocoder of a class that the page derives from the template's."""
     monkeypatch.syspath_prepend(str(template))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    (block,) = (block for block in python_blocks(page) if "build_adversaries" in block)
-    names: dict[str, Any] = {"__name__": MODULE}
-    exec(compile(block, "write-a-vocoder.md", "exec"), names)
-    monkeypatch.delitem(sys.modules, MODULE)
-    vocoder = names["RivalledWhistle"].create("rivalled", "small", channels=16, mel=tiny.SPEC)
+
+    def build(name: str) -> Vocoder:
+        (block,) = (block for block in python_blocks(page) if f"class {name}(" in block)
+        names: dict[str, Any] = {"__name__": MODULE}
+        exec(compile(block, "write-a-vocoder.md", "exec"), names)
+        made: Vocoder = names[name].create("derived", "small", channels=16, mel=tiny.SPEC)
+        return made
+
+    yield build
+    sys.modules.pop(MODULE, None)
+
+
+def test_the_pages_adversary_keeps_the_contract(of_the_page: Callable[[str], Vocoder]) -> None:
+    vocoder = of_the_page("RivalledWhistle")
     testing.check_saving(vocoder)
     testing.check_training(vocoder)
 
 
-def test_the_pages_stream_keeps_the_contract(
-    template: Path, page: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(template))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    (block,) = (block for block in python_blocks(page) if "streams = True" in block)
-    names: dict[str, Any] = {"__name__": MODULE}
-    exec(compile(block, "write-a-vocoder.md", "exec"), names)
-    monkeypatch.delitem(sys.modules, MODULE)
-    vocoder = names["FlowingWhistle"].create("flowing", "small", channels=16, mel=tiny.SPEC)
+def test_the_pages_stream_keeps_the_contract(of_the_page: Callable[[str], Vocoder]) -> None:
+    vocoder = of_the_page("FlowingWhistle")
     testing.check_reach(vocoder)
     testing.check_streaming(vocoder)
 
