@@ -5,6 +5,8 @@
 #        ./run_tests.sh tests/unit -k mel        any arguments go to pytest, which then runs alone
 #        ./run_tests.sh interop [espnet nemo...]  the adapters in the real toolkits, which are
 #                                                installed first (docs/interop.md); not in CI
+#        ./run_tests.sh faults [--minutes 10]    the faults that take long to happen, and SIGKILL at
+#                                                random for so many minutes (docs/reliability.md)
 #        WAVEWRIGHT_TEST_WORKERS=4 ./run_tests.sh
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
@@ -23,6 +25,13 @@ if [[ ${1:-} == interop ]]; then
     files=()
     for client in "$@"; do files+=("tests/interop/test_$client.py"); done
     exec "$python" -m pytest --timeout 7200 -s "${files[@]:-tests/interop}"
+fi
+
+if [[ ${1:-} == faults ]]; then
+    shift
+    run "faults" "$python" -m pytest -m "long or not long" tests/faults tests/recipes
+    run "SIGKILL at random" "$python" -m tests.faults.fuzz "$@"
+    exit
 fi
 
 if (($#)); then

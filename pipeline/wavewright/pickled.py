@@ -2,16 +2,19 @@
 
 Many published checkpoints are whole modules, pickled: loading one as its authors do needs their
 code and runs whatever the file says. Here a pickle may build tensors and plain containers; every
-other class that it names becomes an empty shell that only remembers what it was given.
+other class that it names becomes an empty shell that only remembers what it was given. One that
+names what no weights need, such as os.system, is refused.
 """
 
 from __future__ import annotations
 
+import builtins
 import collections
 import io
 import pickle
 import types
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +36,19 @@ _ALLOWED = {
     ("torch", "Size"): torch.Size,
     **{("torch", name): getattr(torch, name) for name in _STORAGES},
 }
+
+
+#: Where a function, if it were called, could act on the machine.
+_ACTING = {
+    "asyncio", "code", "commands", "ctypes", "importlib", "marshal", "multiprocessing", "nt", "os",
+    "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys", "tempfile", "urllib",
+    "webbrowser",
+}  # fmt: skip
+_PARTLY = {"builtins": builtins, "__builtin__": builtins, "io": io}  # their classes are harmless
+
+
+class _HostileError(Exception):
+    """A pickle names a function that acts on the machine."""
 
 
 class Shell:
@@ -61,6 +77,11 @@ class Shell:
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         allowed = _ALLOWED.get((module, name))
+        top = module.partition(".")[0]
+        # getattr stands in pickles of bound methods, which modules may keep.
+        harmless = isinstance(getattr(_PARTLY.get(top), name, None), type) or name == "getattr"
+        if top in _ACTING or (top in _PARTLY and not harmless):
+            raise _HostileError(f"{module}.{name}")
         return type(name, (Shell,), {}) if allowed is None else allowed
 
 
@@ -94,12 +115,34 @@ class Contents(NamedTuple):
     step: int
 
 
+def require_no_bomb(path: Path) -> None:
+    """Refuse a file of torch.save's that would unpack to far more than it is; torch packs nothing.
+
+    Raises:
+        WavewrightError: with both sizes.
+    """
+    if not zipfile.is_zipfile(path):  # its older format holds tensors as they are
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return  # torch will say what is wrong with it
+    size = path.stat().st_size
+    if inside > 4 * size:
+        raise WavewrightError(
+            f"{path}: refused, its {size:,} bytes would unpack to {inside:,}; torch.save packs "
+            "nothing"
+        )
+
+
 def read_contents(path: Path) -> Contents:
     """All state dicts of a file that torch.save wrote, in either of its formats.
 
     Raises:
-        WavewrightError: it is missing, no such file, or holds no tensors.
+        WavewrightError: it is missing, no such file, hostile, or holds no tensors.
     """
+    require_no_bomb(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes whose source has changed
@@ -107,6 +150,10 @@ def read_contents(path: Path) -> Contents:
         states = dict(_find(loaded))
     except FileNotFoundError:
         raise WavewrightError(f"{path}: no such file") from None
+    except _HostileError as error:
+        raise WavewrightError(
+            f"{path}: refused, it asks for {error}, which no weights need; nothing of it was run"
+        ) from None
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "").partition(". This file")[0]
         raise WavewrightError(

@@ -5,8 +5,9 @@
 The recipe is `mini` with few sentences and steps. It runs twice undisturbed: files that those two
 disagree in (they tell times) cannot be compared. Then it runs with kills. Each hits, at random,
 the runner alone, the stage's process alone, one of its children, or everything at once; the same
-command starts again at once. After each kill every published result is hashed; when the recipe is
-finished, its files must be those of the undisturbed run, and it begins anew in an empty folder.
+command starts again at once. A start that an orphan keeps out is counted, and the orphan mostly
+killed too. After each kill every published result is hashed; when the recipe is finished, its files
+must be those of the undisturbed run, and it begins anew in an empty folder.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ MINI = {
     },
 }
 VICTIMS = ("everything", "runner", "stage", "child")
+COUNTED = (*VICTIMS, "orphan")
 #: After this many kills within one stage it may finish, or no pass would ever end.
 ENOUGH = 24
 
@@ -173,95 +175,124 @@ def descendants(ancestor: int) -> list[int]:
     return found
 
 
-def kill(process: subprocess.Popen[bytes], victim: str, chance: random.Random) -> str:
-    """End what was chosen, or everything where there is no such process yet."""
-    below = descendants(process.pid)
-    if victim == "child" and len(below) > 1:
-        chosen = [chance.choice(below[1:])]
-    elif victim == "stage" and below:
-        chosen = below[:1]
-    elif victim == "runner":
-        chosen = [process.pid]
-    else:
-        victim, chosen = "everything", [process.pid, *below]
-    for number in chosen:
+def end(processes: list[int]) -> int:
+    """Kill those that are still there; how many that were."""
+    ended = 0
+    for number in processes:
         with suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
-    return victim
+            ended += 1
+    return ended
 
 
-def one_start(
-    recipe: Recipe, log: Path, took: dict[str, float], tally: Tally, so_far: Counter[str],
-    chance: random.Random, *, calm: bool,
-) -> int:  # fmt: skip
-    """Run until the end or a kill; the exit code."""
-    process = recipe.start(log)
-    stage, since = "starting", time.monotonic()
-    delay = chance.uniform(0, 1) if chance.random() < 0.1 else float("inf")
-    while process.poll() is None:
-        now = stage_in(log)
-        if now and now != stage:
-            stage, since = now, time.monotonic()
-            # Skewed to early moments, or 150 kills would take half an hour.
-            delay = 1.2 * took.get(stage, 5.0) * chance.random() ** 2
-        if not calm and time.monotonic() - since > delay and so_far[stage] < ENOUGH:
-            victim = kill(process, chance.choice(VICTIMS), chance)
-            tally.kills[stage, victim] += 1
-            so_far[stage] += 1
-            delay = float("inf")
-        time.sleep(0.01)
-    return process.returncode
+class Fuzzer:
+    """Kills runs of a recipe.
+
+    Args:
+        recipe: to run.
+        log: where the runs write.
+        took: seconds that each stage takes undisturbed.
+        chance: decides when and whom.
+    """
+
+    def __init__(
+        self, recipe: Recipe, log: Path, took: dict[str, float], chance: random.Random
+    ) -> None:
+        self.recipe, self.log, self.took, self.chance = recipe, log, took, chance
+        self.tally = Tally()
+        self.in_this_pass: Counter[str] = Counter()
+        self.stage = self.orphaned = "starting"
+        self.orphans: list[int] = []
+
+    def one_pass(self, end: float) -> None:
+        """From an empty folder to a finished recipe, through kills until `end`."""
+        shutil.rmtree(self.recipe.results)
+        self.in_this_pass.clear()
+        while True:
+            before = self.tally.kills.total()
+            code = self._one_start(calm=time.monotonic() > end)
+            killed = self.tally.kills.total() - before
+            self.tally.torn += [
+                f"after kill {before + killed}: {what}" for what in torn(self.recipe)
+            ]
+            said = self.log.read_text(errors="replace")
+            if code == 75:
+                self.tally.refused += 1
+                self._after_a_refusal()
+            elif killed:
+                continue
+            elif code != 0 or "Traceback" in said:
+                self.tally.unexpected.append(f"exit {code}: {said[-2000:]}")
+                return
+            else:
+                return
+
+    def _one_start(self, *, calm: bool) -> int:
+        """Run until the end or a kill; the exit code."""
+        process = self.recipe.start(self.log)
+        self.stage, since = "starting", time.monotonic()
+        delay = self.chance.uniform(0, 1) if self.chance.random() < 0.1 else float("inf")
+        while process.poll() is None:
+            now = stage_in(self.log)
+            if now and now != self.stage:
+                self.stage, since = now, time.monotonic()
+                # Mostly early, or 150 kills would take half an hour.
+                delay = 1.2 * self.took.get(now, 5.0) * self.chance.random() ** 3
+            due = time.monotonic() - since > delay
+            if due and not calm and self.in_this_pass[self.stage] < ENOUGH:
+                self._kill(process)
+                delay = float("inf")
+            time.sleep(0.01)
+        return process.returncode
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End what chance says, or everything where there is no such process yet."""
+        victim, below = self.chance.choice(VICTIMS), descendants(process.pid)
+        if victim == "child" and len(below) > 1:
+            end([self.chance.choice(below[1:])])
+        elif victim == "stage" and below:
+            end(below[:1])
+        elif victim == "runner":
+            end([process.pid])
+            self.orphans, self.orphaned = below, self.stage
+        else:
+            victim = "everything"
+            end([process.pid, *below])
+        self._count(victim)
+
+    def _after_a_refusal(self) -> None:
+        if self.chance.random() < 0.7 and end(self.orphans):
+            self.stage = self.orphaned
+            self._count("orphan")
+        time.sleep(0.2)
+
+    def _count(self, victim: str) -> None:
+        self.tally.kills[self.stage, victim] += 1
+        self.in_this_pass[self.stage] += 1
 
 
-def fuzz(
-    recipe: Recipe, minutes: float, work: Path, chance: random.Random, *, say: bool = True
-) -> Tally:
+def fuzz(recipe: Recipe, minutes: float, work: Path, chance: random.Random) -> Tally:
     """Kill for so long, then let the last pass finish."""
     log = work / "run.log"
     first, took = undisturbed(recipe, log)
     second, _ = undisturbed(recipe, log)
     unequal = {name for name in first | second if first.get(name) != second.get(name)}
-    if say:
-        print(f"undisturbed: {sum(took.values()):.0f} s, {len(first)} files", flush=True)
-        print(f"not compared, since two undisturbed runs differ: {sorted(unequal)}", flush=True)
-    tally = Tally()
-    end = time.monotonic() + 60 * minutes
-    while time.monotonic() < end:
-        shutil.rmtree(recipe.results)
-        one_pass(recipe, log, took, tally, chance, end)
+    print(f"undisturbed: {sum(took.values()):.0f} s, {len(first)} files", flush=True)
+    print(f"not compared, since two undisturbed runs differ: {sorted(unequal)}", flush=True)
+    fuzzer = Fuzzer(recipe, log, took, chance)
+    tally = fuzzer.tally
+    until = time.monotonic() + 60 * minutes
+    while time.monotonic() < until:
+        fuzzer.one_pass(until)
+        tally.passes += 1
         found = files_of(recipe)
         tally.different += [
             f"pass {tally.passes}: {name}"
             for name in sorted((first | found).keys() - unequal)
             if first.get(name) != found.get(name)
         ]
-        tally.passes += 1
-        if say:
-            print(f"pass {tally.passes}: {tally.kills.total()} kills so far", flush=True)
+        print(f"pass {tally.passes}: {tally.kills.total()} kills so far", flush=True)
     return tally
-
-
-def one_pass(
-    recipe: Recipe, log: Path, took: dict[str, float], tally: Tally, chance: random.Random,
-    end: float,
-) -> None:  # fmt: skip
-    """From an empty folder to a finished recipe, through kills until `end`."""
-    so_far: Counter[str] = Counter()
-    while True:
-        before = tally.kills.total()
-        code = one_start(recipe, log, took, tally, so_far, chance, calm=time.monotonic() > end)
-        tally.torn += [f"after kill {tally.kills.total()}: {what}" for what in torn(recipe)]
-        killed = tally.kills.total() > before
-        if code == 75:  # an orphan is still at work; at most for as long as its stage takes
-            tally.refused += 1
-            time.sleep(0.2)
-        elif code == 0 and not killed:
-            return
-        elif code not in (0, -signal.SIGKILL) and not killed:
-            tally.unexpected.append(f"exit {code}: {log.read_text(errors='replace')[-2000:]}")
-            return
-        if "Traceback" in log.read_text(errors="replace") and not killed:
-            tally.unexpected.append(log.read_text(errors="replace")[-2000:])
 
 
 def mini(work: Path) -> Recipe:
@@ -282,7 +313,7 @@ def table(tally: Tally) -> str:
         f"|---|{'---:|' * (len(VICTIMS) + 1)}",
     ]
     for stage in stages:
-        counts = [tally.kills[stage, victim] for victim in VICTIMS]
+        counts = [tally.kills[stage, victim] for victim in COUNTED]
         lines.append(f"| {stage} | {' | '.join(map(str, [*counts, sum(counts)]))} |")
     return "\n".join(lines)
 

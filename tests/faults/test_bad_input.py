@@ -2,9 +2,9 @@
 
 Every case of the collection is driven through the code that a user's command runs: audio, metadata
 and TextGrids through the stages download and prepare, in a corpus of good utterances around the
-case; mels through `wavewright vocode`; configurations through a recipe. Whatever happens, there is
-no traceback, nothing that a file contains is executed, and nothing stands half-written under its
-final name.
+case; mels through `wavewright vocode`; configurations through a recipe; archives through download,
+and checkpoints through `wavewright import`. Whatever happens, there is no traceback, nothing that a
+file contains is executed, and nothing stands half-written under its final name.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
-from wavewright import cli
+from tests.faults.foreign_files import drive_archive, drive_checkpoint
+from tests.faults.outcomes import Outcome, run_command
 from wavewright.config import load_recipe
 from wavewright.errors import WavewrightError
 from wavewright.manifest import read_manifest
@@ -36,7 +35,7 @@ SHARED = Path(
     os.environ.get("WAVEWRIGHT_SHARED") or Path(__file__).resolve().parents[3] / "shared"
 ).absolute()
 FOLDER = SHARED / "corpora" / "bad-input"
-GROUPS = ("audio", "metadata", "textgrid", "mels", "config")
+GROUPS = ("audio", "metadata", "textgrid", "mels", "config", "archives", "checkpoints")
 FILLERS = {f"filler-{i}": f"A good sentence, number {word}." for i, word in enumerate("abcdef")}
 
 #: Where the collection lets a tool accept without a word what others warn of.
@@ -49,6 +48,7 @@ ACCEPTED_IN_SILENCE = {
     "config/exponent-string.yaml": "8e3 is a number in YAML 1.2",
     "metadata/cr-only.csv": "a bare CR ends a line",
     "textgrid/utf16.TextGrid": "Praat writes it",
+    "archives/setuid.tar": "nothing but ordinary permissions come out of any archive",
 }
 
 
@@ -59,24 +59,6 @@ def cases() -> list[dict[str, str]]:
         return []
     files = json.loads(manifest.read_text())["files"]
     return [case for case in files if case["group"] in GROUPS]
-
-
-@dataclass
-class Outcome:
-    """What a user sees.
-
-    Attributes:
-        code: exit code.
-        said: everything said: errors, warnings, reasons and flags of the item.
-        used: whether something was made of the item.
-        warned: whether something was said of it although it was used.
-    """
-
-    code: int = 0
-    said: str = ""
-    used: bool = False
-    warned: bool = False
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +82,11 @@ def baseline() -> Path:
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no collection of bad input at {FOLDER}")
 @pytest.mark.parametrize("case", cases(), ids=[case["file"] for case in cases()])
 def test_it_ends_as_it_should(
-    case: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, baseline: Path
+    case: dict[str, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    baseline: Path,
 ) -> None:
     caplog.set_level(logging.WARNING, logger="wavewright")
     drive: Callable[..., Outcome] = {
@@ -109,6 +95,8 @@ def test_it_ends_as_it_should(
         "textgrid": drive_textgrid,
         "mels": drive_mel,
         "config": drive_config,
+        "archives": lambda path, work, *_: drive_archive(path, work, monkeypatch),
+        "checkpoints": lambda path, work, *_: drive_checkpoint(path, work, monkeypatch, caplog),
     }[case["group"]]
     outcome = drive(FOLDER / case["file"], tmp_path, caplog, baseline)
     assert "Traceback" not in outcome.said
@@ -287,23 +275,6 @@ def drive_mel(path: Path, work: Path, caplog: pytest.LogCaptureFixture, baseline
     else:
         assert soundfile.info(out).frames % 256 == 0
     return Outcome(code, said + warnings, code == 0, bool(warnings))
-
-
-def run_command(arguments: list[str]) -> tuple[int, str]:
-    """`wavewright ARGUMENTS` in this process: its exit code and what it says on stderr."""
-    import contextlib
-    import io
-
-    err = io.StringIO()
-    before, sys.argv = sys.argv, ["wavewright", *arguments]
-    try:
-        with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
-            cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0), err.getvalue()
-    finally:
-        sys.argv = before
-    return 0, err.getvalue()
 
 
 RECIPE = """recipe: case

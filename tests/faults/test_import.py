@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ from tests.their_files import (
     official_file,
     small_hifigan,
 )
+from wavewright.checkpoint import load_training
 from wavewright.errors import UnknownName, WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.importing.formats import FORMATS
@@ -93,6 +99,44 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path, hifigan_state: State, leg
     torch.save(given, path, _use_new_zipfile_serialization=not legacy)
     assert import_checkpoint(path).format.name == "hifigan"
     assert not loot.exists()
+
+
+class Caller:
+    """Whose pickle asks for a function to be called."""
+
+    def __init__(self, function: Callable[..., Any], *given: object) -> None:
+        self.call = function, given
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("function", [os.system, open, eval, shutil.rmtree, subprocess.Popen])
+def test_a_pickle_that_asks_for_what_acts_is_refused_by_name(
+    tmp_path: Path, hifigan_state: State, function: Callable[..., Any], legacy: bool
+) -> None:
+    path = tmp_path / "g_1"
+    given = {"generator": hifigan_state, "extra": Caller(function, str(tmp_path / "loot"))}
+    torch.save(given, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(WavewrightError, match=f"refused, it asks for .*{function.__name__}, which"):
+        import_checkpoint(path)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_file_that_would_unpack_to_far_more_is_refused(
+    tmp_path: Path, hifigan_state: State
+) -> None:
+    plain, packed = tmp_path / "plain", tmp_path / "step" / "training.pt"
+    packed.parent.mkdir()
+    torch.save({"generator": {"conv_pre.weight": torch.zeros(1 << 22)}}, plain)
+    with zipfile.ZipFile(plain) as one, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as two:
+        for member in one.infolist():
+            two.writestr(member.filename, one.read(member))
+    assert packed.stat().st_size < 10**5
+    for load in (import_checkpoint, lambda path: load_training(path.parent)):
+        with pytest.raises(WavewrightError, match=r"refused, its .* would unpack to 16,7"):
+            load(packed)
 
 
 def test_what_is_no_checkpoint_is_said_in_a_sentence(tmp_path: Path, hifigan_state: State) -> None:

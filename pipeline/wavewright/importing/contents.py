@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.pickled import Contents, read_contents
 
 _IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
+_DOUBLE = torch.float64
+log = logging.getLogger("wavewright")
 _WRAPPERS = ("module.", "tts.generator.vocoder.", "generator.vocoder.", "vocoder.")
 
 
@@ -69,6 +72,7 @@ def open_contents(path: Path) -> Contents:
                 raise WavewrightError(
                     f"{path}: '{key}' claims {tuple(value.shape)} numbers, more than the file has"
                 )
+    _say_if_rounded(path, contents.states.values())
     if not contents.step and (named := re.fullmatch(r"g_(\d+)", path.name)):
         contents = contents._replace(step=int(named[1]))
     return contents
@@ -87,6 +91,15 @@ def networks(contents: Contents) -> Iterator[Network]:
             if inner:
                 within = "" if prefix == "module." else prefix
                 yield Network(f"{place}.{prefix}".strip("."), within, _plain(inner))
+
+
+def _say_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
+    double = [key for state in states for key, value in state.items() if value.dtype is _DOUBLE]
+    if double:
+        log.warning(
+            "%s: '%s' and %d other tensors are float64; they are rounded to float32",
+            path, double[0], len(double) - 1,
+        )  # fmt: skip
 
 
 def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
