@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import re
@@ -18,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavewright.corpus import Entry
+from wavewright.csv_text import csv_text
 from wavewright.errors import WavewrightError
+from wavewright.files import write_text
 from wavewright.level import Loudness
 from wavewright.manifest import COLUMNS, write_manifest_parts
 from wavewright.quality import Quality, rate_flags
@@ -145,10 +146,8 @@ def flag_rates(rows: Mapping[str, Row]) -> None:
 
 def write_quarantine(prepared: Path, rows: Mapping[str, Row]) -> None:
     """Write `quarantine.csv`: what cannot be used, and why."""
-    with (prepared / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "reason"])
-        table.writerows([row.id, row.reason] for row in rows.values() if row.reason)
+    faulty = [(row.id, row.reason) for row in rows.values() if row.reason]
+    write_text(prepared / "quarantine.csv", csv_text([("id", "reason"), *faulty]))
 
 
 def require_few_faults(prepared: Path, rows: Mapping[str, Row], share: float) -> None:

@@ -32,7 +32,7 @@ from wavewright.record import read_record, trouble
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCES = 24
-MINI = {
+MINI: dict[str, dict[str, float]] = {
     "prepare": {"dev": 2, "test": 2},
     "acoustic": {
         "max_steps": 6,
@@ -78,7 +78,7 @@ class Recipe:
     """A recipe in a folder of its own, and the command that runs it."""
 
     file: Path
-    options: dict[str, dict[str, int]]
+    options: dict[str, dict[str, float]]
     environment: dict[str, str]
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wavewright.audio import load_wav, to_pcm16
+from wavewright.csv_text import csv_text
 from wavewright.files import whole, write_text
 from wavewright.ltas import band_frequencies
 from wavewright.metrics.logmel import measured_mel
@@ -190,14 +189,12 @@ def _cards(folder: Path, item: SoundSet, shown: int, budget: int) -> list[Card]:
 
 def samples_csv(results: SamplesResults) -> str:
     """One line per sound: system, file, class heard, how surely, nearest recording, distance."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", "file", "heard", "sureness", "nearest", "distance"])
-    for item in results.sets:
-        for sound in item.examples:
-            fields = (sound.file, sound.heard, sound.sureness, sound.nearest, sound.distance)
-            writer.writerow([item.id, *fields])
-    return text.getvalue()
+    rows = [
+        (item.id, sound.file, sound.heard, sound.sureness, sound.nearest, sound.distance)
+        for item in results.sets
+        for sound in item.examples
+    ]
+    return csv_text([("system", "file", "heard", "sureness", "nearest", "distance"), *rows])
 
 
 def samples_markdown(results: SamplesResults) -> str:

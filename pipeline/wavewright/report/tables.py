@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from wavewright.csv_text import csv_text
 from wavewright.metrics.metric import Condition
 from wavewright.report.digits import decimals, fixed, interval
 from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Summary, System
@@ -156,13 +155,10 @@ def _ranks(results: Results, condition: Condition, metric: MetricInfo) -> dict[s
 def results_csv(results: Results) -> str:
     """One line per value: system, condition, utterance, speaker, metric, value, weight, reason."""
     speakers = {utterance.id: utterance.speaker for utterance in results.utterances}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    heads = ("system", "condition", "utterance", "speaker", "metric", "value", "weight", "reason")
-    writer.writerow(heads)
+    rows = [("system", "condition", "utterance", "speaker", "metric", "value", "weight", "reason")]
     for row in results.values:
         value = "" if row.value is None else repr(row.value)
         speaker = speakers.get(row.utterance, "")
-        names = [row.system, row.condition, row.utterance, speaker, row.metric]
-        writer.writerow([*names, value, repr(row.weight), row.reason])
-    return text.getvalue()
+        names = (row.system, row.condition, row.utterance, speaker, row.metric)
+        rows.append((*names, value, repr(row.weight), row.reason))
+    return csv_text(rows)
