@@ -216,9 +216,12 @@ def latest_checkpoint(run: str | Path) -> Path | None:
 def damage(folder: Path, *, only: str | None = None) -> str | None:
     """What is wrong with a step folder, or with one file of it, in words, or None."""
     try:
-        digests = dict(json.loads((folder / _SUMS).read_text())["sha256"])
+        sums = json.loads((folder / _SUMS).read_text())
+        digests, said = dict(sums["sha256"]), (sums["format"], f"step-{sums['step']:08d}")
     except (OSError, ValueError, KeyError, TypeError):
         return f"{_SUMS} is missing or unreadable"
+    if said != (_FORMAT, folder.name):
+        return f"{_SUMS} is of format {said[0]} and {said[1]}"
     for name, digest in digests.items():
         if only not in (None, name):
             continue

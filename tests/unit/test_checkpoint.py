@@ -84,10 +84,18 @@ def test_every_flipped_bit_is_detected(run: Path, caplog: pytest.LogCaptureFixtu
     newest = run / "step-00000030"
     for name in ("vocoder.safetensors", "training.pt"):
         whole = (newest / name).read_bytes()
-        for seed in range(20):
+        for seed in range(100):
             flip_a_bit(newest / name, seed)
             assert damage(newest) == f"{name} does not have the sha256 it was saved with"
             (newest / name).write_bytes(whole)
+    sums = newest / "checkpoint.json"
+    whole = sums.read_bytes()
+    for place in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        sums.write_bytes(flipped)
+        assert damage(newest) is not None, bytes(flipped)
+    sums.write_bytes(whole)
     assert damage(newest) is None
     flip_a_bit(newest / "vocoder.safetensors", 1)
     assert latest_checkpoint(run) == run / "step-00000020"
