@@ -17,7 +17,9 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,38 @@ def fetch(
     os.replace(part, target)
     _notes(part).unlink(missing_ok=True)
     return target
+
+
+def fetch_from_any(
+    urls: Sequence[str], target: str | Path, *, sha256: str | None = None, **options: Any
+) -> Path:
+    """`fetch` from the first of several addresses of one file that has it whole.
+
+    What one server sent is continued from the next: the checksum, which several addresses need,
+    tells in the end whether it fits together.
+
+    Args:
+        urls: in the order in which to try them.
+        target: the file to make.
+        sha256: of the file.
+        options: of `fetch`.
+
+    Raises:
+        WavewrightError: no server has it; with what the last one said.
+    """
+    if len(urls) > 1 and sha256 is None:
+        raise WavewrightError(
+            f"{urls[1]}: a mirror needs a sha256, by which its file is told from another"
+        )
+    part = Path(target).with_name(f"{Path(target).name}.part")
+    for url, following in pairwise(urls):
+        try:
+            return fetch(url, target, sha256=sha256, **options)
+        except WavewrightError as error:
+            log.warning("%s; trying the next address", error)
+        if part.exists():  # another server's ETag would be another
+            _write_notes(part, _Partial(following, ""))
+    return fetch(urls[-1], target, sha256=sha256, **options)
 
 
 def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeout: float) -> None:

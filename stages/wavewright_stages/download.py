@@ -20,6 +20,7 @@ def download(
     url: str | None = None,
     sha256: str | None = None,
     size: int | None = None,
+    mirrors: Unkeyed[tuple[str, ...]] = (),
     archives: Unkeyed[Path | None] = None,
     sentences: Path | None = None,
     prefix: str = "spoken",
@@ -44,6 +45,8 @@ def download(
         url: http(s) address of such an archive; the download continues where it was cut off.
         sha256: of the archive at `url`.
         size: bytes of the archive at `url`.
+        mirrors: other addresses of the same archive, tried in turn where `url` fails; they need
+            `sha256`.
         archives: folder in which downloaded archives are kept for the next time; without one they
             are deleted after unpacking.
         sentences: text file with one sentence per line, to be spoken by espeak-ng.
@@ -67,10 +70,10 @@ def download(
             sentences, corpus, prefix=prefix, voice=voice, words_per_minute=words_per_minute
         )
     elif url is not None:
-        from wavewright.download import fetch
+        from wavewright.download import fetch_from_any
 
         kept = archives if archives is not None else _scratch(corpus)
-        archive = fetch(url, kept / _file_name(url), sha256=sha256, size=size)
+        archive = fetch_from_any((url, *mirrors), kept / _file_name(url), sha256=sha256, size=size)
         _unpack(archive, corpus, layout)
     else:
         raise WavewrightError(

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from wavewright.download import fetch
+from wavewright.download import fetch, fetch_from_any
 from wavewright.errors import WavewrightError
 from wavewright_stages.download import download
 
@@ -82,7 +83,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    site = Site()
+    yield from serve(Site())
+
+
+def serve(site: Site) -> Iterator[Site]:
     handler = type("Handler", (Handler,), {"site": site})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         site.address = f"http://127.0.0.1:{server.server_address[1]}/corpus.tar.bz2"
@@ -199,6 +203,43 @@ def test_a_part_longer_than_the_file_starts_over(site: Site, tmp_path: Path) -> 
     digest = hashlib.sha256(b"short").hexdigest()
     path = get(site, tmp_path / "a.bin", sha256=digest, size=None)
     assert path.read_bytes() == b"short"
+
+
+@pytest.fixture
+def mirror() -> Iterator[Site]:
+    yield from serve(Site(etag='"of the mirror"'))
+
+
+def test_a_mirror_continues_what_the_first_server_began(
+    site: Site, mirror: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.cut_at, site.errors = 300_000, []
+    options: dict[str, Any] = {"size": len(CONTENT), "pause": 0.001, "attempts": 1}
+    urls = [site.address, mirror.address]
+    got = fetch_from_any(urls, tmp_path / "a.bin", sha256=SHA256, **options)
+    assert got.read_bytes() == CONTENT
+    assert mirror.requests[0]["Range"] == "bytes=300000-"
+    assert "If-Range" not in mirror.requests[0]
+    assert "trying the next address" in caplog.text
+    assert only_file(tmp_path, "a.bin")
+
+
+def test_a_mirror_with_another_file_is_passed_over(
+    site: Site, mirror: Site, tmp_path: Path
+) -> None:
+    site.content = bytes(len(CONTENT))
+    urls = [site.address, mirror.address]
+    assert fetch_from_any(urls, tmp_path / "a.bin", sha256=SHA256).read_bytes() == CONTENT
+    mirror.content = site.content
+    with pytest.raises(WavewrightError, match="sha256"):
+        fetch_from_any(urls, tmp_path / "b.bin", sha256=SHA256)
+    assert only_file(tmp_path, "a.bin")
+
+
+def test_mirrors_need_a_checksum(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(WavewrightError, match=r"elsewhere/a: a mirror needs a sha256"):
+        fetch_from_any([site.address, "http://elsewhere/a"], tmp_path / "a.bin")
+    assert site.requests == []
 
 
 def test_nobody_there(tmp_path: Path) -> None:
