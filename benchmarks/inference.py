@@ -27,7 +27,7 @@ from wavewright.inference import quicken
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Vocoder
 
-NAMES = ["hifigan:v1", "hifigan:v2", "hifigan:v3", "melgan", "vocos", "bigvgan"]
+NAMES = ["hifigan:v1", "hifigan:v2", "hifigan:v3", "melgan", "multiband_melgan", "vocos", "bigvgan"]
 
 
 def operations(vocoder: Vocoder, mel: torch.Tensor) -> int:

@@ -30,6 +30,7 @@ from wavewright.vocoder import Vocoder
 NAMES = {
     "hifigan": "hifigan:v1",
     "melgan": "melgan",
+    "multiband_melgan": "multiband_melgan",
     "vocos": "vocos",
     "bigvgan": "bigvgan",
     "parallel_wavegan": "parallel_wavegan",

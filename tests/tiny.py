@@ -59,6 +59,15 @@ SMALL: dict[str, dict[str, Any]] = {
         "residual_layers": 2,
         "adversary": {"scales": 2, "base_channels": 4, "downsamplings": 2},
     },
+    "multiband_melgan": {
+        "mel": SPEC,
+        "channels": 16,
+        "upsample_rates": (2, 2),
+        "residual_layers": 2,
+        "adversary": {"scales": 2, "base_channels": 4, "downsamplings": 2},
+        "resolutions": ((128, 16, 64), (64, 8, 32)),
+        "band_resolutions": ((48, 5, 20), (24, 3, 10)),
+    },
     "parallel_wavegan": {
         "mel": SPEC,
         "layers": 6,

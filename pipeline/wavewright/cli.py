@@ -807,9 +807,9 @@ def import_(
 ) -> None:
     """Convert another toolkit's checkpoint into one of ours.
 
-    HiFi-GAN, MelGAN, WaveGlow, Tacotron 2, WaveNet, WaveRNN, Parallel WaveGAN, Vocos, BigVGAN and
-    SpeechT5HifiGan are recognised. Nothing in the file is run, and one that does not fit key by
-    key is refused.
+    HiFi-GAN, MelGAN, Multi-band MelGAN, WaveGlow, Tacotron 2, WaveNet, WaveRNN, Parallel WaveGAN,
+    Vocos, BigVGAN and SpeechT5HifiGan are recognised. Nothing in the file is run, and one that does
+    not fit key by key is refused.
 
     Examples: wavewright import g_02500000 --out hifigan.safetensors;
     wavewright import checkpoint.pth --format wavenet --mel r9y9 --out wavenet.safetensors

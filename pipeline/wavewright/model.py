@@ -47,9 +47,13 @@ class Optimisation(FrozenModel):
         optimiser: RAdam rectifies Adam's first steps (Liu et al. 2020, arXiv:1908.03265).
         learning_rate: at its highest.
         decay_per_epoch: factor on the rate at every epoch's end.
+        amsgrad: Adam divides by the largest second moment so far (Reddi et al. 2018,
+            arXiv:1904.09237); not for RAdam.
         decay_every: steps after which the rate is multiplied by `decay`, again and again.
+        decays: how often it is; None for ever.
         warmup_steps: over which the rate rises linearly from zero.
         cosine_steps: step at which half a cosine has brought the rate to zero.
+        starts_at: step of the training before which the schedule does not begin.
         clip_norm: largest norm of the player's gradients together.
         ema_decay: of the running average of the weights that inference uses (the generator only).
     """
@@ -58,26 +62,30 @@ class Optimisation(FrozenModel):
     learning_rate: float = Field(ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    amsgrad: bool = False
     weight_decay: float = 0.0
     decay_per_epoch: float = Field(default=1.0, gt=0)
     decay_every: int | None = Field(default=None, gt=0)
     decay: float = Field(default=0.5, gt=0)
+    decays: int | None = Field(default=None, ge=0)
     warmup_steps: int = Field(default=0, ge=0)
     cosine_steps: int | None = Field(default=None, gt=0)
+    starts_at: int = Field(default=0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
-        """Learning rate of a step; of the step alone, so that a resumed run has the same."""
+        """Learning rate of a step of the schedule, of which alone it is a function."""
         rate = self.learning_rate * self.decay_per_epoch ** (step // steps_per_epoch)
         if self.decay_every is not None:
-            rate *= self.decay ** (step // self.decay_every)
+            done = step // self.decay_every
+            rate *= self.decay ** (done if self.decays is None else min(done, self.decays))
         if step < self.warmup_steps:
             return rate * step / self.warmup_steps
         if self.cosine_steps is not None:
             span = max(self.cosine_steps - self.warmup_steps, 1)
-            done = min((step - self.warmup_steps) / span, 1.0)
-            rate *= (1 + math.cos(math.pi * done)) / 2
+            share = min((step - self.warmup_steps) / span, 1.0)
+            rate *= (1 + math.cos(math.pi * share)) / 2
         return rate
 
 

@@ -25,6 +25,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "griffinlim": "wavewright.vocoders.griffinlim:GriffinLim",
         "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
         "melgan": "wavewright.vocoders.melgan:MelGAN",
+        "multiband_melgan": "wavewright.vocoders.multiband_melgan:MultiBandMelGAN",
         "parallel_wavegan": "wavewright.vocoders.parallel_wavegan:ParallelWaveGAN",
         "specgan": "wavewright.vocoders.specgan:SpecGAN",
         "vocos": "wavewright.vocoders.vocos:Vocos",
@@ -90,7 +91,16 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
 }
 _CONDITIONING = {  # the first is the system's own, the others some variants'
     **dict.fromkeys(
-        ("bigvgan", "griffinlim", "hifigan", "melgan", "parallel_wavegan", "vocos", "waveglow"),
+        (
+            "bigvgan",
+            "griffinlim",
+            "hifigan",
+            "melgan",
+            "multiband_melgan",
+            "parallel_wavegan",
+            "vocos",
+            "waveglow",
+        ),
         ("mel",),
     ),
     **dict.fromkeys(("specgan", "wavegan"), ("latent",)),

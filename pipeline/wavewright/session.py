@@ -300,12 +300,14 @@ class Session:
                     )
 
     def _decay(self) -> None:
-        step, factor = self.step, 1.0
-        if self.restart and step >= self.restart.step:
-            step -= self.restart.step
+        begun, factor = 0, 1.0
+        if self.restart and self.step >= self.restart.step:
+            begun = self.restart.step
             factor = self.restart.learning_rate / self.rules["generator"].learning_rate
         for name, optimiser in self.optimisers.items():
-            rate = factor * self.rules[name].rate(step, self.steps_per_epoch)
+            rule = self.rules[name]
+            step = max(0, self.step - max(begun, rule.starts_at))
+            rate = factor * rule.rate(step, self.steps_per_epoch)
             for settings in optimiser.param_groups:
                 settings["lr"] = rate
 
@@ -322,6 +324,8 @@ def _optimiser(parameters: list[nn.Parameter], rule: Optimisation) -> torch.opti
         "eps": rule.eps,
         "weight_decay": rule.weight_decay,
     }
+    if rule.amsgrad:
+        settings["amsgrad"] = True
     return kinds[rule.optimiser](parameters, **settings)
 
 

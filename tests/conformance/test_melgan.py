@@ -10,12 +10,11 @@ from torch import Tensor
 
 from tests.official import FixtureFolder
 from wavewright.nn.adversary import feature_matching
+from wavewright.nn.averaged_scales import AveragedScalesDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.melgan import (
-    AdversaryConfig,
     MelGAN,
-    MelGANDiscriminator,
     rename_official,
     summed_squares_critic,
     summed_squares_generator,
@@ -67,8 +66,9 @@ def test_a_tail_of_silence_is_cut_off_again() -> None:
 
 
 @pytest.fixture(scope="module")
-def discriminator(fixture_folder: FixtureFolder) -> MelGANDiscriminator:
-    module = MelGANDiscriminator(AdversaryConfig())
+def discriminator(fixture_folder: FixtureFolder) -> AveragedScalesDiscriminator:
+    module = create_vocoder("melgan").build_adversaries()["discriminator"]
+    assert isinstance(module, AveragedScalesDiscriminator)
     renamed: dict[str, Tensor] = {}
     for key, value in fixture_folder("melgan-seungwonpark-disc-seeded").state_dict.items():
         _, scale, _, layer, rest = key.split(".", 4)
@@ -80,7 +80,7 @@ def discriminator(fixture_folder: FixtureFolder) -> MelGANDiscriminator:
 
 @torch.no_grad()
 def test_the_discriminator_gives_the_official_scores_and_losses(
-    fixture_folder: FixtureFolder, discriminator: MelGANDiscriminator
+    fixture_folder: FixtureFolder, discriminator: AveragedScalesDiscriminator
 ) -> None:
     run = fixture_folder("melgan-seungwonpark-disc-seeded")
     real, real_features = discriminator(torch.from_numpy(run.inputs["y"]).squeeze(1))
@@ -96,6 +96,8 @@ def test_the_discriminator_gives_the_official_scores_and_losses(
     assert float(generator) == pytest.approx(float(run.outputs["loss_g_total"][0]), rel=rtol)
 
 
-def test_the_discriminator_has_the_published_size(discriminator: MelGANDiscriminator) -> None:
+def test_the_discriminator_has_the_published_size(
+    discriminator: AveragedScalesDiscriminator,
+) -> None:
     state = fold_weight_norm(discriminator.state_dict())
     assert sum(value.numel() for value in state.values()) == 16_913_859

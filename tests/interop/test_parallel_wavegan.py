@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from tests import tiny
 from tests.interop.support import recording, require_like_copy, run_client, weights
 from wavewright.checkpoint import load_vocoder
+from wavewright.importing.convert import import_checkpoint
 from wavewright.interop.export import export_file
 from wavewright.interop.parallel_wavegan import write_parallel_wavegan
 from wavewright.mel import convert_mel, log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
+from wavewright.vocoder import Batch, Vocoder
+from wavewright.vocoders.multiband_melgan import MultiBandMelGAN
 
 _RATES = {"upsample_rates": (16, 16), "mel": MelSpec.preset("parallel-wavegan")}
 
@@ -26,6 +29,7 @@ def vocoders(root: Path) -> dict[str, Vocoder]:
     changes: dict[str, dict[str, Any]] = {
         "hifigan": {"upsample_kernel_sizes": (32, 32), "resblock": 1},
         "melgan": {"input_shift": -2.0, "input_scale": 1.5, "base_channels": 64},
+        "multiband_melgan": {"upsample_rates": (16, 4), "channels": 64},
         "parallel_wavegan": {},
     }
     torch.manual_seed(0)
@@ -61,9 +65,41 @@ def test_its_own_load_model_says_what_we_say(root: Path, shared: Path, tmp_path:
     )
     for name, wanted in expected.items():
         np.testing.assert_allclose(
-            answers[name].clip(-1, 1), wanted, rtol=0, atol=2e-4, err_msg=name
+            answers[name].clip(-1, 1), wanted, rtol=0, atol=1e-5, err_msg=name
         )
     require_like_copy(answers["copied"], recording(shared), weights("espnet"))
+
+
+@pytest.mark.parametrize(("version", "cutoff"), [("0.4.2", 0.15), ("0.6.1", 0.142)])
+def test_what_its_multi_band_melgan_says_is_said_by_ours(
+    tmp_path: Path, version: str, cutoff: float
+) -> None:
+    """Its own class at the published size, with the filters of before and after version 0.4.2."""
+    spec, folder = MelSpec.preset("parallel-wavegan").bands_first, tmp_path / "theirs"
+    random = np.random.default_rng(1)
+    wav = random.normal(0, 0.1, 86 * 256).astype(np.float32)
+    mel = log_mel(torch.from_numpy(wav), spec)[:, :86]
+    files = {"mel": tmp_path / "mel.npy", "wav": tmp_path / "wav.npy"}
+    np.save(files["mel"], mel.mT.numpy())
+    np.save(files["wav"], wav)
+    answers = run_client(
+        "parallel_wavegan", tmp_path / "work", version=version, out=folder, **files
+    )
+    made = import_checkpoint(folder / "checkpoint-7steps.pkl")
+    vocoder = made.model
+    assert isinstance(vocoder, MultiBandMelGAN)
+    assert vocoder.parameter_count() == int(answers["parameters"]) == 2_534_356
+    assert (made.format.name, made.step) == ("pwg-multiband-melgan", 7)
+    assert vocoder.config.cutoff == cutoff
+    normalised = convert_mel(mel[None], spec, vocoder.mel)
+    said = vocoder.generate(normalised)[0].numpy()
+    assert float(np.abs(said).max()) > 0.01
+    np.testing.assert_allclose(said, answers["said"].clip(-1, 1), rtol=0, atol=1e-5)
+    parts = vocoder.filters.analysis(torch.from_numpy(wav)[None])[0]
+    np.testing.assert_allclose(parts.numpy(), answers["parts"], rtol=0, atol=1e-5)
+    batch = Batch(torch.from_numpy(wav)[None], normalised, ["a"])
+    loss = next(vocoder.updates(batch, 0)).loss
+    assert loss.item() == pytest.approx(float(answers["loss"]), rel=1e-5)
 
 
 def test_the_log_base_is_in_the_file_alone(tmp_path: Path) -> None:

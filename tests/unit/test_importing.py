@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from tests.their_files import (
@@ -24,8 +25,10 @@ from tests.their_files import (
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.importing.formats import FORMATS
+from wavewright.interop.parallel_wavegan import write_parallel_wavegan
 from wavewright.melspec import MelSpec
 from wavewright.vocoder import Vocoder
+from wavewright.vocoders.multiband_melgan import MultiBandMelGANConfig
 
 
 def as_theirs(vocoder: Vocoder, names: Any) -> State:
@@ -116,6 +119,61 @@ def test_speecht5(tmp_path: Path, normalises: bool) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**about, "leaky_relu_slope": 0.2}))
     with pytest.raises(WavewrightError, match=r"leaky_relu_slope is 0\.2"):
         import_checkpoint(tmp_path)
+
+
+def as_parallel_wavegans(tmp_path: Path, name: str, **changes: Any) -> tuple[Path, Vocoder]:
+    """A file of ours for ParallelWaveGAN, and what it was made of."""
+    spec = MelSpec.preset("parallel-wavegan")
+    vocoder = random_twin(name, mel=spec, **changes)
+    return write_parallel_wavegan(vocoder, tmp_path / name, 3)[0], vocoder
+
+
+def test_melgans_of_one_band_and_of_several_are_told_apart(tmp_path: Path) -> None:
+    one, _ = as_parallel_wavegans(tmp_path, "melgan", base_channels=16)
+    several, expected = as_parallel_wavegans(tmp_path, "multiband_melgan", channels=64)
+    assert import_checkpoint(one).format.name == "pwg-melgan"
+    made = import_checkpoint(several, out=tmp_path / "imported.safetensors")
+    assert made.format.name == "pwg-multiband-melgan"
+    assert loaded(made).config.model_copy(update={"mel": expected.mel}) == expected.config
+    for path, named, other in (
+        (one, "pwg-multiband-melgan", "pwg-melgan"),
+        (several, "pwg-melgan", "pwg-multiband-melgan"),
+    ):
+        with pytest.raises(WavewrightError, match=rf"another format than {named}.*format {other}"):
+            import_checkpoint(path, format=named)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cutoff"),
+    [
+        ({"version": "0.4.2"}, 0.15),
+        ({"version": None}, 0.15),
+        ({"version": "0.5.0"}, 0.142),
+        ({"version": "0.4.2", "pqmf_params": {"cutoff_ratio": 0.143}}, 0.143),
+    ],
+)
+def test_the_filters_are_those_that_load_model_takes(
+    tmp_path: Path, changes: dict[str, Any], cutoff: float
+) -> None:
+    """Of old files, which say nothing of them, others than of new ones."""
+    path, _ = as_parallel_wavegans(tmp_path, "multiband_melgan", channels=64)
+    config = path.parent / "config.yml"
+    about: dict[str, Any] = YAML(typ="safe").load(config.read_text("utf-8"))
+    del about["pqmf_params"]
+    about |= changes
+    if about["version"] is None:
+        del about["version"]
+    config.write_text(json.dumps(about))
+    made = import_checkpoint(path).model.config
+    assert isinstance(made, MultiBandMelGANConfig)
+    assert (made.taps, made.cutoff, made.beta) == (62, cutoff, 9.0)
+
+
+def test_without_a_configuration_the_filters_are_the_published_ones(tmp_path: Path) -> None:
+    path, expected = as_parallel_wavegans(tmp_path, "multiband_melgan", channels=64)
+    (path.parent / "config.yml").unlink()
+    made = import_checkpoint(path, mel=expected.mel).model
+    assert made.config.model_copy(update={"mel": expected.mel}) == expected.config
 
 
 def test_half_precision_becomes_float32(tmp_path: Path) -> None:

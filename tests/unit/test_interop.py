@@ -447,6 +447,7 @@ SPEC_PWG = MelSpec.preset("parallel-wavegan")
         ("hifigan", {}),
         ("hifigan", {"resblock": 1}),
         ("melgan", {"input_shift": -2.0, "input_scale": 1.5, "base_channels": 64}),
+        ("multiband_melgan", {"channels": 64, "cutoff": 0.143, "taps": 64, "beta": 8.0}),
         ("parallel_wavegan", {}),
     ],
 )
@@ -456,6 +457,8 @@ def test_what_is_exported_for_parallel_wavegan_is_imported_again(
     given = {**tiny.SMALL[name], **changes, "mel": SPEC_PWG, "upsample_rates": (16, 16)}
     if name == "hifigan":
         given["upsample_kernel_sizes"] = (32, 32)
+    if name == "multiband_melgan":
+        given["upsample_rates"] = (16, 4)
     if name == "parallel_wavegan":
         given |= {"layers": 12, "cycles": 2}
     torch.manual_seed(0)
@@ -491,12 +494,16 @@ def test_the_statistics_turn_log10_into_natural_logarithms(tmp_path: Path) -> No
 
 def test_what_parallel_wavegan_has_no_network_for_is_refused(tmp_path: Path) -> None:
     refusals = {
-        "those of ours that it has: hifigan, melgan, parallel_wavegan": create_vocoder(
+        "has: hifigan, melgan, multiband_melgan, parallel_wavegan": create_vocoder(
             "vocos", **tiny.SMALL["vocos"]
         ),
         "tail_frames 3": create_vocoder("melgan", **tiny.SMALL["melgan"], tail_frames=3),
         "found 8 channels": create_vocoder(
             "melgan", **{**tiny.SMALL["melgan"], "base_channels": 2}
+        ),
+        r"multiply to \(4\): found 2": create_vocoder(
+            "multiband_melgan",
+            **{**tiny.SMALL["multiband_melgan"], "channels": 2, "upsample_rates": (4,)},
         ),
         "not twice the upsample_rates": tiny.hifigan(upsample_kernel_sizes=(8, 6)),
         "does not undo the target_steps": tiny.hifigan(

@@ -21,6 +21,11 @@ def test_steps_halve() -> None:
     assert [rule.rate(step, 7) for step in (0, 199, 200, 400)] == [1e-4, 1e-4, 5e-5, 2.5e-5]
 
 
+def test_steps_halve_no_more_often_than_that() -> None:
+    rule = Optimisation(learning_rate=1e-3, decay_every=100, decays=2)
+    assert [rule.rate(step, 7) for step in (99, 100, 299, 10_000)] == [1e-3, 5e-4, 2.5e-4, 2.5e-4]
+
+
 def test_a_cosine_after_a_rise() -> None:
     rule = Optimisation(learning_rate=1.0, warmup_steps=10, cosine_steps=110)
     assert rule.rate(0, 1) == 0

@@ -38,6 +38,8 @@ THIN: dict[str, dict[str, Any]] = {
     "melgan:seungwonpark": {"base_channels": 4},
     "bigvgan": {"upsample_initial_channel": 16},
     "vocos": {"channels": 8, "hidden_channels": 8},
+    "multiband_melgan": {"channels": 16},
+    "multiband_melgan:v2-24k": {"channels": 16},
     "parallel_wavegan": {"residual_channels": 4, "gate_channels": 4, "skip_channels": 4},
     "waveglow": {"channels": 4},
 }

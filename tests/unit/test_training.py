@@ -25,7 +25,7 @@ from wavewright.device import pick_device
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.model import Model, ModelConfig, Optimisation, Update
-from wavewright.session import Session
+from wavewright.session import Restart, Session
 from wavewright.stopping import stop_requests
 from wavewright.training import TrainingOptions, train, validation_steps
 from wavewright.vocoder import Batch
@@ -308,6 +308,36 @@ def test_rates_decay_once_per_epoch_for_every_player() -> None:
         rates.append(session.learning_rates())
     assert [rate["generator"] for rate in rates] == [0.1, 0.1, 0.05, 0.05, 0.025]
     assert [rate["critic"] for rate in rates] == [0.5, 0.5, 0.25, 0.25, 0.125]
+
+
+class Later(Rivals):
+    """Whose critic starts at the third step, and so does its schedule."""
+
+    def optimisation(self, player: str) -> Optimisation:
+        starts = 3 if player == "critic" else 0
+        return Optimisation(learning_rate=0.1, decay_every=2, amsgrad=True, starts_at=starts)
+
+
+@pytest.mark.parametrize(
+    ("restart", "generator", "critic"),
+    [
+        (None, [0.1, 0.1, 0.05, 0.05, 0.025, 0.025], [0.1, 0.1, 0.1, 0.1, 0.1, 0.05]),
+        # Where all begin anew, one that has started begins with them.
+        (Restart(4, 0.2), [0.1, 0.1, 0.05, 0.05, 0.2, 0.2], [0.1, 0.1, 0.1, 0.1, 0.2, 0.2]),
+        (Restart(1, 0.2), [0.1, 0.2, 0.2, 0.1, 0.1, 0.05], [0.1, 0.2, 0.2, 0.2, 0.2, 0.1]),
+    ],
+)
+def test_a_schedule_may_start_later(
+    restart: Restart | None, generator: list[float], critic: list[float]
+) -> None:
+    session = Session(Later(), 2, torch.device("cpu"), 0, restart=restart)
+    rates = []
+    for _ in range(6):
+        session.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
+        rates.append(session.learning_rates())
+    assert [rate["generator"] for rate in rates] == pytest.approx(generator)
+    assert [rate["critic"] for rate in rates] == pytest.approx(critic)
+    assert all(optimiser.defaults["amsgrad"] for optimiser in session.optimisers.values())
 
 
 def test_logs_of_all_updates_are_collected_without_graphs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,6 +87,9 @@ _PWG_GENERATOR = {
 }
 
 
+_PWG_FILTERS = {"taps": "taps", "cutoff_ratio": "cutoff", "beta": "beta"}
+
+
 def parallel_wavegan(path: Path) -> Beside:
     """config.yml of ParallelWaveGAN, and its statistics."""
     statistics = next(
@@ -109,7 +113,18 @@ def parallel_wavegan(path: Path) -> Beside:
         mel["win_length"] = mel.get("n_fft", 1024)
     base = given.get("log_base", 10.0)
     mel["log"] = "ln" if base is None else "log10" if base == 10 else str(base)
-    return Beside(source, _taken(generator, names), mel, statistics)
+    fields = {**_taken(generator, names), **_filters(given)}
+    return Beside(source, fields, mel, statistics)
+
+
+def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The bank of a network of several bands, as its `load_model` builds it.
+
+    Up to version 0.4.2 it had another cutoff, which a later one keeps to for older files.
+    """
+    taken = _taken(_inside(given, "pqmf_params"), _PWG_FILTERS)
+    version = tuple(int(n) for n in re.findall(r"\d+", str(given.get("version", "0.1.0")))[:3])
+    return taken if "pqmf_params" in given or version > (0, 4, 2) else {"cutoff": 0.15}
 
 
 def vocos(path: Path) -> Beside:

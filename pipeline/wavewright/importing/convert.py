@@ -157,7 +157,7 @@ def _recognise(
     """
     for form in (*allowed, *FORMATS):
         for network in found:
-            if form.found(network.state) == len(form.marks):
+            if form.found(network.state) == len(form.marks) and form.where(network.state):
                 if form not in allowed:
                     raise WavewrightError(
                         f"{path}: is of another format than {allowed[0].name}: it looks like "
@@ -205,7 +205,7 @@ def _converted(
             "toolkit's configuration beside the file"
         )
     rates = fields.get("upsample_rates")
-    hop = sizes.hop if rates is None or sizes.bands is None else prod(rates)
+    hop = sizes.hop if rates is None or sizes.bands is None else prod(rates) * sizes.at_once
     return state, Sizes(fields, sizes.bands, hop)
 
 

@@ -14,11 +14,23 @@ from wavewright.acoustic.tacotron2 import from_nvidia
 from wavewright.importing import beside, sizes
 from wavewright.importing.beside import Beside
 from wavewright.importing.sizes import Sizes
-from wavewright.vocoders import bigvgan, hifigan, melgan, parallel_wavegan, vocos, waveglow
+from wavewright.vocoders import (
+    bigvgan,
+    hifigan,
+    melgan,
+    multiband_melgan,
+    parallel_wavegan,
+    vocos,
+    waveglow,
+)
 from wavewright.vocoders import wavenet as wavenets
 from wavewright.vocoders import wavernn as wavernns
 
 State = Mapping[str, Tensor]
+
+
+def _whatever(state: State) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Format:
         sizes: fields of our configuration that the weights tell.
         mel: the preset that its mels follow, by number of bands; without a match, ask.
         statistics: whether its mels are normalised by statistics of the training data.
+        where: what else a state dict with all marks must be.
         left_out: pattern of keys that synthesis does without.
         beside: reads the configuration that the toolkit keeps beside it.
         kind: of model.
@@ -47,6 +60,7 @@ class Format:
     sizes: Callable[[State], Sizes]
     mel: Mapping[int, str] = field(default_factory=dict)
     statistics: bool = False
+    where: Callable[[State], bool] = _whatever
     left_out: str = r"(?!)"
     beside: Callable[[Path], Beside] = beside.nothing
     kind: Literal["vocoder", "acoustic"] = "vocoder"
@@ -80,6 +94,12 @@ def _from_melgan(state: State) -> dict[str, Tensor]:
         residual_layers=layers or (places[2] - places[1] - 2 if len(places) > 2 else 1),
     )
     return melgan.rename_official(state, config)
+
+
+def _several_bands(state: State) -> bool:
+    """Whether ParallelWaveGAN's MelGAN ends with more than one channel."""
+    numbers = [int(m[1]) for key in state if (m := re.fullmatch(r"melgan\.(\d+)\.weight", key))]
+    return bool(numbers) and state[f"melgan.{max(numbers)}.weight"].shape[:1] > (1,)
 
 
 _STATISTICS = r"(mean|scale)"
@@ -121,10 +141,19 @@ FORMATS: tuple[Format, ...] = (
         left_out=_STATISTICS, beside=beside.parallel_wavegan,
     ),
     Format(
+        "pwg-multiband-melgan", "Multi-band MelGAN of ParallelWaveGAN or ESPnet",
+        "multiband_melgan",
+        (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
+        multiband_melgan.rename_parallel_wavegan, sizes.multiband_melgan, _PARALLEL,
+        statistics=True, where=_several_bands, left_out=rf"{_STATISTICS}|pqmf\.",
+        beside=beside.parallel_wavegan,
+    ),
+    Format(
         "pwg-melgan", "MelGAN of ParallelWaveGAN or ESPnet", "melgan:descript",
         (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
         _from_melgan, sizes.melgan, _PARALLEL, statistics=True,
-        left_out=_STATISTICS, beside=beside.parallel_wavegan,
+        where=lambda state: not _several_bands(state), left_out=_STATISTICS,
+        beside=beside.parallel_wavegan,
     ),
     Format(
         "parallel-wavegan", "Parallel WaveGAN of ParallelWaveGAN or ESPnet", "parallel_wavegan",

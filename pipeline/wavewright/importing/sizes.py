@@ -24,11 +24,13 @@ class Sizes(NamedTuple):
         fields: of its configuration.
         bands: of the mel that it takes or gives; None where none does.
         hop: samples that it makes of a frame; None where that is free.
+        at_once: samples that its last layer makes at once; `hop` is as often its rates' product.
     """
 
     fields: dict[str, Any]
     bands: int | None
     hop: int | None
+    at_once: int = 1
 
 
 def hifigan(state: State) -> Sizes:
@@ -79,6 +81,15 @@ def melgan(state: State) -> Sizes:
         "residual_layers": count(state, r"blocks\.0\.(\d+)\."),
     }
     return Sizes(fields, state["conv_pre.weight"].shape[1], prod(rates))
+
+
+def multiband_melgan(state: State) -> Sizes:
+    """Multi-band MelGAN: a MelGAN of several bands, whose filters no weight tells."""
+    sizes = melgan(state)
+    del sizes.fields["base_channels"]
+    bands = state["conv_post.weight"].shape[0]
+    sizes.fields.update(channels=state["conv_pre.weight"].shape[0], bands=bands)
+    return sizes._replace(hop=(sizes.hop or 0) * bands, at_once=bands)
 
 
 _PUBLISHED_CYCLES = {30: 3, 24: 4, 20: 2, 12: 2}

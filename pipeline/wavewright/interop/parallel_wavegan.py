@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.files import whole, write_text
 from wavewright.melspec import LOG_UNIT, MelSpec, StatisticsNormalisation, in_words
 from wavewright.vocoder import Vocoder
-from wavewright.vocoders import hifigan, melgan, parallel_wavegan
+from wavewright.vocoders import hifigan, melgan, multiband_melgan, parallel_wavegan
 
 State = Mapping[str, Tensor]
 
@@ -36,19 +37,21 @@ class Generator(NamedTuple):
         parameters: of its constructor.
         modules: paths of all its modules with weights.
         rename: their state dict to ours.
+        filters: of the bank that joins what it says, if that is several bands.
     """
 
     kind: str
     parameters: dict[str, Any]
     modules: tuple[str, ...]
     rename: Callable[[State], dict[str, Tensor]]
+    filters: dict[str, Any] | None = None
 
 
 def write_parallel_wavegan(vocoder: Vocoder, out: Path, step: int) -> list[Path]:
     """Write a vocoder for ParallelWaveGAN.
 
     Args:
-        vocoder: a HiFi-GAN, MelGAN or Parallel WaveGAN.
+        vocoder: a HiFi-GAN, MelGAN, Multi-band MelGAN or Parallel WaveGAN.
         out: the folder.
         step: of its training, for the checkpoint's name.
 
@@ -103,11 +106,13 @@ def _generator(vocoder: Vocoder) -> Generator:
         return _hifigan(vocoder)
     if isinstance(vocoder, melgan.MelGAN):
         return _melgan(vocoder)
+    if isinstance(vocoder, multiband_melgan.MultiBandMelGAN):
+        return _multiband_melgan(vocoder)
     if isinstance(vocoder, parallel_wavegan.ParallelWaveGAN):
         return _parallel_wavegan(vocoder)
     raise WavewrightError(
         f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, which has no such network; "
-        "those of ours that it has: hifigan, melgan, parallel_wavegan"
+        "those of ours that it has: hifigan, melgan, multiband_melgan, parallel_wavegan"
     )
 
 
@@ -144,8 +149,7 @@ def _hifigan(vocoder: hifigan.HiFiGAN) -> Generator:
 
 def _melgan(vocoder: melgan.MelGAN) -> Generator:
     config = vocoder.config
-    rates, layers = config.upsample_rates, config.residual_layers
-    width = config.base_channels * 2 ** len(rates)
+    width = config.base_channels * 2 ** len(config.upsample_rates)
     if config.tail_frames or width < vocoder.hop_length:
         found = f"tail_frames {config.tail_frames}" if config.tail_frames else f"{width} channels"
         raise WavewrightError(
@@ -153,9 +157,36 @@ def _melgan(vocoder: melgan.MelGAN) -> Generator:
             f"tail_frames and has at least hop_length ({vocoder.hop_length}) channels before the "
             f"first upsampling: found {found}"
         )
+
+    def rename(state: State) -> dict[str, Tensor]:
+        return melgan.rename_official(state, config)
+
+    return _of_melgans_kind(config, width, rename)
+
+
+def _multiband_melgan(vocoder: multiband_melgan.MultiBandMelGAN) -> Generator:
+    config = vocoder.config
+    if config.channels < prod(config.upsample_rates):
+        raise WavewrightError(
+            f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, whose MelGAN has at least "
+            f"as many channels as the upsample_rates multiply to ({prod(config.upsample_rates)}): "
+            f"found {config.channels}"
+        )
+    theirs = _of_melgans_kind(config, config.channels, multiband_melgan.rename_parallel_wavegan)
+    theirs.parameters["out_channels"] = config.bands
+    filters = {"taps": config.taps, "cutoff_ratio": config.cutoff, "beta": config.beta}
+    return theirs._replace(filters=filters)
+
+
+def _of_melgans_kind(
+    config: melgan.MelGANConfig | multiband_melgan.MultiBandMelGANConfig,
+    channels: int,
+    rename: Callable[[State], dict[str, Tensor]],
+) -> Generator:
+    rates, layers = config.upsample_rates, config.residual_layers
     parameters = {
         "in_channels": config.mel.n_mels,
-        "channels": width,
+        "channels": channels,
         "upsample_scales": list(rates),
         "stacks": layers,
         "nonlinear_activation_params": {"negative_slope": 0.2},
@@ -167,9 +198,6 @@ def _melgan(vocoder: melgan.MelGAN) -> Generator:
             yield f"melgan.{start}"
             for block in range(start + 1, start + 1 + layers):
                 yield from (f"melgan.{block}.{n}" for n in ("stack.2", "stack.4", "skip_layer"))
-
-    def rename(state: State) -> dict[str, Tensor]:
-        return melgan.rename_official(state, config)
 
     return Generator("MelGANGenerator", parameters, tuple(modules()), rename)
 
@@ -247,7 +275,8 @@ def _config(vocoder: Vocoder, theirs: Generator) -> dict[str, Any]:
         "format": "hdf5",
         "version": "0.6.1",
         "generator_type": theirs.kind,
-        "generator_params": {**theirs.parameters, "out_channels": 1, "use_weight_norm": False},
+        "generator_params": {"out_channels": 1, **theirs.parameters, "use_weight_norm": False},
+        **({"pqmf_params": theirs.filters} if theirs.filters else {}),
         "wavewright": {"vocoder": vocoder.name, "mel": spec.essentials()},
     }
 

@@ -22,8 +22,10 @@ from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, hinge_critic, hinge_generator
+from wavewright.nn.averaged_scales import AveragedScalesDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.reach import Span, heard
+from wavewright.nn.reflected_residual import ReflectedResidualBlock
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsampling import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
@@ -77,28 +79,6 @@ class MelGANConfig(ModelConfig):
         return self
 
 
-class ResidualBlock(nn.Module):
-    """A dilated and a pointwise convolution beside a pointwise shortcut."""
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.dilation = dilation
-        self.dilated = nn.Conv1d(channels, channels, 3, dilation=dilation)
-        self.pointwise = nn.Conv1d(channels, channels, 1)
-        self.shortcut = nn.Conv1d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, T) -> the same shape; T must exceed the dilation."""
-        padded = F.pad(F.leaky_relu(x, _SLOPE), (self.dilation, self.dilation), mode="reflect")
-        residual: Tensor = self.pointwise(F.leaky_relu(self.dilated(padded), _SLOPE))
-        shortcut: Tensor = self.shortcut(x)
-        return shortcut + residual
-
-    def heard(self, span: Span) -> Span:
-        """By the dilated convolution, which is padded by as much as it reaches."""
-        return heard([self.dilated], span.wider(self.dilation, -self.dilation))
-
-
 class MelGAN(Vocoder):
     """The generator, its losses and its schedule."""
 
@@ -136,7 +116,9 @@ class MelGAN(Vocoder):
             )
             width //= 2
             layers = range(config.residual_layers)
-            self.blocks.append(nn.Sequential(*(ResidualBlock(width, 3**i) for i in layers)))
+            self.blocks.append(
+                nn.Sequential(*(ReflectedResidualBlock(width, 3**i) for i in layers))
+            )
         self.conv_post = nn.Conv1d(width, 1, 2 * _EDGE + 1)
         self.loss_spec = loss_spec(config.mel)
 
@@ -195,7 +177,12 @@ class MelGAN(Vocoder):
 
     def build_adversaries(self) -> dict[str, nn.Module]:
         """One player: all scales step together."""
-        return {"discriminator": MelGANDiscriminator(self.config.adversary)}
+        given = self.config.adversary
+        return {
+            "discriminator": AveragedScalesDiscriminator(
+                given.scales, given.base_channels, 64 * given.base_channels, given.downsamplings
+            )
+        }
 
     def optimisation(self, player: str) -> Optimisation:
         """Adam for both players, published with a constant rate."""
@@ -264,51 +251,6 @@ def weighted_matching(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Ten
     """Mean over scales of the L1 between features, times 4 over the number of layers but one."""
     layers = len(real[0]) - 1  # the first and the strided ones, and one more
     return feature_matching(real, fake) * 4 / layers / len(real)
-
-
-class ScaleDiscriminator(nn.Module):
-    """One rate: grouped convolutions that stride by four."""
-
-    def __init__(self, config: AdversaryConfig) -> None:
-        super().__init__()
-        width: int = config.base_channels
-        self.convs = nn.ModuleList([nn.Conv1d(1, width, 15)])
-        for _ in range(config.downsamplings):
-            before, width = width, min(4 * width, 64 * config.base_channels)
-            self.convs.append(nn.Conv1d(before, width, 41, 4, padding=20, groups=before // 4))
-        self.convs.append(nn.Conv1d(width, width, 5, padding=2))
-        self.conv_post = nn.Conv1d(width, 1, 3, padding=1)
-        add_weight_norm(self)
-
-    def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 1, samples) -> (B, n) scores and the features of the hidden layers."""
-        x, features = F.pad(wav, (7, 7), mode="reflect"), []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), _SLOPE)
-            features.append(x)
-        return torch.flatten(self.conv_post(x), 1), features
-
-
-class MelGANDiscriminator(nn.Module):
-    """Discriminators over ever more averaged audio."""
-
-    def __init__(self, config: AdversaryConfig) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(
-            ScaleDiscriminator(config) for _ in range(config.scales)
-        )
-
-    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, samples) -> scores and features, one entry per scale."""
-        scores, features = [], []
-        x = wav[:, None]
-        for i, discriminator in enumerate(self.discriminators):
-            if i > 0:
-                x = F.avg_pool1d(x, 4, 2, padding=1, count_include_pad=False)
-            score, layers = discriminator(x)
-            scores.append(score)
-            features.append(layers)
-        return scores, features
 
 
 def rename_official(state: Mapping[str, Tensor], config: MelGANConfig) -> dict[str, Tensor]:

@@ -203,6 +203,7 @@ class ParallelWaveGAN(Vocoder):
             learning_rate=config.adversary.learning_rate if critic else config.learning_rate,
             eps=config.eps,
             decay_every=config.halve_every,
+            starts_at=config.adversary_start if critic else 0,
             clip_norm=config.adversary.clip_norm if critic else config.clip_norm,
         )
 

@@ -1,0 +1,319 @@
+"""Multi-band MelGAN (Yang et al. 2020, arXiv:2005.05106): a MelGAN that says four bands at once.
+
+MelGAN's generator, with longer residual stacks, makes four signals at a quarter of the waveform's
+rate, and a fixed filter bank joins them; the costly layers at the waveform's own rate are gone. It
+learns from spectra first, of the waveform and of its bands, and later from MelGAN's discriminators.
+Facts that the paper leaves open, and the optimiser, are those of Hayashi's ParallelWaveGAN,
+configuration `multi_band_melgan.v2`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from math import prod
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wavewright.mel import silent_mel
+from wavewright.melspec import MelSpec
+from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.nn.adversary import least_squares_critic, least_squares_generator
+from wavewright.nn.averaged_scales import AveragedScalesDiscriminator
+from wavewright.nn.pqmf import PQMF, propose_cutoff, unevenness
+from wavewright.nn.precision import in_float32
+from wavewright.nn.reach import Span, heard
+from wavewright.nn.reflected_residual import ReflectedResidualBlock
+from wavewright.nn.spectral import RESOLUTIONS, stft_losses
+from wavewright.nn.upsampling import fit_rates, propose_rates
+from wavewright.nn.weight_norm import add_weight_norm, rename_folded
+from wavewright.streaming import Stage
+from wavewright.vocoder import Batch, Vocoder
+
+_SLOPE = 0.2
+_EDGE = 3  # frames or values reflected before the first and the last convolution
+_EVEN = 1.5  # dB by which all bands together may differ from none
+_MOST_BANDS = 8
+
+
+class AdversaryConfig(FrozenModel):
+    """The discriminators. `base_channels` is 16 as published; fewer train on a CPU."""
+
+    scales: int = Field(default=3, gt=0)
+    base_channels: Literal[4, 8, 16] = 16
+    downsamplings: int = Field(default=3, gt=0)
+
+
+class MultiBandMelGANConfig(ModelConfig):
+    """Version 2 as published; its mels are normalised by statistics.
+
+    A frame has as many samples as the rates and the bands multiply to. `taps`, `cutoff` and `beta`
+    are the filter bank's, of which 4 bands need this cutoff.
+    """
+
+    mel: MelSpec = MelSpec.preset("parallel-wavegan")
+    channels: int = Field(default=384, gt=0)
+    upsample_rates: tuple[int, ...] = (8, 4, 2)
+    residual_layers: int = Field(default=4, gt=0)
+    bands: int = Field(default=4, ge=2)
+    taps: int = Field(default=62, gt=0, le=1022, multiple_of=2)
+    cutoff: float = Field(default=0.142, gt=0, lt=1)
+    beta: float = Field(default=9.0, ge=0, le=100)
+    adversary: AdversaryConfig = AdversaryConfig()
+    adversary_start: int = Field(default=200_000, ge=0)
+    adversarial_weight: float = 2.5
+    learning_rate: float = 1e-3
+    eps: float = 1e-7
+    halve_every: int = Field(default=100_000, gt=0)
+    halvings: int = Field(default=6, ge=0)
+    resolutions: tuple[tuple[int, int, int], ...] = RESOLUTIONS
+    band_resolutions: tuple[tuple[int, int, int], ...] = (
+        (384, 30, 150),
+        (683, 60, 300),
+        (171, 10, 60),
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_hop(self) -> Self:
+        hop, made = self.mel.hop_length, prod(self.upsample_rates) * self.bands
+        if made != hop:
+            raise ValueError(
+                f"upsample_rates {self.upsample_rates} and bands {self.bands} multiply to {made}, "
+                f"but mel.hop_length is {hop}; "
+                f"{_advice(hop, self.bands, len(self.upsample_rates))}"
+            )
+        halvings = 2 ** len(self.upsample_rates)
+        if self.channels % halvings:
+            raise ValueError(
+                f"channels {self.channels} must be a multiple of {halvings}, because they halve at "
+                f"each of {len(self.upsample_rates)} upsamplings"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bands_join(self) -> Self:
+        off = unevenness(self.bands, self.taps, self.cutoff, self.beta)
+        if off > _EVEN:
+            better = propose_cutoff(self.bands, self.taps, self.beta)
+            raise ValueError(
+                f"cutoff {self.cutoff} would raise or lower some frequencies by {off:.1f} dB with "
+                f"{self.bands} bands, {self.taps} taps and beta {self.beta:g}; the best is {better}"
+            )
+        return self
+
+
+def _advice(hop_length: int, bands: int, stages: int) -> str:
+    if hop_length % bands:
+        return "bands must divide it"
+    try:
+        return f"rates that fit: {propose_rates(hop_length // bands, stages)}"
+    except ValueError:
+        return f"its share of a band, {hop_length // bands}, is no product of small rates"
+
+
+class MultiBandMelGAN(Vocoder):
+    """The generator, its losses and its schedule.
+
+    `v2` is published for LJSpeech, `v2-24k` for corpora at 24 kHz.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = MultiBandMelGANConfig
+    config: MultiBandMelGANConfig
+    streams = True
+    undoes_steps = True
+    exports = True
+    quick_in_pieces = True
+    float32_parts = ("conv_post", "filters")
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "v2": {},
+        "v2-24k": {
+            "mel": MelSpec.preset("parallel-wavegan-24k"),
+            "upsample_rates": (5, 5, 3),
+        },
+    }
+
+    def __init__(self, config: MultiBandMelGANConfig, *, name: str = "multiband_melgan") -> None:
+        super().__init__(config, name=name)
+        width = config.channels
+        self.conv_pre = nn.Conv1d(config.mel.n_mels, width, 2 * _EDGE + 1)
+        self.ups = nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        for rate in config.upsample_rates:
+            odd = rate % 2
+            self.ups.append(
+                nn.ConvTranspose1d(
+                    width, width // 2, 2 * rate, rate, rate // 2 + odd, output_padding=odd
+                )
+            )
+            width //= 2
+            layers = range(config.residual_layers)
+            self.blocks.append(
+                nn.Sequential(*(ReflectedResidualBlock(width, 3**i) for i in layers))
+            )
+        self.conv_post = nn.Conv1d(width, config.bands, 2 * _EDGE + 1)
+        self.filters = PQMF(config.bands, config.taps, config.cutoff, config.beta)
+
+    @classmethod
+    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates for a band's hop length, and another number of bands if it is no whole one."""
+        bands = int(fields["bands"])
+        if mel.hop_length % bands == 0:
+            return dict(fit_rates(mel.hop_length // bands, fields["upsample_rates"]))
+        others = [n for n in range(2, _MOST_BANDS + 1) if mel.hop_length % n == 0]
+        if not others:
+            raise ValueError(
+                f"hop_length {mel.hop_length} is no multiple of any number of bands up to "
+                f"{_MOST_BANDS}; choose one that is, such as 256 or 300"
+            )
+        bands = min(others, key=lambda n: abs(n - bands))
+        return {
+            "bands": bands,
+            "cutoff": propose_cutoff(bands, fields["taps"], fields["beta"]),
+            **fit_rates(mel.hop_length // bands, fields["upsample_rates"]),
+        }
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length), near [-1, 1]; not of a few frames."""
+        return self.filters.synthesis(self.parts(mel))
+
+    def parts(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, bands, frames * hop_length / bands) in [-1, 1]."""
+        x = mel
+        for stage in range(len(self.ups)):
+            x = self._stretch(stage, x)
+        return x
+
+    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+        """An upsampling and its blocks, with what comes before the first and after the last."""
+        if stage == 0:
+            x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
+        x = self.blocks[stage](self.ups[stage](F.leaky_relu(x, _SLOPE)))
+        if stage < len(self.ups) - 1:
+            return x
+        x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
+        return torch.tanh(in_float32(self.conv_post, x))
+
+    def _heard_by(self, stage: int, span: Span) -> Span:
+        """The first convolution and the last are padded by `_EDGE`."""
+        if stage == len(self.ups) - 1:
+            span = heard([self.conv_post], span.wider(_EDGE, -_EDGE))
+        span = heard([self.ups[stage], self.blocks[stage]], span)
+        return heard([self.conv_pre], span.wider(_EDGE, -_EDGE)) if stage == 0 else span
+
+    def stages(self) -> list[Stage]:
+        """One for each upsampling, and the filter bank."""
+        bank = Stage(
+            lambda parts: self.filters.synthesis(parts)[:, None],
+            self.filters.heard,
+            self.config.bands,
+        )
+        return [
+            *(
+                Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+                for stage, rate in enumerate(self.config.upsample_rates)
+            ),
+            bank,
+        ]
+
+    def followed(self, mel: Tensor) -> Tensor:
+        """With silence, if there are fewer frames than the first block needs to reflect."""
+        widest = 3 ** (self.config.residual_layers - 1)
+        fewest = max(_EDGE, widest // self.config.upsample_rates[0]) + 1
+        tail = torch.sym_max(0, fewest - mel.shape[-1])  # type: ignore[no-untyped-call]
+        silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
+        return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
+
+    def speech(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
+        wav = self.in_pieces(self.followed(mel))
+        return self.to_speech(wav[:, : mel.shape[-1] * self.hop_length].clamp(-1.0, 1.0))
+
+    def start_training(self) -> None:
+        """Weight-normalise the generator and build the discriminators."""
+        add_weight_norm(self)
+        super().start_training()
+
+    def build_adversaries(self) -> dict[str, nn.Module]:
+        """One player: all scales step together."""
+        given = self.config.adversary
+        return {
+            "discriminator": AveragedScalesDiscriminator(
+                given.scales, given.base_channels, 32 * given.base_channels, given.downsamplings
+            )
+        }
+
+    def optimisation(self, player: str) -> Optimisation:
+        """Adam with AMSGrad for both; the discriminators' schedule has its own start."""
+        config = self.config
+        return Optimisation(
+            amsgrad=True,
+            learning_rate=config.learning_rate,
+            eps=config.eps,
+            decay_every=config.halve_every,
+            decays=config.halvings,
+            starts_at=config.adversary_start if player == "discriminator" else 0,
+        )
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """The generator first, by spectra alone until `adversary_start`; then discriminators."""
+        adversarial = step >= self.config.adversary_start
+        yield self._generator_update(batch, adversarial)
+        if adversarial:
+            yield self._critic_update(batch)
+
+    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
+        parts = self.parts(batch.mel)
+        fake = self.filters.synthesis(parts)
+        whole = stft_losses(fake, batch.wav, self.config.resolutions)
+        bands = stft_losses(
+            parts.flatten(0, 1),
+            self.filters.analysis(batch.wav).flatten(0, 1),
+            self.config.band_resolutions,
+        )
+        names = ("convergence", "magnitude", "band_convergence", "band_magnitude")
+        logs: dict[str, float | Tensor] = dict(zip(names, (*whole, *bands), strict=True))
+        loss = 0.5 * torch.stack([*whole, *bands]).sum()
+        if adversarial:
+            scores, _ = self.adversaries["discriminator"](fake)
+            logs["adversarial"] = least_squares_generator(scores) / len(scores)
+            loss = loss + self.config.adversarial_weight * logs["adversarial"]
+        return Update("generator", loss, logs)
+
+    def _critic_update(self, batch: Batch) -> Update:
+        with torch.no_grad():
+            fake = self(batch.mel)
+        discriminator = self.adversaries["discriminator"]
+        real_scores, _ = discriminator(batch.wav)
+        fake_scores, _ = discriminator(fake)
+        loss = least_squares_critic(real_scores, fake_scores) / len(real_scores)
+        return Update("discriminator", loss, {"critic": loss})
+
+
+def rename_parallel_wavegan(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of ParallelWaveGAN's MelGAN of several bands as plain weights in our names.
+
+    Its modules are numbered; those with weights of their own are the first convolution, the
+    upsamplings and the last, and residual blocks stand between.
+    """
+    own = r"melgan\.(\d+)\.(?:parametrizations\.)?weight"
+    found = sorted({int(match[1]) for key in state if (match := re.match(own, key))})
+    first, *stages, last = found if len(found) > 1 else (-1, -1)
+    kinds = {"stack.2": "dilated", "stack.4": "pointwise", "skip_layer": "shortcut"}
+
+    def name_of(path: str) -> str | None:
+        place = re.fullmatch(r"melgan\.(\d+)(?:\.(.+))?", path)
+        if place is None:
+            return None
+        number, within = int(place[1]), place[2]
+        if within is None:
+            ends = {first: "conv_pre", last: "conv_post"}
+            return ends.get(number) or f"ups.{stages.index(number)}"
+        before = [stage for stage in stages if stage < number]
+        return f"blocks.{len(before) - 1}.{number - before[-1] - 1}.{kinds[within]}"
+
+    return rename_folded(state, name_of)
