@@ -804,6 +804,14 @@ def import_(
         Path | None,
         typer.Option("--statistics", metavar="FILE", help="stats.h5, .npy or .npz of its mels."),
     ] = None,
+    adversaries: Annotated[
+        Path | None,
+        typer.Option(
+            "--adversaries",
+            metavar="FILE",
+            help="Its discriminators, if in another file.",
+        ),
+    ] = None,
 ) -> None:
     """Convert another toolkit's checkpoint into one of ours.
 
@@ -816,7 +824,9 @@ def import_(
     """
     from wavewright.importing.convert import import_checkpoint
 
-    _say(str(import_checkpoint(file, form, mel, out, statistics=statistics)))
+    _say(
+        str(import_checkpoint(file, form, mel, out, statistics=statistics, adversaries=adversaries))
+    )
 
 
 @app.command()
