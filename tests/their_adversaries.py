@@ -77,10 +77,7 @@ def _hayashis_generator(path: str, stages: int) -> str:
 def melgan_discriminator(path: str, layers: str, last: int) -> str:
     """discriminators.0.convs.2 -> discriminators.0.LAYERS.2.0; the first is padded before."""
     _, number, part, *rest = path.split(".")
-    if part == "conv_post":
-        end = f"{last}"
-    else:
-        end = f"{rest[0]}.{1 if rest[0] == '0' else 0}"
+    end = str(last) if part == "conv_post" else f"{rest[0]}.{int(rest[0] == '0')}"
     return f"discriminators.{number}.{layers}.{end}"
 
 
@@ -119,7 +116,8 @@ HAYASHIS = {
     "spectral_first": False, "scales": 2,
 }  # fmt: skip
 _HAYASHIS_CONFIG = (
-    "generator_params: {upsample_scales: [4, 4]}\ngenerator_type: HiFiGANGenerator\n"
+    "generator_type: HiFiGANGenerator\n"
+    "generator_params: {resblock_dilations: [[1, 3, 5], [1, 3, 5]]}\n"
     "discriminator_params:\n  periods: [2, 3, 5, 7, 11]\n"
     "  scale_discriminator_params: {downsample_scales: [4, 4, 4, 4, 1]}\n"
 )
@@ -186,10 +184,8 @@ def _vocos(folder: Path, vocoder: Vocoder) -> Path:
 
 def _descript(folder: Path, vocoder: Vocoder) -> Path:
     def name(path: str) -> str:
-        theirs = melgan_discriminator(path, "model.layer", 6)
-        return re.sub(
-            r"^discriminators\.(\d+)\.model\.layer\.", r"model.disc_\1.model.layer_", theirs
-        )
+        _, number, *rest = melgan_discriminator(path, "layer", 6).split(".")
+        return f"model.disc_{number}.model.layer_{'.'.join(rest[1:])}"
 
     generator = old_names(
         dict(vocoder.state_dict()), lambda path: melgan_generator(path, 3, "model", False)
@@ -283,7 +279,7 @@ def _espnet(folder: Path, vocoder: Vocoder) -> Path:
     torch.save(as_joint(generator, against), folder / "train.total_count.best.pth")
     (folder / "config.yaml").write_text(
         "tts: joint_text2wav\nfeats_extract: fbank\nnormalize: null\ntts_conf:\n"
-        "  vocoder_type: hifigan_generator\n  vocoder_params: {upsample_scales: [4, 4]}\n"
+        "  vocoder_type: hifigan_generator\n  vocoder_params: {resblock_dilations: [[1, 3, 5], [1, 3, 5]]}\n"
         "  discriminator_params:\n    periods: [2, 3, 5, 7, 11]\n"
         "    scale_discriminator_params: {downsample_scales: [4, 4, 4, 4, 1]}\n"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
@@ -141,6 +141,8 @@ def _converted(
         about = layout.fields(ours, told)
     except (KeyError, IndexError) as error:
         raise Unfit(f"{source}: missing {error.args[0]}") from error
+    except Unfit as error:
+        raise Unfit(f"{source}: {error}") from error
     try:
         with torch.device("meta"):
             shape_of = registry.create_model(
@@ -170,6 +172,13 @@ def _last_is_post(state: State) -> State:
     return {re.sub(r"^conv_layers\.(\d+)\.", name, key): value for key, value in state.items()}
 
 
+def _lengths(weight: Tensor) -> Tensor:
+    """Of every output channel's weights, as torch sums them when it multiplies them out."""
+    ones = weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
+    length: Tensor = torch._weight_norm_interface(weight, ones, 0)[1]
+    return length
+
+
 _SPELLINGS = {
     "weight_g": "parametrizations.weight.original0",
     "weight_orig": "parametrizations.weight.original",
@@ -194,7 +203,7 @@ def _fitted(source: str, module: nn.Module, state: State) -> State:
             ours = _SPELLINGS.get(attribute, attribute)
         length = f"{path}.{_SPELLINGS['weight_g']}"
         if attribute == "weight" and length in own:  # its norm was removed
-            spelled[length] = torch._weight_norm_interface(value, torch.ones_like(value), 0)[1]
+            spelled[length] = _lengths(value)
             ours = "parametrizations.weight.original1"
         spelled[f"{path}.{ours}"] = value
     missing, unexpected = sorted(own.keys() - spelled.keys()), sorted(spelled.keys() - own.keys())

@@ -115,6 +115,8 @@ def parallel_wavegan(path: Path) -> Beside:
 
 def _adversary(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What discriminator_params say of Hayashi's discriminators beyond their shapes."""
+    if not given:
+        return {}
     slope = 0.1 if kind.startswith("hifigan") else 0.2
     scale = _inside(given, "scale_discriminator_params")
     strides = scale.get("downsample_scales", [2, 2, 4, 4, 1])
@@ -132,7 +134,8 @@ def _adversary(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _generator(file: Path, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of our configuration out of Hayashi's generator_params or ESPnet's vocoder_params."""
-    names, about = dict(_PWG_GENERATOR), {**given}
+    unsaid = next((fields for name, fields in _UNSAID.items() if kind.startswith(name)), {})
+    names, about = dict(_PWG_GENERATOR), {**unsaid, **given}
     _require(file, given, use_causal_conv=False, use_final_nonlinear_activation=True)
     slope = next((slope for name, slope in _SLOPES.items() if kind.startswith(name)), None)
     if slope is not None:
@@ -148,6 +151,11 @@ def _generator(file: Path, kind: str, given: Mapping[str, Any]) -> dict[str, Any
 
 
 _SLOPES = {"hifigan": 0.1, "melgan": 0.2}
+#: What his classes take where a configuration is silent, and no shape tells.
+_UNSAID: dict[str, dict[str, Any]] = {
+    "hifigan": {"resblock_dilations": [[1, 3, 5]] * 3},
+    "parallel": {"stacks": 3},
+}
 
 
 def _logarithm(given: Mapping[str, Any]) -> str:
