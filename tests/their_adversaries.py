@@ -279,7 +279,8 @@ def _espnet(folder: Path, vocoder: Vocoder) -> Path:
     torch.save(as_joint(generator, against), folder / "train.total_count.best.pth")
     (folder / "config.yaml").write_text(
         "tts: joint_text2wav\nfeats_extract: fbank\nnormalize: null\ntts_conf:\n"
-        "  vocoder_type: hifigan_generator\n  vocoder_params: {resblock_dilations: [[1, 3, 5], [1, 3, 5]]}\n"
+        "  vocoder_type: hifigan_generator\n"
+        "  vocoder_params: {resblock_dilations: [[1, 3, 5], [1, 3, 5]]}\n"
         "  discriminator_params:\n    periods: [2, 3, 5, 7, 11]\n"
         "    scale_discriminator_params: {downsample_scales: [4, 4, 4, 4, 1]}\n"
     )

@@ -78,6 +78,7 @@ def test_training_goes_on_where_theirs_stopped(
     newest = train(work, tmp_path / "run", max_steps=2, **asked)
 
     first = started[0]
+    assert isinstance(made.model, Vocoder)
     assert torch.equal(said(first), said(made.model))
     torch.testing.assert_close(said(first), said(source), rtol=0, atol=1e-6)
     theirs = source.adversaries[PLAYER].state_dict()
@@ -167,7 +168,7 @@ def test_discriminators_of_another_file_are_refused(work: Path, tmp_path: Path) 
     path = FAMILIES["melgan"].write(tmp_path / "theirs", source)
     made = import_checkpoint(path, mel=tiny.SPEC, out=made.out)
     stray.write_bytes(theirs)
-    with pytest.raises(WavewrightError, match="belongs to another file than imported.safetensors"):
+    with pytest.raises(WavewrightError, match=r"belongs to another file than imported\.s"):
         train(work, tmp_path / "run", **options("melgan", made))
     stray.write_bytes(theirs[:100])
     with pytest.raises(WavewrightError, match="not a readable safetensors file"):

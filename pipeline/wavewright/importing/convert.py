@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -78,11 +78,23 @@ class Imported:
             facts.append(f"with the discriminators of {self.adversaries.source}")
         if self.unfit:
             facts.append(f"without its discriminators, which are not among ours ({self.unfit})")
-        return f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+        said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+        if self.model.kind == "vocoder":
+            said += f"\n\nGo on training it with:\n    {self._training}"
+        return said
 
     @property
     def _says_what_it_likes(self) -> bool:
         return getattr(self.model.config, "conditioning", "mel") == "none"
+
+    @property
+    def _training(self) -> str:
+        """The variant of ours that it is, or the one nearest to it with what differs."""
+        name, changes = _nearest_variant(self.model)
+        settings = [f"train.init_from={self.out or 'MODEL'}"]
+        settings += [f"'train.vocoders.{name}.config.{key}={changes[key]}'" for key in changes]
+        options = " ".join(f"--set {setting}" for setting in settings)
+        return f"wavewright run RECIPE --vocoder {name} {options}"
 
     @property
     def _command(self) -> str:
@@ -166,6 +178,27 @@ def _write(target: Path, model: Model, step: int, against: Adversaries | None) -
             write_adversaries(target, {PLAYER: against.state}, sha256_of(scratch))
     if against is None:  # of an earlier import under this name
         adversaries_file(target).unlink(missing_ok=True)
+
+
+def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
+    """A name whose published network differs least from a model's, and the fields that differ."""
+    system = model.name.partition(":")[0]
+    kind = registry.find("vocoders", system)
+    theirs = model.config.model_dump(mode="json")
+    found = {}
+    for variant in kind.variants or (None,):
+        name = f"{system}:{variant}" if variant else system
+        config = kind.configure(system, variant).model_dump(mode="json")
+        network = [key for key in _before_adversary(config) if key != "mel"]
+        found[name] = {key: theirs[key] for key in network if config[key] != theirs[key]}
+    nearest_name = min(found, key=lambda name: len(found[name]))
+    return nearest_name, found[nearest_name]
+
+
+def _before_adversary(fields: Mapping[str, Any]) -> list[str]:
+    """Fields of the network: those of how it learns come after, its adversary first."""
+    names = list(fields)
+    return names[: names.index("adversary")] if "adversary" in names else names
 
 
 def _allowed(name: str) -> Sequence[Format]:
