@@ -81,6 +81,8 @@ class Imported:
         said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
         if self.model.kind == "vocoder":
             said += f"\n\nGo on training it with:\n    {self._training}"
+            if mel_words(self.model.mel, self.presets) not in [f"'{p}'" for p in self.presets]:
+                said += f"\nin a recipe with its mel (wavewright config {self.out or 'MODEL'})"
         return said
 
     @property
