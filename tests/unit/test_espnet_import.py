@@ -201,6 +201,6 @@ def test_twice_an_odd_rate_gives_whole_frames_and_streams() -> None:
     whole = vocoder.generate(given)
     assert whole.shape == (1, 40 * 300)
     assert float(whole.std()) > 1e-3
-    chunks = torch.split(given, 7, dim=2)  # type: ignore[no-untyped-call]
+    chunks = torch.split(given, 7, dim=2)
     streamed = torch.cat(list(vocoder.stream(chunks)), dim=-1)
     torch.testing.assert_close(streamed.reshape(1, -1), whole, rtol=0, atol=vocoder.rounding)
