@@ -115,6 +115,7 @@ def _agree(source: Vocoder, model: Vocoder) -> bool:
     for vocoder in (source, model):
         training = vocoder.training
         vocoder.eval()
+        speaker = vocoder._speaker
         if vocoder.speakers:
             vocoder.speaker = vocoder.speakers[0]
         if vocoder.conditioning == "mel":
@@ -122,4 +123,5 @@ def _agree(source: Vocoder, model: Vocoder) -> bool:
         else:
             said.append(vocoder.sample(1, seed=0))
         vocoder.train(training)
+        vocoder._speaker = speaker
     return said[0].shape == said[1].shape and bool((said[0] - said[1]).abs().max() < _AGREE)

@@ -85,7 +85,7 @@ def _give_back(layer: nn.Module, weight: Tensor) -> None:
     a rounding; with the length that folding finds, it multiplies by one.
     """
     state = dict(layer.named_parameters())
-    if _NEW_G in state:
+    if _NEW_G in state and state[_NEW_G].device.type in ("cpu", "cuda"):  # that have this kernel
         given = weight.to(state[_NEW_G])
         _, length = torch._weight_norm_interface(given, state[_NEW_G], 0)
         state[_NEW_G].copy_(length)
