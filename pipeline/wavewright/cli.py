@@ -183,7 +183,9 @@ def list_plugins(
 
 @app.command()
 def config(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="system[:variant] or mel:PRESET.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="system[:variant], mel:PRESET or a checkpoint.")
+    ],
     statistics: Annotated[
         Path | None,
         typer.Option(
@@ -200,14 +202,15 @@ def config(
         ),
     ] = "",
 ) -> None:
-    """Print a vocoder's, acoustic model's or mel preset's configuration as YAML.
+    """Print a vocoder's, acoustic model's, mel preset's or checkpoint's configuration as YAML.
 
     What is printed of a mel is a recipe's section `mel`. With --mel a vocoder's upsampling is
     fitted to that mel's hop length, and what to write into a recipe stands in the first lines.
 
     Examples: wavewright config hifigan:v2; wavewright config mel:hifigan;
     wavewright config tacotron2; wavewright config hifigan --mel parallel-wavegan;
-    wavewright config mel:parallel-wavegan --statistics stats.h5
+    wavewright config mel:parallel-wavegan --statistics stats.h5;
+    wavewright config imported.safetensors
     """
     from ruamel.yaml import YAML
 
@@ -221,7 +224,9 @@ def config(
     yaml.representer.add_representer(
         list, lambda r, items: r.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
     )
-    if mel and (system == "mel" or system in plugins("acoustic")):
+    given = Path(name)
+    saved = given.suffix == ".safetensors" or given.is_dir()
+    if mel and (saved or system == "mel" or system in plugins("acoustic")):
         raise WavewrightError("--mel belongs to vocoders: wavewright config hifigan --mel PRESET")
     if system == "mel":
         spec = MelSpec.preset(rest)
@@ -245,6 +250,12 @@ def config(
             sys.stdout,
             transform=lambda text: "".join(f"#   {line}\n" for line in text.splitlines()),
         )
+    elif saved:
+        from wavewright.checkpoint import read_weights, weights_file
+
+        about, _ = read_weights(weights_file(given))
+        _say(f"# {about['name']}, step {about['step']}")
+        values = about["config"]
     else:
         kind = "acoustic" if system in plugins("acoustic") else "vocoder"
         values = create_model(kind, name).config.model_dump(mode="json")
@@ -804,6 +815,14 @@ def import_(
         Path | None,
         typer.Option("--statistics", metavar="FILE", help="stats.h5, .npy or .npz of its mels."),
     ] = None,
+    adversaries: Annotated[
+        Path | None,
+        typer.Option(
+            "--adversaries",
+            metavar="FILE",
+            help="Its discriminators, if in another file.",
+        ),
+    ] = None,
 ) -> None:
     """Convert another toolkit's checkpoint into one of ours.
 
@@ -816,7 +835,9 @@ def import_(
     """
     from wavewright.importing.convert import import_checkpoint
 
-    _say(str(import_checkpoint(file, form, mel, out, statistics=statistics)))
+    _say(
+        str(import_checkpoint(file, form, mel, out, statistics=statistics, adversaries=adversaries))
+    )
 
 
 @app.command()

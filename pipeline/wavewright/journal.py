@@ -118,6 +118,8 @@ def draw_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = [name for name in lines[-1] if name != "step"]
+    if not names:  # no dev utterances
+        return
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4.5 * columns, 2.8 * rows), layout="constrained")

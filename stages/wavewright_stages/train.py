@@ -127,6 +127,7 @@ def train(
     from wavewright.registry import create_vocoder
     from wavewright.session import Restart, seed_everything
     from wavewright.shards import Shards
+    from wavewright.starting import Start
     from wavewright.training import TrainingOptions
     from wavewright.training import train as run_training
 
@@ -141,6 +142,9 @@ def train(
         mel.require_equal(natural.mel, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
     fields = {**_fitted(name, mel, config), **_alone(name, adversary_start), **config, "mel": mel}
+    start = Start(init_from) if init_from is not None else None
+    if start is not None and "adversary" not in config:
+        fields |= start.adversary_fields(name)
     model = create_vocoder(name, **fields)
     if not model.trains:
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
@@ -158,8 +162,8 @@ def train(
     if model.labelled_by:
         crops["labels"] = _labels(prepared, model.labelled_by)
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
-    if init_from is not None:
-        _start_from(model, init_from)
+    if start is not None:
+        start.give(model)
     elif latest_checkpoint(vocoder) is None:
         model.meet(data.wavs())
     pruning = getattr(model.config, "pruning", None)  # before its end, weights are too many
@@ -257,28 +261,6 @@ def _crops(
         switch_at=gta_start if features == "natural-then-gta" else 0,
         **options,
     )
-
-
-def _start_from(model: Vocoder, path: Path) -> None:
-    """Load weights of an earlier checkpoint, and its adversaries if they are there and fit."""
-    from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
-
-    if path.is_dir() and not path.name.startswith("step-"):
-        path = latest_checkpoint(path) or path
-    source = load_vocoder(path)
-    source.mel.require_equal(model.mel, mine=f"checkpoint {path}", theirs="this training")
-    model.start_training()
-    model.load_inference_state(source.inference_state())
-    if not (path / "training.pt").is_file():
-        return
-    players = load_training(path)["players"]
-    for player, adversary in model.adversaries.items():
-        theirs = players.get(player, {})
-        ours = {key: value.shape for key, value in adversary.state_dict().items()}
-        if ours == {key: value.shape for key, value in theirs.items()}:
-            adversary.load_state_dict(theirs)
-        else:
-            log.warning("%s: has no %s that fits; a new one starts", path, player)
 
 
 def _best_by(asked: str, features: Features, validation: _Validation) -> str:

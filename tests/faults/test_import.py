@@ -139,6 +139,22 @@ def test_a_file_that_would_unpack_to_far_more_is_refused(
             load(packed)
 
 
+def test_a_hostile_file_of_discriminators_runs_nothing(
+    tmp_path: Path, hifigan_state: State
+) -> None:
+    """It is read because it stands beside the generator's."""
+    loot, path = tmp_path / "loot", official_file(tmp_path, hifigan_state, in_generator, "g_1")
+    torch.save({"mpd": Burglar(loot), "msd": {}}, tmp_path / "do_1")
+    with pytest.raises(WavewrightError, match="do_1: holds no state dict and no module"):
+        import_checkpoint(path)
+    torch.save({"mpd": Burglar(loot), "optim_d": {"x": torch.ones(1)}}, tmp_path / "do_1")
+    assert import_checkpoint(path).adversaries is None
+    (tmp_path / "do_1").write_bytes((tmp_path / "do_1").read_bytes()[:200])
+    with pytest.raises(WavewrightError, match="do_1: is no checkpoint that torch"):
+        import_checkpoint(path)
+    assert not loot.exists()
+
+
 def test_what_is_no_checkpoint_is_said_in_a_sentence(tmp_path: Path, hifigan_state: State) -> None:
     whole = official_file(tmp_path, hifigan_state, in_generator, "g_1").read_bytes()
     cases = {

@@ -34,8 +34,10 @@ def weights(preset: str) -> Path:
     return WEIGHTS / f"hifigan-{preset}.safetensors"
 
 
-def run_client(client: str, folder: Path, **given: Any) -> Answers:
+def run_client(client: str, folder: Path, *, script: str = "", **given: Any) -> Answers:
     """What a client's script answers, run in its environment with `folder` as the current one.
+
+    `script` is another one of `clients` than that of the client's name.
 
     Raises:
         AssertionError: it failed; with the end of what it said.
@@ -47,7 +49,7 @@ def run_client(client: str, folder: Path, **given: Any) -> Answers:
     roots = os.pathsep.join((str(ROOT / "pipeline"), str(ROOT)))
     offline = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": roots, "NUMBA_NUM_THREADS": "1"}
     done = subprocess.run(
-        [python, "-m", f"tests.interop.clients.{client}", "given.json", "answer.npz"],
+        [python, "-m", f"tests.interop.clients.{script or client}", "given.json", "answer.npz"],
         cwd=folder,
         env={**inherited, **offline},
         stdout=subprocess.PIPE,

@@ -37,8 +37,15 @@ def vocoders(root: Path) -> dict[str, Vocoder]:
         name: create_vocoder(name, **{**tiny.SMALL[name], **_RATES, **fields})
         for name, fields in changes.items()
     }
+    odd = create_vocoder(
+        "hifigan",
+        mel=MelSpec.preset("parallel-wavegan-24k"),
+        upsample_rates=(5, 5, 4, 3),
+        upsample_kernel_sizes=(10, 10, 8, 6),
+        upsample_initial_channel=32,
+    )
     trained = load_vocoder(root / "recipes/kathleen/weights/hifigan-v3.safetensors")
-    return {**made, "trained": trained}
+    return {**made, "odd": odd, "trained": trained}
 
 
 def test_its_own_load_model_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
@@ -79,7 +86,7 @@ def test_what_its_multi_band_melgan_says_is_said_by_ours(
     random = np.random.default_rng(1)
     wav = random.normal(0, 0.1, 86 * 256).astype(np.float32)
     mel = log_mel(torch.from_numpy(wav), spec)[:, :86]
-    files = {"mel": tmp_path / "mel.npy", "wav": tmp_path / "wav.npy"}
+    files: dict[str, Any] = {"mel": tmp_path / "mel.npy", "wav": tmp_path / "wav.npy"}
     np.save(files["mel"], mel.mT.numpy())
     np.save(files["wav"], wav)
     answers = run_client(

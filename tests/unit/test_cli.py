@@ -192,6 +192,21 @@ def test_config_prints_yaml_that_makes_the_same(wavewright_command: Command) -> 
     assert yaml.load(out)["encoder_width"] == 512
 
 
+def test_config_prints_a_checkpoints_for_a_recipe_to_take_over(
+    wavewright_command: Command, tmp_path: Path
+) -> None:
+    vocoder = tiny.hifigan()
+    save_checkpoint(tmp_path / "run", 7, vocoder)
+    code, out, _ = wavewright_command("config", str(tmp_path / "run"))
+    assert code == 0
+    assert out.startswith("# hifigan, step 7\n")
+    found = HiFiGANConfig.model_validate(YAML(typ="safe", pure=True).load(out))
+    assert found == vocoder.config
+    code, _, error = wavewright_command("config", str(tmp_path / "none.safetensors"))
+    assert code == 2
+    assert "no such checkpoint" in error
+
+
 def test_vocode_and_copy_write_files_and_say_so(
     wavewright_command: Command, tmp_path: Path, recording: str
 ) -> None:

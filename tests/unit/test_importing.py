@@ -186,3 +186,24 @@ def test_half_precision_becomes_float32(tmp_path: Path) -> None:
 def test_the_page_lists_every_format(root: Path) -> None:
     text = (root / "docs" / "import.md").read_text("utf-8")
     assert re.findall(r"^\| `([\w-]+)` \|", text, flags=re.MULTILINE) == [f.name for f in FORMATS]
+
+
+def test_the_command_to_train_on_names_the_variant_and_what_differs(tmp_path: Path) -> None:
+    """One that is published needs no more, any other its sizes."""
+    for name, changes, expected in (
+        ("hifigan:v3", {}, "--vocoder hifigan:v3 --set train.init_from=MODEL\n"),
+        (
+            "hifigan:v1",
+            {"upsample_initial_channel": 32},
+            "--vocoder hifigan:v1 --set train.init_from=MODEL "
+            "--set 'train.vocoders.hifigan:v1.config.upsample_initial_channel=32'\n",
+        ),
+    ):
+        state = random_twin(name, **changes).inference_state()
+        said = str(import_checkpoint(official_file(tmp_path, state, in_generator, "g_1")))
+        assert f"wavewright run RECIPE {expected}" in f"{said}\n"
+        assert "in a recipe with its mel" not in said
+        other = import_checkpoint(
+            tmp_path / "g_1", mel=MelSpec.preset("hifigan").model_copy(update={"fmin": 30.0})
+        )
+        assert "in a recipe with its mel (wavewright config MODEL)" in str(other)

@@ -41,8 +41,11 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_work(tmp_path_factory.mktemp("work"))
+
+
+def made_work(folder: Path) -> Path:
     """What the stages before would have left: prepared audio, natural mels and GTA mels."""
-    folder = tmp_path_factory.mktemp("work")
     prepared = folder / "prepared"
     tiny.corpus(prepared)
     rows = [
@@ -211,7 +214,7 @@ def test_a_start_of_another_convention_or_shape_is_refused(
     work: Path, tmp_path: Path, earlier: Path
 ) -> None:
     narrow = {**CONFIG, "upsample_initial_channel": 8}
-    with pytest.raises(WavewrightError, match="the weights do not fit: conv_pre"):
+    with pytest.raises(WavewrightError, match=r"upsample_initial_channel is 16, and .* has 8;"):
         train(work, tmp_path, init_from=earlier, config=narrow)
     with pytest.raises(WavewrightError, match=r"no such checkpoint|holds no checkpoint"):
         train(work, tmp_path, init_from=tmp_path / "nothing")
@@ -293,3 +296,10 @@ def test_a_resumed_game_goes_on_exactly(work: Path, tmp_path: Path, name: str) -
 def test_rates_of_the_recipe_stand(work: Path, tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match=r"upsample_rates \(8, 8\) multiply to 64, but mel"):
         train(work, tmp_path, config={**CONFIG, "upsample_rates": (8, 8)})
+
+
+def test_a_training_without_validation_ends_well(work: Path, tmp_path: Path) -> None:
+    """Its weights are those of one with it, and there is nothing to draw."""
+    newest = train(work, tmp_path / "blind", validation_utterances=0)
+    assert weights_of(newest) == weights_of(train(work, tmp_path / "seeing"))
+    assert not (tmp_path / "blind" / "validation.png").exists()

@@ -23,6 +23,9 @@ class Beside(NamedTuple):
         mel: fields of the MelSpec that differ from the format's preset; may name another preset.
         statistics: a file of means and scales of mels.
         normalises: whether the network wants mels normalised by statistics.
+        centres: whether their means are taken away.
+        scales: whether they are divided by their deviations.
+        adversary: what no shape tells of its discriminators; `unlike` says why ours are others.
     """
 
     source: str = ""
@@ -30,6 +33,9 @@ class Beside(NamedTuple):
     mel: Mapping[str, Any] = {}
     statistics: Path | None = None
     normalises: bool = True
+    centres: bool = True
+    scales: bool = True
+    adversary: Mapping[str, Any] = {}
 
 
 def nothing(path: Path) -> Beside:
@@ -55,7 +61,9 @@ def hifigan(path: Path) -> Beside:
     if "upsample_rates" not in given:
         return Beside()
     _require(path.parent / source, given, snake_logscale=True, use_tanh_at_final=True)
-    return Beside(source, _taken(given, {name: name for name in _UPSAMPLING}), _taken(given, _MEL))
+    fields, mel = _taken(given, {name: name for name in _UPSAMPLING}), _taken(given, _MEL)
+    adversary = _taken(given, {"resolutions": "resolutions", "mpd_reshapes": "periods"})
+    return Beside(source, fields, mel, adversary=adversary)
 
 
 def speecht5(path: Path) -> Beside:
@@ -99,22 +107,64 @@ def parallel_wavegan(path: Path) -> Beside:
     generator = _inside(given, "generator_params")
     if not generator:
         return Beside(statistics=statistics)
-    slope = {"HiFiGANGenerator": 0.1, "MelGANGenerator": 0.2}.get(str(given.get("generator_type")))
-    file, names = path.parent / source, dict(_PWG_GENERATOR)
-    _require(file, generator, use_causal_conv=False, use_final_nonlinear_activation=True)
-    if slope is not None:
-        _require(file, _inside(generator, "nonlinear_activation_params"), negative_slope=slope)
-    if "Parallel" in str(given.get("generator_type", "Parallel")):
-        generator = {**generator, **_inside(generator, "upsample_params")}
-    else:
-        del names["stacks"]  # which is another thing in its MelGAN
+    kind = str(given.get("generator_type", "Parallel"))
+    fields = _generator(path.parent / source, kind.lower(), generator) | _filters(given)
     mel = _taken(given, _PWG_MEL)
     if mel.get("win_length", 0) is None:
         mel["win_length"] = mel.get("n_fft", 1024)
+    mel["log"] = _logarithm(given)
+    adversary = _adversary(kind.lower(), _inside(given, "discriminator_params"))
+    return Beside(source, fields, mel, statistics, adversary=adversary)
+
+
+def _adversary(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What discriminator_params say of Hayashi's discriminators beyond their shapes."""
+    if not given:
+        return {}
+    slope = 0.1 if kind.startswith("hifigan") else 0.2
+    scale = _inside(given, "scale_discriminator_params")
+    strides = scale.get("downsample_scales", [2, 2, 4, 4, 1])
+    told: dict[str, Any] = {"scale_strides": strides} if kind.startswith("hifigan") else {}
+    if "periods" in given:
+        told["periods"] = given["periods"]
+    for part in (given, scale, _inside(given, "period_discriminator_params")):
+        found = _inside(part, "nonlinear_activation_params").get("negative_slope", slope)
+        if found != slope:
+            told["unlike"] = f"their negative_slope is {found!r}, ours is {slope}"
+    if given.get("dilation_factor", 1) != 1:
+        told["unlike"] = f"their dilation_factor is {given['dilation_factor']!r}, ours is 1"
+    return told
+
+
+def _generator(file: Path, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of our configuration out of Hayashi's generator_params or ESPnet's vocoder_params."""
+    unsaid = next((fields for name, fields in _UNSAID.items() if kind.startswith(name)), {})
+    names, about = dict(_PWG_GENERATOR), {**unsaid, **given}
+    _require(file, given, use_causal_conv=False, use_final_nonlinear_activation=True)
+    slope = next((slope for name, slope in _SLOPES.items() if kind.startswith(name)), None)
+    if slope is not None:
+        _require(file, given, nonlinear_activation="LeakyReLU", pad="ReflectionPad1d")
+        _require(file, _inside(given, "nonlinear_activation_params"), negative_slope=slope)
+    if kind.startswith("parallel"):
+        stretching = _inside(given, "upsample_params")
+        _require(file, stretching, nonlinear_activation=None, interpolate_mode="nearest")
+        about |= stretching
+    else:
+        del names["stacks"]  # which is another thing in its MelGAN
+    return _taken(about, names)
+
+
+_SLOPES = {"hifigan": 0.1, "melgan": 0.2}
+#: What his classes take where a configuration is silent, and no shape tells.
+_UNSAID: dict[str, dict[str, Any]] = {
+    "hifigan": {"resblock_dilations": [[1, 3, 5]] * 3},
+    "parallel": {"stacks": 3},
+}
+
+
+def _logarithm(given: Mapping[str, Any]) -> str:
     base = given.get("log_base", 10.0)
-    mel["log"] = "ln" if base is None else "log10" if base == 10 else str(base)
-    fields = {**_taken(generator, names), **_filters(given)}
-    return Beside(source, fields, mel, statistics)
+    return "ln" if base is None else "log10" if base == 10 else str(base)
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +175,63 @@ def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
     taken = _taken(_inside(given, "pqmf_params"), _PWG_FILTERS)
     version = tuple(int(n) for n in re.findall(r"\d+", str(given.get("version", "0.1.0")))[:3])
     return taken if "pqmf_params" in given or version > (0, 4, 2) else {"cutoff": 0.15}
+
+
+_ESPNET_MEL = {
+    "fs": "sample_rate",
+    "n_fft": "n_fft",
+    "hop_length": "hop_length",
+    "win_length": "win_length",
+    "n_mels": "n_mels",
+    "fmin": "fmin",
+    "fmax": "fmax",
+}
+#: What ESPnet's LogMelFbank takes where its configuration is silent.
+_ESPNET_DEFAULTS = {"fs": 16000, "n_fft": 1024, "win_length": None, "hop_length": 256}
+_ESPNET_DEFAULTS |= {"n_mels": 80, "fmin": 80, "fmax": 7600}
+
+
+def espnet(path: Path) -> Beside:
+    """config.yaml of an ESPnet model whose vocoder was trained with it (joint_text2wav).
+
+    Its vocoder hears what its text2mel learnt to say: mels after `normalize`, where it has one.
+    """
+    given, source = _yaml(path, "config.yaml", "config.yml")
+    if "tts_conf" not in given:
+        return Beside()
+    file, about = path.parent / source, _inside(given, "tts_conf")
+    _require(file, about, use_pqmf=False)
+    kind = str(about.get("vocoder_type", "hifigan_generator"))
+    fields = _generator(file, kind, _inside(about, "vocoder_params"))
+    _require(file, given, feats_extract="fbank")
+    features = {**_ESPNET_DEFAULTS, **_inside(given, "feats_extract_conf")}
+    _require(file, features, window="hann", center=True, normalized=False, onesided=True)
+    if isinstance(features["fs"], str):  # such as 22k, which means 22 times 1000 to it
+        features["fs"] = _hertz(features["fs"])
+    mel = {"preset": "espnet", **_taken(features, _ESPNET_MEL), "log": _logarithm(features)}
+    mel["win_length"] = mel["win_length"] or mel["n_fft"]
+    mel["mel_scale"] = "htk" if features.get("htk") else "slaney"
+    how = given.get("normalize")
+    if how not in (None, "none", "global_mvn"):
+        raise WavewrightError(f"{file}: normalize is {how!r}; global_mvn or none is known")
+    means = {"norm_means": True, "norm_vars": True, **_inside(given, "normalize_conf")}
+    return Beside(
+        source,
+        fields,
+        mel,
+        normalises=how == "global_mvn",
+        centres=bool(means["norm_means"]),
+        scales=bool(means["norm_vars"]),
+        adversary=_adversary(kind, _inside(about, "discriminator_params")),
+    )
+
+
+def _hertz(text: str) -> Any:
+    number, times = (text[:-1], 1000) if text[-1:] in "kK" else (text, 1)
+    try:
+        return round(float(number) * times)
+    except ValueError:
+        return text
 
 
 def vocos(path: Path) -> Beside:

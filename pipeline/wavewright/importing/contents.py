@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ _IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
 _DOUBLE = torch.float64
 log = logging.getLogger("wavewright")
 _WRAPPERS = ("module.", "tts.generator.vocoder.", "generator.vocoder.", "vocoder.")
+_NORMAL = re.compile(r"(?:.*\.)?normalize\.(mean|std)")
 
 
 class Network(NamedTuple):
@@ -29,11 +30,13 @@ class Network(NamedTuple):
         place: in the file, with what its keys begin with.
         within: the model that it is a part of, by the prefix of its keys; "" where it is alone.
         state: the tensors.
+        normal: `mean` and `std` by which the model that it is a part of normalises its mels.
     """
 
     place: str
     within: str
     state: dict[str, Tensor]
+    normal: Mapping[str, Tensor] = {}
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -90,7 +93,14 @@ def networks(contents: Contents) -> Iterator[Network]:
             }
             if inner:
                 within = "" if prefix == "module." else prefix
-                yield Network(f"{place}.{prefix}".strip("."), within, _plain(inner))
+                found = f"{place}.{prefix}".strip(".")
+                yield Network(found, within, _plain(inner), _normal(state) if within else {})
+
+
+def _normal(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """ESPnet's global_mvn, which is kept beside its networks."""
+    found = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
+    return {name: value.detach().double() for name, value in found.items()}
 
 
 def _say_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from wavewright import registry
+from wavewright.adversaries import adversaries_file, write_adversaries
 from wavewright.checkpoint import write_weights
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.files import whole
-from wavewright.importing.beside import Beside
+from wavewright.files import sha256_of, whole
+from wavewright.importing.adversaries import PLAYER, Adversaries, find_adversaries
+from wavewright.importing.adversary_layouts import Unfit
+from wavewright.importing.beside import Beside, espnet
 from wavewright.importing.contents import (
     Network,
     checkpoint_file,
@@ -24,7 +27,7 @@ from wavewright.importing.contents import (
     open_contents,
     require_finite,
 )
-from wavewright.importing.formats import FORMATS, Format
+from wavewright.importing.formats import FORMATS, NOT_BY_MELS, Format
 from wavewright.importing.mels import mel_for, mel_words
 from wavewright.importing.sizes import Sizes
 from wavewright.melspec import MelSpec
@@ -44,6 +47,9 @@ class Imported:
         presets: of the mels that it may have, the likeliest first.
         configuration: file beside the checkpoint that was read too; "" where none was.
         out: where it was written; None where it was not.
+        adversaries: its discriminators, as they were before the next step of its training; None
+            where there are none, or none like ours.
+        unfit: why discriminators that there are were left behind; "" where they were not.
     """
 
     model: Model
@@ -52,6 +58,8 @@ class Imported:
     presets: tuple[str, ...]
     configuration: str
     out: Path | None
+    adversaries: Adversaries | None = None
+    unfit: str = ""
 
     def __str__(self) -> str:
         """What was recognised, and the command to hear it."""
@@ -66,11 +74,29 @@ class Imported:
             facts.append(f"step {self.step:,}")
         if self.configuration:
             facts.append(f"with {self.configuration}")
-        return f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+        if self.adversaries:
+            facts.append(f"with the discriminators of {self.adversaries.source}")
+        if self.unfit:
+            facts.append(f"without its discriminators, which are not among ours ({self.unfit})")
+        said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+        if self.model.kind == "vocoder":
+            said += f"\n\nGo on training it with:\n    {self._training}"
+            if mel_words(self.model.mel, self.presets) not in [f"'{p}'" for p in self.presets]:
+                said += f"\nin a recipe with its mel (wavewright config {self.out or 'MODEL'})"
+        return said
 
     @property
     def _says_what_it_likes(self) -> bool:
         return getattr(self.model.config, "conditioning", "mel") == "none"
+
+    @property
+    def _training(self) -> str:
+        """The variant of ours that it is, or the one nearest to it with what differs."""
+        name, changes = _nearest_variant(self.model)
+        settings = [f"train.init_from={self.out or 'MODEL'}"]
+        settings += [f"'train.vocoders.{name}.config.{key}={changes[key]}'" for key in changes]
+        options = " ".join(f"--set {setting}" for setting in settings)
+        return f"wavewright run RECIPE --vocoder {name} {options}"
 
     @property
     def _command(self) -> str:
@@ -92,6 +118,7 @@ def import_checkpoint(
     out: str | Path | None = None,
     *,
     statistics: str | Path | None = None,
+    adversaries: str | Path | None = None,
 ) -> Imported:
     """Convert a checkpoint of another toolkit's; nothing in it is ever run.
 
@@ -102,6 +129,8 @@ def import_checkpoint(
         mel: the convention of its mels, a preset's name; "" is the format's own, where it has one.
         out: the .safetensors file to write; None writes none.
         statistics: a file of means and scales that its mels are normalised by.
+        adversaries: the file of its discriminators, where it is another; None looks into the same
+            file and beside it. They are written beside `out`, for trainings that start from it.
 
     Raises:
         UnknownName: no such format or preset.
@@ -119,20 +148,59 @@ def import_checkpoint(
     except WavewrightError as error:
         raise WavewrightError(f"{file}: {error}") from error
     kind, network = _recognise(file, found, allowed)
-    beside = kind.beside(file)
+    beside = (espnet if network.within else kind.beside)(file)
     state, sizes = _converted(file, kind, network, beside)
     if sizes.bands is not None:
         spec = mel_for(file, kind, network, sizes, beside, mel, statistics)
         sizes.fields["mel"] = spec
     model = _built(file, kind, sizes.fields, state, network)
+    others = Path(adversaries) if adversaries is not None else None
+    against, unfit = None, ""
+    try:
+        against = find_adversaries(file, contents, kind, sizes.fields, beside.adversary, others)
+    except Unfit as error:
+        if others is not None:
+            raise WavewrightError(f"{others.parent / str(error)}") from error
+        unfit = str(error)
+    if against is not None:
+        model.config = against.config
     step = contents.step or int(next(iter(network.state.get("step", torch.zeros(1)).flatten()), 0))
     target = Path(out) if out is not None else None
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole(target) as scratch:
-            write_weights(scratch, model, step)
+        _write(target, model, step, against)
     presets = (mel, *kind.mel.values()) if isinstance(mel, str) and mel else (*kind.mel.values(),)
-    return Imported(model, kind, step, presets, beside.source, target)
+    return Imported(model, kind, step, presets, beside.source, target, against, unfit)
+
+
+def _write(target: Path, model: Model, step: int, against: Adversaries | None) -> None:
+    with whole(target) as scratch:
+        write_weights(scratch, model, step)
+        if against is not None:
+            write_adversaries(target, {PLAYER: against.state}, sha256_of(scratch))
+    if against is None:  # of an earlier import under this name
+        adversaries_file(target).unlink(missing_ok=True)
+
+
+def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
+    """A name whose published network differs least from a model's, and the fields that differ."""
+    system = model.name.partition(":")[0]
+    kind = registry.find("vocoders", system)
+    theirs = model.config.model_dump(mode="json")
+    found = {}
+    for variant in kind.variants or (None,):
+        name = f"{system}:{variant}" if variant else system
+        config = kind.configure(system, variant).model_dump(mode="json")
+        network = [key for key in _before_adversary(config) if key != "mel"]
+        found[name] = {key: theirs[key] for key in network if config[key] != theirs[key]}
+    nearest_name = min(found, key=lambda name: len(found[name]))
+    return nearest_name, found[nearest_name]
+
+
+def _before_adversary(fields: Mapping[str, Any]) -> list[str]:
+    """Fields of the network: those of how it learns come after, its adversary first."""
+    names = list(fields)
+    return names[: names.index("adversary")] if "adversary" in names else names
 
 
 def _allowed(name: str) -> Sequence[Format]:
@@ -155,6 +223,10 @@ def _recognise(
     Raises:
         WavewrightError: there is none among the allowed ones, with the nearest.
     """
+    driven = {key: value for network in found for key, value in network.state.items()}
+    for pattern, reason in NOT_BY_MELS.items():
+        if key := next((key for key in driven if re.match(pattern, key)), ""):
+            raise WavewrightError(f"{path}: {reason.format(driven[key].shape[1])}")
     for form in (*allowed, *FORMATS):
         for network in found:
             if form.found(network.state) == len(form.marks) and form.where(network.state):

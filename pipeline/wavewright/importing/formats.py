@@ -102,6 +102,24 @@ def _several_bands(state: State) -> bool:
     return bool(numbers) and state[f"melgan.{max(numbers)}.weight"].shape[:1] > (1,)
 
 
+#: Generators within end-to-end models, by a key of theirs, and why they are no vocoders; with the
+#: number of channels that drive them.
+NOT_BY_MELS = {
+    r"tts\.generator\.decoder\.input_conv\.weight": (
+        "the decoder of an end-to-end model of ESPnet's such as VITS is driven by {} latent "
+        "channels that the model's own encoder makes, not by a mel, so that it is no vocoder; "
+        "vocoders of its joint_text2wav models can be imported"
+    ),
+    r"tts\.generator\.generator\.input_conv\.weight": (
+        "the generator of an end-to-end model of ESPnet's such as JETS is driven by {} hidden "
+        "features of the model's own decoder, not by a mel, so that it is no vocoder; vocoders "
+        "of its joint_text2wav models can be imported"
+    ),
+    r"tts\.generator\.vocoder\.noise_upsample\.0\.weight": (
+        "the vocoder of this joint model of ESPnet's is a StyleMelGAN, which is not among ours; "
+        "HiFi-GAN, MelGAN and Parallel WaveGAN are"
+    ),
+}
 _STATISTICS = r"(mean|scale)"
 _VOCOS_TRAINING = r"(multiperioddisc|multiresddisc|melspec_loss|disc_loss|gen_loss|feat_matching)"
 _PARALLEL = {80: "parallel-wavegan"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from wavewright.errors import WavewrightError
 from wavewright.importing.beside import Beside
@@ -32,7 +33,9 @@ def mel_for(
     Raises:
         WavewrightError: it is not known and not named, or does not fit the weights.
     """
-    usual = "" if network.within else form.mel.get(sizes.bands or 0, "")
+    usual = beside.mel.get("preset", "")
+    if not network.within:
+        usual = usual or form.mel.get(sizes.bands or 0, "")
     if isinstance(named, MelSpec):
         spec = named
     elif named:
@@ -85,6 +88,8 @@ def _normalised(
     if spec.normalisation is not None or not form.statistics or not beside.normalises:
         return spec
     mean, scale = (network.state.get(name) for name in ("mean", "scale"))
+    if network.normal:
+        mean, scale = _of_model(path, network, beside)
     if mean is not None and scale is not None:
         if bool((mean == 0).all()) and bool((scale == 1).all()):
             return spec
@@ -101,6 +106,16 @@ def _normalised(
         "stats.npy is beside it. Say where they are (--statistics FILE), or name the mel as it "
         "is, without them (--mel PRESET)"
     )
+
+
+def _of_model(path: Path, network: Network, beside: Beside) -> tuple[Tensor, Tensor]:
+    """What the model that the network is a part of normalises by."""
+    try:
+        mean, scale = network.normal["mean"], network.normal["std"]
+    except KeyError as error:
+        raise WavewrightError(f"{path}: normalize.{error.args[0]} is missing") from error
+    mean = mean if beside.centres else torch.zeros_like(mean)
+    return mean, scale if beside.scales else torch.ones_like(scale)
 
 
 def mel_words(spec: MelSpec, likely: Sequence[str] = ()) -> str:

@@ -119,10 +119,10 @@ def _generator(vocoder: Vocoder) -> Generator:
 def _hifigan(vocoder: hifigan.HiFiGAN) -> Generator:
     config = vocoder.config
     rates, kernels = config.upsample_rates, config.upsample_kernel_sizes
-    if kernels != tuple(2 * rate for rate in rates) or any(rate % 2 for rate in rates):
+    if kernels != tuple(2 * rate for rate in rates):
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN: upsample_kernel_sizes "
-            f"{kernels} are not twice the upsample_rates {rates}, which must be even"
+            f"{kernels} are not twice the upsample_rates {rates}"
         )
     parameters = {
         "in_channels": config.mel.n_mels,

@@ -18,7 +18,7 @@ from wavewright.nn.weight_norm import add_weight_norm
 class PeriodDiscriminator(nn.Module):
     """One period: 2-D convolutions that stride along time and never across columns."""
 
-    def __init__(self, period: int, width_divisor: int = 1) -> None:
+    def __init__(self, period: int, width_divisor: int = 1, last_kernel: int = 3) -> None:
         super().__init__()
         self.period = period
         widths = [1, *(w // width_divisor for w in (32, 128, 512, 1024, 1024))]
@@ -26,7 +26,7 @@ class PeriodDiscriminator(nn.Module):
             nn.Conv2d(a, b, (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0))
             for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
-        self.conv_post = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
+        self.conv_post = nn.Conv2d(widths[-1], 1, (last_kernel, 1), padding=(1, 0))
         add_weight_norm(self)
 
     def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -41,5 +41,11 @@ class PeriodDiscriminator(nn.Module):
 class MultiPeriodDiscriminator(SideBySide):
     """Period discriminators side by side; published with periods 2, 3, 5, 7 and 11."""
 
-    def __init__(self, periods: tuple[int, ...] = (2, 3, 5, 7, 11), width_divisor: int = 1) -> None:
-        super().__init__([PeriodDiscriminator(period, width_divisor) for period in periods])
+    def __init__(
+        self,
+        periods: tuple[int, ...] = (2, 3, 5, 7, 11),
+        width_divisor: int = 1,
+        last_kernel: int = 3,
+    ) -> None:
+        parts = [PeriodDiscriminator(period, width_divisor, last_kernel) for period in periods]
+        super().__init__(parts)

@@ -13,26 +13,29 @@ from torch.nn.utils import parametrizations
 from wavewright.nn.discriminator import score
 from wavewright.nn.weight_norm import add_weight_norm
 
-# width, kernel, stride, groups of each layer
+# width, kernel, groups of each layer
 _LAYERS = (
-    (128, 15, 1, 1),
-    (128, 41, 2, 4),
-    (256, 41, 2, 16),
-    (512, 41, 4, 16),
-    (1024, 41, 4, 16),
-    (1024, 41, 1, 16),
-    (1024, 5, 1, 1),
+    (128, 15, 1),
+    (128, 41, 4),
+    (256, 41, 16),
+    (512, 41, 16),
+    (1024, 41, 16),
+    (1024, 41, 16),
+    (1024, 5, 1),
 )
+STRIDES = (2, 2, 4, 4, 1)  # of the five layers between the first and the last
 
 
 class ScaleDiscriminator(nn.Module):
     """One scale."""
 
-    def __init__(self, *, spectral: bool, width_divisor: int = 1) -> None:
+    def __init__(
+        self, *, spectral: bool, width_divisor: int = 1, strides: tuple[int, ...] = STRIDES
+    ) -> None:
         super().__init__()
         self.convs = nn.ModuleList()
         before = 1
-        for width, kernel, stride, groups in _LAYERS:
+        for (width, kernel, groups), stride in zip(_LAYERS, (1, *strides, 1), strict=True):
             after = width // width_divisor
             self.convs.append(
                 nn.Conv1d(before, after, kernel, stride, padding=kernel // 2, groups=groups)
@@ -51,12 +54,25 @@ class ScaleDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """Scale discriminators over ever more averaged audio; published with three."""
+    """Scale discriminators over ever more averaged audio; published with three.
 
-    def __init__(self, scales: int = 3, width_divisor: int = 1) -> None:
+    Of Hayashi's, the first may be weight-normalised too, and strides differ.
+    """
+
+    def __init__(
+        self,
+        scales: int = 3,
+        width_divisor: int = 1,
+        strides: tuple[int, ...] = STRIDES,
+        *,
+        spectral_first: bool = True,
+    ) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList(
-            ScaleDiscriminator(spectral=i == 0, width_divisor=width_divisor) for i in range(scales)
+            ScaleDiscriminator(
+                spectral=spectral_first and i == 0, width_divisor=width_divisor, strides=strides
+            )
+            for i in range(scales)
         )
 
     def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:

@@ -72,7 +72,12 @@ def require_rates(hop_length: int, rates: Sequence[int]) -> None:
 
 
 def require_upsampling(
-    hop_length: int, rates: Sequence[int], kernels: Sequence[int], channels: int
+    hop_length: int,
+    rates: Sequence[int],
+    kernels: Sequence[int],
+    channels: int,
+    *,
+    doubled: bool = False,
 ) -> None:
     """Raise a ValueError, with what would fit, for upsamplers that do not give whole frames.
 
@@ -81,6 +86,7 @@ def require_upsampling(
         rates: of each upsampler.
         kernels: of each.
         channels: before the first; every upsampler halves them.
+        doubled: whether a kernel may be twice an odd rate.
     """
     require_rates(hop_length, rates)
     if len(rates) != len(kernels):
@@ -89,6 +95,8 @@ def require_upsampling(
             f"such rates take kernels {propose_kernels(rates)}"
         )
     for rate, kernel in zip(rates, kernels, strict=True):
+        if doubled and kernel == 2 * rate:
+            continue
         if kernel < rate or (kernel - rate) % 2:
             raise ValueError(
                 f"upsample kernel {kernel} must exceed its rate {rate} by an even number; "

@@ -78,6 +78,19 @@ def rename_folded(
     return renamed
 
 
+def _give_back(layer: nn.Module, weight: Tensor) -> None:
+    """Make a weight-normed layer's weight the given one to the last bit.
+
+    Folding divides by a length that it sums in another order than splitting does, and so is off by
+    a rounding; with the length that folding finds, it multiplies by one.
+    """
+    state = dict(layer.named_parameters())
+    if _NEW_G in state and state[_NEW_G].device.type in ("cpu", "cuda"):  # that have this kernel
+        given = weight.to(state[_NEW_G])
+        _, length = torch._weight_norm_interface(given, state[_NEW_G], 0)
+        state[_NEW_G].copy_(length)
+
+
 def load_folded(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load plain weights into a module, weight-normed or not.
 
@@ -103,5 +116,6 @@ def load_folded(module: nn.Module, state: Mapping[str, Tensor]) -> None:
             layer = layers[path]
             if attribute == "weight" and parametrize.is_parametrized(layer, "weight"):
                 layer.weight = value  # torch splits it into direction and length
+                _give_back(layer, value)
             else:
                 getattr(layer, attribute).copy_(value)

@@ -21,7 +21,7 @@ from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
-from wavewright.nn.multi_scale import MultiScaleDiscriminator
+from wavewright.nn.multi_scale import STRIDES, MultiScaleDiscriminator
 from wavewright.nn.precision import in_float32
 from wavewright.nn.reach import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
@@ -34,11 +34,19 @@ _SLOPE = 0.1
 
 
 class AdversaryConfig(FrozenModel):
-    """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published."""
+    """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published.
+
+    The last three fields are what Hayashi's, in ParallelWaveGAN and ESPnet, have otherwise: the
+    last kernel of each period is 2, each scale's strides are often (4, 4, 4, 4, 1), and the first
+    scale need not be spectrally normalised.
+    """
 
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
     scales: int = 3
     width_divisor: Literal[1, 2, 4, 8] = 1
+    period_last_kernel: Literal[2, 3] = 3
+    scale_strides: tuple[int, int, int, int, int] = STRIDES
+    spectral_first: bool = True
 
 
 class HiFiGANConfig(ModelConfig):
@@ -67,6 +75,7 @@ class HiFiGANConfig(ModelConfig):
             self.upsample_rates,
             self.upsample_kernel_sizes,
             self.upsample_initial_channel,
+            doubled=True,
         )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
@@ -158,8 +167,11 @@ class HiFiGAN(Vocoder):
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+            # Twice an odd rate, as in Hayashi's, is cut by one sample more before than behind.
+            odd = (kernel - rate) % 2
+            edge = (kernel - rate) // 2 + odd
             self.ups.append(
-                nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2)
+                nn.ConvTranspose1d(width, width // 2, kernel, rate, edge, output_padding=odd)
             )
             width //= 2
             for size, dilations in zip(
@@ -269,8 +281,15 @@ class HiFiGANDiscriminator(nn.Module):
 
     def __init__(self, config: AdversaryConfig) -> None:
         super().__init__()
-        self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
-        self.multi_scale = MultiScaleDiscriminator(config.scales, config.width_divisor)
+        self.multi_period = MultiPeriodDiscriminator(
+            config.periods, config.width_divisor, config.period_last_kernel
+        )
+        self.multi_scale = MultiScaleDiscriminator(
+            config.scales,
+            config.width_divisor,
+            config.scale_strides,
+            spectral_first=config.spectral_first,
+        )
 
     def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
         """(B, samples) -> scores and features of every discriminator, in one list each."""

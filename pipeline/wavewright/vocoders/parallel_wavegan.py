@@ -279,7 +279,10 @@ _LAYER = {
 
 
 def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of ParallelWaveGAN's generator as plain weights in our names."""
+    """State dict of ParallelWaveGAN's or ESPnet's generator as plain weights in our names.
+
+    ESPnet has the ways to the next layer and to the output in one, in that order.
+    """
 
     def name_of(path: str) -> str | None:
         place, *rest = path.split(".")
@@ -289,4 +292,10 @@ def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return f"upsampler.smooth.{int(rest[-1]) // 2}"  # repeating and smoothing take turns
         return _NAMES.get(path)
 
-    return rename_folded(state, name_of)
+    renamed = rename_folded(state, name_of)
+    for key in [key for key in renamed if ".residual." in key]:
+        skip = key.replace(".residual.", ".skip.")
+        if skip not in renamed:
+            width = len(renamed["conv_pre.weight"])
+            renamed[key], renamed[skip] = renamed[key][:width], renamed[key][width:]
+    return renamed

@@ -1,0 +1,220 @@
+"""Discriminators of other toolkits' checkpoints, which stand in the same file or in one beside it.
+
+Their weight norms are kept as they are, length and direction apart, since it is these that go on
+learning. What shapes do not tell, periods and strides, is as published or said by a configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wavewright import registry
+from wavewright.errors import WavewrightError
+from wavewright.importing.adversary_layouts import LAYOUTS, Layout, State, Told, Unfit
+from wavewright.importing.contents import open_contents, require_finite
+from wavewright.importing.formats import Format
+from wavewright.model import ModelConfig
+from wavewright.pickled import Contents
+
+PLAYER = "discriminator"
+
+
+class Adversaries(NamedTuple):
+    """Discriminators in our names.
+
+    Attributes:
+        source: the file's name.
+        config: of the vocoder, with an `adversary` that builds them.
+        state: a state dict for what such a configuration builds.
+    """
+
+    source: str
+    config: ModelConfig
+    state: State
+
+
+def find_adversaries(
+    path: Path,
+    contents: Contents,
+    form: Format,
+    fields: Mapping[str, Any],
+    told: Told,
+    named: Path | None,
+) -> Adversaries | None:
+    """The discriminators that were trained against an imported generator.
+
+    Args:
+        path: the generator's file.
+        contents: of that file.
+        form: what it was recognised as.
+        fields: the generator's configuration.
+        told: what a configuration beside it says of discriminators, in our names.
+        named: the file that holds them; None looks into the generator's and for one beside it.
+
+    Returns:
+        None where there are none.
+
+    Raises:
+        Unfit: there are, but not such as ours.
+        WavewrightError: the named file holds none, or one is damaged.
+    """
+    for file, read in _places(path, contents, named):
+        for layout in LAYOUTS.get(form.name, ()):
+            theirs = _theirs(read, layout)
+            if theirs:
+                require_finite(file, theirs)
+                return _converted(file.name, layout, theirs, form, fields, told)
+    if named is not None:
+        raise WavewrightError(f"{named}: holds no discriminator of {form.system}")
+    return None
+
+
+_BESIDE = (
+    (r"g_(\d+)", r"do_\1"),
+    (r"(.*)netG(.*)", r"\1netD\2"),
+    (r"(.*)bigvgan_generator(.*)", r"\1bigvgan_discriminator_optimizer\2"),
+)
+
+
+def _places(path: Path, contents: Contents, named: Path | None) -> Iterator[tuple[Path, Contents]]:
+    if named is not None:
+        if not named.is_file():
+            raise WavewrightError(f"{named}: no such file")
+        yield named, open_contents(named)
+        return
+    yield path, contents
+    for pattern, name in _BESIDE:
+        if match := re.fullmatch(pattern, path.name):
+            file = path.with_name(match.expand(name))
+            if file.is_file():
+                yield file, open_contents(file)
+
+
+def _theirs(contents: Contents, layout: Layout) -> State:
+    """Tensors of discriminators by their full names, without what data-parallel training adds."""
+    found: State = {}
+    for place, state in contents.states.items():
+        for key, value in state.items():
+            name = re.sub(r"(^|\.)module\.", r"\1", f"{place}.{key}".lstrip("."))
+            if match := re.match(rf"(?:.*\.)?({layout.stem}.*)", name):
+                found.setdefault(match[1], value)
+    return found
+
+
+_ATTRIBUTE = r"(.+?)\.(bias|weight(?:_\w+)?|parametrizations\.weight\..+)"
+
+
+def _converted(
+    source: str,
+    layout: Layout,
+    theirs: State,
+    form: Format,
+    fields: Mapping[str, Any],
+    told: Told,
+) -> Adversaries:
+    ours: State = {}
+    unexpected = []
+    windows = [len(value) for key, value in theirs.items() if key.endswith(".spec_fn.window")]
+    if windows:
+        told = {**told, "fft_sizes": windows}
+    for key, value in theirs.items():
+        if re.search(layout.left_out, key):
+            continue
+        match = re.fullmatch(_ATTRIBUTE, key)
+        name = _renamed(match[1], layout.names) if match else None
+        if match is None or name is None:
+            unexpected.append(key)
+        else:
+            ours[f"{name}.{match[2]}"] = value.detach().float()
+    ours = _last_is_post(ours)
+    if unexpected:
+        raise Unfit(f"{source}: unexpected {len(unexpected)} ({', '.join(unexpected[:5])})")
+    if "unlike" in told:
+        raise Unfit(f"{source}: {told['unlike']}")
+    try:
+        about = layout.fields(ours, told)
+    except (KeyError, IndexError) as error:
+        raise Unfit(f"{source}: missing {error.args[0]}") from error
+    except Unfit as error:
+        raise Unfit(f"{source}: {error}") from error
+    try:
+        with torch.device("meta"):
+            shape_of = registry.create_model(
+                form.kind, form.model, **{**fields, "adversary": about}
+            )
+            module = shape_of.build_adversaries()[PLAYER]
+    except WavewrightError as error:
+        raise Unfit(f"{source}: {error}") from error
+    return Adversaries(source, shape_of.config, _fitted(source, module, ours))
+
+
+def _renamed(path: str, names: tuple[tuple[str, str], ...]) -> str | None:
+    matches = ((re.fullmatch(pattern, path), ours) for pattern, ours in names)
+    return next((match.expand(ours) for match, ours in matches if match), None)
+
+
+def _last_is_post(state: State) -> State:
+    """ParallelWaveGAN's small network numbers its layers, activations included."""
+    numbers = [int(match[1]) for key in state if (match := re.match(r"conv_layers\.(\d+)\.", key))]
+    if not numbers:
+        return state
+
+    def name(match: re.Match[str]) -> str:
+        number = int(match[1])
+        return "conv_post." if number == max(numbers) else f"convs.{number // 2}."
+
+    return {re.sub(r"^conv_layers\.(\d+)\.", name, key): value for key, value in state.items()}
+
+
+def _lengths(weight: Tensor) -> Tensor:
+    """Of every output channel's weights, as torch sums them when it multiplies them out."""
+    ones = weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
+    length: Tensor = torch._weight_norm_interface(weight, ones, 0)[1]
+    return length
+
+
+_SPELLINGS = {
+    "weight_g": "parametrizations.weight.original0",
+    "weight_orig": "parametrizations.weight.original",
+    "weight_u": "parametrizations.weight.0._u",
+}
+
+
+def _fitted(source: str, module: nn.Module, state: State) -> State:
+    """In the spelling that the module's state dict has.
+
+    Raises:
+        Unfit: with keys that are missing or unexpected, or the first of another shape.
+    """
+    spelled: State = {}
+    own = module.state_dict()
+    for key, value in state.items():
+        path, _, attribute = key.rpartition(".")
+        if attribute == "weight_v":
+            normed = f"{path}.weight_g" in state
+            ours = f"parametrizations.weight.{'original1' if normed else '0._v'}"
+        else:
+            ours = _SPELLINGS.get(attribute, attribute)
+        length = f"{path}.{_SPELLINGS['weight_g']}"
+        if attribute == "weight" and length in own:  # its norm was removed
+            spelled[length] = _lengths(value)
+            ours = "parametrizations.weight.original1"
+        spelled[f"{path}.{ours}"] = value
+    missing, unexpected = sorted(own.keys() - spelled.keys()), sorted(spelled.keys() - own.keys())
+    if missing or unexpected:
+        raise Unfit(
+            f"{source}: missing {len(missing)} ({', '.join(missing[:3])}), unexpected "
+            f"{len(unexpected)} ({', '.join(unexpected[:3])})"
+        )
+    for key, value in own.items():
+        if spelled[key].shape != value.shape:
+            raise Unfit(
+                f"{source}: {key} is {tuple(spelled[key].shape)}, expected {tuple(value.shape)}"
+            )
+    return {key: spelled[key] for key in own}
