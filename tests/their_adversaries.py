@@ -232,6 +232,18 @@ def _pwg_melgan(folder: Path, vocoder: Vocoder) -> Path:
     return _pkl(folder, generator, against, "generator_type: MelGANGenerator\n")
 
 
+def _pwg_multiband_melgan(folder: Path, vocoder: Vocoder) -> Path:
+    generator = old_names(
+        dict(vocoder.state_dict()), lambda path: melgan_generator(path, 2, "melgan", False)
+    )
+    against = old_names(
+        vocoder.adversaries[PLAYER].state_dict(),
+        lambda path: melgan_discriminator(path, "layers", 4),
+    )
+    config = "version: 0.6.1\ngenerator_type: MelGANGenerator\n"
+    return _pkl(folder, generator, against, config + "generator_params: {out_channels: 4}\n")
+
+
 _LAYER = {
     "dilated": "conv", "condition": "conv1x1_aux", "residual": "conv1x1_out",
     "skip": "conv1x1_skip",
@@ -331,6 +343,12 @@ FAMILIES: dict[str, Family] = {
         "pwg-hifigan", "hifigan", {**_HIFIGAN, "adversary": HAYASHIS}, _pwg_hifigan
     ),
     "pwg-melgan": Family("pwg-melgan", "melgan", _MELGAN, _pwg_melgan),
+    "pwg-multiband-melgan": Family(
+        "pwg-multiband-melgan",
+        "multiband_melgan",
+        {**_SMALL["multiband_melgan"], "adversary_start": 0},
+        _pwg_multiband_melgan,
+    ),
     "parallel-wavegan": Family(
         "parallel-wavegan",
         "parallel_wavegan",

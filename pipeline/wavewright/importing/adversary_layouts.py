@@ -203,6 +203,7 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "melgan-seungwonpark": (_PARKS_MELGAN,),
     "pwg-hifigan": (_HAYASHIS_HIFIGAN,),
     "pwg-melgan": (_HAYASHIS_MELGAN,),
+    "pwg-multiband-melgan": (_HAYASHIS_MELGAN,),
     "parallel-wavegan": (_PARALLEL_WAVEGAN,),
     "vocos": (_VOCOS,),
 }
