@@ -141,6 +141,7 @@ def _tone(utterance: str, number: int, level: Path, pause: float) -> Array:
 
     _count(utterance)
     time.sleep(pause)
-    loudness = float(level.read_text())
+    # The environment is what a stage must not depend on: tests change it behind the runner's back.
+    loudness = float(level.read_text()) * float(os.environ.get("TOY_GAIN", "1"))
     wave = np.sin(2 * np.pi * (200 + 20 * number) * np.arange(800) / 8000)
     return (32767 * loudness * wave).astype(np.int16)
