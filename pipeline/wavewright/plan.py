@@ -22,6 +22,7 @@ from wavewright.fingerprint import Contents, code_parts, digest
 from wavewright.record import UNREADABLE, Record, read_record, trouble
 from wavewright.stage import Stage
 
+_CALLED = {"inputs": "input", "files": "what lies at"}
 DAMAGED = "its result was damaged"
 Paths = dict[str, Path | dict[str, Path] | None]
 
@@ -189,6 +190,14 @@ class Plan:
             self._compare(unit, self._parts(unit, digests), paths), stale=sorted(set(stale))
         )
 
+    def own_changes(self, unit: Unit) -> list[str]:
+        """What differs from a unit's newest result in itself, whatever becomes of its inputs."""
+        last = read_record(unit.home / "latest")
+        inputs = last.parts.get("inputs") if last else None
+        if last is None or not isinstance(inputs, dict):
+            return []
+        return _differing(unit, last, self._parts(unit, inputs))
+
     def published(self, unit: Unit) -> Assessment | None:
         """The assessment of a unit if its result is up to date or allowed to be stale."""
         assessment = self.assess(unit)
@@ -351,6 +360,11 @@ def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
     if last is None:
         there = (unit.home / "latest").is_dir()
         return [f"of its last result {UNREADABLE}" if there else "not made yet"]
+    return _differing(unit, last, parts) or ["its result is gone"]
+
+
+def _differing(unit: Unit, last: Record, parts: Mapping[str, Any]) -> list[str]:
+    """Every part that is not as it was, one short sentence each."""
     before, now = dict(flatten(last.parts)), dict(flatten(dict(parts)))
     changed = []
     for name in sorted(before.keys() | now.keys()):
@@ -359,10 +373,10 @@ def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
         kind, _, rest = name.partition(".")
         if kind in ("code", "files", "inputs"):
             if kind != "code" or not unit.stage.precious:
-                changed.append(f"{ {'inputs': 'input'}.get(kind, kind) } {rest} changed")
+                changed.append(f"{_CALLED.get(kind, kind)} {rest} changed")
         elif kind != "libraries" or not unit.stage.precious:
             changed += _differences({rest or name: before.get(name)}, {rest or name: now.get(name)})
-    return changed or ["its result is gone"]
+    return changed
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -95,6 +95,8 @@ def overview(plan: Plan, first: int, last: int, request: Request, say: Say) -> l
         reasons = assessment.reasons or (["--force"] if will_run else [])
         if will_run and not request.force and continues(assessment):
             reasons = ["goes on from what an interrupted run has left", *reasons]
+        if request.explain and will_run:  # what changed in itself, besides what comes first
+            reasons = list(dict.fromkeys([*reasons, *plan.own_changes(unit)]))
         shown = reasons if request.explain else reasons[:2]
         more = f" (and {len(reasons) - len(shown)} more)" if len(reasons) > len(shown) else ""
         say(f"{unit.label:<24} {state}  {'; '.join(shown)}{more}".rstrip())

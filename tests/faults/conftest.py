@@ -78,7 +78,7 @@ def call(
         text=True,
         timeout=120,
         check=False,
-        preexec_fn=before,  # noqa: PLW1509 (no threads are about)
+        preexec_fn=before,
     )
 
 
