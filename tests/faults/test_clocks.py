@@ -1,4 +1,4 @@
-"""The date is set back and forth: what is skipped, what is newest and who is alive stay the same."""
+"""The date is set back and forth: what is skipped, newest or alive stays the same."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ MEL: dict[str, Any] = {
     "pad_mode": "constant",
 }
 _NOT_ALONE = {"window", "normalisation", "layout", "wav_steps", "target_steps"}
-"""Fields of a mel with one value, or with values of several fields, or that a recipe may not set."""
+"""Fields of a mel with one value or with fields of their own, or that a recipe may not set."""
 
 
 @pytest.fixture(scope="module")
