@@ -56,10 +56,10 @@ def clean(
 def _old(plan: Plan, unit: Unit, keep: int) -> Iterator[tuple[Path, str, bool]]:
     """What may go: its path, what it is, and whether it is certainly of no more use."""
     present = plan.assess(unit)
-    in_use = {(unit.home / "latest").resolve(), present.folder.resolve()}
+    in_use = {unit.latest, Path(os.path.realpath(present.folder))}
     results = [folder for folder, _ in published(unit)]
     for folder in results[keep:]:
-        if folder.resolve() not in in_use:
+        if Path(os.path.realpath(folder)) not in in_use:
             yield folder, "an older result", True
     for pattern in _SPENT:
         for path in sorted(unit.home.glob(pattern)):

@@ -12,7 +12,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+    os.strerror(errno.ENOMEM),
+)
 _HINTS = {
     errno.ENOSPC: " (the disk is full)",
     errno.EDQUOT: " (your share of the disk is full)",
@@ -68,10 +74,17 @@ def in_words(error: OSError, where: object = "a file") -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; torch tells by the words alone."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    )
+    """Whether an allocation failed; torch and the loader of libraries tell by the words alone."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, MemoryError):
+            return True
+        if isinstance(chain, RuntimeError | ImportError | OSError) and any(
+            words in str(chain) for words in _NO_MEMORY
+        ):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
 
 
 @contextmanager

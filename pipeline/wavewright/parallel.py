@@ -66,8 +66,8 @@ class _Named(Generic[Item, Result]):
     def __call__(self, item: Item) -> Result:
         try:
             return self.function(item)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+        except Exception as error:
+            if isinstance(error, WavewrightError) or not out_of_memory(error):
                 raise
             raise WavewrightError(
                 f"{self.what}: {_shown(item)}: memory ran out; fewer jobs need less. What is "

@@ -7,6 +7,7 @@ key is made of everything that its result depends on; the result of a key lies i
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,11 @@ class Unit:
     def label(self) -> str:
         """`5 train hifigan:v3`."""
         return " ".join(filter(None, [str(self.number), self.stage.name, self.name]))
+
+    @property
+    def latest(self) -> Path:
+        """The folder that `latest` names, whether it is there or not."""
+        return Path(os.path.realpath(self.home / "latest"))  # resolve() raises at a loop of links
 
     @property
     def budget(self) -> int | None:
@@ -203,7 +209,7 @@ class Plan:
         assessment = self.assess(unit)
         if assessment.state == "done":
             return assessment
-        folder = (unit.home / "latest").resolve()
+        folder = unit.latest
         record = read_record(folder) if unit.number < self.stale_before else None
         if record is None or trouble(folder, record) is not None:
             return None

@@ -167,7 +167,8 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
         ),
     )
     for path in partial.rglob("*"):
-        sync(path)
+        if path.is_file() or path.is_dir():
+            sync(path)
     sync(partial)
     for folder in [unit.home, *unit.home.parents]:  # which may be as new as the result
         sync(folder)

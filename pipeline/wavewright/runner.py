@@ -116,7 +116,7 @@ def verify(plan: Plan, say: Say) -> bool:
     """Hash every current result again; True if all are as they were published."""
     whole = True
     for unit in plan.units:
-        folder = (unit.home / "latest").resolve()
+        folder = unit.latest
         record = read_record(folder)
         if record is None:
             lost = folder.is_dir()

@@ -56,7 +56,7 @@ def main() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not out_of_memory(error):
             raise
         print(

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ Call = tuple[str, Path]
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Every fsync, by the file it was of, and every rename, by its target, in order."""
     done: list[Call] = []
     fsync = os.fsync
@@ -46,7 +46,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "rename", noted(os.rename))
     monkeypatch.setattr(os, "replace", noted(os.replace))
-    yield done
+    return done
 
 
 def assert_safe(calls: list[Call], target: Path) -> None:

@@ -36,6 +36,7 @@ def shout(
 ) -> None:
     """Say it louder."""
     _count("shout")
+    print(os.environ.get("TOY_SAYS", ""), flush=True)
     if fail == "user":
         raise WavewrightError("words.txt: field 'words' is too quiet; shout")
     if fail == "crash":
@@ -140,6 +141,8 @@ def _tone(utterance: str, number: int, level: Path, pause: float) -> Array:
     import numpy as np
 
     _count(utterance)
+    if os.environ.get("TOY_HUNGRY") == utterance:
+        np.ones(10**12)
     time.sleep(pause)
     # The environment is what a stage must not depend on: tests change it behind the runner's back.
     loudness = float(level.read_text()) * float(os.environ.get("TOY_GAIN", "1"))
