@@ -171,7 +171,8 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
             sync(path)
     sync(partial)
     for folder in [unit.home, *unit.home.parents]:  # which may be as new as the result
-        sync(folder)
+        with suppress(PermissionError):  # one that may only be passed through is not new
+            sync(folder)
         if folder == work_dir.parent:
             break
     if assessment.folder.exists():  # --force or a damaged result: out of the way, then away
