@@ -45,10 +45,12 @@ def parallel_map(
     Raises:
         WavewrightError: an item has killed its worker three times and there is no `on_crash`.
     """
-    workers = min(engines.width(jobs), len(items))
+    width = engines.width(jobs)
+    workers = min(width, len(items))
     function = _Named(function, what)
     with progress(what, total=len(items), unit=unit) as bar:
-        if workers <= 1:
+        # One item that may kill whoever does it is not done here.
+        if width <= 1 or not items or (workers == 1 and on_crash is None):
             results = []
             for item in items:
                 results.append(function(item))
