@@ -6,6 +6,7 @@ import json
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -338,25 +339,16 @@ def test_memory_that_runs_out_in_a_worker_names_stage_and_shard(toy: Toy) -> Non
     assert set(toy.ran()) >= {"tone06", "tone07", "tone08"}
 
 
-_IN_A_SMALL_SHM = 'mount -t tmpfs -o size=16k tmpfs /dev/shm && exec "$@"'
-
-
-def with_small_shm(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command where /dev/shm has 16 kB, in a mount namespace of its own."""
-    tried = subprocess.run(
-        ["unshare", "-m", "sh", "-c", _IN_A_SMALL_SHM, "sh", "true"],
-        capture_output=True,
-        check=False,
-    )
-    if shutil.which("unshare") is None or tried.returncode:
+def with_small_shm(
+    size: str, command: list[str], **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a command where /dev/shm has that size, in a mount namespace of its own."""
+    script = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
+    inside = ["unshare", "-m", "sh", "-c", script, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
         pytest.skip("/dev/shm cannot be replaced here")
     return subprocess.run(
-        ["unshare", "-m", "sh", "-c", _IN_A_SMALL_SHM, "sh", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        **options,
+        [*inside, *command], capture_output=True, text=True, check=False, timeout=200, **options
     )
 
 
@@ -364,10 +356,45 @@ def test_worker_processes_without_shared_memory_are_said(toy: Toy) -> None:
     tones(toy)
     for jobs, code in [("2", 2), ("1", 0)]:
         command = toy.command("run", "recipe.yaml", "--jobs", jobs)
-        done = with_small_shm(command, cwd=toy.folder, env=toy.environment)
+        done = with_small_shm("16k", command, cwd=toy.folder, env=toy.environment)
         assert done.returncode == code, said(done)
         assert (f"error: /dev/shm: {FULL}. Processes that work together" in said(done)) == bool(
             code
         )
         assert ("or use --jobs 1" in said(done)) == bool(code)
     assert call(toy, "verify", "recipe.yaml").returncode == 0
+
+
+_LOADING = """
+import sys, types, torch
+from wavewright.errors import WavewrightError
+from wavewright.training import TrainingOptions, batches
+
+class Data:
+    batch_size = 1
+    def __len__(self):
+        return 9
+    def batch(self, step, share=0, shares=1):
+        return torch.zeros(4_000_000)
+
+options = TrainingOptions(max_steps=9, seed=0, workers=int(sys.argv[1]))
+try:
+    for _ in batches(Data(), 0, options, types.SimpleNamespace(rank=0, size=1)):
+        pass
+except WavewrightError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.mark.parametrize(("size", "workers", "code"), [("16k", 2, 1), ("2m", 2, 1), ("16k", 0, 0)])
+def test_data_that_has_no_room_in_shared_memory_is_said(
+    toy: Toy, size: str, workers: int, code: int
+) -> None:
+    """Containers have 64 MB there unless they are given more."""
+    command = [sys.executable, "-c", _LOADING, str(workers)]
+    done = with_small_shm(size, command, env=toy.environment)
+    assert done.returncode == code, done.stderr
+    if code:
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("error: /dev/shm: ")
+        assert "set workers to 0" in last
