@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing.queues
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -380,6 +382,8 @@ def batches(
 
     Made by `options.workers` other processes.
     """
+    if options.workers:
+        require_shared_memory("set workers to 0")
     with _shared_memory_told(options.workers):
         source = iter(
             DataLoader(
@@ -387,7 +391,7 @@ def batches(
                 sampler=range(start, options.max_steps),
                 batch_size=None,
                 num_workers=options.workers,
-                worker_init_fn=leave_signals_to_the_parent,
+                worker_init_fn=_start_loading,
             )
         )
     while True:
@@ -398,15 +402,26 @@ def batches(
         yield shares
 
 
+def _start_loading(number: int) -> None:
+    """In a process that loads data, first of all."""
+    leave_signals_to_the_parent(number)
+    queue: Any = multiprocessing.queues.Queue
+    queue._on_queue_feeder_error = staticmethod(_not_handed_over)
+
+
+def _not_handed_over(_error: Exception, _batch: object) -> None:
+    """A batch had no room in /dev/shm: end as the system would end it, or it is waited for ever."""
+    signal.raise_signal(signal.SIGBUS)
+
+
 @contextmanager
 def _shared_memory_told(workers: int) -> Iterator[None]:
     """Processes that load data hand it over in /dev/shm, and a container's is often too small."""
-    if workers:
-        require_shared_memory("set workers to 0")
     try:
         yield
     except RuntimeError as error:
-        if not workers or not any(words in str(error) for words in _NO_SHARED_MEMORY):
+        told = f"{error} {error.__cause__ or error.__context__ or ''}"
+        if not workers or not any(words in told for words in _NO_SHARED_MEMORY):
             raise
         raise WavewrightError(
             f"/dev/shm: no room for what {workers} processes load ({error}). Make it larger "
