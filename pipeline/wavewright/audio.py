@@ -11,8 +11,8 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.errors import WavewrightError
-from wavewright.files import whole
+from wavewright.errors import WavewrightError, reason
+from wavewright.files import reason_told, whole
 
 Wav = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
@@ -121,9 +121,11 @@ def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) 
     if not np.isfinite(wav).all():
         raise WavewrightError(f"{path}: not written, the waveform holds NaN or infinite samples")
     try:
-        with whole(path) as scratch:
+        with whole(path) as scratch, reason_told(scratch):
             soundfile.write(scratch, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")
-    except (soundfile.LibsndfileError, OSError) as error:
+    except OSError as error:
+        raise WavewrightError(f"{path}: could not be written ({reason(error)})") from error
+    except soundfile.LibsndfileError as error:
         raise WavewrightError(f"{path}: could not be written ({error})") from error
 
 
@@ -156,7 +158,7 @@ def wav_writer(
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise WavewrightError(f"{name}: could not be written ({error})") from error
+        raise WavewrightError(f"{name}: could not be written ({reason(error)})") from error
 
 
 @contextmanager
@@ -167,7 +169,10 @@ def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[P
         kind = {"channels": 1, "subtype": "PCM_16", "format": "WAV"}
         with whole(out) as scratch:
             try:
-                with soundfile.SoundFile(scratch, "w", sample_rate, **kind) as file:
+                with (
+                    reason_told(scratch),
+                    soundfile.SoundFile(scratch, "w", sample_rate, **kind) as file,
+                ):
                     yield file.write
             except soundfile.LibsndfileError as error:
                 raise OSError(str(error)) from error

@@ -26,7 +26,7 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of, sync, usual_mode, write_text
+from wavewright.files import reason_told, sha256_of, sync, usual_mode, write_text
 from wavewright.model import Model
 from wavewright.pickled import require_no_bomb
 from wavewright.vocoder import Vocoder
@@ -58,7 +58,8 @@ def save_checkpoint(
     scratch.mkdir(parents=True)
     write_weights(scratch / f"{model.kind}.safetensors", model, step)
     if training is not None:
-        torch.save(_canonical(training), scratch / "training.pt")
+        with reason_told(scratch / "training.pt"):
+            torch.save(_canonical(training), scratch / "training.pt")
     digests = {path.name: sha256_of(path) for path in sorted(scratch.iterdir())}
     (scratch / _SUMS).write_text(
         json.dumps({"format": _FORMAT, "step": step, "sha256": digests}, indent=1)
@@ -113,7 +114,7 @@ def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | N
         "config": model.config.model_dump(mode="json"),
         "step": step,
     }
-    with usual_mode(path):
+    with usual_mode(path), reason_told(path):
         save_file(state, path, metadata={"wavewright": json.dumps(about, sort_keys=True)})
 
 
@@ -235,7 +236,7 @@ def damage(folder: Path, *, only: str | None = None) -> str | None:
 def mark_best(run: Path, step: int, metric: str, value: float) -> None:
     """Note in `run/best.json` that a step's checkpoint is the best by a metric."""
     marked = {"step": step, "metric": metric, "value": value}
-    write_text(run / _BEST, json.dumps(marked, indent=1) + "\n")
+    write_text(run / _BEST, json.dumps(marked, indent=1) + "\n", durable=True)
 
 
 def best_value(run: Path, metric: str, step: int) -> float:

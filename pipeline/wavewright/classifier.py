@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.files import usual_mode, whole, write_text
+from wavewright.files import reason_told, usual_mode, whole, write_text
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
 from wavewright.progress import progress
@@ -120,7 +120,7 @@ class Classifier(nn.Module):
 
     def save(self, folder: Path, **about: Any) -> None:
         """Write weights and what they are into a folder."""
-        with whole(folder / _WEIGHTS) as scratch, usual_mode(scratch):
+        with whole(folder / _WEIGHTS) as scratch, usual_mode(scratch), reason_told(scratch):
             save_file(self.state_dict(), scratch)
         about |= {
             "classes": self.classes,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +150,30 @@ def verify(
 
     if not check(_plan(recipe, changes, vocoder), _say):
         raise typer.Exit(1)
+
+
+@app.command()
+def clean(
+    recipe: RecipeArgument,
+    changes: SetOption = None,
+    vocoder: VocoderOption = None,
+    keep: Annotated[int, typer.Option(min=1, help="Newest results of each stage that stay.")] = 2,
+    unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="Also what was interrupted under other options."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+    ] = False,
+) -> None:
+    """Remove old results; the one in use always stays.
+
+    Example: wavewright clean kathleen --keep 1 --dry-run
+    """
+    from wavewright.cleaning import clean as remove
+
+    plan = _plan(recipe, changes, vocoder)
+    remove(plan, keep, _say, unfinished=unfinished, dry=dry_run)
 
 
 @app.command("list")
@@ -894,7 +918,8 @@ def _say(text: str) -> None:
 def main() -> None:
     """Entry point: expected errors are a sentence on stderr and an exit code."""
     try:
-        app()
+        with told("the output"):
+            app()
     except WavewrightError as error:
         if os.environ.get("WAVEWRIGHT_DEBUG"):
             raise

@@ -8,6 +8,7 @@ after size and SHA-256 were found right.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
@@ -23,12 +24,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, reason
 from wavewright.files import sha256_of
 from wavewright.progress import progress
 
 _BLOCK = 2**18
 _MEGABYTE = 10**6
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 log = logging.getLogger("wavewright")
 
@@ -174,8 +176,8 @@ def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeou
     except TimeoutError as error:
         raise _Again(f"no data for {timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise WavewrightError(f"{part}: not writable ({error.strerror})") from error
+        if isinstance(error, OSError) and (error.filename or error.errno in _OF_THE_DISK):
+            raise WavewrightError(f"{part}: not writable ({reason(error)})") from error
         raise _Again(f"the connection failed ({error})") from error
 
 
@@ -219,7 +221,7 @@ def _write(file: Any, block: bytes, part: Path) -> None:
     try:
         file.write(block)
     except OSError as error:
-        raise WavewrightError(f"{part}: could not be written ({error.strerror})") from error
+        raise WavewrightError(f"{part}: could not be written ({reason(error)})") from error
 
 
 def _continuable(part: Path, url: str, resumable: bool) -> int:

@@ -17,12 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from wavewright.errors import MissingExtra, WavewrightError
+from wavewright.errors import MissingExtra, WavewrightError, reason
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 BACKENDS = ("loky", "dask")
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tgt", "torch", "wavewright")
+_SEMAPHORES = 64  # a page each, and more than a pool of processes has
 _AHEAD = 2  # tasks per worker that are handed out: one at work, one waiting
 _SECONDS_FOR_A_WORKER = 60
 log = logging.getLogger("wavewright")
@@ -138,6 +139,26 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def require_shared_memory(instead: str) -> None:
+    """Refuse to start processes that could not be kept in step, for want of room in /dev/shm.
+
+    Args:
+        instead: what needs none.
+
+    Raises:
+        WavewrightError: not even their semaphores have room there.
+    """
+    import multiprocessing
+
+    try:
+        [multiprocessing.Lock() for _ in range(_SEMAPHORES)]
+    except OSError as error:
+        raise WavewrightError(
+            f"/dev/shm: {reason(error)}. Processes that work together need room there: make it "
+            f"larger (docker run --shm-size), or {instead}"
+        ) from error
+
+
 def width(jobs: int) -> int:
     """Worker processes for `jobs` (negative: all there are); 1 means: stay in this process."""
     if jobs == 1 or (jobs <= 0 and _dask_client() is None and (os.cpu_count() or 1) == 1):
@@ -182,6 +203,7 @@ def _run_joblib(
             in_hand.add(number)
             yield joblib.delayed(_numbered)(function, number, items[number])
 
+    require_shared_memory("use --jobs 1")
     pool = _joblib_pool(workers)
     try:
         for number, result in pool(tasks()):

@@ -6,7 +6,24 @@ The command line prints them without a traceback and exits with `exit_code`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+    os.strerror(errno.ENOMEM),
+)
+_HINTS = {
+    errno.ENOSPC: " (the disk is full)",
+    errno.EDQUOT: " (your share of the disk is full)",
+    errno.EMFILE: " (`ulimit -n` says how many)",
+}
 
 
 class WavewrightError(ValueError):
@@ -37,6 +54,56 @@ class Stale(WavewrightError):
     """A stage before the first one asked for is missing or out of date."""
 
     exit_code = 77
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused something: `No space left on device (the disk is full)`."""
+    said = error.strerror or str(error)
+    known = os.strerror(error.errno) if error.errno else said
+    said = known if known in said else said  # libraries wrap the system's words in their own
+    return said + _HINTS.get(error.errno or 0, "")
+
+
+def in_words(error: OSError, where: object = "a file") -> str:
+    """`FILE: why`; `where` if the error names no file."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        _, target, why = error.args[0][0]  # the first of those that could not be copied
+        full = os.strerror(errno.ENOSPC) in str(why)
+        return f"{target}: {why}{_HINTS[errno.ENOSPC] if full else ''}"
+    return f"{error.filename or where}: {reason(error)}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; torch and the loader of libraries tell by the words alone."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, MemoryError):
+            return True
+        if isinstance(chain, RuntimeError | ImportError | OSError) and any(
+            words in str(chain) for words in _NO_MEMORY
+        ):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+@contextmanager
+def told(where: object) -> Iterator[None]:
+    """What the system refuses inside is an expected error; `where` if it names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and not isinstance(error, shutil.Error):  # a fault of ours
+            raise
+        raise WavewrightError(in_words(error, where)) from error
+
+
+class StageFailed(WavewrightError):
+    """A unit of a recipe ended with an error."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def few(names: Sequence[str], limit: int = 8) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PROBE = 2**18  # bytes that are written to see whether there is room
 
 
 @contextmanager
@@ -16,8 +20,8 @@ def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: the final name; what stood there is replaced in one step.
-        durable: put the contents on the disk first, for files that later work trusts after a
-            power cut.
+        durable: put the contents on the disk first and then the name, for files that later work
+            trusts after a power cut.
     """
     scratch = path.with_name(f".{path.name}.partial")
     try:
@@ -25,9 +29,43 @@ def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             sync(scratch)
         os.replace(scratch, path)
+        if durable:
+            sync(path.parent)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def reason_told(path: Path) -> Iterator[None]:
+    """Around a library that writes `path`, and that does not say why it could not.
+
+    On a full disk libsndfile says "System error.", torch.save that it is at an unexpected place,
+    and safetensors what the system said, as text.
+
+    Raises:
+        OSError: there is no room, in the system's words and with the file's name.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        number = errno.ENOSPC if f"os error {errno.ENOSPC})" in str(error) else _refusal(path)
+        if number:
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
+
+
+def _refusal(path: Path) -> int:
+    """The system's number for why nothing more can be written beside a file; 0 if it can."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 @contextmanager

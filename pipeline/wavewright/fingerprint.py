@@ -5,15 +5,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wavewright.files import files_below
+from wavewright.files import files_below, sha256_of
+from wavewright.progress import progress
 
+_MEGABYTE = 10**6
+_LONG = 10**9  # bytes whose reading is shown
 # Import names of libraries whose version can change what a stage writes, and their packages.
 _LIBRARIES = {
     "espeakng_loader": "espeakng-loader",
@@ -71,15 +76,76 @@ def code_parts(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     return dict(sorted(seen.items())), libraries
 
 
-def path_digest(path: Path) -> str:
-    """Digest of a file's or folder's listing: names, sizes and times, not where it lies."""
-    if path.is_file():
-        stat = path.stat()
-        return digest([stat.st_size, stat.st_mtime_ns])
-    if not path.is_dir():
-        return "missing"
-    listing = files_below(path)
-    return digest([[name, found.st_size, found.st_mtime_ns] for name, found in listing])
+class Contents:
+    """Digests of files outside the recipe, by what is in them.
+
+    A file is read again where its size, times or inode are not those of the last look: an edit
+    that keeps size and time shows in ctime, and a touch or a move changes no digest.
+
+    Args:
+        memory: file that keeps what was seen; it is written only where its folder exists.
+    """
+
+    def __init__(self, memory: Path) -> None:
+        self.memory = memory
+        self.seen = _remembered(memory)
+        self.kept = dict(self.seen)
+
+    def digest(self, path: Path) -> str:
+        """Of a file, or of a folder's names and files; not of where it lies."""
+        if path.is_file():
+            files = {"": path.stat()}
+        elif path.is_dir():
+            files = dict(files_below(path))
+        else:
+            return "missing"
+        looks = digest(
+            [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for name, s in files.items()]
+        )
+        place = str(path.absolute())
+        known = self.seen.get(place)
+        if known is None or known[0] != looks:
+            self.seen[place] = [looks, _contents(path, files)]
+        self._keep()
+        return self.seen[place][1]
+
+    def _keep(self) -> None:
+        if self.seen == self.kept or not self.memory.parent.is_dir():
+            return
+        scratch = self.memory.with_name(f"{self.memory.name}.{os.getpid()}.partial")
+        with suppress(OSError):  # then the files are read again next time
+            try:
+                scratch.write_text(json.dumps(self.seen))
+                os.replace(scratch, self.memory)
+                self.kept = dict(self.seen)
+            finally:
+                scratch.unlink(missing_ok=True)
+
+
+def _remembered(memory: Path) -> dict[str, list[str]]:
+    try:
+        seen = dict(json.loads(memory.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+    return {
+        path: pair
+        for path, pair in seen.items()
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(d, str) for d in pair)
+    }
+
+
+def _contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
+    total = sum(found.st_size for found in files.values())
+    read = []
+    with progress(
+        f"read {path.name}", total=total // _MEGABYTE, unit="MB", shown=total > _LONG
+    ) as bar:
+        done = 0
+        for name, found in files.items():
+            read.append([name, sha256_of(path / name)])
+            before, done = done, done + found.st_size
+            bar.advance(done // _MEGABYTE - before // _MEGABYTE)
+    return digest(read)
 
 
 def _packages_of(module: str) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from wavewright.bad_steps import BadStep
+from wavewright.errors import in_words
 from wavewright.files import whole, write_text
+
+log = logging.getLogger("wavewright")
 
 
 class Journal:
@@ -28,9 +32,10 @@ class Journal:
         run.mkdir(parents=True, exist_ok=True)
         self.curve = run / "validation.jsonl"
         self._rewrite([line for line in self.lines() if line["step"] <= step])
-        self.tensorboard: Any = SummaryWriter(str(run / "logs" / "tensorboard"), purge_step=step)
+        folder = run / "logs" / "tensorboard"
+        self.tensorboard: Any = _Spared(folder, lambda: SummaryWriter(str(folder), purge_step=step))
         self.times = run / "logs" / "times.jsonl"
-        self.started = time.time()
+        self.started = time.monotonic()
         self.note = ""
 
     def __enter__(self) -> Self:
@@ -71,8 +76,8 @@ class Journal:
             self.tensorboard.add_scalar(f"validation/{name}", value, step)
         kept = [line for line in self.lines() if line["step"] < step]
         self._rewrite([*kept, {"step": step, **metrics}])
-        with self.times.open("a") as file:
-            file.write(json.dumps({"step": step, "seconds": time.time() - self.started}) + "\n")
+        seconds = time.monotonic() - self.started
+        self._note(self.times, {"step": step, "seconds": seconds})
 
     def audio(self, name: str, wav: Tensor, sample_rate: int, step: int) -> None:
         """(samples,) to listen to in TensorBoard."""
@@ -99,8 +104,7 @@ class Journal:
             "action": action,
             "utterances": bad.utterances,
         }
-        with (self.curve.parent / "logs" / "bad_steps.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._note(self.curve.parent / "logs" / "bad_steps.jsonl", line)
         self.text("bad step", bad.words, bad.step)
 
     def lines(self) -> list[dict[str, Any]]:
@@ -109,8 +113,41 @@ class Journal:
             return []
         return [json.loads(line) for line in self.curve.read_text().splitlines()]
 
+    def _note(self, path: Path, line: Mapping[str, Any]) -> None:
+        """Add a line to a log, which no training stops for."""
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            log.warning("%s; the training goes on without that line", in_words(error, path))
+
     def _rewrite(self, lines: list[dict[str, Any]]) -> None:
         write_text(self.curve, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+class _Spared:
+    """A TensorBoard writer that a training does without once it cannot be written any more."""
+
+    def __init__(self, folder: Path, make: Callable[[], Any]) -> None:
+        self.folder, self.writer = folder, None
+        self.writer = self._tried(make)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def call(*args: Any, **kwargs: Any) -> None:
+            if self.writer is not None:
+                self._tried(lambda: getattr(self.writer, name)(*args, **kwargs))
+
+        return call
+
+    def _tried(self, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except OSError as error:
+            self.writer = None
+            log.warning(
+                "%s; the training goes on without TensorBoard", in_words(error, self.folder)
+            )
+            return None
 
 
 def draw_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:

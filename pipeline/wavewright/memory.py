@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, out_of_memory
 
 _GIB = 2**30
 #: Of what is kept, what a processor used at its peak with V1, V3 and MelGAN was 1.2 to 2 times.
 _PASSING = 1.5
-_FAILED = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class Estimate(NamedTuple):
@@ -113,11 +112,8 @@ def explained(step: int, device: torch.device, remedy: str) -> Iterator[None]:
     """Turn an allocation that failed into a sentence that says what to lower."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        words = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
-            failed in words for failed in _FAILED
-        ):
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
             raise
         raise WavewrightError(
             f"out of memory on {device} at step {step}: {remedy}. The last checkpoint is intact."

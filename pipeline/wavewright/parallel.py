@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from wavewright import engines
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, out_of_memory
 from wavewright.progress import Progress, progress
 
 Item = TypeVar("Item")
@@ -45,15 +45,36 @@ def parallel_map(
     Raises:
         WavewrightError: an item has killed its worker three times and there is no `on_crash`.
     """
-    workers = min(engines.width(jobs), len(items))
+    width = engines.width(jobs)
+    workers = min(width, len(items))
+    function = _Named(function, what)
     with progress(what, total=len(items), unit=unit) as bar:
-        if workers <= 1:
+        # One item that may kill whoever does it is not done here.
+        if width <= 1 or not items or (workers == 1 and on_crash is None):
             results = []
             for item in items:
                 results.append(function(item))
                 bar.advance()
             return results
         return _Map(function, items, workers, what, bar, on_crash).results()
+
+
+class _Named(Generic[Item, Result]):
+    """A function whose failed allocations say at which item that was; picklable if it is."""
+
+    def __init__(self, function: Callable[[Item], Result], what: str) -> None:
+        self.function, self.what = function, what
+
+    def __call__(self, item: Item) -> Result:
+        try:
+            return self.function(item)
+        except Exception as error:
+            if isinstance(error, WavewrightError) or not out_of_memory(error):
+                raise
+            raise WavewrightError(
+                f"{self.what}: {_shown(item)}: memory ran out; fewer jobs need less. What is "
+                "finished is kept, and the same command goes on"
+            ) from error
 
 
 class _Map(Generic[Item, Result]):
@@ -101,17 +122,20 @@ class _Map(Generic[Item, Result]):
                 return
         item = self.items[number]
         if self.on_crash is None:
-            text = str(item)
-            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
             raise WavewrightError(
-                f"{self.what}: {shown} has killed its worker process {_DEATHS} times; it may need "
-                "more memory than there is, or crash a library"
+                f"{self.what}: {_shown(item)} has killed its worker process {_DEATHS} times; it "
+                "may need more memory than there is, or crash a library"
             )
         self._take(number, self.on_crash(item))
 
     def _take(self, number: int, result: Result) -> None:
         self.done[number] = result
         self.bar.advance()
+
+
+def _shown(item: object) -> str:
+    text = str(item)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def release_workers() -> None:

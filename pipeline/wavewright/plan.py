@@ -7,6 +7,8 @@ key is made of everything that its result depends on; the result of a key lies i
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +19,12 @@ from pydantic import BaseModel
 from wavewright import registry
 from wavewright.config import Recipe
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.fingerprint import code_parts, digest, path_digest
-from wavewright.record import Record, read_record, trouble
+from wavewright.fingerprint import Contents, code_parts, digest
+from wavewright.record import UNREADABLE, Record, read_record, trouble
 from wavewright.stage import Stage
 
+_CALLED = {"inputs": "input", "files": "what lies at"}
+DAMAGED = "its result was damaged"
 Paths = dict[str, Path | dict[str, Path] | None]
 
 
@@ -46,6 +50,11 @@ class Unit:
     def label(self) -> str:
         """`5 train hifigan:v3`."""
         return " ".join(filter(None, [str(self.number), self.stage.name, self.name]))
+
+    @property
+    def latest(self) -> Path:
+        """The folder that `latest` names, whether it is there or not."""
+        return Path(os.path.realpath(self.home / "latest"))  # resolve() raises at a loop of links
 
     @property
     def budget(self) -> int | None:
@@ -94,11 +103,13 @@ class Plan:
             for stage in self.stages:
                 if stage.foreach == "vocoders":
                     recipe = recipe.with_units(stage, vocoders)
-        self.recipe = recipe
+        self.recipe, self.vocoders = recipe, tuple(vocoders)
+        self.outside = Contents(recipe.work_dir / ".outside.json")
         self._known: dict[str, Assessment] = {}  # by label; a result is looked at once
         self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
         self.makers = {stage.output: stage for stage in self.stages}
         forced = {name: value for name, value in forced.items() if value is not None}
+        self.forced = forced
         self.units: list[Unit] = []
         for number, stage in enumerate(self.stages):
             self._check_inputs(stage)
@@ -185,12 +196,20 @@ class Plan:
             self._compare(unit, self._parts(unit, digests), paths), stale=sorted(set(stale))
         )
 
+    def own_changes(self, unit: Unit) -> list[str]:
+        """What differs from a unit's newest result in itself, whatever becomes of its inputs."""
+        last = read_record(unit.home / "latest")
+        inputs = last.parts.get("inputs") if last else None
+        if last is None or not isinstance(inputs, dict):
+            return []
+        return _differing(unit, last, self._parts(unit, inputs))
+
     def published(self, unit: Unit) -> Assessment | None:
         """The assessment of a unit if its result is up to date or allowed to be stale."""
         assessment = self.assess(unit)
         if assessment.state == "done":
             return assessment
-        folder = (unit.home / "latest").resolve()
+        folder = unit.latest
         record = read_record(folder) if unit.number < self.stale_before else None
         if record is None or trouble(folder, record) is not None:
             return None
@@ -199,14 +218,14 @@ class Plan:
     def _parts(self, unit: Unit, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the result depends on, by kind."""
         stage = unit.stage
-        outside = sorted(_outside(unit))
+        outside = sorted(_outside(unit) - stage.unkeyed)
         modules = [stage.function.__module__, *_plugin_modules(unit, inputs)]
         code, libraries = code_parts(modules)
         return {
             "stage": stage.name,
             "version": stage.version,
             "options": _keyed_options(unit, defaults=True),
-            "files": {name: path_digest(getattr(unit.options, name)) for name in outside},
+            "files": {name: self.outside.digest(getattr(unit.options, name)) for name in outside},
             "inputs": dict(inputs),
             "code": code,
             "libraries": libraries,
@@ -219,14 +238,17 @@ class Plan:
             del keyed["code"], keyed["libraries"]
         key = digest(keyed)[:12]
         broken: tuple[Path, str] | None = None
-        for folder, record in _candidates(unit, key):
-            if unit.budget is not None and (record.budget or 0) < unit.budget:
+        for folder, record, reached in candidates(unit, key):
+            if unit.budget is not None and reached < unit.budget:
+                continue
+            if record is None:
+                broken = broken or (folder, f"{DAMAGED}: {UNREADABLE}")
                 continue
             problem = trouble(folder, record)
             if problem is None:
                 remarks = _remarks(unit, record, parts)
                 return Assessment(unit, "done", remarks, key, parts, folder, paths)
-            broken = broken or (folder, f"its result was damaged: {problem}")
+            broken = broken or (folder, f"{DAMAGED}: {problem}")
         if broken:
             return Assessment(unit, "run", [broken[1]], key, parts, broken[0], paths)
         folder = unit.home / (key if unit.budget is None else f"{key}-{unit.budget}")
@@ -306,14 +328,20 @@ def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _candidates(unit: Unit, key: str) -> list[tuple[Path, Record]]:
-    """Published results of a key, smallest sufficient budget first."""
+def candidates(unit: Unit, key: str) -> list[tuple[Path, Record | None, int]]:
+    """Published results of a key, their record if it can be read, and how far each went.
+
+    The smallest budget comes first; it stands in the folder's name too.
+    """
     found = []
-    for folder in sorted(unit.home.glob(f"{key}*")):
+    for folder in unit.home.glob(f"{key}*"):
+        named = re.fullmatch(rf"{key}(?:-(\d+))?", folder.name)
+        if named is None or not folder.is_dir():
+            continue
         record = read_record(folder)
-        if record is not None and record.key == key:
-            found.append((folder, record))
-    return sorted(found, key=lambda pair: pair[1].budget or 0)
+        if record is None or record.key == key:
+            found.append((folder, record, int(named[1] or 0)))
+    return sorted(found, key=lambda one: one[2])
 
 
 def _remarks(unit: Unit, record: Record, parts: Mapping[str, Any]) -> list[str]:
@@ -322,21 +350,27 @@ def _remarks(unit: Unit, record: Record, parts: Mapping[str, Any]) -> list[str]:
     if unit.budget is not None and (record.budget or 0) > unit.budget:
         remarks.append(f"has {record.budget} steps, more than the {unit.budget} asked for")
     if unit.stage.precious:
-        moved = [
-            kind for kind in ("code", "libraries") if record.parts.get(kind) != parts.get(kind)
-        ]
+        before, now = record.parts.get("libraries"), parts["libraries"]
+        moved = ["code changed"] if record.parts.get("code") != parts["code"] else []
+        moved += _differences(before if isinstance(before, dict) else {}, now)
         if moved:
-            remarks.append(f"{' and '.join(moved)} changed since; --force trains again")
+            remarks.append(f"{', '.join(moved)} since; --force trains again")
     return remarks
 
 
 def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
     """What differs from the newest result of the unit."""
-    if unit.budget is not None and (smaller := _candidates(unit, key)):
-        return [f"continues from {smaller[-1][1].budget} to {unit.budget} steps"]
+    if unit.budget is not None and (smaller := candidates(unit, key)):
+        return [f"continues from {smaller[-1][2]} to {unit.budget} steps"]
     last = read_record(unit.home / "latest")
     if last is None:
-        return ["not made yet"]
+        there = (unit.home / "latest").is_dir()
+        return [f"of its last result {UNREADABLE}" if there else "not made yet"]
+    return _differing(unit, last, parts) or ["its result is gone"]
+
+
+def _differing(unit: Unit, last: Record, parts: Mapping[str, Any]) -> list[str]:
+    """Every part that is not as it was, one short sentence each."""
     before, now = dict(flatten(last.parts)), dict(flatten(dict(parts)))
     changed = []
     for name in sorted(before.keys() | now.keys()):
@@ -345,10 +379,19 @@ def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
         kind, _, rest = name.partition(".")
         if kind in ("code", "files", "inputs"):
             if kind != "code" or not unit.stage.precious:
-                changed.append(f"{ {'inputs': 'input'}.get(kind, kind) } {rest} changed")
+                changed.append(f"{_CALLED.get(kind, kind)} {rest} changed")
         elif kind != "libraries" or not unit.stage.precious:
-            changed.append(f"{rest or name} {_brief(before.get(name))} -> {_brief(now.get(name))}")
-    return changed or ["its result is gone"]
+            changed += _differences({rest or name: before.get(name)}, {rest or name: now.get(name)})
+    return changed
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`librosa 0.11 -> 0.12` for every name whose value is another."""
+    return [
+        f"{name} {_brief(before.get(name))} -> {_brief(now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _brief(value: Any) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,7 @@ from wavewright.fingerprint import digest
 
 NAME = "stage.json"
 LOGS = "logs"
+UNREADABLE = f"{NAME} cannot be read"
 
 
 class FileRecord(BaseModel):
@@ -34,11 +35,12 @@ class FileRecord(BaseModel):
 
 class Record(BaseModel):
     """Provenance of a published result. `parts` is everything that its key was made of; `stale`
-    names units whose outdated results were used because of --allow-stale."""
+    names units whose outdated results were used because of --allow-stale; `serial` counts the
+    results of a unit, whatever the clock says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = 1
+    format: Literal[1] = 1
     stage: str
     unit: str
     key: str
@@ -49,6 +51,7 @@ class Record(BaseModel):
     stale: list[str] = []
     options: dict[str, Any]
     seconds: float
+    serial: int = 0
     finished: str
     environment: dict[str, Any]
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing.queues
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +28,7 @@ from wavewright.bad_steps import BadStep, Guard, OnBadStep
 from wavewright.checkpoint import best_value, mark_best, prune
 from wavewright.device import be_deterministic, pick_device
 from wavewright.distributed import Group, group, local_device, local_rank
+from wavewright.engines import require_shared_memory
 from wavewright.errors import WavewrightError
 from wavewright.health import judge
 from wavewright.heartbeat import Heart
@@ -38,6 +41,7 @@ from wavewright.progress import progress
 from wavewright.session import Restart, Session, Validate
 from wavewright.stopping import StopRequest, leave_signals_to_the_parent, stop_requests
 
+_NO_SHARED_MEMORY = ("shared memory", "unable to write to file", "unable to open shared")
 log = logging.getLogger("wavewright")
 
 
@@ -378,15 +382,51 @@ def batches(
 
     Made by `options.workers` other processes.
     """
-    return iter(
-        DataLoader(
-            _Shares(data, peers, options.accumulate),
-            sampler=range(start, options.max_steps),
-            batch_size=None,
-            num_workers=options.workers,
-            worker_init_fn=leave_signals_to_the_parent,
+    if options.workers:
+        require_shared_memory("set workers to 0")
+    with _shared_memory_told(options.workers):
+        source = iter(
+            DataLoader(
+                _Shares(data, peers, options.accumulate),
+                sampler=range(start, options.max_steps),
+                batch_size=None,
+                num_workers=options.workers,
+                worker_init_fn=_start_loading,
+            )
         )
-    )
+    while True:
+        with _shared_memory_told(options.workers):
+            shares = next(source, None)
+        if shares is None:
+            return
+        yield shares
+
+
+def _start_loading(number: int) -> None:
+    """In a process that loads data, first of all."""
+    leave_signals_to_the_parent(number)
+    queue: Any = multiprocessing.queues.Queue
+    queue._on_queue_feeder_error = staticmethod(_not_handed_over)
+
+
+def _not_handed_over(_error: Exception, _batch: object) -> None:
+    """A batch had no room in /dev/shm: end as the system would end it, or it is waited for ever."""
+    signal.raise_signal(signal.SIGBUS)
+
+
+@contextmanager
+def _shared_memory_told(workers: int) -> Iterator[None]:
+    """Processes that load data hand it over in /dev/shm, and a container's is often too small."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = f"{error} {error.__cause__ or error.__context__ or ''}"
+        if not workers or not any(words in told for words in _NO_SHARED_MEMORY):
+            raise
+        raise WavewrightError(
+            f"/dev/shm: no room for what {workers} processes load ({error}). Make it larger "
+            "(docker run --shm-size) or set workers to 0, which needs none"
+        ) from error
 
 
 def validation_steps(max_steps: int) -> set[int]:

@@ -5,11 +5,11 @@ The runner starts it, so that a stage's memory, threads and crashes stay its own
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from wavewright import registry
 from wavewright.engines import engine
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, out_of_memory, told
 from wavewright.stage import Stage
 
 
@@ -31,6 +31,7 @@ def main() -> int:
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "numba", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    threading.excepthook = _thread_failed
     stage: Stage = registry.find("stages", job["stage"])
     paths = {
         name: TypeAdapter(Path | dict[str, Path] | None).validate_python(value)
@@ -43,7 +44,8 @@ def main() -> int:
     parallel = values.get("jobs", 1) != 1
     backend = job.get("backend", "loky") if parallel else "loky"
     try:
-        with engine(backend, job.get("scheduler", ""), values.get("jobs")):
+        where = paths[stage.output]
+        with told(where), engine(backend, job.get("scheduler", ""), values.get("jobs")):
             stage.function(**paths, **values)
     except WavewrightError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -54,18 +56,22 @@ def main() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
-        if error.strerror is None:  # not the system's: a fault of ours
+    except Exception as error:
+        if not out_of_memory(error):
             raise
-        room = " (the disk is full)" if error.errno == errno.ENOSPC else ""
-        print(f"error: {error.filename or 'a file'}: {error.strerror}{room}", file=sys.stderr)
-        if os.environ.get("WAVEWRIGHT_DEBUG"):
-            traceback.print_exc()
+        print(
+            f"error: stage {stage.name}: memory ran out; lower the batch size or the jobs. What is "
+            "finished is kept, and the same command goes on",
+            file=sys.stderr,
+        )
         return WavewrightError.exit_code
-    except MemoryError:
-        print("error: out of memory; lower the batch size or the jobs", file=sys.stderr)
-        return 1
     return 0
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A thread that cannot write what it is for has said so elsewhere; any other is a fault."""
+    if not isinstance(failed.exc_value, OSError) or os.environ.get("WAVEWRIGHT_DEBUG"):
+        threading.__excepthook__(failed)
 
 
 def _needs_group(values: dict[str, Any]) -> bool:

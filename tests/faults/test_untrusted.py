@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import pickle
-import shlex
-import subprocess
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -132,28 +130,3 @@ def test_texts_and_ids_are_escaped_in_pages_and_tables(
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]
     assert not [*tmp_path.rglob("owned")]
     assert not [*tmp_path.parent.rglob("escape*")]
-
-
-def test_a_command_to_repeat_survives_a_shell(tmp_path: Path) -> None:
-    """What a failing stage prints is meant to be pasted, whatever the folder is called."""
-    from wavewright.config import load_recipe
-    from wavewright.plan import Plan
-    from wavewright.runner import reproduce
-
-    folder = tmp_path / "my $(touch owned) 'recipe'; touch owned #"
-    folder.mkdir()
-    (folder / "recipe.yaml").write_text(
-        "recipe: odd\nabout: Odd.\nwork_dir: exp\nseed: 1\nmel: {preset: hifigan}\n"
-        "stages: [download]\ndownload: {source: corpus}\n"
-    )
-    changes = ["download.prefix=a b;touch owned"]
-    recipe = load_recipe(folder / "recipe.yaml", changes)
-    command = reproduce(recipe, Plan(recipe).units[0])
-    script = "wavewright() { printf '%s\\n' \"$@\"; }\n" + command
-    said = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert said.stdout.splitlines() == shlex.split(command)[1:]
-    assert str(folder / "recipe.yaml") in said.stdout
-    assert changes[0] in said.stdout
-    assert not [*tmp_path.rglob("owned")]

@@ -68,6 +68,11 @@ class Toy:
 @pytest.fixture
 def toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
     """A fresh toy recipe, its stages registered by an entry point."""
+    return make_toy(tmp_path, source_environment)
+
+
+def make_toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
+    """The same, below any folder."""
     plugin = tmp_path / "plugin"
     shutil.copytree(
         Path(__file__).parent, plugin, ignore=lambda _, names: set(names) - {"toy_stages.py"}

@@ -146,6 +146,19 @@ def test_after_a_kill_of_everything_only_missing_shards_are_made(tones: Toy) -> 
     assert kept
 
 
+def test_a_killed_stage_ends_its_run_although_its_workers_live_on(tones: Toy) -> None:
+    """They hold its output open, and wait five minutes for work."""
+    runner, _ = start_and_wait(tones)
+    stage = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(runner.pid)], capture_output=True, text=True, check=True
+    )
+    os.kill(int(stage.stdout), signal.SIGKILL)
+    output, _ = runner.communicate(timeout=30)
+    assert runner.returncode == 1
+    assert "stage 0 tones failed" in output
+    assert tones.run("--jobs", "1").returncode == 0
+
+
 def places_of(toy: Toy) -> set[tuple[str, tuple[int, int]]]:
     return set(places(folder_of(toy)).items())
 
@@ -219,10 +232,7 @@ def test_with_other_damage_than_shards_the_stage_runs_as_a_whole(tones: Toy) -> 
 
 def test_a_shard_that_comes_out_otherwise_is_refused(tones: Toy) -> None:
     tones.run()
-    level = tones.folder / "level.txt"
-    times = level.stat()
-    level.write_text("0.3")  # behind the runner's back: same size, same time
-    os.utime(level, ns=(times.st_atime_ns, times.st_mtime_ns))
+    tones.environment["TOY_GAIN"] = "0.6"  # behind the runner's back
     (folder_of(tones) / "shard-00001.tar").unlink()
     refused = tones.run()
     assert refused.returncode == 2

@@ -25,6 +25,7 @@ COMMANDS = [
     "run",
     "status",
     "verify",
+    "clean",
     "list",
     "config",
     "vocode",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from wavewright.fingerprint import code_parts, digest, path_digest
+from wavewright import files, fingerprint
+from wavewright.fingerprint import Contents, code_parts, digest
 
 MODULES = {
     "__init__.py": "",
@@ -50,8 +52,6 @@ def parts(package: Path, environment: dict[str, str]) -> tuple[dict[str, str], d
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
-    import json
-
     modules, libraries = json.loads(answer.stdout)
     return modules, libraries
 
@@ -114,21 +114,52 @@ def test_digest_is_of_the_value_not_of_its_order() -> None:
     assert len({digest(value) for value in values}) == len(values)
 
 
-def test_path_digest_sees_content_times_and_names_but_not_the_place(tmp_path: Path) -> None:
+def test_what_lies_outside_counts_by_names_and_contents(tmp_path: Path) -> None:
+    look = Contents(tmp_path / "seen.json").digest
     folder = tmp_path / "a"
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "x.wav").write_bytes(b"123")
-    first = path_digest(folder)
-    folder.rename(tmp_path / "b")
-    folder = tmp_path / "b"
-    assert path_digest(folder) == first
+    first = look(folder)
+    folder = folder.rename(tmp_path / "b")
+    assert look(folder) == first
     os.utime(folder / "sub" / "x.wav", (1, 1))
-    touched = path_digest(folder)
-    assert touched != first
+    assert look(folder) == first
     (folder / "sub" / "x.wav").rename(folder / "sub" / "y.wav")
-    renamed = path_digest(folder)
-    assert renamed != touched
+    renamed = look(folder)
+    assert renamed != first
     (folder / "z").touch()
-    assert path_digest(folder) != renamed
-    assert path_digest(tmp_path / "nowhere") == "missing"
-    assert path_digest(folder / "z") != path_digest(folder / "sub" / "y.wav")
+    assert look(folder) != renamed
+    assert look(tmp_path / "nowhere") == "missing"
+    assert look(folder / "z") != look(folder / "sub" / "y.wav")
+
+
+def test_contents_are_read_again_only_where_a_file_was_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, file = tmp_path / "seen.json", tmp_path / "speech.txt"
+    file.write_text("hello")
+    first = Contents(memory).digest(file)
+    read: list[Path] = []
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return files.sha256_of(path)
+
+    monkeypatch.setattr(fingerprint, "sha256_of", noted)
+    assert Contents(memory).digest(file) == first
+    assert read == []
+    before = file.stat()
+    file.write_text("hullo")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time
+    assert Contents(memory).digest(file) != first
+    assert read == [file]
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{", b"\xff\x00", b"[1, 2]", b'{"/a": 3}', b"[" * 99999])
+def test_a_memory_that_is_none_is_made_anew(tmp_path: Path, rubbish: bytes) -> None:
+    memory, file = tmp_path / "seen.json", tmp_path / "speech.txt"
+    file.write_text("hello")
+    first = Contents(memory).digest(file)
+    memory.write_bytes(rubbish)
+    assert Contents(memory).digest(file) == first
+    assert len(json.loads(memory.read_text())) == 1

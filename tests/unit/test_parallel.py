@@ -140,6 +140,12 @@ def test_an_item_that_kills_its_worker_is_handed_over(either: str, tmp_path: Pat
     assert finished_before == [1, 1], "only what was in hand is tried again"
 
 
+def test_a_single_item_that_kills_does_not_kill_us(either: str, tmp_path: Path) -> None:
+    """One item needs no second worker, but may need another process than this."""
+    work = partial(counted, folder=tmp_path, poison=5)
+    assert parallel_map(work, [5], jobs=2, what="test", on_crash=lambda item: -item) == [-5]
+
+
 def test_without_help_such_an_item_is_named(tmp_path: Path) -> None:
     work = partial(counted, folder=tmp_path, poison=2)
     with pytest.raises(WavewrightError, match="test: 2 has killed its worker process 3 times"):

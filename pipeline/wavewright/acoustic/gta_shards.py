@@ -17,6 +17,7 @@ from wavewright.files import write_text
 from wavewright.manifest import read_manifest, usable
 from wavewright.melspec import MelSpec
 from wavewright.shards import Array, Header, Row, Shards, finished_rows, write_shard
+from wavewright.shards.layout import shard_name
 
 Missing = Literal["fail", "natural", "leave_out"]
 
@@ -170,8 +171,18 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def membership(mels: Path) -> list[tuple[int, list[str]]]:
-    """Number and ids of every shard in a folder, members in their order."""
+class Members(NamedTuple):
+    """Number of a shard, and the ids in it, in their order."""
+
+    number: int
+    ids: list[str]
+
+    def __str__(self) -> str:
+        return f"{shard_name(self.number)} ({self.ids[0]} to {self.ids[-1]})"
+
+
+def membership(mels: Path) -> list[Members]:
+    """Every shard of a folder."""
     import pandas as pd
 
     index = pd.read_parquet(mels / "index.parquet", columns=["id", "shard", "offset"])
@@ -179,6 +190,6 @@ def membership(mels: Path) -> list[tuple[int, list[str]]]:
     for row in index.sort_values(["shard", "offset"]).itertuples():
         members.setdefault(str(row.shard), []).append(str(row.id))
     return [
-        (int(name.removeprefix("shard-").removesuffix(".tar")), ids)
+        Members(int(name.removeprefix("shard-").removesuffix(".tar")), ids)
         for name, ids in members.items()
     ]

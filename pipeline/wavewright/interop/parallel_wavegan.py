@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.files import whole, write_text
+from wavewright.files import reason_told, whole, write_text
 from wavewright.melspec import LOG_UNIT, MelSpec, StatisticsNormalisation, in_words
 from wavewright.vocoder import Vocoder
 from wavewright.vocoders import hifigan, melgan, multiband_melgan, parallel_wavegan
@@ -74,7 +74,7 @@ def write_parallel_wavegan(vocoder: Vocoder, out: Path, step: int) -> list[Path]
     state = _renamed(vocoder, theirs)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"checkpoint-{step}steps.pkl", out / "config.yml", out / "stats.h5"]
-    with whole(files[0]) as scratch:
+    with whole(files[0]) as scratch, reason_told(scratch):
         torch.save({"model": {"generator": state}, "steps": step}, scratch)
     write_text(files[1], _yaml(_config(vocoder, theirs)))
     with whole(files[2]) as scratch, h5py.File(scratch, "w") as file:

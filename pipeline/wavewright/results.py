@@ -1,0 +1,214 @@
+"""Folders of a unit's results: locked, worked in, published by one rename, and named by `latest`.
+
+A unit works in a hidden folder that survives kills. A lock on the unit's home is inherited by its
+processes, so that an orphan keeps a second runner out.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wavewright.errors import Locked, StageFailed, WavewrightError, reason, told
+from wavewright.files import sync
+from wavewright.plan import DAMAGED, Assessment, Unit, candidates
+from wavewright.record import (
+    LOGS,
+    Record,
+    damage,
+    environment,
+    outputs_digest,
+    read_record,
+    scan,
+    write_record,
+)
+
+_SHARD = re.compile(r"shard-\d+\.tar")
+
+
+@contextmanager
+def locked(unit: Unit) -> Iterator[int]:
+    """An exclusive lock that lives as long as any process holding the descriptor."""
+    descriptor = open_lock(unit)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise Locked(
+            f"{unit.home}: another run is at work on {unit.label} ({holder}); "
+            "wait for it or stop it"
+        ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise WavewrightError(
+            f"{unit.home}: cannot be locked ({reason(error)}); put work_dir on a file system that "
+            "has locks"
+        ) from error
+    try:
+        with suppress(OSError):  # a full disk; it only tells others whom they wait for
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_lock(unit: Unit) -> int:
+    """Descriptor of a unit's lock file.
+
+    Raises:
+        WavewrightError: nothing can be written where its result goes.
+    """
+    try:
+        unit.home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(unit.home / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        if not os.access(unit.home, os.W_OK | os.X_OK):
+            os.close(descriptor)
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise WavewrightError(
+            f"{unit.home}: cannot be written ({reason(error)}); the result of stage {unit.label} "
+            "goes there"
+        ) from error
+    return descriptor
+
+
+def partial_of(assessment: Assessment) -> Path:
+    """The folder in which a unit works until its result is published."""
+    return assessment.unit.home / f".partial-{assessment.key}"
+
+
+def continues(assessment: Assessment) -> bool:
+    """Whether an interrupted run left something that is gone on from."""
+    damaged = any(reason.startswith(DAMAGED) for reason in assessment.reasons)
+    return bool(assessment.key) and not damaged and partial_of(assessment).is_dir()
+
+
+def open_partial(assessment: Assessment, force: bool) -> Path:
+    """The folder to work in: left by an interrupted run, or seeded by what went before.
+
+    A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
+    which of its checkpoints are whole. Another stage gets those files of its damaged result that
+    are as they were published, if only shards are damaged: they can be made one by one.
+    """
+    unit = assessment.unit
+    partial = partial_of(assessment)
+    damaged = any(reason.startswith(DAMAGED) for reason in assessment.reasons)
+    if force or damaged:
+        shutil.rmtree(partial, ignore_errors=True)
+    seed = assessment.folder if damaged and unit.stage.precious else None
+    if not damaged and unit.budget is not None:
+        seed = next((folder for folder, *_ in reversed(candidates(unit, assessment.key))), None)
+    if seed is not None and not force and not partial.exists():
+        scratch = unit.home / f".seed-{assessment.key}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.copytree(seed, scratch)
+        (scratch / "stage.json").unlink(missing_ok=True)
+        os.rename(scratch, partial)
+    elif damaged and not force:
+        _link_intact(assessment.folder, partial)
+    (partial / LOGS).mkdir(parents=True, exist_ok=True)
+    return partial
+
+
+def only_shards(damaged: list[tuple[str, str]]) -> bool:
+    lost = [Path(name).name for name, what in damaged if what != "was added"]
+    return all(_SHARD.fullmatch(name) for name in lost)
+
+
+def _link_intact(folder: Path, partial: Path) -> None:
+    """Put the intact files of a damaged result into a new folder, without copying them."""
+    record = read_record(folder)
+    if record is None:
+        return
+    damaged = list(damage(folder, record, thorough=True))
+    if not only_shards(damaged):
+        return  # what was made on the way to an intact shard would not be made again
+    for name in sorted(record.outputs.keys() - dict(damaged).keys()):
+        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(folder / name, partial / name)
+        except OSError:  # a file system without hard links
+            shutil.copy2(folder / name, partial / name)
+
+
+def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: float) -> Path:
+    """Record what was made and give it its name by one rename."""
+    unit = assessment.unit
+    for leftover in [*partial.rglob(".*.partial")]:  # of an earlier attempt that was killed
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    outputs = scan(partial)
+    if not outputs:
+        raise StageFailed(f"stage {unit.label} ended well but wrote nothing", 1)
+    write_record(
+        partial,
+        Record(
+            stage=unit.stage.name,
+            unit=unit.name,
+            key=assessment.key,
+            parts=assessment.parts,
+            outputs=outputs,
+            digest=outputs_digest(outputs),
+            budget=unit.budget,
+            stale=assessment.stale,
+            options=unit.options.model_dump(mode="json"),
+            seconds=round(seconds, 1),
+            serial=1 + max((record.serial for _, record in published(unit) if record), default=0),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=environment(),
+        ),
+    )
+    for path in partial.rglob("*"):
+        if path.is_file() or path.is_dir():
+            sync(path)
+    sync(partial)
+    for folder in [unit.home, *unit.home.parents]:  # which may be as new as the result
+        with suppress(PermissionError):  # one that may only be passed through is not new
+            sync(folder)
+        if folder == work_dir.parent:
+            break
+    if assessment.folder.exists():  # --force or a damaged result: out of the way, then away
+        replaced = unit.home / f".replaced-{assessment.folder.name}"
+        shutil.rmtree(replaced, ignore_errors=True)
+        os.rename(assessment.folder, replaced)
+        os.rename(partial, assessment.folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        os.rename(partial, assessment.folder)
+    point_latest(unit, assessment.folder)
+    sync(unit.home)
+    return assessment.folder
+
+
+def point_latest(unit: Unit, folder: Path) -> None:
+    """Make `latest` name the result in use."""
+    link = unit.home / "latest"
+    if link.is_symlink() and os.readlink(link) == folder.name:
+        return
+    scratch = unit.home / f".latest-{os.getpid()}.partial"  # others may do the same just now
+    with told(link):
+        scratch.unlink(missing_ok=True)
+        scratch.symlink_to(folder.name)
+        os.replace(scratch, link)
+
+
+def published(unit: Unit) -> list[tuple[Path, Record | None]]:
+    """Every published result of a unit with its record, the newest first."""
+    found = [
+        (folder, read_record(folder))
+        for folder in unit.home.glob("[!.]*")
+        if folder.is_dir() and not folder.is_symlink()
+    ]
+
+    def age(one: tuple[Path, Record | None]) -> tuple[int, str]:
+        return (one[1].serial, one[1].finished) if one[1] else (-1, "")
+
+    return sorted(found, key=age, reverse=True)

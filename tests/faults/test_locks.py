@@ -1,0 +1,124 @@
+"""Several runners at once, and locks that dead ones left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import call, said
+from tests.recipes.conftest import Toy
+from tests.recipes.test_runner import ALL
+
+
+def start(toy: Toy, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        toy.command("run", "recipe.yaml", *arguments),
+        cwd=folder or toy.folder,
+        env=toy.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_of_twenty_runs_at_once_one_does_the_work(toy: Toy) -> None:
+    """Each of the others is refused, or comes late and finds the result."""
+    assert toy.run("--stop-stage", "1").returncode == 0
+    toy.ran()
+    alone = ("--vocoder", "hifigan:v3", "--stop-stage", "learn", "--set", "learn.pause=1.5")
+    runs = [start(toy, *alone) for _ in range(20)]
+    words = [run.communicate(timeout=120)[0] for run in runs]
+    codes = [run.returncode for run in runs]
+    assert toy.ran() == ["learn hifigan:v3"]
+    assert set(codes) == {0, 75}, words
+    assert not any("Traceback" in each for each in words)
+    refused = words[codes.index(75)]
+    assert "another run is at work on 2 learn hifigan:v3 (process " in refused
+    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "..."
+
+
+@pytest.mark.slow
+def test_runs_that_share_all_stages_never_do_one_twice(toy: Toy) -> None:
+    """They meet at other stages, so none may get to the end; together they have made each once."""
+    runs = [start(toy, "--set", "learn.pause=0.1") for _ in range(6)]
+    words = [run.communicate(timeout=120)[0] for run in runs]
+    assert {run.returncode for run in runs} <= {0, 75}, words
+    assert not any("Traceback" in each for each in words)
+    assert toy.run().returncode == 0
+    assert sorted(toy.ran()) == sorted(ALL)
+
+
+def test_runs_of_two_recipes_do_not_wait_for_each_other(toy: Toy) -> None:
+    other = toy.folder.with_name("other")
+    other.mkdir()
+    (other / "recipe.yaml").write_text((toy.folder / "recipe.yaml").read_text())
+    slow = ("--set", "learn.pause=0.3")
+    runs = [start(toy, *slow), start(toy, *slow, folder=other)]
+    words = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], words
+    assert sorted(toy.ran()) == sorted(2 * ALL)
+    verdicts = {(f / "exp/03_judge/latest/verdict.txt").read_text() for f in (toy.folder, other)}
+    assert verdicts == {"hifigan:v2 3\nhifigan:v3 3"}
+
+
+@pytest.mark.parametrize("left", [b"process 1\n", b"process 999999999\n", b"\xff\0rubbish", b""])
+def test_a_lock_file_that_nobody_holds_holds_nobody_up(toy: Toy, left: bytes) -> None:
+    """After a restart its number may be another program's: number 1 always is."""
+    for home in ("00_source", "01_shout"):
+        (toy.folder / "exp" / home).mkdir(parents=True)
+        (toy.folder / "exp" / home / ".lock").write_bytes(left)
+    done = toy.run("--stop-stage", "1")
+    assert done.returncode == 0, said(done)
+    assert toy.ran() == ["source", "shout"]
+
+
+def test_a_lock_that_is_held_is_told_with_its_holder(toy: Toy) -> None:
+    home = toy.folder / "exp" / "00_source"
+    home.mkdir(parents=True)
+    with (home / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        refused = toy.run()
+    assert refused.returncode == 75
+    assert f"(process {os.getpid()})" in said(refused)
+    assert toy.ran() == []
+
+
+def test_a_disk_without_locks_is_said(toy: Toy) -> None:
+    """As some network file systems are; nothing is started that could meet a second runner."""
+    shim = toy.folder.parent / "plugin" / "no_locks.py"
+    shim.write_text(
+        "import errno, fcntl, os\n"
+        "def flock(*_):\n    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))\n"
+        "fcntl.flock = flock\n"
+        "from wavewright.cli import main\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(shim), "run", "recipe.yaml"],
+        cwd=toy.folder,
+        env=toy.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "00_source: cannot be locked (No locks available)" in said(done)
+    assert toy.ran() == []
+
+
+def test_clean_waits_for_nobody_and_removes_nothing_of_a_run(toy: Toy) -> None:
+    assert toy.run("--stop-stage", "0").returncode == 0
+    home = toy.folder / "exp" / "00_source"
+    left = home / ".replaced-0123"
+    left.mkdir()
+    with (home / ".lock").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert call(toy, "clean", "recipe.yaml").returncode == 75
+    assert left.exists()
