@@ -29,7 +29,8 @@ fi
 
 if [[ ${1:-} == faults ]]; then
     shift
-    run "faults" "$python" -m pytest -m "long or not long" tests/faults tests/recipes
+    run "faults" "$python" -m pytest -n "${WAVEWRIGHT_TEST_WORKERS:-2}" -m "long or not long" \
+        tests/faults tests/recipes
     run "SIGKILL at random" "$python" -m tests.faults.fuzz "$@"
     exit
 fi
