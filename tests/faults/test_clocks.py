@@ -91,7 +91,7 @@ def test_the_date_decides_nothing(
     assert toy.result("03_judge", "verdict.txt") == "hifigan:v2 5\nhifigan:v3 5"
 
 
-@pytest.mark.parametrize("when", [0, time.time() + YEARS])
+@pytest.mark.parametrize("when", [0, time.time() + YEARS], ids=["1970", "in ten years"])
 def test_times_of_files_decide_nothing(toy: Toy, tmp_path: Path, when: float) -> None:
     """Those of inputs, of results and of their folders, in 1970 or in ten years."""
     extra = tmp_path / "extra.txt"

@@ -31,3 +31,18 @@ def test_every_text_rule_stands_in_the_table_with_its_examples() -> None:
     ]
     expected = "\n".join(["| rule | written | spoken |", "|---|---|---|", *rows, ""])
     assert expected in text, f"docs/text.md needs this table:\n{expected}"
+
+
+def test_every_fault_names_tests_that_there_are() -> None:
+    text = (DOCS / "reliability.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \|.+\|.+\| (.+) \|$", text, flags=re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 45))
+    for number, tests in rows:
+        named = re.findall(r"`((?:tests/)?[\w/.]*)(?:::(\w+)(?:\[\w+\])?)?`", tests)
+        assert named, number
+        place = ""
+        for path, name in named:
+            place = path or place
+            assert (DOCS.parent / place).exists(), f"{number}: {place}"
+            if name:
+                assert f"def {name}(" in (DOCS.parent / place).read_text(), f"{number}: {name}"
