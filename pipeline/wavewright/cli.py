@@ -808,6 +808,22 @@ def export(
             "ParallelWaveGAN and ESPnet.",
         ),
     ] = ExportFormat.onnx,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--for",
+            metavar="CONFIG",
+            help="With parallel-wavegan: config.yaml of the ESPnet model that will use it. Mels "
+            "that it cannot follow are refused, natural logarithms are followed.",
+        ),
+    ] = None,
+    unchecked: Annotated[
+        bool,
+        typer.Option(
+            "--unchecked",
+            help="With sherpa-onnx: do not let the file refuse mels in another logarithm.",
+        ),
+    ] = False,
 ) -> None:
     """Write a vocoder as a file that other programs run, and print how.
 
@@ -816,11 +832,11 @@ def export(
 
     Examples: wavewright export exp/hifigan --out hifigan.onnx;
     wavewright export exp/vocos --format sherpa-onnx --out vocos.onnx;
-    wavewright export exp/hifigan --format parallel-wavegan --out for-espnet
+    wavewright export exp/hifigan --format parallel-wavegan --for tts/config.yaml --out for-espnet
     """
     from wavewright.interop.export import export_file
 
-    _say(export_file(checkpoint, out, form=form))
+    _say(export_file(checkpoint, out, form=form, model=model, check=not unchecked))
 
 
 @app.command("import")

@@ -146,7 +146,7 @@ _LOOP = {
     **_WATCH,
 }
 HARMLESS: dict[str, dict[str, Any]] = {
-    "download": {"archives": "archives"},
+    "download": {"archives": "archives", "mirrors": ["https://elsewhere.example.org/a.tar"]},
     "prepare": {"jobs": 3},
     "mels": {"jobs": 3},
     "acoustic": _LOOP,

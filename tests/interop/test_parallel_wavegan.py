@@ -110,8 +110,7 @@ def test_what_its_multi_band_melgan_says_is_said_by_ours(
 
 
 def test_the_log_base_is_in_the_file_alone(tmp_path: Path) -> None:
-    """Nothing of ours runs there, so that the mistake cannot be caught: the page says so."""
-    page = (Path(__file__).parents[2] / "docs" / "interop.md").read_text("utf-8")
-    assert "nothing there notices: use `espnet.attach`" in " ".join(page.split())
+    """Nothing of ours runs there, so that it is told, or read from the model, when it is written
+    (test_espnet.py, tests/unit/test_espnet_config.py)."""
     export_file(weights("espnet"), tmp_path, form="parallel-wavegan")
     assert "log_base: 10.0" in (tmp_path / "config.yml").read_text("utf-8")

@@ -11,7 +11,7 @@ from tests.interop.support import recording, require_like_copy, run_client
 from wavewright.audio import load_wav
 from wavewright.checkpoint import load_vocoder
 from wavewright.interop.export import export_vocoder
-from wavewright.mel import log_mel
+from wavewright.mel import convert_mel, log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Vocoder
@@ -35,9 +35,13 @@ def test_it_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
         np.save(tmp_path / f"{name}.npy", mel.numpy())
         files[name], mels[name] = tmp_path / f"{name}.onnx", tmp_path / f"{name}.npy"
         expected[name] = vocoder.generate(mel[None], seed=0)[0].numpy()
+    spec = vocoders["hifigan"].mel
+    tens = convert_mel(log_mel(wav, spec), spec, spec.model_copy(update={"log": "log10"}))
+    np.save(tmp_path / "wrong.npy", tens.numpy())
     answers = run_client(
         "sherpa_onnx",
         tmp_path / "work",
+        wrong=tmp_path / "wrong.npy",
         vocoders={name: str(path) for name, path in files.items()},
         mels={name: str(path) for name, path in mels.items()},
     )
@@ -47,10 +51,4 @@ def test_it_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
         assert len(wanted) - len(said) == missing
         np.testing.assert_allclose(said, wanted[: len(said)], rtol=0, atol=1e-3, err_msg=name)
     require_like_copy(answers["hifigan"], recording(shared), trained)
-
-
-def test_the_page_says_that_mels_are_not_compared(root: Path) -> None:
-    """Nothing of ours runs there, and its configuration names no mel: nothing can be caught."""
-    assert "sherpa-onnx compares none of them" in " ".join(
-        (root / "docs" / "interop.md").read_text("utf-8").split()
-    )
+    assert "this mel looks like speech in log10, and the vocoder wants ln" in str(answers["wrong"])

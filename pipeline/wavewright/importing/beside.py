@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavewright.errors import WavewrightError
+from wavewright.interop.espnet import LOG_MEL_DEFAULTS, hertz
 from wavewright.strict_yaml import parse_yaml
 
 _LARGEST = 1 << 20  # bytes of a configuration
@@ -186,9 +187,6 @@ _ESPNET_MEL = {
     "fmin": "fmin",
     "fmax": "fmax",
 }
-#: What ESPnet's LogMelFbank takes where its configuration is silent.
-_ESPNET_DEFAULTS = {"fs": 16000, "n_fft": 1024, "win_length": None, "hop_length": 256}
-_ESPNET_DEFAULTS |= {"n_mels": 80, "fmin": 80, "fmax": 7600}
 
 
 def espnet(path: Path) -> Beside:
@@ -204,10 +202,9 @@ def espnet(path: Path) -> Beside:
     kind = str(about.get("vocoder_type", "hifigan_generator"))
     fields = _generator(file, kind, _inside(about, "vocoder_params"))
     _require(file, given, feats_extract="fbank")
-    features = {**_ESPNET_DEFAULTS, **_inside(given, "feats_extract_conf")}
+    features = {**LOG_MEL_DEFAULTS, **_inside(given, "feats_extract_conf")}
     _require(file, features, window="hann", center=True, normalized=False, onesided=True)
-    if isinstance(features["fs"], str):  # such as 22k, which means 22 times 1000 to it
-        features["fs"] = _hertz(features["fs"])
+    features["fs"] = hertz(features["fs"])
     mel = {"preset": "espnet", **_taken(features, _ESPNET_MEL), "log": _logarithm(features)}
     mel["win_length"] = mel["win_length"] or mel["n_fft"]
     mel["mel_scale"] = "htk" if features.get("htk") else "slaney"
@@ -224,14 +221,6 @@ def espnet(path: Path) -> Beside:
         scales=bool(means["norm_vars"]),
         adversary=_adversary(kind, _inside(about, "discriminator_params")),
     )
-
-
-def _hertz(text: str) -> Any:
-    number, times = (text[:-1], 1000) if text[-1:] in "kK" else (text, 1)
-    try:
-        return round(float(number) * times)
-    except ValueError:
-        return text
 
 
 def vocos(path: Path) -> Beside:

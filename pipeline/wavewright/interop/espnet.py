@@ -20,12 +20,17 @@ from typing import Any
 
 from torch import Tensor
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, reason
 from wavewright.interop.adapter import ClientVocoder, require_known, required
 from wavewright.melspec import MelSpec
 from wavewright.vocoder import Vocoder
 
 _LOGS = {None: "ln", 10: "log10"}
+#: What its LogMelFbank takes where its configuration is silent.
+LOG_MEL_DEFAULTS: dict[str, Any] = {
+    "fs": 16000, "n_fft": 1024, "hop_length": 256, "win_length": None, "n_mels": 80,
+    "fmin": 80, "fmax": 7600,
+}  # fmt: skip
 
 
 class ESPnetVocoder(ClientVocoder):
@@ -90,6 +95,47 @@ def mel_of(text2speech: Any) -> MelSpec:
     if extract is None:
         raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
     return _mel(extract.get_parameters(), options)
+
+
+def mel_of_config(path: Path) -> MelSpec:
+    """The convention of the mels that a model of ESPnet's `config.yaml` gives a vocoder.
+
+    Raises:
+        WavewrightError: no such file, no configuration of a text-to-speech model, or no log-mels.
+    """
+    from wavewright.strict_yaml import parse_yaml  # whose package ESPnet does without
+
+    try:
+        given, _ = parse_yaml(path.read_text("utf-8"), path)
+    except OSError as error:
+        raise WavewrightError(f"{path}: not readable ({reason(error)})") from error
+    except UnicodeDecodeError as error:
+        raise WavewrightError(f"{path}: no text in UTF-8") from error
+    kind = given.get("feats_extract")
+    if kind != "fbank":
+        raise WavewrightError(
+            f"{path}: feats_extract is {kind!r}; fbank is wanted, as in config.yaml of a "
+            "text-to-speech model of ESPnet's"
+        )
+    options = given.get("feats_extract_conf") or {}
+    features = {**LOG_MEL_DEFAULTS, **options}
+    try:
+        return _mel(
+            {**features, "fs": hertz(features["fs"]), "n_shift": features["hop_length"]}, options
+        )
+    except WavewrightError as error:
+        raise WavewrightError(f"{path}: {error}") from error
+
+
+def hertz(rate: Any) -> Any:
+    """A sample rate as ESPnet writes it: 22050, or 22k, which means 22 times 1000 to it."""
+    if not isinstance(rate, str):
+        return rate
+    number, times = (rate[:-1], 1000) if rate[-1:] in "kK" else (rate, 1)
+    try:
+        return round(float(number) * times)
+    except ValueError:
+        return rate
 
 
 def _mel(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:

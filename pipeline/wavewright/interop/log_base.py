@@ -19,9 +19,9 @@ from wavewright.melspec import LOG_UNIT, MelSpec
 #: Of the natural logarithms in an utterance. Measured on three corpora in three conventions:
 #: medians of -6.7 to -4.9, standard deviations of 1.6 to 3.3. In a wrong base these become, at
 #: their nearest, -2.9 and 1.42, or -11.3 and 3.7; the bounds lie between.
-_MEDIAN = (-8.7, -3.8)
-_DEVIATION = (1.45, 3.5)
-_LEAST_SECONDS = 0.2
+MEDIAN = (-8.7, -3.8)
+DEVIATION = (1.45, 3.5)
+LEAST_SECONDS = 0.2
 
 
 def require_likely_base(mel: Tensor, spec: MelSpec, client: str) -> None:
@@ -36,7 +36,7 @@ def require_likely_base(mel: Tensor, spec: MelSpec, client: str) -> None:
         MelMismatch: they look like speech in another logarithm, which is named.
     """
     seconds = mel.numel() / spec.n_mels * spec.hop_length / spec.sample_rate
-    if spec.normalisation is not None or seconds < _LEAST_SECONDS:
+    if spec.normalisation is not None or seconds < LEAST_SECONDS:
         return
     median, deviation = float(mel.median()), float(mel.std())
     if _like_speech(median, deviation, spec.log):
@@ -52,4 +52,4 @@ def require_likely_base(mel: Tensor, spec: MelSpec, client: str) -> None:
 
 def _like_speech(median: float, deviation: float, log: str) -> bool:
     middle, spread = median / LOG_UNIT[log], deviation / LOG_UNIT[log]
-    return _MEDIAN[0] < middle < _MEDIAN[1] and _DEVIATION[0] < spread < _DEVIATION[1]
+    return MEDIAN[0] < middle < MEDIAN[1] and DEVIATION[0] < spread < DEVIATION[1]

@@ -29,6 +29,9 @@ from wavewright.vocoders import hifigan, melgan, multiband_melgan, parallel_wave
 State = Mapping[str, Tensor]
 
 
+_BASES = {"log10": 10.0, "ln": None}
+
+
 class Generator(NamedTuple):
     """A class of theirs that computes what a vocoder of ours does.
 
@@ -47,13 +50,16 @@ class Generator(NamedTuple):
     filters: dict[str, Any] | None = None
 
 
-def write_parallel_wavegan(vocoder: Vocoder, out: Path, step: int) -> list[Path]:
+def write_parallel_wavegan(
+    vocoder: Vocoder, out: Path, step: int, log: str = "log10"
+) -> list[Path]:
     """Write a vocoder for ParallelWaveGAN.
 
     Args:
         vocoder: a HiFi-GAN, MelGAN, Multi-band MelGAN or Parallel WaveGAN.
         out: the folder.
         step: of its training, for the checkpoint's name.
+        log: logarithm of the mels that it will be given, `log10` or `ln`.
 
     Returns:
         The files, the checkpoint first.
@@ -70,13 +76,13 @@ def write_parallel_wavegan(vocoder: Vocoder, out: Path, step: int) -> list[Path]
         ) from error
     if out.is_file() or out.suffix == ".pkl":
         raise WavewrightError(f"{out}: ParallelWaveGAN's files go into a folder; name one")
-    theirs, (mean, scale) = _generator(vocoder), _statistics(vocoder)
+    theirs, (mean, scale) = _generator(vocoder), _statistics(vocoder, log)
     state = _renamed(vocoder, theirs)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"checkpoint-{step}steps.pkl", out / "config.yml", out / "stats.h5"]
     with whole(files[0]) as scratch, reason_told(scratch):
         torch.save({"model": {"generator": state}, "steps": step}, scratch)
-    write_text(files[1], _yaml(_config(vocoder, theirs)))
+    write_text(files[1], _yaml(_config(vocoder, theirs, log)))
     with whole(files[2]) as scratch, h5py.File(scratch, "w") as file:
         file["mean"], file["scale"] = mean, scale
     return files
@@ -242,8 +248,8 @@ def _renamed(vocoder: Vocoder, theirs: Generator) -> dict[str, Tensor]:
     return found
 
 
-def _statistics(vocoder: Vocoder) -> tuple[np.ndarray, np.ndarray]:
-    """(n_mels,) each: `(log10 mel - mean) / scale` is what the network's first layer sees."""
+def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n_mels,) each: `(mel in log - mean) / scale` is what the network's first layer sees."""
     spec = vocoder.mel
     mean, scale = np.zeros(spec.n_mels), np.ones(spec.n_mels)
     if isinstance(spec.normalisation, StatisticsNormalisation):
@@ -255,11 +261,11 @@ def _statistics(vocoder: Vocoder) -> tuple[np.ndarray, np.ndarray]:
         )
     if isinstance(vocoder, melgan.MelGAN):  # which shifts and scales once more
         mean, scale = mean + scale * vocoder.config.input_shift, scale * vocoder.config.input_scale
-    unit = LOG_UNIT["log10"] / LOG_UNIT[spec.log]
+    unit = LOG_UNIT[log] / LOG_UNIT[spec.log]
     return (mean * unit).astype(np.float32), (scale * unit).astype(np.float32)
 
 
-def _config(vocoder: Vocoder, theirs: Generator) -> dict[str, Any]:
+def _config(vocoder: Vocoder, theirs: Generator, log: str) -> dict[str, Any]:
     """What `load_model` and ESPnet read, what describes the mel, and the whole MelSpec."""
     spec = vocoder.mel
     return {
@@ -271,7 +277,7 @@ def _config(vocoder: Vocoder, theirs: Generator) -> dict[str, Any]:
         "num_mels": spec.n_mels,
         "fmin": spec.fmin,
         "fmax": spec.fmax,
-        "log_base": 10.0,
+        "log_base": _BASES[log],
         "format": "hdf5",
         "version": "0.6.1",
         "generator_type": theirs.kind,

@@ -34,7 +34,7 @@ _FASTSPEECH2 = {
 }  # fmt: skip
 
 
-def work(recording: str, weights: str, checkpoint: str) -> dict[str, Any]:
+def work(recording: str, weights: str, checkpoint: str, natural_checkpoint: str) -> dict[str, Any]:
     """What both models say, copies of a recording, and refusals."""
     shutil.copy(weights, "hifigan.safetensors")
     speech = torch.from_numpy(load_wav(recording, 22050)[0])
@@ -53,7 +53,12 @@ def work(recording: str, weights: str, checkpoint: str) -> dict[str, Any]:
         "copied_by_file": written.vocoder(copied).detach().numpy(),
         "by_file": written("good morning")["wav"].numpy(),
     }
-    return {**said, **_natural(speech), **_fastspeech2(speech), **_refusals(copied)}
+    return {
+        **said,
+        **_natural(speech, natural_checkpoint),
+        **_fastspeech2(speech),
+        **_refusals(copied),
+    }
 
 
 def _make(
@@ -97,12 +102,17 @@ def _features(text2speech: Any, speech: torch.Tensor) -> torch.Tensor:
     return feats[0]
 
 
-def _natural(speech: torch.Tensor) -> dict[str, Any]:
+def _natural(speech: torch.Tensor, checkpoint: str) -> dict[str, Any]:
     """A recipe of natural logarithms, whose base is in train_args alone."""
     _make("natural", "tacotron2", _TACOTRON2, speech, log_base=None)
     text2speech = _load("natural")
     espnet.attach(text2speech, "hifigan.safetensors")
-    return {"copied_natural": text2speech.vocoder(_features(text2speech, speech)).numpy()}
+    feats = _features(text2speech, speech)
+    written = _load("natural", vocoder_file=checkpoint)
+    return {
+        "copied_natural": text2speech.vocoder(feats).numpy(),
+        "copied_natural_by_file": written.vocoder(feats).detach().numpy(),
+    }
 
 
 def _fastspeech2(speech: torch.Tensor) -> dict[str, Any]:

@@ -17,8 +17,11 @@ from tests.interop.inside import answer, run_snippet
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def work(vocoders: dict[str, str], mels: dict[str, str]) -> dict[str, Any]:
-    """What each vocoder makes of its mel, through the lines of the documentation."""
+def work(vocoders: dict[str, str], mels: dict[str, str], wrong: str) -> dict[str, Any]:
+    """What each vocoder makes of its mel, through the lines of the documentation.
+
+    `wrong` is the first one's mel in another logarithm.
+    """
     Path("tokens.txt").write_text(
         "_ 0\n" + "".join(f"{c} {i + 1}\n" for i, c in enumerate(_LETTERS))
     )
@@ -35,6 +38,12 @@ def work(vocoders: dict[str, str], mels: dict[str, str]) -> dict[str, Any]:
         said = names["speaker"].generate("good morning", whole)
         answers[name] = np.array(said.samples, np.float32)
         answers[f"{name}_shortened"] = len(names["said"].samples)
+    shutil.copy(vocoders["hifigan"], "hifigan.onnx")
+    onnx.save(_acoustic(np.load(wrong)), "matcha.onnx")
+    try:
+        run_snippet("sherpa-onnx")
+    except RuntimeError as error:
+        answers["wrong"] = str(error)
     return answers
 
 

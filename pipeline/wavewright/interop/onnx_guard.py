@@ -1,0 +1,127 @@
+"""An ONNX graph that refuses a mel in another logarithm by itself.
+
+Where nothing of ours runs, as in sherpa-onnx, the graph is all there is to notice the mistake with.
+An operator of it fails, by a name that says why, on what `log_base.require_likely_base` refuses: a
+mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
+Runtime puts that name into its error. Any other mel passes with its values unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from wavewright.interop.log_base import DEVIATION, LEAST_SECONDS, MEDIAN
+from wavewright.melspec import LOG_UNIT, MelSpec
+
+_MEL = "mel"
+
+
+def guard(model: Any, spec: MelSpec) -> None:
+    """Add the check to an onnx.ModelProto whose input `mel` is in a convention.
+
+    Args:
+        model: changed in place.
+        spec: of its mels; one with a normalisation is not judged, and the model stays as it is.
+    """
+    if spec.normalisation is not None:
+        return
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            if name == _MEL:
+                node.input[position] = "checked.mel"
+    made = _Nodes()
+    seen = made.add("Reshape", _MEL, made.integers(-1))
+    frames = math.ceil(LEAST_SECONDS * spec.sample_rate / spec.hop_length)
+    count = made.add("Size", seen)
+    long = made.add("GreaterOrEqual", count, made.integer(frames * spec.n_mels))
+    median, deviation = _middle(made, seen, count), _spread(made, seen)
+    likely = _like_speech(made, median, deviation, spec.log)
+    suspect = made.add("And", long, made.add("Not", likely))
+    values = _MEL
+    for log in LOG_UNIT:
+        if log == spec.log:
+            continue
+        wrong = made.add("And", suspect, _like_speech(made, median, deviation, log))
+        place = made.add("Cast", wrong, to=7)
+        words = f"this mel looks like speech in {log}, and the vocoder wants {spec.log}"
+        one = made.add("Gather", made.numbers(1.0), place, name=words)  # it has no second number
+        values = made.add("Mul", values, one)
+    made.add("Identity", values, out="checked.mel")
+    nodes = [*made.nodes, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(made.constants)
+
+
+def _middle(made: _Nodes, values: str, count: str) -> str:
+    """The lower median, as torch's."""
+    half = made.add("Div", made.add("Add", count, made.integer(1)), made.integer(2))
+    upto = made.add("Reshape", half, made.integers(1))
+    lower = made.add("TopK", values, upto, outputs=2, largest=0, sorted=1)
+    return made.add("Gather", lower, made.integer(-1))
+
+
+def _spread(made: _Nodes, values: str) -> str:
+    away = made.add("Sub", values, made.add("ReduceMean", values, keepdims=1))
+    return made.add("Sqrt", made.add("ReduceMean", made.add("Mul", away, away), keepdims=0))
+
+
+def _like_speech(made: _Nodes, median: str, deviation: str, log: str) -> str:
+    parts = []
+    for value, bounds in ((median, MEDIAN), (deviation, DEVIATION)):
+        low, high = (made.number(bound * LOG_UNIT[log]) for bound in bounds)
+        parts += [made.add("Greater", value, low), made.add("Less", value, high)]
+    found = parts[0]
+    for part in parts[1:]:
+        found = made.add("And", found, part)
+    return found
+
+
+class _Nodes:
+    """Operators and constants of a check, under names that no exporter gives."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(
+        self,
+        kind: str,
+        *inputs: str,
+        name: str = "",
+        out: str = "",
+        outputs: int = 1,
+        **attributes: Any,
+    ) -> str:
+        """An operator; the name of its first output."""
+        from onnx import helper
+
+        first = out or f"check.{len(self.nodes)}"
+        results = [first, *(f"{first}.{n}" for n in range(1, outputs))]
+        name = name or f"node of {first}"
+        self.nodes.append(helper.make_node(kind, inputs, results, name=name, **attributes))
+        return first
+
+    def number(self, value: float) -> str:
+        """A float."""
+        return self._constant(1, [], [value])
+
+    def numbers(self, *values: float) -> str:
+        """A list of floats."""
+        return self._constant(1, [len(values)], values)
+
+    def integer(self, value: int) -> str:
+        """An integer of 64 bits."""
+        return self._constant(7, [], [value])
+
+    def integers(self, *values: int) -> str:
+        """A list of them."""
+        return self._constant(7, [len(values)], values)
+
+    def _constant(self, kind: int, shape: list[int], values: Any) -> str:
+        from onnx import helper
+
+        name = f"check.constant.{len(self.constants)}"
+        self.constants.append(helper.make_tensor(name, kind, shape, values))
+        return name
