@@ -309,8 +309,8 @@ def table(tally: Tally) -> str:
     """Kills by stage and victim."""
     stages = sorted({stage for stage, _ in tally.kills})
     lines = [
-        f"| stage | {' | '.join(VICTIMS)} | together |",
-        f"|---|{'---:|' * (len(VICTIMS) + 1)}",
+        f"| stage | {' | '.join(COUNTED)} | together |",
+        f"|---|{'---:|' * (len(COUNTED) + 1)}",
     ]
     for stage in stages:
         counts = [tally.kills[stage, victim] for victim in COUNTED]
