@@ -56,7 +56,9 @@ def test_one_process_stopped_and_resumed_equals_never_stopped(
     assert_equal_to(alone, last)
 
 
-@pytest.mark.parametrize(("stops", "workers"), [((1, 5), 0), ((3,), 2)])
+@pytest.mark.parametrize(
+    ("stops", "workers"), [((1, 5), 0), pytest.param((3,), 2, marks=pytest.mark.long)]
+)
 def test_two_processes_stopped_and_resumed_equal_never_stopped(
     corpus: Path, two: Path, tmp_path: Path, stops: tuple[int, ...], workers: int
 ) -> None:

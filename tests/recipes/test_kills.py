@@ -12,7 +12,7 @@ from tests.recipes.conftest import Toy
 from tests.recipes.test_scale import RECIPE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kills_at_random_change_nothing_in_the_end(toy: Toy, tmp_path: Path) -> None:
     (toy.folder / "recipe.yaml").write_text(RECIPE)
     (toy.folder / "level.txt").write_text("0.5")
