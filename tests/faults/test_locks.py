@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,31 @@ def test_clean_waits_for_nobody_and_removes_nothing_of_a_run(toy: Toy) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert call(toy, "clean", "recipe.yaml").returncode == 75
     assert left.exists()
+
+
+def test_second_runner_is_refused_even_by_an_orphaned_child(toy: Toy) -> None:
+    toy.run("--stop-stage", "1")
+    same = ("--vocoder", "hifigan:v3", "--set", "learn.max_steps=30")
+    slow = ("--set", "learn.pause=0.3", *same)
+    runner = subprocess.Popen(
+        toy.command("run", "recipe.yaml", *slow),
+        cwd=toy.folder,
+        env=toy.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    started = toy.folder / "exp" / "02_learn" / "hifigan-v3"
+    deadline = time.monotonic() + 20
+    while not list(started.glob(".partial-*/steps.txt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = toy.run(*same)
+    assert second.returncode == 75
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    orphan = toy.run(*same)
+    assert orphan.returncode == 75, "the child still writes, so nobody else may"
+    deadline = time.monotonic() + 20
+    while toy.run(*same).returncode == 75:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "." * 30

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,31 +31,6 @@ def tones(toy: Toy) -> Toy:
     (toy.folder / "recipe.yaml").write_text(RECIPE)
     (toy.folder / "level.txt").write_text("0.5")
     return toy
-
-
-@pytest.fixture
-def scheduler(toy: Toy) -> Iterator[subprocess.Popen[str]]:
-    """A dask scheduler in a process of its own, which prints its address."""
-    pytest.importorskip("distributed")
-    code = (
-        "import asyncio, distributed\n"
-        "async def main():\n"
-        "    s = distributed.Scheduler(host='127.0.0.1', port=0, dashboard_address='127.0.0.1:0')\n"
-        "    async with s:\n"
-        "        print(s.address, flush=True)\n"
-        "        await s.finished()\n"
-        "asyncio.run(main())"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=toy.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.wait()
 
 
 def folder_of(toy: Toy) -> Path:
@@ -124,71 +95,8 @@ def start_and_wait(tones: Toy, *options: str) -> tuple[subprocess.Popen[str], Pa
     return runner, next(home.glob(".partial-*")) / "audio"
 
 
-def test_after_a_kill_of_everything_only_missing_shards_are_made(tones: Toy) -> None:
-    runner, partial = start_and_wait(tones)
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(runner.pid)], capture_output=True, text=True, check=True
-    )
-    runner.kill()
-    for child in children.stdout.split():
-        os.killpg(int(child), signal.SIGKILL)  # the worker leads a group of its own
-    runner.wait()
-    before = places(partial)
-    assert 1 <= len(before) < 4
-    tones.ran()
-    again = tones.run("--jobs", "2")
-    assert again.returncode == 0, again.stderr
-    kept = {name for name, place in places(folder_of(tones)).items() if before.get(name) == place}
-    assert kept == set(before)
-    made = {f"shard-{ALL.index(tone) // 3:05d}.tar" for tone in tones.ran()}
-    assert made.isdisjoint(kept)
-    assert made | kept == {f"shard-{number:05d}.tar" for number in range(4)}
-    assert kept
-
-
-def test_a_killed_stage_ends_its_run_although_its_workers_live_on(tones: Toy) -> None:
-    """They hold its output open, and wait five minutes for work."""
-    runner, _ = start_and_wait(tones)
-    stage = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(runner.pid)], capture_output=True, text=True, check=True
-    )
-    os.kill(int(stage.stdout), signal.SIGKILL)
-    output, _ = runner.communicate(timeout=30)
-    assert runner.returncode == 1
-    assert "stage 0 tones failed" in output
-    assert tones.run("--jobs", "1").returncode == 0
-
-
 def places_of(toy: Toy) -> set[tuple[str, tuple[int, int]]]:
     return set(places(folder_of(toy)).items())
-
-
-def test_the_death_of_the_dask_scheduler_ends_the_stage_and_keeps_shards(
-    tones: Toy, scheduler: subprocess.Popen[str]
-) -> None:
-    assert scheduler.stdout is not None
-    address = scheduler.stdout.readline().strip()
-    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "20")
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_worker", address, *options],
-        env=tones.environment,
-        cwd=tones.folder,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        runner, partial = start_and_wait(tones, "--backend", "dask", "--scheduler", address)
-        scheduler.kill()
-        output, _ = runner.communicate(timeout=60)
-    finally:
-        worker.kill()
-        worker.wait()
-    assert runner.returncode not in (0, None)
-    assert re.search(r"error: the dask scheduler .* is gone; what is finished is kept", output)
-    assert "Traceback" not in output
-    finished = places(partial)
-    assert 1 <= len(finished) < 4
-    assert tones.run("--jobs", "1").returncode == 0
-    assert set(finished.items()) <= places_of(tones)
 
 
 def test_a_damaged_shard_is_made_again_and_the_others_kept(tones: Toy) -> None:
