@@ -83,7 +83,7 @@ def _canonical(value: Any) -> Any:
         return sys.intern(str(value))
     if isinstance(value, dict):
         return {_canonical(key): _canonical(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return type(value)(map(_canonical, value))
     return value
 

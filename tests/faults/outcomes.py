@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from wavewright import cli
 
@@ -26,7 +25,6 @@ class Outcome:
     said: str = ""
     used: bool = False
     warned: bool = False
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 def run_command(arguments: list[str]) -> tuple[int, str]:
