@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of, usual_mode, whole
+from wavewright.io.files import sha256_of, usual_mode, whole
 
 _ABOUT = "wavewright-adversaries"
 _FORMAT = 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 
 SILENCES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "pau", "_"})
 """Labels that mean silence to the Montreal Forced Aligner, PocketSphinx, Festival or espeak-ng."""

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from wavewright.errors import WavewrightError, in_words
-from wavewright.progress import progress
+from wavewright.io.progress import progress
 
 _BLOCK = 2**18
 _MEGABYTE = 10**6

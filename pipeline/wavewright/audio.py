@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError, reason
-from wavewright.files import reason_told, whole
+from wavewright.io.files import reason_told, whole
 
 Wav = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]

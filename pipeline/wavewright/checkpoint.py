@@ -26,7 +26,7 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
-from wavewright.files import reason_told, sha256_of, sync, usual_mode, write_text
+from wavewright.io.files import reason_told, sha256_of, sync, usual_mode, write_text
 from wavewright.model import Model
 from wavewright.pickled import require_no_bomb
 from wavewright.vocoder import Vocoder

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from wavewright.errors import in_words
-from wavewright.progress import on_terminal
+from wavewright.io.progress import on_terminal
 
 _PATIENCE = 10.0  # seconds to read what it said last
 _TAIL = 15  # lines of a failing log that are shown

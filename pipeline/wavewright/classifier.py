@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.files import reason_told, usual_mode, whole, write_text
+from wavewright.io.files import reason_told, usual_mode, whole, write_text
+from wavewright.io.progress import progress
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
-from wavewright.progress import progress
 
 log = logging.getLogger("wavewright")
 _WIDTHS = (32, 64, 96, 128)

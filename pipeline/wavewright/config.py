@@ -15,9 +15,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.io.strict_yaml import parse_assignment, parse_yaml
 from wavewright.melspec import BandsFirst
 from wavewright.stage import Stage
-from wavewright.strict_yaml import parse_assignment, parse_yaml
 
 _INSTALLED = Path(__file__).parent / "_recipes"  # where a wheel puts the recipes
 _LARGEST_RECIPE = 1_000_000  # bytes; a recipe is a page or two

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wavewright.errors import WavewrightError
-from wavewright.files import whole
+from wavewright.io.files import whole
 from wavewright.manifest import check_id
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.errors import WavewrightError, reason
-from wavewright.files import sha256_of
-from wavewright.progress import progress
+from wavewright.io.files import sha256_of
+from wavewright.io.progress import progress
 
 _BLOCK = 2**18
 _MEGABYTE = 10**6

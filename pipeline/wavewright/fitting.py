@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
+from wavewright.io.strict_yaml import parse_yaml
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, explain_validation
-from wavewright.strict_yaml import parse_yaml
 from wavewright.vocoder import Vocoder
 
 _SEGMENT = 8192  # samples of a training crop, as most published configurations have them

@@ -20,8 +20,8 @@ from wavewright.audio import from_pcm16, save_wav
 from wavewright.corpus import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.errors import WavewrightError
 from wavewright.espeak import speak
+from wavewright.io.progress import progress
 from wavewright.manifest import check_id
-from wavewright.progress import progress
 from wavewright.readers import table
 from wavewright.readers.detect import LAYOUTS, detect_layout, read_layout
 

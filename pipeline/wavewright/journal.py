@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wavewright.bad_steps import BadStep
 from wavewright.errors import in_words
-from wavewright.files import whole, write_text
+from wavewright.io.files import whole, write_text
 
 log = logging.getLogger("wavewright")
 

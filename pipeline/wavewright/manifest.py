@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavewright.errors import WavewrightError
-from wavewright.files import whole
+from wavewright.io.files import whole
 
 if TYPE_CHECKING:
     import pandas as pd

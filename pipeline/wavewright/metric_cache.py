@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wavewright.files import cache_folder
-from wavewright.fingerprint import code_parts, digest
+from wavewright.io.files import cache_folder
+from wavewright.io.fingerprint import code_parts, digest
 from wavewright.metrics.metric import Metric, Pair, Score
 
 _TABLE = (

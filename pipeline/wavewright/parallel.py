@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from wavewright import engines
 from wavewright.errors import WavewrightError, out_of_memory
-from wavewright.progress import Progress, progress
+from wavewright.io.progress import Progress, progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from wavewright import registry
 from wavewright.config import Recipe
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.fingerprint import Contents, code_parts, digest
+from wavewright.io.fingerprint import Contents, code_parts, digest
 from wavewright.record import UNREADABLE, Record, read_record, trouble
 from wavewright.stage import Stage
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 
 _WARM_UP = 2  # steps before those that are traced
 log = logging.getLogger("wavewright")

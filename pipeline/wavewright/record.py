@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from wavewright.files import files_below, sha256_of, write_text
-from wavewright.fingerprint import digest
+from wavewright.io.files import files_below, sha256_of, write_text
+from wavewright.io.fingerprint import digest
 
 NAME = "stage.json"
 LOGS = "logs"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wavewright.errors import Locked, StageFailed, WavewrightError, reason, told
-from wavewright.files import sync
+from wavewright.io.files import sync
 from wavewright.plan import DAMAGED, Assessment, Unit, candidates
 from wavewright.record import (
     LOGS,

@@ -20,10 +20,10 @@ from wavewright.classifier import Classifier, fitted
 from wavewright.errors import WavewrightError
 from wavewright.evaluation import versions
 from wavewright.inference import quicken
+from wavewright.io.progress import progress
 from wavewright.ltas import long_term_spectrum, spectral_distance
 from wavewright.manifest import read_manifest, usable
 from wavewright.melspec import MelSpec
-from wavewright.progress import progress
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.shards import Shards
 from wavewright.synthesis import folder_name

@@ -22,11 +22,11 @@ from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of
 from wavewright.inference import quicken
+from wavewright.io.files import sha256_of
+from wavewright.io.progress import progress
 from wavewright.melspec import MelSpec
 from wavewright.metrics.metric import Condition
-from wavewright.progress import progress
 from wavewright.registry import create_vocoder
 from wavewright.report.media import wav_file
 from wavewright.report.results import NATURAL, Event, System, Utterance

@@ -32,12 +32,12 @@ from wavewright.engines import require_shared_memory
 from wavewright.errors import WavewrightError
 from wavewright.health import judge
 from wavewright.heartbeat import Heart
+from wavewright.io.progress import progress
 from wavewright.journal import Journal
 from wavewright.memory import explained
 from wavewright.model import FrozenModel, Model
 from wavewright.precision import PrecisionName
 from wavewright.profiling import profiler
-from wavewright.progress import progress
 from wavewright.session import Restart, Session, Validate
 from wavewright.stopping import StopRequest, leave_signals_to_the_parent, stop_requests
 

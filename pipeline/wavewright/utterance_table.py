@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavewright.corpus import Entry
-from wavewright.csv_text import csv_text
 from wavewright.errors import WavewrightError
-from wavewright.files import write_text
+from wavewright.io.csv_text import csv_text
+from wavewright.io.files import write_text
 from wavewright.level import Loudness
 from wavewright.manifest import COLUMNS, write_manifest_parts
 from wavewright.quality import Quality, rate_flags

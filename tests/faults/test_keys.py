@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from wavewright import fingerprint
 from wavewright.config import load_recipe
+from wavewright.io import fingerprint
 from wavewright.melspec import MelSpec
 from wavewright.plan import Plan
 from wavewright.results import open_partial, publish

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.recipes.conftest import Toy
-from wavewright import files
+from wavewright.io import files
 from wavewright.melspec import MelSpec
 from wavewright.shards import append_shards, write_shards
 
@@ -130,7 +130,7 @@ def test_python_asks_the_system_for_what_it_syncs(tmp_path: Path) -> None:
         pytest.skip("there is no strace")
     (tmp_path / "file").write_text("x")
     code = (
-        "from pathlib import Path\nfrom wavewright.files import sync\n"
+        "from pathlib import Path\nfrom wavewright.io.files import sync\n"
         f"sync(Path({str(tmp_path)!r}))\nsync(Path({str(tmp_path / 'file')!r}))"
     )
     trace = tmp_path / "trace.txt"

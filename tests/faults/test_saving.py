@@ -14,7 +14,7 @@ import torch
 
 from tests import tiny
 from tests.unit.test_training import same
-from wavewright import checkpoint, files
+from wavewright import checkpoint
 from wavewright.checkpoint import (
     best_checkpoint,
     damage,
@@ -24,6 +24,7 @@ from wavewright.checkpoint import (
     prune,
     save_checkpoint,
 )
+from wavewright.io import files
 
 MOMENTS = {
     checkpoint: ("write_weights", "sha256_of", "sync"),

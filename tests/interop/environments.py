@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wavewright.files import cache_folder
+from wavewright.io.files import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What `wavewright` itself imports to load a vocoder and speak, beside torch.

@@ -20,7 +20,7 @@ import torch
 from wavewright.audio import load_wav, to_pcm16
 from wavewright.checkpoint import load_vocoder, write_weights
 from wavewright.crops import CropData
-from wavewright.files import whole
+from wavewright.io.files import whole
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from wavewright.csv_text import csv_text
+from wavewright.io.csv_text import csv_text
 
 
 @pytest.mark.parametrize(

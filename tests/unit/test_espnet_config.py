@@ -15,9 +15,9 @@ from wavewright.checkpoint import write_weights
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.espnet import mel_of_config
 from wavewright.interop.export import export_file
+from wavewright.io.strict_yaml import parse_yaml
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder
-from wavewright.strict_yaml import parse_yaml
 
 CONFIG = "tts: fastspeech2\nfeats_extract: fbank\nfeats_extract_conf: {%s}\n"
 ESPNET = "fs: 22050, n_fft: 1024, hop_length: 256"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from wavewright import files, fingerprint
-from wavewright.fingerprint import Contents, code_parts, digest
+from wavewright.io import files, fingerprint
+from wavewright.io.fingerprint import Contents, code_parts, digest
 
 MODULES = {
     "__init__.py": "",
@@ -39,7 +39,7 @@ def parts(package: Path, environment: dict[str, str]) -> tuple[dict[str, str], d
     """code_parts of the package's start, in a Python of its own: digests are kept per process."""
     code = (
         "import json, sys\n"
-        "from wavewright.fingerprint import code_parts\n"
+        "from wavewright.io.fingerprint import code_parts\n"
         "found = code_parts(['parts_package.start'])\n"
         "assert not {'parts_package', 'soundfile', 'numpy'} & set(sys.modules)\n"
         "print(json.dumps(found))"

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from wavewright.errors import WavewrightError
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 from wavewright.manifest import read_manifest, usable
 from wavewright.melspec import MelSpec
 from wavewright.shards import Array, Header, Row, Shards, finished_rows, write_shard

@@ -11,7 +11,7 @@ from typing import Any
 
 import numba
 
-from wavewright.files import cache_folder
+from wavewright.io.files import cache_folder
 
 #: Floating-point freedoms that let LLVM fuse and vectorise; infinities and NaN keep their meaning.
 FAST = {"contract", "nsz", "arcp", "reassoc", "afn"}

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from wavewright.errors import WavewrightError
 from wavewright.generation.packing import has_vnni
+from wavewright.io.progress import progress
 from wavewright.model import ModelConfig
 from wavewright.nn.kept import Kept
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.stretching import REACH
-from wavewright.progress import progress
 from wavewright.vocoder import Batch, Vocoder
 from wavewright.wav_steps import Undoing
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from wavewright.errors import WavewrightError
 from wavewright.interop.espnet import LOG_MEL_DEFAULTS, hertz
-from wavewright.strict_yaml import parse_yaml
+from wavewright.io.strict_yaml import parse_yaml
 
 _LARGEST = 1 << 20  # bytes of a configuration
 

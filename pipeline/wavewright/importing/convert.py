@@ -16,7 +16,6 @@ from wavewright import registry
 from wavewright.adversaries import adversaries_file, write_adversaries
 from wavewright.checkpoint import write_weights
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.files import sha256_of, whole
 from wavewright.importing.adversaries import PLAYER, Adversaries, find_adversaries
 from wavewright.importing.adversary_layouts import Unfit
 from wavewright.importing.beside import Beside, espnet
@@ -30,6 +29,7 @@ from wavewright.importing.contents import (
 from wavewright.importing.formats import FORMATS, NOT_BY_MELS, Format
 from wavewright.importing.mels import mel_for, mel_words
 from wavewright.importing.sizes import Sizes
+from wavewright.io.files import sha256_of, whole
 from wavewright.melspec import MelSpec
 from wavewright.model import Model
 

@@ -103,7 +103,7 @@ def mel_of_config(path: Path) -> MelSpec:
     Raises:
         WavewrightError: no such file, no configuration of a text-to-speech model, or no log-mels.
     """
-    from wavewright.strict_yaml import parse_yaml  # whose package ESPnet does without
+    from wavewright.io.strict_yaml import parse_yaml  # whose package ESPnet does without
 
     try:
         given, _ = parse_yaml(path.read_text("utf-8"), path)

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from wavewright import __version__
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.files import whole
 from wavewright.interop.graph import Graph, Port
 from wavewright.interop.onnx_guard import guard
+from wavewright.io.files import whole
 from wavewright.melspec import MelSpec
 from wavewright.model import FrozenModel
 from wavewright.vocoder import Vocoder

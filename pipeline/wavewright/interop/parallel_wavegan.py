@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.files import reason_told, whole, write_text
+from wavewright.io.files import reason_told, whole, write_text
 from wavewright.melspec import LOG_UNIT, MelSpec, StatisticsNormalisation, in_words
 from wavewright.vocoder import Vocoder
 from wavewright.vocoders import hifigan, melgan, multiband_melgan, parallel_wavegan

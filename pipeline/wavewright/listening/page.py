@@ -13,7 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from wavewright.errors import WavewrightError
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 from wavewright.listening.design import ANCHOR, NATURAL, Key, Kind, Options
 from wavewright.listening.plan import plan_test
 from wavewright.listening.stimuli import Sources, find_sources, write_sounds

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from wavewright.errors import WavewrightError
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 from wavewright.listening.design import ANCHOR, NATURAL, Key, Kind, Record, read_key
 from wavewright.listening.ratings_statistics import (
     Answers,

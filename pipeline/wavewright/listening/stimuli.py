@@ -14,7 +14,7 @@ import numpy as np
 
 from wavewright.audio import Wav, load_wav, read_channels, save_wav
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of
+from wavewright.io.files import sha256_of
 from wavewright.level import decibels, measure_level
 from wavewright.listening.design import ANCHOR, NATURAL, Sound
 from wavewright.pairing import find_wavs

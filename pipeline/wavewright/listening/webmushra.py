@@ -16,7 +16,7 @@ from typing import Any
 
 from wavewright.audio import load_wav
 from wavewright.errors import WavewrightError
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 from wavewright.listening.design import NATURAL, Options, Record, Sound
 from wavewright.listening.page import appearing, check_names, choose, left_out
 from wavewright.listening.plan import TITLE, Names

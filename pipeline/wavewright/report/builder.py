@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from wavewright.files import write_text
+from wavewright.io.files import write_text
 from wavewright.report import contours, digits, figures, outliers, overview, raw, tables, utterances
 from wavewright.report.listening import Sounds, articles
 from wavewright.report.markdown import results_markdown

@@ -11,8 +11,8 @@ import numpy as np
 from markupsafe import Markup
 
 from wavewright.audio import load_wav, to_pcm16
-from wavewright.csv_text import csv_text
-from wavewright.files import whole, write_text
+from wavewright.io.csv_text import csv_text
+from wavewright.io.files import whole, write_text
 from wavewright.ltas import band_frequencies
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import Undefined

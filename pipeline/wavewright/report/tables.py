@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from wavewright.csv_text import csv_text
+from wavewright.io.csv_text import csv_text
 from wavewright.metrics.metric import Condition
 from wavewright.report.digits import decimals, fixed, interval
 from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Summary, System

@@ -10,7 +10,7 @@ from wavewright.acoustic.model import utterance_seed
 from wavewright.acoustic.reading import BATCH
 from wavewright.audio import save_wav
 from wavewright.errors import WavewrightError
-from wavewright.progress import progress
+from wavewright.io.progress import progress
 from wavewright.render import how_it_speaks, write_speech
 from wavewright.saying.lines import Line
 from wavewright.saying.voice import Voice, problems_of

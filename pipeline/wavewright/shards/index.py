@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of, whole, write_text
+from wavewright.io.files import sha256_of, whole, write_text
 from wavewright.shards.layout import INDEX, Array, Header, Row
 
 _BATCH = 65536  # rows that are turned into columns at a time

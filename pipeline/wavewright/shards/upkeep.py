@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavewright.errors import WavewrightError
-from wavewright.files import sha256_of
+from wavewright.io.files import sha256_of
 from wavewright.parallel import parallel_map
 from wavewright.shards.index import Index, publish_index
 from wavewright.shards.layout import (

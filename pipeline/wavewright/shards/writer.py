@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.errors import Locked, WavewrightError
-from wavewright.files import sha256_of, sync
+from wavewright.io.files import sha256_of, sync
 from wavewright.manifest import check_id
 from wavewright.melspec import MelSpec
 from wavewright.parallel import parallel_map

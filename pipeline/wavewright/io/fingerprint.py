@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wavewright.files import files_below, sha256_of
-from wavewright.progress import progress
+from wavewright.io.files import files_below, sha256_of
+from wavewright.io.progress import progress
 
 _MEGABYTE = 10**6
 _LONG = 10**9  # bytes whose reading is shown

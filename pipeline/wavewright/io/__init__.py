@@ -1,0 +1,1 @@
+"""Files and text formats: atomic writing, progress bars, strict YAML, CSV, fingerprints."""
