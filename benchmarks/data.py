@@ -41,10 +41,10 @@ import pandas as pd
 import soundfile
 
 from wavewright.audio import load_wav, resample, to_pcm16
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.corpus import read_corpus
 from wavewright.manifest import read_manifest, write_manifest
 from wavewright.melspec import MelSpec
-from wavewright.parallel import parallel_map
 from wavewright.shards import Array, Encoding, Shards, write_shards
 from wavewright_stages.mels import mels
 from wavewright_stages.prepare import prepare

@@ -913,7 +913,7 @@ def _options(
 
 
 def _require_engine(backend: str, scheduler: str) -> None:
-    from wavewright.engines import require_engine
+    from wavewright.compute.engines import require_engine
 
     require_engine(backend, scheduler)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.corpus import Entry
-from wavewright.parallel import parallel_map
 from wavewright.screening import Rules, Screened, screen
 
 _CHUNK = 64  # utterances that a worker screens at a time

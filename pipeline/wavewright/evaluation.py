@@ -18,9 +18,9 @@ import numpy as np
 from wavewright import registry
 from wavewright.alignment import Interval
 from wavewright.audio import load_wav
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.metric_cache import MetricCache, key_of, versions_of
 from wavewright.metrics.metric import Condition, Metric, Pair, Score
-from wavewright.parallel import parallel_map
 from wavewright.report.media import wav_file
 from wavewright.report.results import (
     NATURAL,

@@ -17,9 +17,9 @@ from typing import NamedTuple, cast, get_args
 import numpy as np
 
 from wavewright.audio import Wav, mix, read_channels, resample, save_wav
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.errors import WavewrightError
 from wavewright.metrics.metric import Condition
-from wavewright.parallel import parallel_map
 from wavewright.readers.common import audio_files
 from wavewright.report.media import evenly, wav_file
 from wavewright.report.results import NATURAL, Event, System, Utterance

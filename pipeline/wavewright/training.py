@@ -26,9 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from wavewright.bad_steps import BadStep, Guard, OnBadStep
 from wavewright.checkpoint import best_value, mark_best, prune
-from wavewright.device import be_deterministic, pick_device
+from wavewright.compute.device import be_deterministic, pick_device
+from wavewright.compute.engines import require_shared_memory
 from wavewright.distributed import Group, group, local_device, local_rank
-from wavewright.engines import require_shared_memory
 from wavewright.errors import WavewrightError
 from wavewright.health import judge
 from wavewright.heartbeat import Heart

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from wavewright import registry
-from wavewright.engines import engine
+from wavewright.compute.engines import engine
 from wavewright.errors import WavewrightError, out_of_memory, told
 from wavewright.stage import Stage
 

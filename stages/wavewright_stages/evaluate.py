@@ -87,7 +87,7 @@ def evaluate(
     """
     from wavewright import evaluation, synthesis
     from wavewright.anchors import write_anchors
-    from wavewright.device import pick_device
+    from wavewright.compute.device import pick_device
     from wavewright.metric_cache import MetricCache
     from wavewright.report.builder import write_report
     from wavewright.report.results import NATURAL, Results, System, limit

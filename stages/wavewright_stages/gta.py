@@ -179,8 +179,8 @@ def _spoken(
     """Mels by the recipe's own acoustic model."""
     from wavewright.acoustic.gta import GtaMaker, GtaPart
     from wavewright.acoustic.gta_shards import membership
-    from wavewright.device import pick_device, pick_devices
-    from wavewright.parallel import parallel_map
+    from wavewright.compute.device import pick_device, pick_devices
+    from wavewright.compute.parallel_map import parallel_map
 
     if acoustic is None:
         raise WavewrightError(
@@ -220,8 +220,8 @@ def _read(
     from wavewright.acoustic.foreign.matching import match
     from wavewright.acoustic.foreign.toolkits import read_collection
     from wavewright.acoustic.gta_shards import membership
+    from wavewright.compute.parallel_map import parallel_map
     from wavewright.mel import require_convertible
-    from wavewright.parallel import parallel_map
 
     collection = read_collection(source)
     given = _convention(collection, source, like, stats)

@@ -43,7 +43,7 @@ def samples(
         precision: of the vocoders' arithmetic; int8 for those that make one sample after the other.
         device: auto, cpu or cuda.
     """
-    from wavewright.device import pick_device
+    from wavewright.compute.device import pick_device
     from wavewright.report.samples_report import write_samples_report
     from wavewright.sampling import judge, recordings, speakers
 

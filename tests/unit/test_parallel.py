@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from wavewright import engines
+from wavewright.compute import engines
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.errors import WavewrightError
-from wavewright.parallel import parallel_map
 
 
 def square(number: int) -> int:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from tests import tiny
 from wavewright.checkpoint import latest_checkpoint, load_training
+from wavewright.compute.device import pick_device
 from wavewright.crops import CropData
-from wavewright.device import pick_device
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.model import Model, ModelConfig, Optimisation, Update

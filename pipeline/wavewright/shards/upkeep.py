@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.errors import WavewrightError
 from wavewright.io.files import sha256_of
-from wavewright.parallel import parallel_map
 from wavewright.shards.index import Index, publish_index
 from wavewright.shards.layout import (
     Header,

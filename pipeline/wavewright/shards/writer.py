@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from wavewright.compute.parallel_map import parallel_map
 from wavewright.errors import Locked, WavewrightError
 from wavewright.io.files import sha256_of, sync
 from wavewright.manifest import check_id
 from wavewright.melspec import MelSpec
-from wavewright.parallel import parallel_map
 from wavewright.shards.index import (
     Index,
     Notes,

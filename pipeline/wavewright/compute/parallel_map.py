@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from wavewright import engines
+from wavewright.compute import engines
 from wavewright.errors import WavewrightError, out_of_memory
 from wavewright.io.progress import Progress, progress
 

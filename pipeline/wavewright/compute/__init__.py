@@ -1,0 +1,1 @@
+"""Devices, joblib and dask engines, and parallel maps over shards."""
