@@ -40,7 +40,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from wavewright.audio import load_wav, resample, to_pcm16
+from wavewright.audio.files import load_wav, resample, to_pcm16
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.corpus import read_corpus
 from wavewright.manifest import read_manifest, write_manifest

@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 
 import numpy as np
 
-from wavewright.audio import load_wav, resample
+from wavewright.audio.files import load_wav, resample
 from wavewright.doctor import mel_alone, mel_and_wav
 from wavewright.doctor.fit import Recording
 from wavewright.doctor.identify import groups_of_presets

@@ -27,7 +27,7 @@ import librosa
 import numpy as np
 import torch
 
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.mel import log_mel
 from wavewright.mel_numpy import log_mel_numpy
 from wavewright.melspec import MelSpec

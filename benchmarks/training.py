@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from tests.published_order import STEPS
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
 from wavewright.registry import create_vocoder

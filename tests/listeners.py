@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.reports import RATE, speech
-from wavewright.audio import save_wav
+from wavewright.audio.files import save_wav
 from wavewright.listening.design import Key, Kind, Options, Trial, read_key
 from wavewright.listening.page import make_test
 from wavewright.listening.sessions import Answer, Session

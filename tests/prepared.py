@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tests.reports import RATE, speech
-from wavewright.audio import to_pcm16
+from wavewright.audio.files import to_pcm16
 from wavewright.manifest import write_manifest
 from wavewright.shards import write_shards
 

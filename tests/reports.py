@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wavewright.audio import save_wav, to_pcm16
+from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.evaluation import build_metrics, conditions, measure, versions
 from wavewright.manifest import COLUMNS, write_manifest
 from wavewright.melspec import MelSpec

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavewright.audio import from_pcm16, to_pcm16
+from wavewright.audio.files import from_pcm16, to_pcm16
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Array, Shards, write_shards

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavewright.audio import Wav, load_wav, save_wav
+from wavewright.audio.files import Wav, load_wav, save_wav
 from wavewright.errors import UnknownName, nearest
 from wavewright.report.media import wav_file
 from wavewright.report.results import NATURAL, System, Utterance

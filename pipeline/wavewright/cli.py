@@ -695,7 +695,7 @@ def say(
 
 
 def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
-    from wavewright.audio import wav_writer
+    from wavewright.audio.files import wav_writer
     from wavewright.saying.lines import STDIN, arriving
     from wavewright.saying.live import say_live
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.audio import from_pcm16
+from wavewright.audio.files import from_pcm16
+from wavewright.audio.filters import apply_steps, memory
 from wavewright.errors import WavewrightError
 from wavewright.mel import log_mel, silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
 from wavewright.vocoder import Batch, Padding, Vocoder
-from wavewright.wav_steps import apply_steps, memory
 
 
 @dataclass

@@ -17,7 +17,7 @@ import numpy as np
 
 from wavewright import registry
 from wavewright.alignment import Interval
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.metric_cache import MetricCache, key_of, versions_of
 from wavewright.metrics.metric import Condition, Metric, Pair, Score

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavewright.alignment import write_alignment
-from wavewright.audio import from_pcm16, save_wav
+from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.corpus import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.errors import WavewrightError
 from wavewright.espeak import speak

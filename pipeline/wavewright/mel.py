@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wavewright.audio.filters import apply_steps
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.melspec import (
     LOG_UNIT,
@@ -24,7 +25,6 @@ from wavewright.melspec import (
     mel_filterbank,
     require_samples,
 )
-from wavewright.wav_steps import apply_steps
 
 
 @lru_cache(maxsize=32)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from numba import njit
 
+from wavewright.audio.filters import apply_steps
 from wavewright.errors import WavewrightError
 from wavewright.melspec import (
     MelSpec,
@@ -24,7 +25,6 @@ from wavewright.melspec import (
     mel_filterbank,
     require_samples,
 )
-from wavewright.wav_steps import apply_steps
 
 Floats = npt.NDArray[np.float32]
 _BLOCK = 64  # frames; a block and its spectrum fit into a core's second-level cache

@@ -22,9 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from wavewright.audio.filters import WavStep
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError, nearest
 from wavewright.mel_presets import PRESETS
-from wavewright.wav_steps import WavStep
 
 if TYPE_CHECKING:
     import numpy as np

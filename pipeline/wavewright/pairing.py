@@ -16,7 +16,7 @@ from typing import NamedTuple, cast, get_args
 
 import numpy as np
 
-from wavewright.audio import Wav, mix, read_channels, resample, save_wav
+from wavewright.audio.files import Wav, mix, read_channels, resample, save_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.errors import WavewrightError
 from wavewright.metrics.metric import Condition

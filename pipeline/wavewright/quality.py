@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavewright.audio import Wav
-from wavewright.level import Level, decibels
+from wavewright.audio.files import Wav
+from wavewright.audio.loudness import Level, decibels
 
 _BLOCK = 0.01  # seconds
 _SILENCE = 40.0  # dB below the loudest 50 ms from where a block counts as silence

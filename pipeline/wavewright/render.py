@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.audio import load_wav, save_wav, wav_writer
+from wavewright.audio.files import load_wav, save_wav, wav_writer
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.generation.sequential import SequentialVocoder

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wavewright.audio import from_pcm16, save_wav
+from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_vocoder
 from wavewright.classifier import Classifier, fitted
 from wavewright.errors import WavewrightError

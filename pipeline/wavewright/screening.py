@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 
 from wavewright.alignment import Alignment, cut_alignment, read_checked, speech_bounds
-from wavewright.audio import Channel, Wav, mix, read_channels
+from wavewright.audio.files import Channel, Wav, mix, read_channels
+from wavewright.audio.loudness import Level, decibels, measure_level
+from wavewright.audio.wav_header import header_flags
 from wavewright.corpus import Entry
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.level import Level, decibels, measure_level
 from wavewright.quality import Quality, measure_quality, quality_flags
 from wavewright.text import describe, normalise_text, unknown_symbols
-from wavewright.wav_header import header_flags
 
 SEPARATOR = "\x1f"
 Trim = Literal["none", "alignment", "energy"]

@@ -19,7 +19,7 @@ import torch
 from wavewright.acoustic import reading
 from wavewright.acoustic.data import script
 from wavewright.acoustic.model import AcousticModel, utterance_seed
-from wavewright.audio import from_pcm16, save_wav
+from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wavewright.audio.filters import Gain
 from wavewright.checkpoint import read_weights, write_weights
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.export import export_vocoder
@@ -34,7 +35,6 @@ from wavewright.mel import log_mel, silent_mel
 from wavewright.model import Optimisation, Update
 from wavewright.nn.reach import Reach
 from wavewright.vocoder import Batch, Vocoder
-from wavewright.wav_steps import Gain
 
 _FRAMES = 12
 _LATE = 10**9  # a step by which every adversary has started

@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavewright.audio.loudness import Loudness
 from wavewright.corpus import Entry
 from wavewright.errors import WavewrightError
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import write_text
-from wavewright.level import Loudness
 from wavewright.manifest import COLUMNS, write_manifest_parts
 from wavewright.quality import Quality, rate_flags
 from wavewright.screening import SEPARATOR, Rules, Screened

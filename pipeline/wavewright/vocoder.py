@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavewright.audio.filters import Undoing, undo_steps
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import Model, ModelConfig
 from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
 from wavewright.nn.reach import Reach, Span
 from wavewright.streaming import Chain, Stage, apart, beside, windows
-from wavewright.wav_steps import Undoing, undo_steps
 
 Padding = Literal["replicate", "silence"]
 

@@ -39,7 +39,7 @@ def classifier(
     import numpy as np
     import torch
 
-    from wavewright.audio import from_pcm16
+    from wavewright.audio.files import from_pcm16
     from wavewright.classifier import Classifier, fitted
     from wavewright.manifest import read_manifest, usable
     from wavewright.shards import Shards

@@ -259,7 +259,7 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
     """Mean mel L1 of copy-synthesis over the first dev utterances, as training validates."""
     import torch
 
-    from wavewright.audio import from_pcm16
+    from wavewright.audio.files import from_pcm16
     from wavewright.manifest import read_manifest, usable
     from wavewright.metrics.mel_l1 import MelL1
     from wavewright.shards import Shards

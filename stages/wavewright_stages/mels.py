@@ -49,7 +49,7 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
 
 
 def _log_mel_of(utterance: str, audio: Shards, spec: MelSpec) -> np.ndarray:
-    from wavewright.audio import from_pcm16
+    from wavewright.audio.files import from_pcm16
     from wavewright.mel_numpy import log_mel_numpy
 
     try:

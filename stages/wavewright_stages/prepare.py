@@ -100,11 +100,11 @@ def prepare(
     import pyarrow
 
     from wavewright import utterance_table as table
+    from wavewright.audio.loudness import Loudness
     from wavewright.compute.parallel_map import release_workers
     from wavewright.corpus import read_corpus
     from wavewright.corpus_screening import screen_all
     from wavewright.cutting import cut_of, write_audio
-    from wavewright.level import Loudness
     from wavewright.report.data_report import write_data_report
     from wavewright.screening import Rules
 

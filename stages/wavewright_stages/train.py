@@ -356,7 +356,7 @@ class _Validation:
 
     def _like_speech(self, step: int, journal: Journal) -> float:
         """How far the long-term spectrum of what it says by itself is from the recordings'."""
-        from wavewright.audio import from_pcm16
+        from wavewright.audio.files import from_pcm16
         from wavewright.ltas import long_term_spectrum, spectral_distance
         from wavewright.mel import log_mel
 
@@ -384,7 +384,7 @@ class _Validation:
         """One utterance by every metric."""
         import torch
 
-        from wavewright.audio import from_pcm16
+        from wavewright.audio.files import from_pcm16
         from wavewright.mel import log_mel
 
         spec = self.model.mel

@@ -16,7 +16,7 @@ from tests.their_adversaries import PLAYER, old_names
 from tests.unit.test_manifest import row
 from tests.unit.test_train_stage import QUICK
 from wavewright import training
-from wavewright.audio import from_pcm16, load_wav, to_pcm16
+from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoint import latest_checkpoint, load_training
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.manifest import write_manifest

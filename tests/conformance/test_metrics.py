@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.metrics.clipped import Clipped
 from wavewright.metrics.distill_mos import DistillMOS
 from wavewright.metrics.dnsmos import DNSMOS, DNSMOSP808

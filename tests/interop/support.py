@@ -15,7 +15,7 @@ import torch
 
 from tests.interop.environments import ROOT, environment
 from tests.interop.train_weights import HELD_OUT, WEIGHTS
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_vocoder
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec

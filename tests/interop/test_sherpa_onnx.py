@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tests.interop.support import recording, require_like_copy, run_client
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_vocoder
 from wavewright.interop.export import export_vocoder
 from wavewright.mel import convert_mel, log_mel

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from wavewright.audio import load_wav, to_pcm16
+from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import load_vocoder, write_weights
 from wavewright.crops import CropData
 from wavewright.io.files import whole

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wavewright.audio import from_pcm16, load_wav, resample, save_wav, to_pcm16
+from wavewright.audio.files import from_pcm16, load_wav, resample, save_wav, to_pcm16
 from wavewright.errors import WavewrightError
 
 RATE = 22050

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.audio import from_pcm16
+from wavewright.audio.files import from_pcm16
+from wavewright.audio.filters import apply_steps
 from wavewright.crops import CropData
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel import log_mel, silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards, write_shards
 from wavewright.vocoder import Batch
-from wavewright.wav_steps import apply_steps
 
 HOP = tiny.SPEC.hop_length
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import soundfile
 
+import wavewright.audio.wav_header
 import wavewright.quality
 import wavewright.screening
-import wavewright.wav_header
 from tests.prepared import (
     HOSTILE_TEXT,
     PHONE_LABELS,
@@ -29,7 +29,7 @@ from tests.prepared import (
     write_tables,
 )
 from tests.reports import RATE, speech
-from wavewright.audio import to_pcm16
+from wavewright.audio.files import to_pcm16
 from wavewright.errors import WavewrightError
 from wavewright.manifest import write_manifest
 from wavewright.phones import class_of
@@ -266,7 +266,7 @@ def test_groups_come_by_size_and_the_rest_is_counted() -> None:
 
 
 def test_every_flag_of_the_screening_has_an_explanation() -> None:
-    modules = (wavewright.screening, wavewright.quality, wavewright.wav_header)
+    modules = (wavewright.screening, wavewright.quality, wavewright.audio.wav_header)
     source = "".join(Path(module.__file__ or "").read_text() for module in modules)
     found = re.findall(r'yield "(\w+)"|\["(\w+)"\] (?:if|for)', source)
     flags = {first or second for first, second in found} | {"less_gain", "12_channels"}

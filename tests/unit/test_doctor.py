@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests import tiny
-from wavewright.audio import load_wav, resample, save_wav
+from wavewright.audio.files import load_wav, resample, save_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.cli import app
 from wavewright.doctor import mel_alone, mel_and_wav

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests import tiny
+from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop import onnx as onnx_files
 from wavewright.interop.export import export_file, export_vocoder
@@ -25,7 +26,6 @@ from wavewright.registry import FIRST_PARTY, create_vocoder, find
 from wavewright.vocoder import Vocoder
 from wavewright.vocoders.vocos import Vocos
 from wavewright.vocoders.waveglow import WaveGlow
-from wavewright.wav_steps import Gain, PreEmphasis
 
 CENTRED = tiny.SPEC.model_copy(update={"framing": "center"})
 

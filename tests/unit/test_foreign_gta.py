@@ -17,7 +17,7 @@ import torch
 
 from wavewright.acoustic.foreign.maker import ForeignMaker
 from wavewright.acoustic.foreign.toolkits import read_collection
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.config import load_recipe
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import write_manifest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from wavewright.audio import from_pcm16, load_wav, to_pcm16
+from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.errors import WavewrightError
 from wavewright.mel import log_mel, silent_mel
 from wavewright.melspec import MelSpec

@@ -20,7 +20,7 @@ from matplotlib.image import imread
 
 from wavewright.acoustic.gta import GtaMaker
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import write_manifest

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tests import tiny
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
+from wavewright.audio.filters import Gain
 from wavewright.checkpoint import write_weights
 from wavewright.errors import MelMismatch, MissingExtra, WavewrightError
 from wavewright.importing.convert import import_checkpoint
@@ -29,7 +30,6 @@ from wavewright.mel import convert_mel, log_mel
 from wavewright.melspec import MelSpec, StatisticsNormalisation
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Vocoder
-from wavewright.wav_steps import Gain
 
 LOG10 = tiny.SPEC.model_copy(update={"log": "log10", "layout": "frames_first"})
 HOP = tiny.SPEC.hop_length

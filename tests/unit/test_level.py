@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from wavewright.audio import Wav
-from wavewright.level import Level, Loudness, decibels, measure_level
+from wavewright.audio.files import Wav
+from wavewright.audio.loudness import Level, Loudness, decibels, measure_level
 
 RATE = 22_050
 

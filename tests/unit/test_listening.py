@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 
 from tests.listeners import SYSTEMS, attentive, made_test, session, systems_of, write_systems
 from tests.reports import HOSTILE, RATE, speech
-from wavewright.audio import load_wav, save_wav
+from wavewright.audio.files import load_wav, save_wav
+from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
-from wavewright.level import decibels, measure_level
 from wavewright.listening.design import ANCHOR, Key, Kind, Options, Trial, read_key
 from wavewright.listening.page import make_test, named_folders
 from wavewright.listening.plan import plan_test

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.test_metrics import RATE, all_metrics, require, voice
 from wavewright.alignment import Interval
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.metrics import recogniser, world
 from wavewright.metrics.f0_fine import F0Fine
 from wavewright.metrics.f0_rmse import F0RMSESwift

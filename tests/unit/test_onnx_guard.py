@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests import tiny
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.errors import MelMismatch
 from wavewright.interop.export import export_vocoder
 from wavewright.interop.log_base import require_likely_base

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from tests.reports import RATE, speech
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.errors import WavewrightError
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.pairing import Candidate, Paired, pair, parse_candidate

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.signal import firwin, lfilter
 
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.nn.pqmf import PQMF, filters, propose_cutoff, unevenness
 from wavewright.nn.reach import Span
 

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 
 from wavewright.alignment import Alignment, Interval, read_alignment, write_alignment
-from wavewright.audio import Wav, from_pcm16
+from wavewright.audio.files import Wav, from_pcm16
+from wavewright.audio.loudness import decibels, measure_level
 from wavewright.corpus import Entry, write_table
 from wavewright.errors import WavewrightError
 from wavewright.ingest import publish_corpus
-from wavewright.level import decibels, measure_level
 from wavewright.manifest import read_manifest, usable
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
@@ -254,7 +254,7 @@ def test_ljspeech_mini(
 
 def test_kathleen_raw_layout_and_level(shared: Path, root: Path, tmp_path: Path) -> None:
     """A few clips in the layout of the published repository: 48 kHz stereo beside a text."""
-    from wavewright.audio import load_wav, resample
+    from wavewright.audio.files import load_wav, resample
     from wavewright_stages.download import download
 
     source = tmp_path / "raw" / "data"

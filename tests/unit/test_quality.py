@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from wavewright.audio import Wav
-from wavewright.level import measure_level
+from wavewright.audio.files import Wav
+from wavewright.audio.loudness import measure_level
 from wavewright.quality import Quality, block_power, measure_quality, quality_flags, rate_flags
 
 RATE = 22050

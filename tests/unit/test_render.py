@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.audio import from_pcm16, load_wav, save_wav
+from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
 from wavewright.mel import log_mel

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from wavewright.alignment import Alignment, Interval, write_alignment
-from wavewright.audio import Wav
+from wavewright.audio.files import Wav
 from wavewright.corpus import Entry
 from wavewright.screening import Rules, energy_bounds, screen
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests import tiny
 from wavewright import testing
+from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
 from wavewright.nn.noise import Drawing, Noise
@@ -23,7 +24,6 @@ from wavewright.streaming import Running, Stage, regrouped
 from wavewright.vocoder import Vocoder
 from wavewright.vocoders.parallel_wavegan import ParallelWaveGAN, ParallelWaveGANConfig
 from wavewright.vocoders.vocos import ConvNeXtBlock, Vocos
-from wavewright.wav_steps import Gain, PreEmphasis
 
 CONVOLUTIONAL = [
     name

@@ -16,7 +16,7 @@ import pytest
 
 from tests import tiny
 from wavewright import testing
-from wavewright.audio import save_wav
+from wavewright.audio.files import save_wav
 from wavewright.vocoder import Vocoder
 
 MODULE = "wavewright_whistle"

@@ -17,13 +17,13 @@ import torch
 
 from tests import tiny
 from wavewright import cli
-from wavewright.audio import endless_header, load_wav, wav_writer
+from wavewright.audio.files import endless_header, load_wav, wav_writer
+from wavewright.audio.wav_header import header_flags
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.melstream import mel_chunks
 from wavewright.registry import create_vocoder
 from wavewright.render import stream_file, vocode_file
-from wavewright.wav_header import header_flags
 
 MEL = tiny.mel("tone5")
 FRAMES: bytes = MEL.T.astype("<f4").tobytes()

@@ -17,7 +17,7 @@ from wavewright.acoustic import reading
 from wavewright.acoustic.model import TextBatch, utterance_seed
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.alignment import Alignment, Interval, write_alignment
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.manifest import write_manifest

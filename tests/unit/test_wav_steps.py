@@ -11,8 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.signal import lfilter
 from torch import Tensor
 
-from wavewright.errors import WavewrightError
-from wavewright.wav_steps import (
+from wavewright.audio.filters import (
     Gain,
     HighPass,
     PreEmphasis,
@@ -21,6 +20,7 @@ from wavewright.wav_steps import (
     memory,
     undo_steps,
 )
+from wavewright.errors import WavewrightError
 
 RATE = 22050
 LEARNT = (PreEmphasis(coefficient=0.85), Gain(factor=0.55))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.doctor import mel_alone, mel_and_wav, wav
 from wavewright.doctor.checkpoint import (
     Target,

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavewright.audio import Wav, resample
+from wavewright.audio.files import Wav, resample
+from wavewright.audio.filters import WavStep, apply_steps
 from wavewright.errors import WavewrightError
 from wavewright.mel import log_mel
 from wavewright.melspec import (
@@ -23,7 +24,6 @@ from wavewright.melspec import (
     RangeNormalisation,
     StatisticsNormalisation,
 )
-from wavewright.wav_steps import WavStep, apply_steps
 
 Values = npt.NDArray[np.float64]
 How = Literal["own", "gain", "affine", "per band"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.audio import Wav, load_wav
+from wavewright.audio.files import Wav, load_wav
 from wavewright.doctor.identify import groups_of_presets
 from wavewright.doctor.words import Diagnosis
 from wavewright.errors import WavewrightError

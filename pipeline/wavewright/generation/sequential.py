@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from wavewright.audio.filters import Undoing
 from wavewright.errors import WavewrightError
 from wavewright.generation.packing import has_vnni
 from wavewright.io.progress import progress
@@ -25,7 +26,6 @@ from wavewright.nn.kept import Kept
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.stretching import REACH
 from wavewright.vocoder import Batch, Vocoder
-from wavewright.wav_steps import Undoing
 
 EngineName = Literal["fast", "reference"]
 LoopPrecision = Literal["float32", "bf16", "int8"]

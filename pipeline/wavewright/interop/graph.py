@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from wavewright.audio.filters import Gain
 from wavewright.errors import WavewrightError
 from wavewright.mel import log_mel
 from wavewright.melspec import MelSpec
@@ -20,7 +21,6 @@ from wavewright.model import FrozenModel
 from wavewright.nn.noise import Noise
 from wavewright.registry import FIRST_PARTY, find
 from wavewright.vocoder import Vocoder
-from wavewright.wav_steps import Gain
 
 _FRAMES = "frames"
 

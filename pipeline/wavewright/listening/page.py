@@ -158,7 +158,7 @@ def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
 
 
 def _embedded(path: Path) -> str:
-    from wavewright.audio import load_wav, to_pcm16
+    from wavewright.audio.files import load_wav, to_pcm16
     from wavewright.report.sound import flac
 
     wav, rate = load_wav(path)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wavewright.audio import Wav, load_wav, read_channels, save_wav
+from wavewright.audio.files import Wav, load_wav, read_channels, save_wav
+from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
 from wavewright.io.files import sha256_of
-from wavewright.level import decibels, measure_level
 from wavewright.listening.design import ANCHOR, NATURAL, Sound
 from wavewright.pairing import find_wavs
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.errors import WavewrightError
 from wavewright.io.files import write_text
 from wavewright.listening.design import NATURAL, Options, Record, Sound

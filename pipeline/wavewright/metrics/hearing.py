@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavewright.audio import resample
+from wavewright.audio.files import resample
 
 
 def heard_at(rate: int, wav: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavewright.audio import to_pcm16
+from wavewright.audio.files import to_pcm16
 from wavewright.metrics.mcd import distortion
 from wavewright.metrics.melcep import mel_cepstral_analysis
 from wavewright.metrics.metric import Metric, Undefined

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from wavewright.audio import to_pcm16
+from wavewright.audio.files import to_pcm16
 from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Pair, Undefined
 from wavewright.metrics.world import KEPT, Sound

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from wavewright.audio import Wav, load_wav, to_pcm16
+from wavewright.audio.files import Wav, load_wav, to_pcm16
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import LONGEST_MISMATCH, Condition, Undefined
 from wavewright.report import contours, sound

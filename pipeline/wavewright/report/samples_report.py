@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from wavewright.audio import load_wav, to_pcm16
+from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import whole, write_text
 from wavewright.ltas import band_frequencies

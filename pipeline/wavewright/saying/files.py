@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wavewright.acoustic.model import utterance_seed
 from wavewright.acoustic.reading import BATCH
-from wavewright.audio import save_wav
+from wavewright.audio.files import save_wav
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.render import how_it_speaks, write_speech

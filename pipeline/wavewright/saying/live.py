@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wavewright.acoustic.model import utterance_seed
 from wavewright.acoustic.reading import Said
-from wavewright.audio import Wav
+from wavewright.audio.files import Wav
 from wavewright.render import how_it_speaks
 from wavewright.saying.voice import Voice, problems_of
 

@@ -11,7 +11,7 @@ from TTS.tts.models.glow_tts import GlowTTS
 from TTS.utils.synthesizer import Synthesizer
 
 from tests.interop.inside import answer, refusal, run_snippet
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.interop import coqui
 
 

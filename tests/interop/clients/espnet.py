@@ -13,7 +13,7 @@ import scipy.signal
 import torch
 
 from tests.interop.inside import answer, refusal, run_snippet
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.interop import espnet
 from wavewright.interop.espnet import ESPnetVocoder
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.interop.clients.espnet import _TACOTRON2, _TOKENS
 from tests.interop.inside import answer
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 
 _LJ = {"fs": 22050, "n_fft": 1024, "hop_length": 256, "fmin": 80, "fmax": 7600}
 _24K = {

@@ -12,7 +12,7 @@ from nemo.collections.tts.models.base import Vocoder as NemoBase
 from omegaconf import OmegaConf
 
 from tests.interop.inside import answer, refusal, run_snippet
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.interop import nemo
 from wavewright.interop.nemo import NemoVocoder
 

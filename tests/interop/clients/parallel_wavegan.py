@@ -15,7 +15,7 @@ from parallel_wavegan.models import MelGANGenerator
 from parallel_wavegan.utils import load_model
 
 from tests.interop.inside import answer, run_snippet
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 
 #: What its configuration multi_band_melgan.v2 says of the generator and of its losses.
 _MULTI_BAND = {

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from tests.interop.inside import answer, refusal, run_snippet
-from wavewright.audio import load_wav
+from wavewright.audio.files import load_wav
 from wavewright.interop.transformers import TransformersVocoder
 
 

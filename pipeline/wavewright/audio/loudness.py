@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from wavewright.audio import Wav
+from wavewright.audio.files import Wav
 
 Policy = Literal["none", "speaker", "utterance", "peak"]
 _FRAME = 0.05  # seconds

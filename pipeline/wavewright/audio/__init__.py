@@ -1,0 +1,1 @@
+"""Audio files and waveforms: reading, writing, filters, loudness, faulty headers."""
