@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from wavewright import registry
-from wavewright.alignment import Interval
 from wavewright.audio.files import load_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.metric_cache import MetricCache, key_of, versions_of
@@ -34,6 +33,7 @@ from wavewright.report.results import (
     Value,
 )
 from wavewright.report.summary import summarise
+from wavewright.text.textgrid import Interval
 
 METRICS = (
     "mel_l1", "mstft", "mcd_dio", "pesq", "f0_rmse", "vuv_f1",

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wavewright import evaluation
-from wavewright.alignment import Interval, read_alignment
 from wavewright.anchors import known, write_anchors
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.metric_cache import MetricCache
 from wavewright.pairing import Candidate, pair, report_name
 from wavewright.report.builder import write_report
 from wavewright.report.results import Event, Results, Utterance
+from wavewright.text.textgrid import Interval, read_alignment
 from wavewright.transcripts import read_transcripts
 
 

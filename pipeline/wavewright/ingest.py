@@ -15,15 +15,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from wavewright.alignment import write_alignment
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.corpus import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.errors import WavewrightError
-from wavewright.espeak import speak
 from wavewright.io.progress import progress
 from wavewright.manifest import check_id
 from wavewright.readers import table
 from wavewright.readers.detect import LAYOUTS, detect_layout, read_layout
+from wavewright.text.espeak import speak
+from wavewright.text.textgrid import write_alignment
 
 _LARGEST_COPY = 10**9  # bytes of audio
 _AUDIO_FOLDERS = ("wavs", "wav", "recordings", "audio", "clips")  # beside a metadata.csv

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from wavewright.corpus import AUDIO, read_lines
 from wavewright.errors import WavewrightError
 from wavewright.manifest import SPLITS
-from wavewright.text import normalise_text
+from wavewright.text.symbols import normalise_text
 
 HELD_OUT = ("test", "dev")  # in this order: a text of both is the test's
 log = logging.getLogger("wavewright")

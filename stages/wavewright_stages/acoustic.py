@@ -213,8 +213,8 @@ class _Table:
 def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
     """What a configuration leaves to the training split: names of speakers, a lexicon."""
     from wavewright.acoustic.pronouncing import ARPABET, gather_lexicon
-    from wavewright.alignment import read_alignment
-    from wavewright.text import SYMBOLS
+    from wavewright.text.symbols import SYMBOLS
+    from wavewright.text.textgrid import read_alignment
 
     learnt: dict[str, Any] = {}
     ids = table.ids("train")

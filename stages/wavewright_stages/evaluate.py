@@ -13,10 +13,10 @@ from wavewright.melspec import MelSpec
 from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.alignment import Interval
     from wavewright.report.builder import Training
     from wavewright.report.results import Speed
     from wavewright.synthesis import Sentence, Speaker
+    from wavewright.text.textgrid import Interval
 
 log = logging.getLogger("wavewright")
 
@@ -179,8 +179,8 @@ def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
     """Where the phones of each recording lie, for those with a TextGrid."""
     from itertools import accumulate
 
-    from wavewright.alignment import Interval
     from wavewright.manifest import read_manifest
+    from wavewright.text.textgrid import Interval
 
     rows = read_manifest(prepared / "manifest.parquet", lists=True).set_index("id").loc[list(ids)]
     found = {}

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.alignment import Alignment, Interval, write_alignment
 from wavewright.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import write_manifest
 from wavewright.melspec import MelSpec
 from wavewright.shards import write_shards
+from wavewright.text.textgrid import Alignment, Interval, write_alignment
 from wavewright_stages.acoustic import acoustic
 
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 8})

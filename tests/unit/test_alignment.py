@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wavewright.alignment import (
+from wavewright.errors import MissingExtra, WavewrightError
+from wavewright.text.textgrid import (
     Alignment,
     Interval,
     cut_alignment,
@@ -15,7 +16,6 @@ from wavewright.alignment import (
     speech_bounds,
     write_alignment,
 )
-from wavewright.errors import MissingExtra, WavewrightError
 
 pytest.importorskip("tgt")
 

@@ -32,7 +32,6 @@ from tests.reports import RATE, speech
 from wavewright.audio.files import to_pcm16
 from wavewright.errors import WavewrightError
 from wavewright.manifest import write_manifest
-from wavewright.phones import class_of
 from wavewright.report import data_clips, data_figures, data_phones
 from wavewright.report.data_charts import binned, common_edges, waveform
 from wavewright.report.data_flags import flagged, meaning_of
@@ -41,6 +40,7 @@ from wavewright.report.data_reasons import grouped, kind_of
 from wavewright.report.data_report import write_data_report
 from wavewright.report.page import visible
 from wavewright.shards import Shards
+from wavewright.text.phones import class_of
 
 
 @pytest.fixture(scope="module")

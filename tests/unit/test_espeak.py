@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from wavewright.alignment import SILENCES
 from wavewright.errors import WavewrightError
-from wavewright.espeak import Spoken, speak
+from wavewright.text.espeak import Spoken, speak
+from wavewright.text.textgrid import SILENCES
 
 pytest.importorskip("espeakng_loader")
 

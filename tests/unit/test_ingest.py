@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from wavewright import ingest as module
-from wavewright.alignment import read_alignment
 from wavewright.corpus import read_corpus
 from wavewright.errors import WavewrightError
 from wavewright.ingest import publish_corpus, speak_corpus
+from wavewright.text.textgrid import read_alignment
 
 
 def make(folder: Path, metadata: str, *ids: str) -> Path:

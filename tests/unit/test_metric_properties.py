@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests.unit.test_metrics import RATE, all_metrics, require, voice
-from wavewright.alignment import Interval
 from wavewright.audio.files import load_wav
 from wavewright.metrics import recogniser, world
 from wavewright.metrics.f0_fine import F0Fine
@@ -32,6 +31,7 @@ from wavewright.metrics.stoi import STOI
 from wavewright.metrics.vuv_error import VUVError
 from wavewright.metrics.vuv_f1 import voicing_f1
 from wavewright.metrics.wer import CER, WER
+from wavewright.text.textgrid import Interval
 
 TEXT = "has never been surpassed"  # what LJ001-0008 says
 WITHOUT_REFERENCE = ("dnsmos", "dnsmos_p808", "distill_mos")

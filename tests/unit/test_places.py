@@ -9,10 +9,10 @@ import pytest
 
 from wavewright.acoustic.places import phone_places, read_places, word_places
 from wavewright.acoustic.pronouncing import phone_text
-from wavewright.alignment import Alignment, Interval, write_alignment
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards, write_shards
-from wavewright.text import SYMBOLS, encode
+from wavewright.text.symbols import SYMBOLS, encode
+from wavewright.text.textgrid import Alignment, Interval, write_alignment
 
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 4})
 FRAME = SPEC.hop_length / SPEC.sample_rate

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import soundfile
 
-from wavewright.alignment import Alignment, Interval, read_alignment, write_alignment
 from wavewright.audio.files import Wav, from_pcm16
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.corpus import Entry, write_table
@@ -22,6 +21,7 @@ from wavewright.ingest import publish_corpus
 from wavewright.manifest import read_manifest, usable
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
+from wavewright.text.textgrid import Alignment, Interval, read_alignment, write_alignment
 from wavewright_stages.prepare import prepare
 
 MEL = MelSpec.preset("hifigan")

@@ -8,9 +8,9 @@ import pytest
 
 from wavewright.acoustic.pronouncing import Lexicon, gather_lexicon, phone_text, spoken_words
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.alignment import Alignment, Interval
 from wavewright.errors import WavewrightError
-from wavewright.text import SYMBOLS, encode
+from wavewright.text.symbols import SYMBOLS, encode
+from wavewright.text.textgrid import Alignment, Interval
 
 LEXICON = Lexicon({"turn": "T ER N", "left": "L EH F T", "o'brien": "OW B R AY N", "i'm": "AY M"})
 

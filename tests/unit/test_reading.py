@@ -21,7 +21,7 @@ from wavewright.acoustic.reading import (
 from wavewright.errors import WavewrightError
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig
-from wavewright.text import encode, normalise_text
+from wavewright.text.symbols import encode, normalise_text
 
 STEPS, SYMBOLS = 40, 20
 

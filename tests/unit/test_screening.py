@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from wavewright.alignment import Alignment, Interval, write_alignment
 from wavewright.audio.files import Wav
 from wavewright.corpus import Entry
 from wavewright.screening import Rules, energy_bounds, screen
+from wavewright.text.textgrid import Alignment, Interval, write_alignment
 
 RATE = 22_050
 RULES = Rules(

@@ -19,7 +19,7 @@ from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
-from wavewright.text import IPA_SYMBOLS, SYMBOLS
+from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS
 
 MEL = MelSpec.preset("hifigan").model_copy(update={"n_mels": 8})
 TINY: dict[str, Any] = {

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.text import (
+from wavewright.text.symbols import (
     IPA_SYMBOLS,
     SYMBOLS,
     decode,
@@ -123,7 +123,7 @@ def test_phonemes() -> None:
 
 
 def test_phonemes_without_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wavewright import text
+    from wavewright.text import symbols as text
 
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     text._phonemiser.cache_clear()

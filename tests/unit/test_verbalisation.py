@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from wavewright.errors import WavewrightError
 from wavewright.metrics.recogniser import words_of
-from wavewright.text import encode, normalise_text, unknown_symbols
+from wavewright.text.symbols import encode, normalise_text, unknown_symbols
 from wavewright.verbalisation import number_words
 from wavewright.verbalisation.english import RULES, verbalise
 from wavewright.verbalisation.sentences import sentences

@@ -16,7 +16,6 @@ from tests import tiny
 from wavewright.acoustic import reading
 from wavewright.acoustic.model import TextBatch, utterance_seed
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.alignment import Alignment, Interval, write_alignment
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
@@ -26,6 +25,7 @@ from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice
 from wavewright.shards import Shards, write_shards
 from wavewright.synthesis import Sentence, acoustic_source
+from wavewright.text.textgrid import Alignment, Interval, write_alignment
 from wavewright_stages.acoustic import acoustic
 from wavewright_stages.gta import gta
 

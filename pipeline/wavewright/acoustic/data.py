@@ -10,11 +10,11 @@ import torch
 
 from wavewright.acoustic.model import AcousticModel, TextBatch
 from wavewright.acoustic.pronouncing import phone_text
-from wavewright.alignment import read_alignment
 from wavewright.errors import WavewrightError
 from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.shards import Array, Shards
+from wavewright.text.textgrid import read_alignment
 
 _POOL = 16  # batches among which utterances of like length are put together
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.alignment import SILENCES, Alignment, Interval, read_alignment
 from wavewright.melspec import MelSpec
 from wavewright.shards import Shards
+from wavewright.text.textgrid import SILENCES, Alignment, Interval, read_alignment
 
 log = logging.getLogger("wavewright")
 

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wavewright.alignment import SILENCES, Alignment
 from wavewright.errors import WavewrightError, few
-from wavewright.text import shorten
+from wavewright.text.symbols import shorten
+from wavewright.text.textgrid import SILENCES, Alignment
 
 ARPABET = "arpabet"
 """The value of `phonemes` that means the phones of TextGrids."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.errors import WavewrightError
-from wavewright.text import normalise_text, place_of, shorten, unknown_symbols
+from wavewright.text.symbols import normalise_text, place_of, shorten, unknown_symbols
 from wavewright.verbalisation.english import TextRules, verbalise
 from wavewright.verbalisation.sentences import sentences
 

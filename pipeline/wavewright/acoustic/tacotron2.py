@@ -33,7 +33,7 @@ from wavewright.errors import WavewrightError, few
 from wavewright.mel import silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
-from wavewright.text import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
+from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
 
 
 class Tacotron2Config(ModelConfig):

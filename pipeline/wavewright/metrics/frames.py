@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavewright.metrics.metric import Pair, Score, Undefined
-from wavewright.phones import class_of
+from wavewright.text.phones import class_of
 
 if TYPE_CHECKING:
-    from wavewright.alignment import Interval
+    from wavewright.text.textgrid import Interval
 
 
 def mean_of_class(

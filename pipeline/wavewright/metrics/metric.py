@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from wavewright.alignment import Interval
+    from wavewright.text.textgrid import Interval
 
 Condition = Literal["copy", "gta", "tts"]
 Direction = Literal["lower", "higher", "ideal"]
@@ -89,7 +89,7 @@ class Metric(ABC):
 
     Args:
         band: highest frequency that counts in Hz; None for half the sample rate.
-        phones: class of phones (`wavewright.phones`) whose frames count; None for all.
+        phones: class of phones (`wavewright.text.phones`) whose frames count; None for all.
     """
 
     name: ClassVar[str]

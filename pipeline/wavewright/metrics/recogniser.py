@@ -9,7 +9,7 @@ from wavewright.audio.files import to_pcm16
 from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Pair, Undefined
 from wavewright.metrics.world import KEPT, Sound
-from wavewright.text import normalise_text
+from wavewright.text.symbols import normalise_text
 
 RATE = 16000
 _SHORTEST = 0.1  # seconds

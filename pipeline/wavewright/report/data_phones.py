@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.alignment import SILENCES
 from wavewright.errors import WavewrightError
-from wavewright.phones import CLASSES, class_of
+from wavewright.text.phones import CLASSES, class_of
+from wavewright.text.textgrid import SILENCES
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int32]  # half the memory, where a corpus has millions of phones

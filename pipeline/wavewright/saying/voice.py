@@ -17,7 +17,7 @@ from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel import convert_mel, silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.render import open_vocoder, speaking
-from wavewright.text import shorten
+from wavewright.text.symbols import shorten
 from wavewright.verbalisation.english import TextRules
 from wavewright.vocoder import Vocoder
 

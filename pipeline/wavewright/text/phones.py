@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wavewright.alignment import SILENCES
+from wavewright.text.textgrid import SILENCES
 
 SILENCE, OTHER = "silence", "other"
 _MEMBERS = {

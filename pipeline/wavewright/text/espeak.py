@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.alignment import Alignment, Interval
 from wavewright.errors import WavewrightError
-from wavewright.text import espeak_library, shorten
+from wavewright.text.symbols import espeak_library, shorten
+from wavewright.text.textgrid import Alignment, Interval
 
 SILENCE = "sil"
 

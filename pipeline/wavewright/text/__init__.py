@@ -1,0 +1,1 @@
+"""Text and phones: symbols, TextGrids, espeak-ng, and text normalisation."""
