@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from wavewright.plan import Plan
     from wavewright.saying.voice import Voice
-    from wavewright.verbalisation.english import TextRules
+    from wavewright.text.verbalisation.english import TextRules
 
 app = typer.Typer(
     help="Train, compare and ship neural vocoders.",

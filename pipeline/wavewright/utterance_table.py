@@ -25,7 +25,7 @@ from wavewright.manifest import COLUMNS, write_manifest_parts
 from wavewright.quality import Quality, rate_flags
 from wavewright.screening import SEPARATOR, Rules, Screened
 from wavewright.splits import read_lists, split_utterances
-from wavewright.verbalisation.english import TextRules, verbalise
+from wavewright.text.verbalisation.english import TextRules, verbalise
 
 _ROWS = 4096  # of the manifest, written at a time
 _LEFT_OUT = "left out: "  # reasons that are nobody's fault

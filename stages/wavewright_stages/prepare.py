@@ -76,7 +76,7 @@ def prepare(
         maximum_seconds: before trimming; longer files are not decoded.
         text_rules: how the normalised text is made of a corpus that brings none: `plain`: it is the
             text; `english`: numbers, amounts, times and abbreviations are spelled out, see
-            `wavewright.verbalisation`. Where any of a corpus's normalised texts differs from its
+            `wavewright.text.verbalisation`. Where any of a corpus's normalised texts differs from its
             raw one, they are its own, and none is changed.
         unknown_symbols: texts with digits or other scripts are left out, or only flagged.
         require_text: whether an utterance without text is a fault; None: where any has one. A

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wavewright.evaluation import METRICS, metric_kind
 from wavewright.registry import plugins
-from wavewright.verbalisation.english import RULES
+from wavewright.text.verbalisation.english import RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from wavewright.errors import WavewrightError
 from wavewright.metrics.recogniser import words_of
 from wavewright.text.symbols import encode, normalise_text, unknown_symbols
-from wavewright.verbalisation import number_words
-from wavewright.verbalisation.english import RULES, verbalise
-from wavewright.verbalisation.sentences import sentences
+from wavewright.text.verbalisation import number_words
+from wavewright.text.verbalisation.english import RULES, verbalise
+from wavewright.text.verbalisation.sentences import sentences
 
 EXAMPLES = [(rule.name, *example) for rule in RULES for example in rule.examples]
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Co")))
@@ -125,7 +125,7 @@ def test_plain_changes_nothing_and_other_names_are_refused() -> None:
 
 def test_a_text_without_digits_needs_no_library(source_environment: dict[str, str]) -> None:
     code = (
-        "import sys; from wavewright.verbalisation.english import verbalise; "
+        "import sys; from wavewright.text.verbalisation.english import verbalise; "
         "verbalise('Mr. Fox etc.'); assert 'inflect' not in sys.modules and "
         "'torch' not in sys.modules; verbalise('5'); assert 'inflect' in sys.modules; "
         "import typeguard; assert typeguard.typechecked.__module__.startswith('typeguard')"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.errors import WavewrightError
 from wavewright.text.symbols import normalise_text, place_of, shorten, unknown_symbols
-from wavewright.verbalisation.english import TextRules, verbalise
-from wavewright.verbalisation.sentences import sentences
+from wavewright.text.verbalisation.english import TextRules, verbalise
+from wavewright.text.verbalisation.sentences import sentences
 
 TRIES = 4
 BATCH = 16

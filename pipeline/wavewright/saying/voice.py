@@ -18,7 +18,7 @@ from wavewright.mel import convert_mel, silent_mel
 from wavewright.melspec import MelSpec
 from wavewright.render import open_vocoder, speaking
 from wavewright.text.symbols import shorten
-from wavewright.verbalisation.english import TextRules
+from wavewright.text.verbalisation.english import TextRules
 from wavewright.vocoder import Vocoder
 
 _PAUSE = 0.2  # seconds between sentences

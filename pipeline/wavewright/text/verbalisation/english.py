@@ -6,12 +6,12 @@ import re
 from typing import Literal, get_args
 
 from wavewright.errors import WavewrightError
-from wavewright.verbalisation.english_abbreviations import ABBREVIATIONS
-from wavewright.verbalisation.english_amounts import AMOUNTS
-from wavewright.verbalisation.english_initials import INITIALS
-from wavewright.verbalisation.english_numbers import CODES, NUMBERS
-from wavewright.verbalisation.english_times import TIMES
-from wavewright.verbalisation.rule import KEPT, apply
+from wavewright.text.verbalisation.english_abbreviations import ABBREVIATIONS
+from wavewright.text.verbalisation.english_amounts import AMOUNTS
+from wavewright.text.verbalisation.english_initials import INITIALS
+from wavewright.text.verbalisation.english_numbers import CODES, NUMBERS
+from wavewright.text.verbalisation.english_times import TIMES
+from wavewright.text.verbalisation.rule import KEPT, apply
 
 TextRules = Literal["english", "plain"]
 """`english`: by `RULES`; `plain`: a text is read as it is written."""

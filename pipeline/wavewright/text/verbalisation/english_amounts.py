@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from wavewright.verbalisation.number_words import cardinal, number
-from wavewright.verbalisation.rule import END, Rule
+from wavewright.text.verbalisation.number_words import cardinal, number
+from wavewright.text.verbalisation.rule import END, Rule
 
 _NUMBER = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?"
 _SIGN = r"(?<![\w.,])(?P<sign>[-\u2212]?)"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from wavewright.verbalisation.number_words import cardinal, ordinal, plural, year
-from wavewright.verbalisation.rule import END, Rule
+from wavewright.text.verbalisation.number_words import cardinal, ordinal, plural, year
+from wavewright.text.verbalisation.rule import END, Rule
 
 _MONTHS = {
     "Jan": "January",

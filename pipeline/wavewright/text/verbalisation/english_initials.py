@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from wavewright.verbalisation.number_words import cardinal, ordinal
-from wavewright.verbalisation.rule import END, Rule
+from wavewright.text.verbalisation.number_words import cardinal, ordinal
+from wavewright.text.verbalisation.rule import END, Rule
 
 _LISTED = (
     "ABC|AI|API|ATM|BBC|CEO|CIA|CNN|CPU|DIY|DNA|EU|FAQ|FBI|GDP|GPU|HIV|IBM|IOU|IQ|IRA|IRS|ISBN|MIT"

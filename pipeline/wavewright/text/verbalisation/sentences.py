@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from wavewright.verbalisation.english_abbreviations import MAYBE_LAST, NEVER_LAST, NUMBERED
-from wavewright.verbalisation.rule import STARTER
+from wavewright.text.verbalisation.english_abbreviations import MAYBE_LAST, NEVER_LAST, NUMBERED
+from wavewright.text.verbalisation.rule import STARTER
 
 _END = re.compile(r"(?<=[.!?;:])[\"'\u201d\u2019)\]]*\s+")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from wavewright.verbalisation.rule import END, KEPT, Rule
+from wavewright.text.verbalisation.rule import END, KEPT, Rule
 
 _TITLES = {
     "Mr": "Mister",

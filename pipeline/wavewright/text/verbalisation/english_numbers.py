@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from wavewright.verbalisation.number_words import (
+from wavewright.text.verbalisation.number_words import (
     cardinal,
     number,
     one_by_one,
     ordinal,
     plural,
 )
-from wavewright.verbalisation.rule import Rule
+from wavewright.text.verbalisation.rule import Rule
 
 _WHOLE = r"[0-9]+(?:,[0-9]{3})*"
 _SIGNS = {
