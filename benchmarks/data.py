@@ -44,7 +44,7 @@ from wavewright.audio.files import load_wav, resample, to_pcm16
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.corpus import read_corpus
 from wavewright.manifest import read_manifest, write_manifest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import Array, Encoding, Shards, write_shards
 from wavewright_stages.mels import mels
 from wavewright_stages.prepare import prepare
@@ -190,9 +190,9 @@ def engines_table(corpus: Path, scratch: Path, rounds: int, repeat: int) -> None
 
 
 def _warm(_: int) -> None:
-    import wavewright.mel_numpy
+    import wavewright.mel.transform_numpy
 
-    wavewright.mel_numpy.log_mel_numpy(np.zeros(4096, np.float32), SPEC)
+    wavewright.mel.transform_numpy.log_mel_numpy(np.zeros(4096, np.float32), SPEC)
     time.sleep(0.2)
 
 
@@ -232,7 +232,7 @@ def repeated(corpus: Path, folder: Path, times: int) -> Path:
 
 
 _CALLS = {
-    "mels": "from wavewright_stages.mels import mels; from wavewright.melspec import MelSpec; "
+    "mels": "from wavewright_stages.mels import mels; from wavewright.mel.spec import MelSpec; "
     "mels(Path(sys.argv[1]), Path(sys.argv[2]), mel=MelSpec.preset('hifigan'), jobs=2)",
     "prepare": "from wavewright_stages.prepare import prepare; "
     "prepare(Path(sys.argv[1]), Path(sys.argv[2]), sample_rate=22050, splits='hash', "

@@ -34,8 +34,8 @@ from wavewright.doctor import mel_alone, mel_and_wav
 from wavewright.doctor.fit import Recording
 from wavewright.doctor.identify import groups_of_presets
 from wavewright.doctor.words import Diagnosis
-from wavewright.mel_numpy import log_mel_numpy
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform_numpy import log_mel_numpy
 
 OUTCOMES = ("named", "ambiguous", "unsure", "wrong")
 GIVEN = ("with the recording", "alone")

@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 import torch
 
 from wavewright.inference import quicken
-from wavewright.mel import log_mel
+from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 from wavewright.session import Session
 from wavewright.vocoder import Batch

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 
 from wavewright.audio.files import load_wav
-from wavewright.mel import log_mel
-from wavewright.mel_numpy import log_mel_numpy
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
+from wavewright.mel.transform_numpy import log_mel_numpy
 
 SPEC = MelSpec.preset("parallel-wavegan").bands_first
 Extractor = Callable[[np.ndarray], object]

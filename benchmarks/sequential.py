@@ -30,7 +30,7 @@ import torch
 from numba import float32
 
 from wavewright.generation.sequential import Engine, SequentialVocoder, Window
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.nn.stretching import REACH
 from wavewright.registry import create_vocoder
 

@@ -24,8 +24,8 @@ import torch
 
 from tests.published_order import STEPS
 from wavewright.audio.files import load_wav
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 from wavewright.session import Session
 from wavewright.vocoder import Batch

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from wavewright.latent import LatentVocoder
-from wavewright.mel import log_mel
+from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Vocoder
 

@@ -11,7 +11,7 @@ import pandas as pd
 from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.evaluation import build_metrics, conditions, measure, versions
 from wavewright.manifest import COLUMNS, write_manifest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
 from wavewright.report.builder import Training, write_report
 from wavewright.report.media import wav_file
@@ -179,7 +179,7 @@ def write_prepared(folder: Path, spec: MelSpec, splits: dict[str, str]) -> None:
     """`prepared/` and `mels/` below `folder`, with one made-up utterance per id."""
     import torch
 
-    from wavewright.mel import log_mel
+    from wavewright.mel.transform import log_mel
 
     (folder / "prepared").mkdir(parents=True)
     waves = {utterance: speech(index) for index, utterance in enumerate(splits)}

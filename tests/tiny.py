@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from wavewright.audio.files import from_pcm16, to_pcm16
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.shards import Array, Shards, write_shards
 from wavewright.vocoders.hifigan import HiFiGAN
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.spectral import loss_spec, mel_l1, stft_losses

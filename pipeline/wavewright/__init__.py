@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from wavewright.checkpoint import load_vocoder as load_vocoder
     from wavewright.errors import WavewrightError as WavewrightError
     from wavewright.importing.convert import import_checkpoint as import_checkpoint
-    from wavewright.mel import convert_mel as convert_mel
-    from wavewright.mel import log_mel as log_mel
-    from wavewright.melspec import MelSpec as MelSpec
+    from wavewright.mel.spec import MelSpec as MelSpec
+    from wavewright.mel.transform import convert_mel as convert_mel
+    from wavewright.mel.transform import log_mel as log_mel
     from wavewright.registry import create_vocoder as create_vocoder
     from wavewright.registry import list_vocoders as list_vocoders
     from wavewright.vocoder import Vocoder as Vocoder

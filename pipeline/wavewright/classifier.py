@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from wavewright.errors import WavewrightError
 from wavewright.io.files import reason_told, usual_mode, whole, write_text
 from wavewright.io.progress import progress
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 
 log = logging.getLogger("wavewright")
 _WIDTHS = (32, 64, 96, 128)

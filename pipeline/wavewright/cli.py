@@ -188,7 +188,7 @@ def list_plugins(
     """
     from wavewright.config import shipped_recipes
     from wavewright.errors import UnknownName, nearest
-    from wavewright.melspec import MelSpec
+    from wavewright.mel.spec import MelSpec
     from wavewright.registry import GROUPS, plugins
 
     others = {"mels": MelSpec.presets, "recipes": shipped_recipes}
@@ -238,7 +238,7 @@ def config(
     """
     from ruamel.yaml import YAML
 
-    from wavewright.melspec import MelSpec
+    from wavewright.mel.spec import MelSpec
     from wavewright.registry import create_model, plugins
 
     system, _, rest = name.partition(":")

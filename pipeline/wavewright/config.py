@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
 from wavewright.io.strict_yaml import parse_assignment, parse_yaml
-from wavewright.melspec import BandsFirst
+from wavewright.mel.spec import BandsFirst
 from wavewright.stage import Stage
 
 _INSTALLED = Path(__file__).parent / "_recipes"  # where a wheel puts the recipes

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from wavewright import registry
 from wavewright.errors import WavewrightError
 from wavewright.io.strict_yaml import parse_yaml
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, explain_validation
 from wavewright.vocoder import Vocoder
 

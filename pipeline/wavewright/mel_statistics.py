@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.io.progress import progress
-from wavewright.melspec import MelSpec, StatisticsNormalisation
+from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.shards import Shards
 
 _LEAST_SCALE = 1e-6  # a band that never changes is left as it is, not divided by nothing

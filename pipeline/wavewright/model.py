@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from torch import Tensor, nn
 
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 
 class FrozenModel(BaseModel):

@@ -17,10 +17,10 @@ from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
 from wavewright.latent import LatentVocoder
-from wavewright.mel import convert_mel, log_mel
-from wavewright.melfile import Floats, Layout, read_mel
-from wavewright.melspec import MelSpec
-from wavewright.melstream import mel_chunks
+from wavewright.mel.files import Floats, Layout, read_mel
+from wavewright.mel.pipe import mel_chunks
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.registry import create_vocoder, plugins
 from wavewright.vocoder import Vocoder
 

@@ -23,7 +23,7 @@ from wavewright.inference import quicken
 from wavewright.io.progress import progress
 from wavewright.ltas import long_term_spectrum, spectral_distance
 from wavewright.manifest import read_manifest, usable
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.shards import Shards
 from wavewright.synthesis import folder_name

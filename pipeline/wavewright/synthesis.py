@@ -25,7 +25,7 @@ from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
 from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
 from wavewright.registry import create_vocoder
 from wavewright.report.media import wav_file

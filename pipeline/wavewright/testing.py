@@ -31,7 +31,7 @@ from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.export import export_vocoder
 from wavewright.interop.graph import waveform_graph
 from wavewright.interop.onnx import import_packages, open_session, require_parity
-from wavewright.mel import log_mel, silent_mel
+from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.model import Optimisation, Update
 from wavewright.nn.reach import Reach
 from wavewright.vocoder import Batch, Vocoder

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wavewright.audio.filters import Undoing, undo_steps
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import Model, ModelConfig
 from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
 from wavewright.nn.reach import Reach, Span

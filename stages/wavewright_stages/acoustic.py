@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from wavewright.errors import WavewrightError, few
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, Out, Unkeyed, stage
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, Out, stage
 
 log = logging.getLogger("wavewright")

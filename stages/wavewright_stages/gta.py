@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import PositiveInt
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _read(
     from wavewright.acoustic.foreign.toolkits import read_collection
     from wavewright.acoustic.gta_shards import membership
     from wavewright.compute.parallel_map import parallel_map
-    from wavewright.mel import require_convertible
+    from wavewright.mel.transform import require_convertible
 
     collection = read_collection(source)
     given = _convention(collection, source, like, stats)

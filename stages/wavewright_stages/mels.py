@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
 
 def _log_mel_of(utterance: str, audio: Shards, spec: MelSpec) -> np.ndarray:
     from wavewright.audio.files import from_pcm16
-    from wavewright.mel_numpy import log_mel_numpy
+    from wavewright.mel.transform_numpy import log_mel_numpy
 
     try:
         return log_mel_numpy(from_pcm16(audio.array(utterance)), spec)

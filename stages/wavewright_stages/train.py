@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ class _Validation:
         """How far the long-term spectrum of what it says by itself is from the recordings'."""
         from wavewright.audio.files import from_pcm16
         from wavewright.ltas import long_term_spectrum, spectral_distance
-        from wavewright.mel import log_mel
+        from wavewright.mel.transform import log_mel
 
         wavs = self.model.sample(self.samples, seed=0).float().cpu()
         for number, wav in enumerate(wavs[: self.shown]):
@@ -385,7 +385,7 @@ class _Validation:
         import torch
 
         from wavewright.audio.files import from_pcm16
-        from wavewright.mel import log_mel
+        from wavewright.mel.transform import log_mel
 
         spec = self.model.mel
         mel = torch.from_numpy(mels.array(utterance).copy())[None]

@@ -20,8 +20,8 @@ from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoint import latest_checkpoint, load_training
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.manifest import write_manifest
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.registry import create_vocoder
 from wavewright.shards import write_shards

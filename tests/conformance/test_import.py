@@ -32,7 +32,7 @@ from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
-from wavewright.melspec import MelSpec, StatisticsNormalisation
+from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.vocoder import Vocoder
 
 PWG_MEL = MelSpec.preset("parallel-wavegan")

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from wavewright.audio.files import load_wav
-from wavewright.mel import log_mel
-from wavewright.mel_numpy import log_mel_numpy
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
+from wavewright.mel.transform_numpy import log_mel_numpy
 
 UTTERANCES = ("LJ001_0001", "LJ001_0002", "LJ001_0008")
 # Extractors of 24 kHz systems were run on 22,050 Hz recordings (params.json says so).

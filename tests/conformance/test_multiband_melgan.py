@@ -16,7 +16,7 @@ from torch import Tensor
 from tests import tiny
 from tests.official import FixtureFolder
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.nn.spectral import stft_losses
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder

@@ -13,7 +13,7 @@ from tests.official import FixtureFolder, OfficialRun
 from wavewright.acoustic.model import TextBatch
 from wavewright.acoustic.tacotron2 import Tacotron2, Tacotron2Config, from_nvidia
 from wavewright.acoustic.tacotron2_layers import Spoken
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 OFFICIAL_GATE_BEYOND_THE_END = 1e3
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.official import FixtureFolder, OfficialRun
 from wavewright.generation.sequential import Engine, Window
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.nn.quantisation import mu_law_decode
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests.tiny import SPEC
 from wavewright import testing
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.vocoder import Batch, Vocoder
 

@@ -26,8 +26,8 @@ from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.crops import CropData
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import COLUMNS, write_manifest
-from wavewright.mel import convert_mel, log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.registry import create_model, create_vocoder
 from wavewright.render import vocode_file
 from wavewright.saying.files import say_file

@@ -18,7 +18,7 @@ from wavewright.checkpoint import load_model
 from wavewright.errors import WavewrightError
 from wavewright.importing import convert, formats
 from wavewright.importing.sizes import Sizes
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig
 from wavewright.vocoder import Vocoder
 from wavewright_stages.download import download

@@ -17,7 +17,7 @@ import soundfile
 from wavewright import corpus_screening
 from wavewright.errors import WavewrightError
 from wavewright.manifest import read_manifest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import Shards
 from wavewright_stages.download import download
 from wavewright_stages.mels import mels

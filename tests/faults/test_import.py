@@ -28,7 +28,7 @@ from wavewright.checkpoint import load_training
 from wavewright.errors import UnknownName, WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.importing.formats import FORMATS
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 
 @pytest.fixture

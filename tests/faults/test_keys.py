@@ -15,7 +15,7 @@ import pytest
 
 from wavewright.config import load_recipe
 from wavewright.io import fingerprint
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.plan import Plan
 from wavewright.results import open_partial, publish
 from wavewright.runner import Request, overview

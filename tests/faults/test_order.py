@@ -19,7 +19,7 @@ import pytest
 
 from tests.recipes.conftest import Toy
 from wavewright.io import files
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import append_shards, write_shards
 
 Call = tuple[str, Path]

@@ -15,7 +15,7 @@ import soundfile
 
 from wavewright.errors import WavewrightError
 from wavewright.manifest import read_manifest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import Shards, write_shards
 from wavewright_stages.prepare import prepare
 

@@ -17,8 +17,8 @@ from tests.interop.environments import ROOT, environment
 from tests.interop.train_weights import HELD_OUT, WEIGHTS
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_vocoder
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 
 Wave = npt.NDArray[np.float32]
 Answers = Mapping[str, Any]

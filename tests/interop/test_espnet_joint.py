@@ -12,7 +12,7 @@ from tests.interop.support import Answers, recording, run_client
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
-from wavewright.mel import log_mel
+from wavewright.mel.transform import log_mel
 from wavewright.starting import Start
 from wavewright.vocoder import Vocoder
 

@@ -15,8 +15,8 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.importing.convert import import_checkpoint
 from wavewright.interop.export import export_file
 from wavewright.interop.parallel_wavegan import write_parallel_wavegan
-from wavewright.mel import convert_mel, log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Batch, Vocoder
 from wavewright.vocoders.multiband_melgan import MultiBandMelGAN

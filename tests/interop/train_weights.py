@@ -21,8 +21,8 @@ from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import load_vocoder, write_weights
 from wavewright.crops import CropData
 from wavewright.io.files import whole
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 from wavewright.session import seed_everything
 from wavewright.shards import Array, Shards, write_shards

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.crops import CropData
 from wavewright.evaluation import build_metrics
 from wavewright.interop.export import export_vocoder
-from wavewright.mel import log_mel, silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.registry import create_vocoder, plugins
 from wavewright.session import Session, seed_everything
 

@@ -12,8 +12,8 @@ import torch
 from wavewright.acoustic.data import TextMelData, collate, encode_texts
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.errors import WavewrightError
-from wavewright.mel import silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import silent_mel
 from wavewright.shards import Shards, write_shards
 
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 4})

@@ -18,7 +18,7 @@ from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import Locked, Stale
 from wavewright.listening.design import read_key
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.vocoders.hifigan import HiFiGANConfig
 
 COMMANDS = [

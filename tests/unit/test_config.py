@@ -13,7 +13,7 @@ from wavewright import registry
 from wavewright.config import copy_recipe, find_recipe, load_recipe, shipped_recipes
 from wavewright.errors import UnknownName, WavewrightError
 from wavewright.fitting import fit, read_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.plan import Plan
 
 RECIPE = """\

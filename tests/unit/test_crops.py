@@ -14,8 +14,8 @@ from wavewright.audio.files import from_pcm16
 from wavewright.audio.filters import apply_steps
 from wavewright.crops import CropData
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.mel import log_mel, silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.shards import Shards, write_shards
 from wavewright.vocoder import Batch
 

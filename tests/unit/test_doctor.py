@@ -21,8 +21,8 @@ from wavewright.doctor.fit import Recording, align
 from wavewright.doctor.identify import groups_of_presets
 from wavewright.doctor.words import Diagnosis
 from wavewright.errors import WavewrightError
-from wavewright.mel_numpy import log_mel_numpy
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform_numpy import log_mel_numpy
 
 Floats = npt.NDArray[np.float32]
 EQUAL = {name: set(names) for names, _ in groups_of_presets() for name in names}

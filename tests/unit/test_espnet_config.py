@@ -16,7 +16,7 @@ from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.espnet import mel_of_config
 from wavewright.interop.export import export_file
 from wavewright.io.strict_yaml import parse_yaml
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.registry import create_vocoder
 
 CONFIG = "tts: fastspeech2\nfeats_extract: fbank\nfeats_extract_conf: {%s}\n"

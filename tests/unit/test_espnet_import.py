@@ -22,7 +22,7 @@ from tests.their_files import random_twin, spelled
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import Imported, import_checkpoint
-from wavewright.melspec import MelSpec, StatisticsNormalisation
+from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.vocoder import Vocoder
 from wavewright.vocoders.hifigan import HiFiGAN
 

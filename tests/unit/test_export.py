@@ -21,7 +21,7 @@ from wavewright.interop.onnx import About, open_session, require_parity, write_o
 from wavewright.interop.sherpa_onnx import SpectrumFields, WaveformFields
 from wavewright.interop.snippets import for_onnxruntime, for_sherpa_onnx
 from wavewright.latent import LatentVocoder
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.registry import FIRST_PARTY, create_vocoder, find
 from wavewright.vocoder import Vocoder
 from wavewright.vocoders.vocos import Vocos

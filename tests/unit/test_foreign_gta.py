@@ -21,8 +21,8 @@ from wavewright.audio.files import load_wav
 from wavewright.config import load_recipe
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.manifest import write_manifest
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.plan import Plan
 from wavewright.shards import Shards, write_shards
 from wavewright_stages.gta import gta

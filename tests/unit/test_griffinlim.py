@@ -11,8 +11,8 @@ import torch
 
 from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel, silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
 from wavewright.registry import create_vocoder

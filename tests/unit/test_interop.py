@@ -26,8 +26,8 @@ from wavewright.interop.log_base import require_likely_base
 from wavewright.interop.nemo import NemoVocoder
 from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wavegan
 from wavewright.interop.transformers import TransformersVocoder
-from wavewright.mel import convert_mel, log_mel
-from wavewright.melspec import MelSpec, StatisticsNormalisation
+from wavewright.mel.spec import MelSpec, StatisticsNormalisation
+from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Vocoder
 

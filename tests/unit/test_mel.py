@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.mel import (
+from wavewright.mel.spec import MelSpec, mel_filterbank
+from wavewright.mel.transform import (
     amplitude_from_log_mel,
     convert_mel,
     log_mel,
     magnitude,
     silent_mel,
 )
-from wavewright.melspec import MelSpec, mel_filterbank
 
 SAMPLE = [
     "hifigan",

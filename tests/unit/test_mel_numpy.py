@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel
-from wavewright.mel_numpy import log_mel_numpy
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
+from wavewright.mel.transform_numpy import log_mel_numpy
 
 
 def speech_like(samples: int, seed: int = 0) -> np.ndarray:

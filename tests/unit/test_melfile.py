@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.melfile import read_array, read_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.files import read_array, read_mel
+from wavewright.mel.spec import MelSpec
 
 SPEC = MelSpec.preset("hifigan")
 MEL = np.random.default_rng(0).normal(-5, 2, (80, 21)).astype(np.float32)

@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from wavewright.errors import MelMismatch, UnknownName
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 
 

@@ -16,8 +16,8 @@ from wavewright.errors import MelMismatch
 from wavewright.interop.export import export_vocoder
 from wavewright.interop.log_base import require_likely_base
 from wavewright.interop.onnx import open_session
-from wavewright.mel import convert_mel, log_mel
-from wavewright.melspec import LOG_UNIT, MelSpec
+from wavewright.mel.spec import LOG_UNIT, MelSpec
+from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Vocoder
 

@@ -19,7 +19,7 @@ from wavewright.corpus import Entry, write_table
 from wavewright.errors import WavewrightError
 from wavewright.ingest import publish_corpus
 from wavewright.manifest import read_manifest, usable
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import Shards
 from wavewright.text.textgrid import Alignment, Interval, read_alignment, write_alignment
 from wavewright_stages.prepare import prepare

@@ -19,7 +19,7 @@ from wavewright.acoustic.reading import (
     say_all,
 )
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig
 from wavewright.text.symbols import encode, normalise_text
 

@@ -13,8 +13,8 @@ from tests import tiny
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 from wavewright.render import copy_file, open_vocoder, vocode_file
 

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from wavewright.errors import Locked, WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import (
     Array,
     Damage,

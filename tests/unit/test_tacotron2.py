@@ -17,8 +17,8 @@ from wavewright.acoustic.scores import score_alignment
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
-from wavewright.mel import silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import silent_mel
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS
 
 MEL = MelSpec.preset("hifigan").model_copy(update={"n_mels": 8})

@@ -18,7 +18,7 @@ from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.latent import LatentVocoder
 from wavewright.manifest import write_manifest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.registry import find, list_vocoders
 from wavewright.shards import Shards, write_shards
 from wavewright_stages.mels import mels as mels_stage

@@ -21,7 +21,7 @@ from wavewright.audio.files import endless_header, load_wav, wav_writer
 from wavewright.audio.wav_header import header_flags
 from wavewright.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.melstream import mel_chunks
+from wavewright.mel.pipe import mel_chunks
 from wavewright.registry import create_vocoder
 from wavewright.render import stream_file, vocode_file
 

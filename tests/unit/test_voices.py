@@ -20,7 +20,7 @@ from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.manifest import write_manifest
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice
 from wavewright.shards import Shards, write_shards

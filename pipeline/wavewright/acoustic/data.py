@@ -11,8 +11,8 @@ import torch
 from wavewright.acoustic.model import AcousticModel, TextBatch
 from wavewright.acoustic.pronouncing import phone_text
 from wavewright.errors import WavewrightError
-from wavewright.mel import silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import silent_mel
 from wavewright.shards import Array, Shards
 from wavewright.text.textgrid import read_alignment
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wavewright.acoustic.scores import AlignmentScores, score_alignment
 from wavewright.errors import WavewrightError, few
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import Model
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards import Shards
 from wavewright.text.textgrid import SILENCES, Alignment, Interval, read_alignment
 

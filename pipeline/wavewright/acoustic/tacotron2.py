@@ -30,8 +30,8 @@ from wavewright.acoustic.pronouncing import ARPABET, Lexicon
 from wavewright.acoustic.speakers import with_speakers
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
 from wavewright.errors import WavewrightError, few
-from wavewright.mel import silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import silent_mel
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
 

@@ -10,7 +10,7 @@ from wavewright.doctor.identify import Explained, groups_of_presets, told_apart
 from wavewright.doctor.mel_alone import Likely
 from wavewright.doctor.words import Diagnosis, listed
 from wavewright.errors import MelMismatch
-from wavewright.melspec import MelSpec, in_words
+from wavewright.mel.spec import MelSpec, in_words
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _turned(layout: str) -> str:
 
 
 def _convertible(source: MelSpec, wanted: MelSpec) -> bool:
-    from wavewright.mel import convert_mel, silent_mel
+    from wavewright.mel.transform import convert_mel, silent_mel
 
     try:
         import torch

@@ -19,8 +19,8 @@ from wavewright.doctor.checkpoint import (
 from wavewright.doctor.fit import Recording
 from wavewright.doctor.words import Diagnosis
 from wavewright.errors import WavewrightError
-from wavewright.melfile import read_array
-from wavewright.melspec import MelSpec
+from wavewright.mel.files import read_array
+from wavewright.mel.spec import MelSpec
 
 
 def examine(

@@ -17,13 +17,13 @@ import torch
 from wavewright.audio.files import Wav, resample
 from wavewright.audio.filters import WavStep, apply_steps
 from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel
-from wavewright.melspec import (
+from wavewright.mel.spec import (
     LOG_UNIT,
     MelSpec,
     RangeNormalisation,
     StatisticsNormalisation,
 )
+from wavewright.mel.transform import log_mel
 
 Values = npt.NDArray[np.float64]
 How = Literal["own", "gain", "affine", "per band"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 Values = npt.NDArray[np.float64]
 _USUAL_BANDS = {40, 64, 80, 100, 120, 128}

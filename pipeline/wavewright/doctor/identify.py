@@ -10,7 +10,7 @@ import numpy.typing as npt
 from wavewright.doctor.fit import HOWS, ROUNDING, Fit, How, Recording, explain, numbers
 from wavewright.doctor.given import Given, readings
 from wavewright.doctor.search import at_rate, between, changed, nearby
-from wavewright.melspec import LOG_UNIT, MelSpec
+from wavewright.mel.spec import LOG_UNIT, MelSpec
 
 FITS = 0.03  # a mean difference of three per cent; other resamplers and codecs stay below
 _EXACT = 4e-6  # what two implementations of one convention differ by

@@ -12,7 +12,7 @@ from wavewright.doctor.fit import numbers, unit
 from wavewright.doctor.given import Given, readings, roughness
 from wavewright.doctor.identify import groups_of_presets
 from wavewright.doctor.words import Diagnosis, listed
-from wavewright.melspec import LOG_UNIT, MelSpec, RangeNormalisation, mel_filterbank
+from wavewright.mel.spec import LOG_UNIT, MelSpec, RangeNormalisation, mel_filterbank
 
 _DECIBEL = 20 / math.log(10)
 _RANGE = (30.0, 170.0)  # dB between the quietest and loudest cells of recorded speech, generously

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from wavewright.doctor.fit import ROUNDING, Fit, Recording, candidate, numbers
 from wavewright.doctor.identify import FITS, Explained, identify, log_base, told_apart
 from wavewright.doctor.words import Confidence, Diagnosis, listed
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 _SURE = 2e-3
 _SAME_RECORDING = 0.6  # correlation that unrelated speech does not reach
@@ -199,6 +199,6 @@ def _ends(diagnosis: Diagnosis, found: Explained, recording: Recording) -> None:
         if loud:
             diagnosis.fits = False
             diagnosis.mend.append(
-                f"cut the {where} {len(values)} frame(s), or pad with silence, wavewright.mel."
+                f"cut the {where} {len(values)} frame(s), or pad with silence, wavewright.mel.transform."
                 "silent_mel(spec, frames)"
             )

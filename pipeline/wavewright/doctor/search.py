@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from wavewright.doctor.fit import HOWS, ROUNDING, Fit, How, Recording, Values, explain
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 _FRAMES = 200  # as many frames tell fields apart; more cost time
 _HOPELESS = 0.5  # correlation after one change that more changes do not save

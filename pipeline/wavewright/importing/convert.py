@@ -30,7 +30,7 @@ from wavewright.importing.formats import FORMATS, NOT_BY_MELS, Format
 from wavewright.importing.mels import mel_for, mel_words
 from wavewright.importing.sizes import Sizes
 from wavewright.io.files import sha256_of, whole
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import Model
 
 _SHOWN = 5  # keys of a list in a message

@@ -14,8 +14,8 @@ from wavewright.importing.beside import Beside
 from wavewright.importing.contents import Network
 from wavewright.importing.formats import Format
 from wavewright.importing.sizes import Sizes
+from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.mel_statistics import statistics_for
-from wavewright.melspec import MelSpec, StatisticsNormalisation
 from wavewright.model import explain_validation
 
 

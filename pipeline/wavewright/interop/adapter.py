@@ -13,8 +13,8 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference import quicken
 from wavewright.interop.log_base import require_likely_base
-from wavewright.mel import convert_mel, require_convertible
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel, require_convertible
 from wavewright.vocoder import Vocoder
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from wavewright.errors import WavewrightError
 from wavewright.interop.adapter import ClientVocoder, require_known
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.vocoder import Vocoder
 
 #: (gain, base of the logarithm, rounded) of Coqui's processor, in our words.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wavewright.errors import WavewrightError, reason
 from wavewright.interop.adapter import ClientVocoder, require_known, required
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.vocoder import Vocoder
 
 _LOGS = {None: "ln", 10: "log10"}

@@ -12,7 +12,7 @@ from wavewright.interop.onnx import About, import_packages, write_onnx
 from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wavegan
 from wavewright.interop.sherpa_onnx import sherpa_graph
 from wavewright.interop.snippets import for_onnxruntime, for_parallel_wavegan, for_sherpa_onnx
-from wavewright.mel import require_convertible
+from wavewright.mel.transform import require_convertible
 from wavewright.vocoder import Vocoder
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from wavewright.audio.filters import Gain
 from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.model import FrozenModel
 from wavewright.nn.noise import Noise
 from wavewright.registry import FIRST_PARTY, find

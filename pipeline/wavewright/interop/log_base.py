@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from wavewright.errors import MelMismatch
-from wavewright.melspec import LOG_UNIT, MelSpec
+from wavewright.mel.spec import LOG_UNIT, MelSpec
 
 #: Of the natural logarithms in an utterance. Measured on three corpora in three conventions:
 #: medians of -6.7 to -4.9, standard deviations of 1.6 to 3.3. In a wrong base these become, at

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from wavewright.errors import MissingExtra
 from wavewright.interop.adapter import ClientVocoder, own_frames, require_known, required
-from wavewright.mel import convert_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel
 from wavewright.vocoder import Vocoder
 
 #: What AudioToMelSpectrogramPreprocessor takes where its configuration is silent.

@@ -23,7 +23,7 @@ from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.graph import Graph, Port
 from wavewright.interop.onnx_guard import guard
 from wavewright.io.files import whole
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel
 from wavewright.vocoder import Vocoder
 

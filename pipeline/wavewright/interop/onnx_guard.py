@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from wavewright.interop.log_base import DEVIATION, LEAST_SECONDS, MEDIAN
-from wavewright.melspec import LOG_UNIT, MelSpec
+from wavewright.mel.spec import LOG_UNIT, MelSpec
 
 _MEL = "mel"
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from wavewright.errors import WavewrightError
 from wavewright.interop.adapter import ClientVocoder
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.vocoder import Vocoder
 
 

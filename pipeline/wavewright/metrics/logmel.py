@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from wavewright.errors import WavewrightError
-from wavewright.mel import log_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import log_mel
 from wavewright.metrics.metric import Undefined
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.nn.reach import Span
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition, Direction
 from wavewright.report.statistics import Test
 

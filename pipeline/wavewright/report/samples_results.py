@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel
 
 

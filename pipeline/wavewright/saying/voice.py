@@ -14,8 +14,8 @@ from wavewright.acoustic.model import AcousticModel
 from wavewright.acoustic.reading import Said, require_readable, rules_for
 from wavewright.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.mel import convert_mel, silent_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel, silent_mel
 from wavewright.render import open_vocoder, speaking
 from wavewright.text.symbols import shorten
 from wavewright.text.verbalisation.english import TextRules

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 Array = npt.NDArray[Any]
 Encoding = Literal["pcm16", "flac"]

@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 
 from wavewright.errors import WavewrightError
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards.index import Index
 from wavewright.shards.layout import INDEX, Array, Encoding, Row
 from wavewright.shards.members import decode

@@ -17,7 +17,7 @@ from wavewright.compute.parallel_map import parallel_map
 from wavewright.errors import Locked, WavewrightError
 from wavewright.io.files import sha256_of, sync
 from wavewright.manifest import check_id
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.shards.index import (
     Index,
     Notes,

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.discriminator import SideBySide

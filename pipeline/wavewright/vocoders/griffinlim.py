@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from wavewright.mel import amplitude_from_log_mel
-from wavewright.melspec import MelSpec, mel_filterbank
+from wavewright.mel.spec import MelSpec, mel_filterbank
+from wavewright.mel.transform import amplitude_from_log_mel
 from wavewright.model import ModelConfig
 from wavewright.nn.noise import item_seeds
 from wavewright.vocoder import Vocoder

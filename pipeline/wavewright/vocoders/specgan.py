@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.precision import in_float32

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.adversary import clipped_hinge_generator, feature_matching, hinge_critic
 from wavewright.nn.discriminator import SideBySide

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig
 from wavewright.nn.precision import in_float32
 

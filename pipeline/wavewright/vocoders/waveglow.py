@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.kept import Kept

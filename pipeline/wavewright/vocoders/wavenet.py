@@ -27,7 +27,7 @@ from wavewright.generation.sequential import (
     SequentialVocoder,
     Window,
 )
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
 from wavewright.nn.initial import for_relu
 from wavewright.nn.likelihood import (

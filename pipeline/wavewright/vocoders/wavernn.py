@@ -32,7 +32,7 @@ from wavewright.generation.sequential import (
     Uniforms,
     Window,
 )
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
 from wavewright.nn.likelihood import (
     categorical_nll,

@@ -12,7 +12,7 @@ from wavewright.acoustic.foreign.found import Collection, Found, nearby
 from wavewright.corpus import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.io.strict_yaml import parse_yaml
-from wavewright.melspec import MelSpec
+from wavewright.mel.spec import MelSpec
 
 _DEPTHS = ("feats.scp", "*/feats.scp", "*/*/feats.scp")
 _LOGS = {10.0: "log10", None: "ln"}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavewright.errors import WavewrightError
-from wavewright.melfile import Layout, read_array, read_kaldi
-from wavewright.melfile_formats import Array
-from wavewright.melspec import MelSpec
+from wavewright.mel.file_formats import Array
+from wavewright.mel.files import Layout, read_array, read_kaldi
+from wavewright.mel.spec import MelSpec
 
 
 @dataclass(frozen=True, slots=True)

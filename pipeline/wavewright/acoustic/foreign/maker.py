@@ -12,9 +12,9 @@ import torch
 from wavewright.acoustic.foreign.found import Found
 from wavewright.acoustic.gta_shards import Entry, ShardMaker
 from wavewright.errors import WavewrightError
-from wavewright.mel import convert_mel, silent_mel
-from wavewright.melfile import Floats, Layout, as_mel
-from wavewright.melspec import MelSpec
+from wavewright.mel.files import Floats, Layout, as_mel
+from wavewright.mel.spec import MelSpec
+from wavewright.mel.transform import convert_mel, silent_mel
 from wavewright.shards import Array, Row
 
 Length = Literal["exact", "trim", "pad"]

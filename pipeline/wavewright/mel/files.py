@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
-from wavewright.kaldi_matrix import read_kaldi_matrix
-from wavewright.melfile_formats import MOST_VALUES, READERS, Array, first_line
-from wavewright.melspec import MelSpec
+from wavewright.mel.file_formats import MOST_VALUES, READERS, Array, first_line
+from wavewright.mel.kaldi import read_kaldi_matrix
+from wavewright.mel.spec import MelSpec
 
 Floats = npt.NDArray[np.float32]
 Layout = Literal["bands_first", "frames_first"]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wavewright.audio.filters import apply_steps
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.melspec import (
+from wavewright.mel.spec import (
     LOG_UNIT,
     MelSpec,
     Normalisation,

@@ -17,9 +17,9 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from wavewright.errors import WavewrightError
-from wavewright.melfile import Floats, Layout, checked, finite, oriented
-from wavewright.melfile_formats import Array, first_line, read_numpy_header
-from wavewright.melspec import MelSpec
+from wavewright.mel.file_formats import Array, first_line, read_numpy_header
+from wavewright.mel.files import Floats, Layout, checked, finite, oriented
+from wavewright.mel.spec import MelSpec
 
 log = logging.getLogger("wavewright")
 

@@ -24,7 +24,7 @@ from pydantic import (
 
 from wavewright.audio.filters import WavStep
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError, nearest
-from wavewright.mel_presets import PRESETS
+from wavewright.mel.presets import PRESETS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from numba import njit
 
 from wavewright.audio.filters import apply_steps
 from wavewright.errors import WavewrightError
-from wavewright.melspec import (
+from wavewright.mel.spec import (
     MelSpec,
     RangeNormalisation,
     StatisticsNormalisation,

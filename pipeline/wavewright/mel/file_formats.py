@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import MissingExtra, WavewrightError, nearest
-from wavewright.kaldi_matrix import read_kaldi_matrix
+from wavewright.mel.kaldi import read_kaldi_matrix
 
 Array = npt.NDArray[Any]
 MOST_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a second

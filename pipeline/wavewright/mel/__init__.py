@@ -1,0 +1,1 @@
+"""Mel spectrograms: the specification, its presets, the transform, files and pipes."""
