@@ -31,7 +31,7 @@ from numba import float32
 
 from wavewright.generation.sequential import Engine, SequentialVocoder, Window
 from wavewright.mel.spec import MelSpec
-from wavewright.nn.stretching import REACH
+from wavewright.nn.upsample_network import REACH
 from wavewright.registry import create_vocoder
 
 #: Samples a second of the authors' own loops on one and two threads, measured on 2026-11-20 on a

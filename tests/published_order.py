@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wavewright.nn.adversary import (
+from wavewright.nn.gan_losses import (
     feature_matching,
     hinge_critic,
     hinge_generator,

@@ -15,7 +15,7 @@ from torch import nn
 
 from wavewright.errors import WavewrightError
 from wavewright.generation.sequential import Engine, SequentialVocoder
-from wavewright.nn.layout import channels_last
+from wavewright.nn.channels_last import channels_last
 from wavewright.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")

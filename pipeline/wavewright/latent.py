@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError, nearest
 from wavewright.model import ModelConfig, Optimisation, Update
-from wavewright.nn.adversary import gradient_penalty, wasserstein_critic
+from wavewright.nn.gan_losses import gradient_penalty, wasserstein_critic
 from wavewright.nn.noise import Noise, item_seeds, uniform_noise
 from wavewright.vocoder import Batch, Vocoder
 

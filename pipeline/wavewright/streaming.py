@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wavewright.nn.noise import Noise
-from wavewright.nn.reach import Reach, Span
+from wavewright.nn.receptive_field import Reach, Span
 
 
 class Window(NamedTuple):

@@ -33,7 +33,7 @@ from wavewright.interop.graph import waveform_graph
 from wavewright.interop.onnx import import_packages, open_session, require_parity
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.model import Optimisation, Update
-from wavewright.nn.reach import Reach
+from wavewright.nn.receptive_field import Reach
 from wavewright.vocoder import Batch, Vocoder
 
 _FRAMES = 12

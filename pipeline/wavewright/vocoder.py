@@ -16,7 +16,7 @@ from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.model import Model, ModelConfig
 from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
-from wavewright.nn.reach import Reach, Span
+from wavewright.nn.receptive_field import Reach, Span
 from wavewright.streaming import Chain, Stage, apart, beside, windows
 
 Padding = Literal["replicate", "silence"]
@@ -172,7 +172,7 @@ class Vocoder(Model):
         """Frames that samples depend on, the true first and last of an utterance not regarded.
 
         By default through the `stages`. Told by the modules' kernels, dilations and strides:
-        `wavewright.nn.reach.heard`.
+        `wavewright.nn.receptive_field.heard`.
 
         Args:
             samples: sample 0 is the first of frame 0.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from tests.official import FixtureFolder
-from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.official import FixtureFolder
-from wavewright.nn.adversary import feature_matching
-from wavewright.nn.averaged_scales import AveragedScalesDiscriminator
+from wavewright.nn.gan_losses import feature_matching
+from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.melgan import (

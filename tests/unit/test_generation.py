@@ -20,7 +20,7 @@ from wavewright.generation.sequential import Engine, SequentialVocoder, Uniforms
 from wavewright.inference import quicken
 from wavewright.nn.likelihood import draw_categorical
 from wavewright.nn.pruning import PrunedLinear
-from wavewright.nn.stretching import REACH, Stretch, shares
+from wavewright.nn.upsample_network import REACH, Stretch, shares
 from wavewright.registry import create_vocoder
 from wavewright.vocoder import Batch
 

@@ -11,7 +11,7 @@ from torch import nn
 from tests import tiny
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
-from wavewright.nn.layout import ChannelsLastConv
+from wavewright.nn.channels_last import ChannelsLastConv
 from wavewright.registry import create_vocoder, list_vocoders
 from wavewright.vocoder import Vocoder
 

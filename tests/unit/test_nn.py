@@ -11,7 +11,7 @@ from scipy.signal import firwin, kaiser_atten, kaiser_beta
 
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.noise import item_seeds, normal_noise
-from wavewright.nn.upsampling import (
+from wavewright.nn.upsample_rates import (
     propose_kernels,
     propose_rates,
     require_rates,

@@ -12,7 +12,7 @@ from scipy.signal import firwin, lfilter
 
 from wavewright.audio.files import load_wav
 from wavewright.nn.pqmf import PQMF, filters, propose_cutoff, unevenness
-from wavewright.nn.reach import Span
+from wavewright.nn.receptive_field import Span
 
 PUBLISHED = (4, 62, 0.142, 9.0)
 RATE = 22050

@@ -18,7 +18,7 @@ from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
 from wavewright.nn.noise import Drawing, Noise
-from wavewright.nn.reach import Reach, Span, heard
+from wavewright.nn.receptive_field import Reach, Span, heard
 from wavewright.registry import create_vocoder, find, list_vocoders
 from wavewright.streaming import Running, Stage, regrouped
 from wavewright.vocoder import Vocoder

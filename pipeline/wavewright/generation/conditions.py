@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wavewright.generation.compiling import FAST
 from wavewright.generation.kernels import add_scaled, copy
-from wavewright.nn.stretching import REACH, Stretch, shares
+from wavewright.nn.upsample_network import REACH, Stretch, shares
 
 
 class Conditions(NamedTuple):

@@ -22,9 +22,9 @@ from wavewright.errors import WavewrightError
 from wavewright.generation.packing import has_vnni
 from wavewright.io.progress import progress
 from wavewright.model import ModelConfig
-from wavewright.nn.kept import Kept
 from wavewright.nn.noise import item_seeds
-from wavewright.nn.stretching import REACH
+from wavewright.nn.upsample_network import REACH
+from wavewright.nn.weight_cache import Kept
 from wavewright.vocoder import Batch, Vocoder
 
 EngineName = Literal["fast", "reference"]

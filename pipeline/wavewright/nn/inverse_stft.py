@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.nn.reach import Span
+from wavewright.nn.receptive_field import Span
 
 
 class InverseSTFT(nn.Module):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavewright.nn.reach import Span
+from wavewright.nn.receptive_field import Span
 
 Filters = npt.NDArray[np.float64]
 _POINTS = 1024  # at which a response is looked at

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
-from wavewright.nn.adversary import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.autocast import in_float32
+from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import STRIDES, MultiScaleDiscriminator
-from wavewright.nn.precision import in_float32
-from wavewright.nn.reach import Span, heard
+from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.nn.upsampling import fit_upsampling, require_upsampling
+from wavewright.nn.upsample_rates import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder

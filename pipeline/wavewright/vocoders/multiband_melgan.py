@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
-from wavewright.nn.adversary import least_squares_critic, least_squares_generator
-from wavewright.nn.averaged_scales import AveragedScalesDiscriminator
+from wavewright.nn.autocast import in_float32
+from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
+from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
+from wavewright.nn.melgan_resblock import ReflectedResidualBlock
 from wavewright.nn.pqmf import PQMF, propose_cutoff, unevenness
-from wavewright.nn.precision import in_float32
-from wavewright.nn.reach import Span, heard
-from wavewright.nn.reflected_residual import ReflectedResidualBlock
+from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
-from wavewright.nn.upsampling import fit_rates, propose_rates
+from wavewright.nn.upsample_rates import fit_rates, propose_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder

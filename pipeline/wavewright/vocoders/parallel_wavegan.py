@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
-from wavewright.nn.adversary import least_squares_critic, least_squares_generator
-from wavewright.nn.initial import for_relu
+from wavewright.nn.autocast import in_float32
+from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
+from wavewright.nn.initialization import for_relu
 from wavewright.nn.noise import Noise
-from wavewright.nn.precision import in_float32
-from wavewright.nn.reach import Span, heard
+from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
-from wavewright.nn.stretching import ContextStretch
-from wavewright.nn.upsampling import fit_rates, require_rates
+from wavewright.nn.upsample_network import ContextStretch
+from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.streaming import Stage, apart
 from wavewright.vocoder import Batch, Vocoder

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig
+from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
-from wavewright.nn.precision import in_float32
 from wavewright.nn.real_stft import RealSTFT
 
 _SIDE = 4  # frames and bins that the vector becomes

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
-from wavewright.nn.adversary import clipped_hinge_generator, feature_matching, hinge_critic
 from wavewright.nn.discriminator import SideBySide
+from wavewright.nn.gan_losses import clipped_hinge_generator, feature_matching, hinge_critic
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import BandDiscriminator
-from wavewright.nn.reach import Span, heard
+from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.streaming import Stage
 from wavewright.vocoder import Batch, Vocoder

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig
-from wavewright.nn.precision import in_float32
+from wavewright.nn.autocast import in_float32
 
 _FRAMES = 16  # that the vector becomes
 _SHUFFLED = 4  # layers of the critic whose phases are shuffled

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
-from wavewright.nn.kept import Kept
 from wavewright.nn.noise import Noise
-from wavewright.nn.precision import in_float32
-from wavewright.nn.reach import Span, heard
 from wavewright.nn.real_stft import RealSTFT
+from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.weight_cache import Kept
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
 from wavewright.streaming import Stage, apart
 from wavewright.vocoder import Batch, Vocoder

@@ -29,7 +29,8 @@ from wavewright.generation.sequential import (
 )
 from wavewright.mel.spec import MelSpec
 from wavewright.model import ModelConfig, Optimisation, Update
-from wavewright.nn.initial import for_relu
+from wavewright.nn.autocast import in_float32
+from wavewright.nn.initialization import for_relu
 from wavewright.nn.likelihood import (
     categorical_nll,
     draw_categorical,
@@ -39,10 +40,9 @@ from wavewright.nn.likelihood import (
     logistics_nll,
     uniforms_of,
 )
-from wavewright.nn.precision import in_float32
 from wavewright.nn.quantisation import Rounding, mu_law_decode, mu_law_encode, silence
-from wavewright.nn.stretching import ContextStretch
-from wavewright.nn.upsampling import fit_rates, require_rates
+from wavewright.nn.upsample_network import ContextStretch
+from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 from wavewright.vocoder import Batch
 

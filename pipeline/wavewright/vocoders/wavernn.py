@@ -41,7 +41,7 @@ from wavewright.nn.likelihood import (
     logistics_nll,
     uniforms_of,
 )
-from wavewright.nn.mel_residual import MelResidualNetwork
+from wavewright.nn.mel_resnet import MelResidualNetwork
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.pruning import PrunedLinear
 from wavewright.nn.quantisation import (
@@ -53,8 +53,8 @@ from wavewright.nn.quantisation import (
     mu_law_encode,
     split16,
 )
-from wavewright.nn.stretching import Stretch
-from wavewright.nn.upsampling import fit_rates, require_rates
+from wavewright.nn.upsample_network import Stretch
+from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.vocoder import Batch
 
 _SILENT = (HALF // 2, 0)  # the halves of 0; starting at (0, 0) would be a click of -32768

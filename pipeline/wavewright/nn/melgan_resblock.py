@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavewright.nn.reach import Span, heard
+from wavewright.nn.receptive_field import Span, heard
 
 _SLOPE = 0.2
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from wavewright.nn.reach import Span, heard
+from wavewright.nn.receptive_field import Span, heard
 
 
 class Stretch(nn.Module):

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import nn
 
-from wavewright.nn.layout import ChannelsLastConv
+from wavewright.nn.channels_last import ChannelsLastConv
 
 
 class Reach(NamedTuple):
