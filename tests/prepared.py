@@ -12,7 +12,7 @@ import pandas as pd
 
 from tests.reports import RATE, speech
 from wavewright.audio.files import to_pcm16
-from wavewright.manifest import write_manifest
+from wavewright.data.manifest import write_manifest
 from wavewright.shards import write_shards
 
 HOSTILE_TEXT = "\x1b[31m<script>document.title = 'broken'</script> \u202eabc & {{ 7 * 7 }} שלום"

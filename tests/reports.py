@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from wavewright.audio.files import save_wav, to_pcm16
+from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.evaluation import build_metrics, conditions, measure, versions
-from wavewright.manifest import COLUMNS, write_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
 from wavewright.report.builder import Training, write_report

@@ -255,7 +255,7 @@ def config(
     if system == "mel":
         spec = MelSpec.preset(rest)
         if statistics is not None:
-            from wavewright.mel_statistics import statistics_for
+            from wavewright.data.mel_statistics import statistics_for
 
             spec = statistics_for(spec, statistics)
         values = spec.model_dump(mode="json")

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 from wavewright.io.files import whole
-from wavewright.manifest import check_id
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
 """Suffixes of what libsndfile reads, in lower case."""

@@ -17,12 +17,12 @@ import torch
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_vocoder
 from wavewright.classifier import Classifier, fitted
+from wavewright.data.manifest import read_manifest, usable
 from wavewright.errors import WavewrightError
 from wavewright.evaluation import versions
 from wavewright.inference import quicken
 from wavewright.io.progress import progress
 from wavewright.ltas import long_term_spectrum, spectral_distance
-from wavewright.manifest import read_manifest, usable
 from wavewright.mel.spec import MelSpec
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.shards import Shards

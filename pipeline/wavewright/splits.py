@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from wavewright.corpus import AUDIO, read_lines
+from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
-from wavewright.manifest import SPLITS
 from wavewright.text.symbols import normalise_text
 
 HELD_OUT = ("test", "dev")  # in this order: a text of both is the test's

@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from wavewright.audio.loudness import Loudness
 from wavewright.corpus import Entry
+from wavewright.data.manifest import COLUMNS, write_manifest_parts
 from wavewright.errors import WavewrightError
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import write_text
-from wavewright.manifest import COLUMNS, write_manifest_parts
 from wavewright.quality import Quality, rate_flags
 from wavewright.screening import SEPARATOR, Rules, Screened
 from wavewright.splits import read_lists, split_utterances

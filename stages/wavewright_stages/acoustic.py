@@ -155,7 +155,7 @@ class _Table:
     """
 
     def __init__(self, prepared: Path, natural: Shards) -> None:
-        from wavewright.manifest import read_manifest, usable
+        from wavewright.data.manifest import read_manifest, usable
 
         self.path, self.natural = prepared / "manifest.parquet", natural
         self.rows = usable(read_manifest(self.path))

@@ -158,7 +158,7 @@ def _sentences(
     prepared: Path, split: str, utterances: int | None
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
-    from wavewright.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable
     from wavewright.report.media import evenly
     from wavewright.synthesis import Sentence
 
@@ -179,7 +179,7 @@ def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
     """Where the phones of each recording lie, for those with a TextGrid."""
     from itertools import accumulate
 
-    from wavewright.manifest import read_manifest
+    from wavewright.data.manifest import read_manifest
     from wavewright.text.textgrid import Interval
 
     rows = read_manifest(prepared / "manifest.parquet", lists=True).set_index("id").loc[list(ids)]
@@ -260,7 +260,7 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
     import torch
 
     from wavewright.audio.files import from_pcm16
-    from wavewright.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable
     from wavewright.metrics.mel_l1 import MelL1
     from wavewright.shards import Shards
 

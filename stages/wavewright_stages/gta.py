@@ -252,7 +252,7 @@ def _convention(
     collection: Collection, source: Path, like: MelSpec | str, stats: Path | None
 ) -> MelSpec:
     """Of mels that another toolkit made, statistics included."""
-    from wavewright.mel_statistics import statistics_for
+    from wavewright.data.mel_statistics import statistics_for
 
     if isinstance(like, MelSpec):
         given = like

@@ -26,7 +26,7 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
         mel: the convention.
         jobs: worker processes; -1 means one per processor.
     """
-    from wavewright.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable
     from wavewright.shards import Shards, write_shards
 
     audio = Shards(prepared / "audio")

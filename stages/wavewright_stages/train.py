@@ -232,7 +232,7 @@ def _alone(name: str, adversary_start: int) -> dict[str, Any]:
 
 def _labels(prepared: Path, column: str) -> dict[str, str]:
     """What the manifest says of each utterance."""
-    from wavewright.manifest import read_manifest
+    from wavewright.data.manifest import read_manifest
 
     manifest = read_manifest(prepared / "manifest.parquet")
     return dict(zip(manifest["id"], manifest[column], strict=True))
@@ -242,7 +242,7 @@ def _crops(
     prepared: Path, mels: Path, gta: Path | None, features: Features, gta_start: int, **options: Any
 ) -> CropData:
     from wavewright.crops import CropData
-    from wavewright.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable
     from wavewright.shards import Shards
 
     ids = usable(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
@@ -296,8 +296,8 @@ class _Validation:
         shown: int,
         gta: Path | None,
     ) -> None:
+        from wavewright.data.manifest import read_manifest, usable
         from wavewright.generation.sequential import SequentialVocoder
-        from wavewright.manifest import read_manifest, usable
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
         from wavewright.shards import Shards

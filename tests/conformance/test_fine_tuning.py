@@ -18,8 +18,8 @@ from tests.unit.test_train_stage import QUICK
 from wavewright import training
 from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoint import latest_checkpoint, load_training
+from wavewright.data.manifest import write_manifest
 from wavewright.importing.convert import Imported, import_checkpoint
-from wavewright.manifest import write_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.nn.multi_scale import MultiScaleDiscriminator

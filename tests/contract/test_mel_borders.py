@@ -24,8 +24,8 @@ from wavewright.acoustic.model import Speech
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.crops import CropData
+from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.manifest import COLUMNS, write_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.registry import create_model, create_vocoder

@@ -24,8 +24,8 @@ import soundfile
 from tests.faults.foreign_files import drive_archive, drive_checkpoint
 from tests.faults.outcomes import Outcome, run_command
 from wavewright.config import load_recipe
+from wavewright.data.manifest import read_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import read_manifest
 from wavewright.registry import create_vocoder
 from wavewright.shards import Shards
 from wavewright_stages.download import download

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from wavewright import corpus_screening
+from wavewright.data.manifest import read_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import read_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.shards import Shards
 from wavewright_stages.download import download

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from wavewright.data.manifest import read_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import read_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.shards import Shards, write_shards
 from wavewright_stages.prepare import prepare

@@ -26,7 +26,7 @@ from tests.recipes.test_scale import (
     start_and_wait,
     tones,
 )
-from wavewright.manifest import read_manifest
+from wavewright.data.manifest import read_manifest
 from wavewright.shards import Shards
 
 __all__ = ["tones"]

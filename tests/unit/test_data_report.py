@@ -30,8 +30,8 @@ from tests.prepared import (
 )
 from tests.reports import RATE, speech
 from wavewright.audio.files import to_pcm16
+from wavewright.data.manifest import write_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import write_manifest
 from wavewright.report import data_clips, data_figures, data_phones
 from wavewright.report.data_charts import binned, common_edges, waveform
 from wavewright.report.data_flags import flagged, meaning_of

@@ -22,8 +22,8 @@ from wavewright.acoustic.gta import GtaMaker
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import save_checkpoint
+from wavewright.data.manifest import write_manifest
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.manifest import write_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.shards import Shards, write_shards

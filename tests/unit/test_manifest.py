@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wavewright.data.manifest import COLUMNS, LISTS, check_id, read_manifest, usable, write_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import COLUMNS, LISTS, check_id, read_manifest, usable, write_manifest
 
 
 def row(utterance: str, **changes: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from tests import tiny
 from wavewright.cli import app
+from wavewright.data.mel_statistics import statistics_for
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.mel.transform import convert_mel
-from wavewright.mel_statistics import statistics_for
 
 MEAN = np.linspace(-5, -2, 80)
 SCALE = np.linspace(0.5, 1.5, 80)

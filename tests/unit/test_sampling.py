@@ -16,8 +16,8 @@ from tests.unit.test_manifest import row
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import save_checkpoint
 from wavewright.classifier import Classifier, fitted
+from wavewright.data.manifest import write_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import write_manifest
 from wavewright.registry import create_vocoder
 from wavewright.render import sample_files
 from wavewright.report.samples_results import SamplesResults

@@ -15,9 +15,9 @@ import torch
 from tests import tiny
 from tests.unit.test_manifest import row
 from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
+from wavewright.data.manifest import write_manifest
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.latent import LatentVocoder
-from wavewright.manifest import write_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.registry import find, list_vocoders
 from wavewright.shards import Shards, write_shards

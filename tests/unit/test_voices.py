@@ -18,8 +18,8 @@ from wavewright.acoustic.model import TextBatch, utterance_seed
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint
+from wavewright.data.manifest import write_manifest
 from wavewright.errors import WavewrightError
-from wavewright.manifest import write_manifest
 from wavewright.mel.spec import MelSpec
 from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice

@@ -9,13 +9,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from wavewright.data.mel_statistics import statistics_for
 from wavewright.errors import WavewrightError
 from wavewright.importing.beside import Beside
 from wavewright.importing.contents import Network
 from wavewright.importing.formats import Format
 from wavewright.importing.sizes import Sizes
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
-from wavewright.mel_statistics import statistics_for
 from wavewright.model import explain_validation
 
 

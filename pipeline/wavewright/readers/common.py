@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wavewright.corpus import AUDIO, Entry
+from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
-from wavewright.manifest import check_id
 
 
 def make_entry(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavewright.corpus import Entry
+from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
-from wavewright.manifest import SPLITS
 from wavewright.readers.common import make_entry, resolved
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from wavewright.data.manifest import SPLITS, read_manifest
 from wavewright.io.files import write_text
-from wavewright.manifest import SPLITS, read_manifest
 from wavewright.report import data_clips, data_phones
 from wavewright.report.data_clips import Clip, Extremes
 from wavewright.report.data_figures import Figure, duration, figures, phone_figure, speaker_figure

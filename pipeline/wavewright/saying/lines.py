@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wavewright.corpus import numbered_lines, read_lines
+from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
-from wavewright.manifest import check_id
 
 STDIN = Path("-")
 

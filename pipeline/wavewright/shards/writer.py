@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.compute.parallel_map import parallel_map
+from wavewright.data.manifest import check_id
 from wavewright.errors import Locked, WavewrightError
 from wavewright.io.files import sha256_of, sync
-from wavewright.manifest import check_id
 from wavewright.mel.spec import MelSpec
 from wavewright.shards.index import (
     Index,

@@ -1,0 +1,1 @@
+"""Prepared data: the manifest, shards, mel statistics and corpora."""
