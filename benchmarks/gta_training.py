@@ -23,9 +23,9 @@ sys.path[:0] = [str(HERE.parent / root) for root in ("pipeline", "stages")]
 import torch
 import yaml
 
+from wavewright.data.shards import Shards
 from wavewright.evaluation import METRICS
 from wavewright.report.results import Difference, MetricInfo, Results
-from wavewright.shards import Shards
 from wavewright_stages.evaluate import evaluate
 from wavewright_stages.train import train
 

@@ -22,10 +22,10 @@ from wavewright.audio.files import from_pcm16
 from wavewright.checkpoint import load_vocoder
 from wavewright.crops import whole
 from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.shards import Shards
 from wavewright.generation.sequential import Engine, SequentialVocoder
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
-from wavewright.shards import Shards
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from tests.reports import RATE, speech
 from wavewright.audio.files import to_pcm16
 from wavewright.data.manifest import write_manifest
-from wavewright.shards import write_shards
+from wavewright.data.shards import write_shards
 
 HOSTILE_TEXT = "\x1b[31m<script>document.title = 'broken'</script> \u202eabc & {{ 7 * 7 }} שלום"
 PHONE_LABELS = ("sil", "HH", "AH0", "L", "OW1", "ZH", "sil")

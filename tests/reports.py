@@ -10,6 +10,7 @@ import pandas as pd
 
 from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.data.manifest import COLUMNS, write_manifest
+from wavewright.data.shards import write_shards
 from wavewright.evaluation import build_metrics, conditions, measure, versions
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
@@ -27,7 +28,6 @@ from wavewright.report.results import (
     Value,
 )
 from wavewright.report.summary import summarise
-from wavewright.shards import write_shards
 
 RATE = 22050
 HOSTILE = "She said <script>document.title = 'broken'</script> & \"left\" {{ 7 * 7 }} | é."

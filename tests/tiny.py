@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from wavewright.audio.files import from_pcm16, to_pcm16
+from wavewright.data.shards import Array, Shards, write_shards
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
-from wavewright.shards import Array, Shards, write_shards
 from wavewright.vocoders.hifigan import HiFiGAN
 
 SPEC = MelSpec(

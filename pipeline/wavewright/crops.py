@@ -17,10 +17,10 @@ from torch import Tensor
 
 from wavewright.audio.files import from_pcm16
 from wavewright.audio.filters import apply_steps, memory
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
-from wavewright.shards import Shards
 from wavewright.vocoder import Batch, Padding, Vocoder
 
 

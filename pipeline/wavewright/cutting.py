@@ -11,8 +11,8 @@ import numpy as np
 
 from wavewright.audio.files import load_wav, resample, to_pcm16
 from wavewright.corpus import Entry
+from wavewright.data.shards import Encoding, Shards, shard_plan, write_shards
 from wavewright.screening import Rules, Screened
-from wavewright.shards import Encoding, Shards, shard_plan, write_shards
 from wavewright.text.textgrid import cut_alignment, read_checked, write_alignment
 
 if TYPE_CHECKING:  # workers import this module, and do without what tables need

@@ -18,6 +18,7 @@ from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_vocoder
 from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation import versions
 from wavewright.inference import quicken
@@ -25,7 +26,6 @@ from wavewright.io.progress import progress
 from wavewright.ltas import long_term_spectrum, spectral_distance
 from wavewright.mel.spec import MelSpec
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet, sound_file
-from wavewright.shards import Shards
 from wavewright.synthesis import folder_name
 from wavewright.unconditional import (
     classes_heard,

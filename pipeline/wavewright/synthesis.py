@@ -21,6 +21,7 @@ from wavewright.acoustic.data import script
 from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
 from wavewright.io.files import sha256_of
@@ -30,7 +31,6 @@ from wavewright.metrics.metric import Condition
 from wavewright.registry import create_vocoder
 from wavewright.report.media import wav_file
 from wavewright.report.results import NATURAL, Event, System, Utterance
-from wavewright.shards import Shards
 from wavewright.vocoder import Vocoder
 
 _CLIPPED = 32766 / 32768

@@ -16,7 +16,7 @@ from wavewright.stage import Budget, In, Out, Unkeyed, stage
 if TYPE_CHECKING:
     from wavewright.acoustic.data import TextMelData
     from wavewright.acoustic.model import AcousticModel
-    from wavewright.shards import Array, Shards
+    from wavewright.data.shards import Array, Shards
 
 log = logging.getLogger("wavewright")
 
@@ -95,9 +95,9 @@ def acoustic(
         rendezvous: HOST:PORT where they meet.
     """
     from wavewright.acoustic.validation import Validation
+    from wavewright.data.shards import Shards
     from wavewright.registry import create_model
     from wavewright.session import seed_everything
-    from wavewright.shards import Shards
     from wavewright.training import TrainingOptions, train
 
     natural = Shards(mels)

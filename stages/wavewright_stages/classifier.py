@@ -42,7 +42,7 @@ def classifier(
     from wavewright.audio.files import from_pcm16
     from wavewright.classifier import Classifier, fitted
     from wavewright.data.manifest import read_manifest, usable
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
 
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, labels = {}, {}

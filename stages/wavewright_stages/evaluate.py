@@ -213,7 +213,7 @@ def _speed(
     import numpy as np
     import torch
 
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
     from wavewright.speed import time_vocoders
 
     shards = Shards(mels)
@@ -261,8 +261,8 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
 
     from wavewright.audio.files import from_pcm16
     from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.shards import Shards
     from wavewright.metrics.mel_l1 import MelL1
-    from wavewright.shards import Shards
 
     audio, shards, metric, values = Shards(prepared / "audio"), Shards(mels), MelL1(), []
     ids = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()

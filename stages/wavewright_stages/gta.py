@@ -21,7 +21,7 @@ from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 if TYPE_CHECKING:
     from wavewright.acoustic.foreign.found import Collection
     from wavewright.acoustic.gta_shards import Entry, ShardMaker
-    from wavewright.shards import Row
+    from wavewright.data.shards import Row
 
 log = logging.getLogger("wavewright")
 Missing = Literal["fail", "natural", "leave_out"]
@@ -89,7 +89,7 @@ def gta(
         device: auto, cpu or cuda.
     """
     from wavewright.acoustic.gta_report import write_report
-    from wavewright.shards import Header, publish_index, remove_leftovers
+    from wavewright.data.shards import Header, publish_index, remove_leftovers
 
     gta.mkdir(parents=True, exist_ok=True)
     shared = {"prepared": prepared, "mels": mels, "gta": gta, "missing": missing}
@@ -155,7 +155,7 @@ def _picture(gta: Path, maker: ShardMaker, entries: Sequence[Entry]) -> None:
     from wavewright.acoustic.gta import GtaMaker
     from wavewright.acoustic.gta_plot import Case, plot_cases
     from wavewright.acoustic.gta_report import worst
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
 
     found, made = worst(entries), Shards(gta)
     if not found:

@@ -12,7 +12,7 @@ from wavewright.stage import In, Out, Unkeyed, stage
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
 
 
 @stage(version=2)
@@ -27,7 +27,7 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
         jobs: worker processes; -1 means one per processor.
     """
     from wavewright.data.manifest import read_manifest, usable
-    from wavewright.shards import Shards, write_shards
+    from wavewright.data.shards import Shards, write_shards
 
     audio = Shards(prepared / "audio")
     if audio.sample_rate != mel.sample_rate:

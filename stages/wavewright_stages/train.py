@@ -15,8 +15,8 @@ from wavewright.stage import Budget, In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
     from wavewright.crops import CropData
+    from wavewright.data.shards import Shards
     from wavewright.journal import Journal
-    from wavewright.shards import Shards
     from wavewright.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
@@ -124,9 +124,9 @@ def train(
         rendezvous: HOST:PORT where they meet.
     """
     from wavewright.checkpoint import latest_checkpoint
+    from wavewright.data.shards import Shards
     from wavewright.registry import create_vocoder
     from wavewright.session import Restart, seed_everything
-    from wavewright.shards import Shards
     from wavewright.starting import Start
     from wavewright.training import TrainingOptions
     from wavewright.training import train as run_training
@@ -243,7 +243,7 @@ def _crops(
 ) -> CropData:
     from wavewright.crops import CropData
     from wavewright.data.manifest import read_manifest, usable
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
 
     ids = usable(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
     natural = Shards(mels)
@@ -297,10 +297,10 @@ class _Validation:
         gta: Path | None,
     ) -> None:
         from wavewright.data.manifest import read_manifest, usable
+        from wavewright.data.shards import Shards
         from wavewright.generation.sequential import SequentialVocoder
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
-        from wavewright.shards import Shards
 
         self.model, self.shown = model, shown
         self.audio = Shards(prepared / "audio")

@@ -19,12 +19,12 @@ from wavewright import training
 from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import write_shards
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.registry import create_vocoder
-from wavewright.shards import write_shards
 from wavewright.vocoder import Vocoder
 from wavewright_stages.train import train as train_stage
 

@@ -25,6 +25,7 @@ from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.crops import CropData
 from wavewright.data.manifest import COLUMNS, write_manifest
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
@@ -32,7 +33,6 @@ from wavewright.registry import create_model, create_vocoder
 from wavewright.render import vocode_file
 from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice
-from wavewright.shards import Shards, write_shards
 from wavewright.synthesis import acoustic_source, load_speakers, shard_source
 from wavewright_stages.train import train
 

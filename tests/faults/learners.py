@@ -15,7 +15,7 @@ import torch
 from tests import tiny
 from tests.faults.marchers import go_wrong
 from wavewright.crops import CropData
-from wavewright.shards import Shards
+from wavewright.data.shards import Shards
 from wavewright.training import TrainingOptions, train
 
 

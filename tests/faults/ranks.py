@@ -36,7 +36,7 @@ def learn(rank: int, folder: Path, run: Path, poison: tuple[int, int] | None, op
     import torch
 
     from wavewright.crops import CropData
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
     from wavewright.training import TrainingOptions, train
 
     torch.set_num_threads(1)

@@ -25,9 +25,9 @@ from tests.faults.foreign_files import drive_archive, drive_checkpoint
 from tests.faults.outcomes import Outcome, run_command
 from wavewright.config import load_recipe
 from wavewright.data.manifest import read_manifest
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.registry import create_vocoder
-from wavewright.shards import Shards
 from wavewright_stages.download import download
 from wavewright_stages.prepare import prepare
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_shards import write_audio
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.shards import Shards
 
 
 def test_a_shard_cut_between_members_is_noticed(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import soundfile
 
 from wavewright import corpus_screening
 from wavewright.data.manifest import read_manifest
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import Shards
 from wavewright_stages.download import download
 from wavewright_stages.mels import mels
 from wavewright_stages.prepare import prepare

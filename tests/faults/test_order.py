@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from tests.recipes.conftest import Toy
+from wavewright.data.shards import append_shards, write_shards
 from wavewright.io import files
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import append_shards, write_shards
 
 Call = tuple[str, Path]
 

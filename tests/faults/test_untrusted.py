@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from wavewright.data.manifest import read_manifest
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import Shards, write_shards
 from wavewright_stages.prepare import prepare
 
 MEL = MelSpec.preset("hifigan")

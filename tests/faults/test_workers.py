@@ -27,7 +27,7 @@ from tests.recipes.test_scale import (
     tones,
 )
 from wavewright.data.manifest import read_manifest
-from wavewright.shards import Shards
+from wavewright.data.shards import Shards
 
 __all__ = ["tones"]
 RATE = 22050

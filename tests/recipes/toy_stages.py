@@ -14,7 +14,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.shards import Array
+    from wavewright.data.shards import Array
 
 
 def _count(name: str) -> None:
@@ -137,7 +137,7 @@ def tones(
     tones: Out, *, level: Path, count: int = 12, pause: Unkeyed[float] = 0.0, jobs: Unkeyed[int] = 1
 ) -> None:
     """Write shards of three tones each, as loud as a file says."""
-    from wavewright.shards import write_shards
+    from wavewright.data.shards import write_shards
 
     ids = {f"tone{number:02d}": number for number in range(count)}
     load = partial(_tone, level=level, pause=pause)

@@ -11,10 +11,10 @@ import torch
 
 from wavewright.acoustic.data import TextMelData, collate, encode_texts
 from wavewright.acoustic.tacotron2 import Tacotron2
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.shards import Shards, write_shards
 
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 4})
 LENGTHS = {f"u{number:02d}": 10 + number * 7 % 23 for number in range(26)}

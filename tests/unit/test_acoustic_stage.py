@@ -15,9 +15,9 @@ import torch
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_model
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import write_shards
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
 from wavewright_stages.acoustic import acoustic
 

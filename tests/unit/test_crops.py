@@ -13,10 +13,10 @@ from tests import tiny
 from wavewright.audio.files import from_pcm16
 from wavewright.audio.filters import apply_steps
 from wavewright.crops import CropData
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
-from wavewright.shards import Shards, write_shards
 from wavewright.vocoder import Batch
 
 HOP = tiny.SPEC.hop_length

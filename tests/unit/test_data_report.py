@@ -31,6 +31,7 @@ from tests.prepared import (
 from tests.reports import RATE, speech
 from wavewright.audio.files import to_pcm16
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.report import data_clips, data_figures, data_phones
 from wavewright.report.data_charts import binned, common_edges, waveform
@@ -39,7 +40,6 @@ from wavewright.report.data_measures import measured
 from wavewright.report.data_reasons import grouped, kind_of
 from wavewright.report.data_report import write_data_report
 from wavewright.report.page import visible
-from wavewright.shards import Shards
 from wavewright.text.phones import class_of
 
 

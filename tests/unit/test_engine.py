@@ -139,7 +139,7 @@ import torch
 from tests import tiny
 from wavewright.crops import CropData
 from wavewright.distributed import group
-from wavewright.shards import Shards
+from wavewright.data.shards import Shards
 from wavewright.session import Session
 
 torch.set_num_threads(1)

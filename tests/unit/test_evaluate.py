@@ -13,11 +13,11 @@ import torch
 
 from tests.reports import write_prepared
 from wavewright.checkpoint import save_checkpoint
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.registry import create_model, create_vocoder
 from wavewright.report.results import Results
-from wavewright.shards import Shards, write_shards
 from wavewright_stages.evaluate import evaluate
 
 SPEC = MelSpec.preset("hifigan")

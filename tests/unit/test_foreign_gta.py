@@ -20,11 +20,11 @@ from wavewright.acoustic.foreign.toolkits import read_collection
 from wavewright.audio.files import load_wav
 from wavewright.config import load_recipe
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.plan import Plan
-from wavewright.shards import Shards, write_shards
 from wavewright_stages.gta import gta
 
 IDS = ["anna-u1", "ben-u1", "u2", "u3", "u4"]

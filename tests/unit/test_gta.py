@@ -23,10 +23,10 @@ from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import save_checkpoint
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
-from wavewright.shards import Shards, write_shards
 from wavewright_stages.gta import gta
 
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 20})

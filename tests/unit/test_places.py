@@ -9,8 +9,8 @@ import pytest
 
 from wavewright.acoustic.places import phone_places, read_places, word_places
 from wavewright.acoustic.pronouncing import phone_text
+from wavewright.data.shards import Shards, write_shards
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import Shards, write_shards
 from wavewright.text.symbols import SYMBOLS, encode
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
 

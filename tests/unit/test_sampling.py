@@ -17,11 +17,11 @@ from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import save_checkpoint
 from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import write_shards
 from wavewright.errors import WavewrightError
 from wavewright.registry import create_vocoder
 from wavewright.render import sample_files
 from wavewright.report.samples_results import SamplesResults
-from wavewright.shards import write_shards
 from wavewright_stages.classifier import classifier as classifier_stage
 from wavewright_stages.samples import samples as samples_stage
 

@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wavewright.errors import Locked, WavewrightError
-from wavewright.mel.spec import MelSpec
-from wavewright.shards import (
+from wavewright.data.shards import (
     Array,
     Damage,
     Header,
@@ -29,6 +27,8 @@ from wavewright.shards import (
     write_shard,
     write_shards,
 )
+from wavewright.errors import Locked, WavewrightError
+from wavewright.mel.spec import MelSpec
 
 MEL = MelSpec.preset("hifigan")
 RATE = 22050

@@ -16,11 +16,11 @@ from tests import tiny
 from tests.unit.test_manifest import row
 from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.latent import LatentVocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.registry import find, list_vocoders
-from wavewright.shards import Shards, write_shards
 from wavewright_stages.mels import mels as mels_stage
 from wavewright_stages.train import train as train_stage
 

@@ -199,7 +199,7 @@ import sys
 from pathlib import Path
 from tests import tiny
 from wavewright.crops import CropData
-from wavewright.shards import Shards
+from wavewright.data.shards import Shards
 from wavewright.training import TrainingOptions, train
 
 folder = Path(sys.argv[1])

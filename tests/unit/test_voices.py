@@ -19,11 +19,11 @@ from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.data.manifest import write_manifest
+from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice
-from wavewright.shards import Shards, write_shards
 from wavewright.synthesis import Sentence, acoustic_source
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
 from wavewright_stages.acoustic import acoustic

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavewright.acoustic.gta_shards import Entry
-from wavewright.shards import Array
+from wavewright.data.shards import Array
 
 
 class Case(NamedTuple):

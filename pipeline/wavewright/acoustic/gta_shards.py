@@ -13,11 +13,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.shards import Array, Header, Row, Shards, finished_rows, write_shard
+from wavewright.data.shards.layout import shard_name
 from wavewright.errors import WavewrightError
 from wavewright.io.files import write_text
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import Array, Header, Row, Shards, finished_rows, write_shard
-from wavewright.shards.layout import shard_name
 
 Missing = Literal["fail", "natural", "leave_out"]
 

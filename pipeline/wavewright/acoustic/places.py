@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from wavewright.data.shards import Shards
 from wavewright.mel.spec import MelSpec
-from wavewright.shards import Shards
 from wavewright.text.textgrid import SILENCES, Alignment, Interval, read_alignment
 
 log = logging.getLogger("wavewright")

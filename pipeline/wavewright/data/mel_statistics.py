@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from wavewright.data.shards import Shards
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
-from wavewright.shards import Shards
 
 _LEAST_SCALE = 1e-6  # a band that never changes is left as it is, not divided by nothing
 

@@ -20,7 +20,7 @@ from wavewright.report.figures import data_uri, mel_image
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
 
 Floats = npt.NDArray[np.float64]
 _LONGEST = 30.0  # seconds of an utterance that are embedded

@@ -191,7 +191,7 @@ def _heard(
     audio: Path, usable: pd.DataFrame, values: Mapping[str, Floats], budget: int
 ) -> dict[str, Any]:
     """Cards of the odd ones out by measure, and of the normal ones."""
-    from wavewright.shards import Shards
+    from wavewright.data.shards import Shards
 
     if not len(usable):
         return {"odd": [], "normal": []}

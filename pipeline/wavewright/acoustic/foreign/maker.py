@@ -11,11 +11,11 @@ import torch
 
 from wavewright.acoustic.foreign.found import Found
 from wavewright.acoustic.gta_shards import Entry, ShardMaker
+from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
 from wavewright.mel.files import Floats, Layout, as_mel
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
-from wavewright.shards import Array, Row
 
 Length = Literal["exact", "trim", "pad"]
 

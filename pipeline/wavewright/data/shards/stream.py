@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wavewright.data.shards.index import Index
+from wavewright.data.shards.layout import Array
+from wavewright.data.shards.members import decode
 from wavewright.errors import WavewrightError
-from wavewright.shards.index import Index
-from wavewright.shards.layout import Array
-from wavewright.shards.members import decode
 
 Seed = int | Sequence[int]
 Pair = tuple[str, Array]

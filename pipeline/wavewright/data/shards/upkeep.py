@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavewright.compute.parallel_map import parallel_map
-from wavewright.errors import WavewrightError
-from wavewright.io.files import sha256_of
-from wavewright.shards.index import Index, publish_index
-from wavewright.shards.layout import (
+from wavewright.data.shards.index import Index, publish_index
+from wavewright.data.shards.layout import (
     Header,
     Task,
     require_once_each,
@@ -20,7 +18,7 @@ from wavewright.shards.layout import (
     shard_number,
     shard_plan,
 )
-from wavewright.shards.writer import (
+from wavewright.data.shards.writer import (
     Load,
     Tasks,
     loaded,
@@ -30,6 +28,8 @@ from wavewright.shards.writer import (
     write_all,
     write_shard,
 )
+from wavewright.errors import WavewrightError
+from wavewright.io.files import sha256_of
 
 
 class Damage(NamedTuple):

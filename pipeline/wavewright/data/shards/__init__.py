@@ -7,11 +7,11 @@ in the index, the MelSpec also in the tar's own header. A shard appears whole or
 never written again once it is published, and equal inputs give equal bytes.
 """
 
-from wavewright.shards.index import publish_index
-from wavewright.shards.layout import Array, Encoding, Header, Row, shard_plan
-from wavewright.shards.reader import Shards
-from wavewright.shards.upkeep import Damage, append_shards, repair_shards, verify_shards
-from wavewright.shards.writer import finished_rows, remove_leftovers, write_shard, write_shards
+from wavewright.data.shards.index import publish_index
+from wavewright.data.shards.layout import Array, Encoding, Header, Row, shard_plan
+from wavewright.data.shards.reader import Shards
+from wavewright.data.shards.upkeep import Damage, append_shards, repair_shards, verify_shards
+from wavewright.data.shards.writer import finished_rows, remove_leftovers, write_shard, write_shards
 
 __all__ = [
     "Array",

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavewright.data.shards.layout import INDEX, Array, Header, Row
 from wavewright.errors import WavewrightError
 from wavewright.io.files import sha256_of, whole, write_text
-from wavewright.shards.layout import INDEX, Array, Header, Row
 
 _BATCH = 65536  # rows that are turned into columns at a time
 

@@ -8,12 +8,12 @@ from functools import cached_property, lru_cache, partial
 from io import FileIO
 from pathlib import Path
 
+from wavewright.data.shards.index import Index
+from wavewright.data.shards.layout import INDEX, Array, Encoding, Row
+from wavewright.data.shards.members import decode
+from wavewright.data.shards.stream import Seed, stream
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.shards.index import Index
-from wavewright.shards.layout import INDEX, Array, Encoding, Row
-from wavewright.shards.members import decode
-from wavewright.shards.stream import Seed, stream
 
 _OPEN = 128  # files that are kept open; a process may have 256 on macOS
 

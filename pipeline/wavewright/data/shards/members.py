@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wavewright.data.shards.layout import Array, Header, Row, check_array
 from wavewright.errors import WavewrightError
-from wavewright.shards.layout import Array, Header, Row, check_array
 
 # libFLAC's level 7 of 8: 353 s of kathleen took 0.537 of their PCM size, encoded at 3,490 times
 # real time; level 5 takes 0.543 at 4,760, level 8 0.536 at 2,570; all decode alike.

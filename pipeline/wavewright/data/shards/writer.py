@@ -15,10 +15,7 @@ from typing import Any
 
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.manifest import check_id
-from wavewright.errors import Locked, WavewrightError
-from wavewright.io.files import sha256_of, sync
-from wavewright.mel.spec import MelSpec
-from wavewright.shards.index import (
+from wavewright.data.shards.index import (
     Index,
     Notes,
     notes_path,
@@ -27,7 +24,7 @@ from wavewright.shards.index import (
     turn_into_notes,
     write_notes,
 )
-from wavewright.shards.layout import (
+from wavewright.data.shards.layout import (
     INDEX,
     Array,
     Encoding,
@@ -40,7 +37,10 @@ from wavewright.shards.layout import (
     shard_number,
     shard_plan,
 )
-from wavewright.shards.members import encode
+from wavewright.data.shards.members import encode
+from wavewright.errors import Locked, WavewrightError
+from wavewright.io.files import sha256_of, sync
+from wavewright.mel.spec import MelSpec
 
 Load = Callable[..., Array]
 
