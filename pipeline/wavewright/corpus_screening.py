@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from wavewright.compute.parallel_map import parallel_map
-from wavewright.corpus import Entry
-from wavewright.screening import Rules, Screened, screen
+from wavewright.data.corpus.entries import Entry
+from wavewright.data.corpus.screening import Rules, Screened, screen
 
 _CHUNK = 64  # utterances that a worker screens at a time
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from wavewright import evaluation
 from wavewright.anchors import known, write_anchors
+from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.metric_cache import MetricCache
 from wavewright.pairing import Candidate, pair, report_name
 from wavewright.report.builder import write_report
 from wavewright.report.results import Event, Results, Utterance
 from wavewright.text.textgrid import Interval, read_alignment
-from wavewright.transcripts import read_transcripts
 
 
 @dataclass(frozen=True)

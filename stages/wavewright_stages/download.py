@@ -56,7 +56,7 @@ def download(
         follow_links: whether symbolic links in a folder may lead out of it.
     """
     if source is not None and (source.is_dir() or source.suffix.lower() in _MANIFESTS):
-        from wavewright.ingest import publish_corpus
+        from wavewright.data.corpus.ingest import publish_corpus
 
         publish_corpus(source, corpus, layout=layout, follow_links=follow_links)
     elif source is not None:
@@ -64,13 +64,13 @@ def download(
             raise WavewrightError(f"download.source: there is no {source}")
         _unpack(source, corpus, layout)
     elif sentences is not None:
-        from wavewright.ingest import speak_corpus
+        from wavewright.data.corpus.ingest import speak_corpus
 
         speak_corpus(
             sentences, corpus, prefix=prefix, voice=voice, words_per_minute=words_per_minute
         )
     elif url is not None:
-        from wavewright.download import fetch_from_any
+        from wavewright.data.corpus.download import fetch_from_any
 
         kept = archives if archives is not None else _scratch(corpus)
         archive = fetch_from_any((url, *mirrors), kept / _file_name(url), sha256=sha256, size=size)
@@ -93,8 +93,8 @@ def _file_name(url: str) -> str:
 
 
 def _unpack(archive: Path, corpus: Path, layout: str | None) -> None:
-    from wavewright.archive import extract
-    from wavewright.ingest import publish_corpus
+    from wavewright.data.corpus.archive import extract
+    from wavewright.data.corpus.ingest import publish_corpus
 
     folder = _scratch(corpus) / "corpus"
     shutil.rmtree(folder, ignore_errors=True)

@@ -99,14 +99,14 @@ def prepare(
     """
     import pyarrow
 
-    from wavewright import utterance_table as table
     from wavewright.audio.loudness import Loudness
     from wavewright.compute.parallel_map import release_workers
-    from wavewright.corpus import read_corpus
     from wavewright.corpus_screening import screen_all
-    from wavewright.cutting import cut_of, write_audio
+    from wavewright.data.corpus import table
+    from wavewright.data.corpus.cut_audio import cut_of, write_audio
+    from wavewright.data.corpus.entries import read_corpus
+    from wavewright.data.corpus.screening import Rules
     from wavewright.report.data_report import write_data_report
-    from wavewright.screening import Rules
 
     # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())

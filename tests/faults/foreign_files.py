@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from tests.faults.outcomes import Outcome, run_command
 from wavewright import registry
-from wavewright.archive import extract
 from wavewright.checkpoint import load_model
+from wavewright.data.corpus.archive import extract
 from wavewright.errors import WavewrightError
 from wavewright.importing import convert, formats
 from wavewright.importing.sizes import Sizes
@@ -57,7 +57,7 @@ PAIR = formats.Format(
 def drive_archive(path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     """Through the download stage, which is as patient with size as an archive of 24 h needs."""
     corpus = work / "corpus"
-    monkeypatch.setattr("wavewright.archive.extract", partial(extract, limit=LIMIT))
+    monkeypatch.setattr("wavewright.data.corpus.archive.extract", partial(extract, limit=LIMIT))
     said = ""
     try:
         download(corpus, source=path)

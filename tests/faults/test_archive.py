@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wavewright.archive import extract
+from wavewright.data.corpus.archive import extract
 from wavewright.errors import WavewrightError
 
 FILES = {"corpus/metadata.csv": b"a|A|A\n", "corpus/wavs/a.wav": bytes(50_000)}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from wavewright.download import fetch, fetch_from_any
+from wavewright.data.corpus.download import fetch, fetch_from_any
 from wavewright.errors import WavewrightError
 from wavewright_stages.download import download
 

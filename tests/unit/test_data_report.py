@@ -16,8 +16,8 @@ import pytest
 import soundfile
 
 import wavewright.audio.wav_header
-import wavewright.quality
-import wavewright.screening
+import wavewright.data.corpus.quality
+import wavewright.data.corpus.screening
 from tests.prepared import (
     HOSTILE_TEXT,
     PHONE_LABELS,
@@ -266,7 +266,11 @@ def test_groups_come_by_size_and_the_rest_is_counted() -> None:
 
 
 def test_every_flag_of_the_screening_has_an_explanation() -> None:
-    modules = (wavewright.screening, wavewright.quality, wavewright.audio.wav_header)
+    modules = (
+        wavewright.data.corpus.screening,
+        wavewright.data.corpus.quality,
+        wavewright.audio.wav_header,
+    )
     source = "".join(Path(module.__file__ or "").read_text() for module in modules)
     found = re.findall(r'yield "(\w+)"|\["(\w+)"\] (?:if|for)', source)
     flags = {first or second for first, second in found} | {"less_gain", "12_channels"}

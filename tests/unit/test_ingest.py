@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from wavewright import ingest as module
-from wavewright.corpus import read_corpus
+from wavewright.data.corpus import ingest as module
+from wavewright.data.corpus.entries import read_corpus
+from wavewright.data.corpus.ingest import publish_corpus, speak_corpus
 from wavewright.errors import WavewrightError
-from wavewright.ingest import publish_corpus, speak_corpus
 from wavewright.text.textgrid import read_alignment
 
 

@@ -10,11 +10,11 @@ import soundfile
 
 from tests.reports import RATE, speech
 from wavewright.audio.files import load_wav
+from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import WavewrightError
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.pairing import Candidate, Paired, pair, parse_candidate
 from wavewright.report.media import wav_file
-from wavewright.transcripts import read_transcripts
 
 
 def write(path: Path, wav: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> None:

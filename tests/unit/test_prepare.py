@@ -15,11 +15,11 @@ import soundfile
 
 from wavewright.audio.files import Wav, from_pcm16
 from wavewright.audio.loudness import decibels, measure_level
-from wavewright.corpus import Entry, write_table
+from wavewright.data.corpus.entries import Entry, write_table
+from wavewright.data.corpus.ingest import publish_corpus
 from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.ingest import publish_corpus
 from wavewright.mel.spec import MelSpec
 from wavewright.text.textgrid import Alignment, Interval, read_alignment, write_alignment
 from wavewright_stages.prepare import prepare

@@ -9,7 +9,13 @@ import pytest
 
 from wavewright.audio.files import Wav
 from wavewright.audio.loudness import measure_level
-from wavewright.quality import Quality, block_power, measure_quality, quality_flags, rate_flags
+from wavewright.data.corpus.quality import (
+    Quality,
+    block_power,
+    measure_quality,
+    quality_flags,
+    rate_flags,
+)
 
 RATE = 22050
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from wavewright.corpus import Entry, read_corpus
+from wavewright.data.corpus.entries import Entry, read_corpus
+from wavewright.data.corpus.ingest import publish_corpus
 from wavewright.errors import UnknownName, WavewrightError
-from wavewright.ingest import publish_corpus
 from wavewright.readers.detect import LAYOUTS, detect_layout, read_layout
 
 RATE = 8000

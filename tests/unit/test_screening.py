@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from wavewright.audio.files import Wav
-from wavewright.corpus import Entry
-from wavewright.screening import Rules, energy_bounds, screen
+from wavewright.data.corpus.entries import Entry
+from wavewright.data.corpus.screening import Rules, energy_bounds, screen
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
 
 RATE = 22_050

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from wavewright.data.corpus.splits import read_lists, split_utterances
 from wavewright.errors import WavewrightError
-from wavewright.splits import read_lists, split_utterances
 
 TEXTS = {
     f"u{i:03d}": f"Sentence number {chr(97 + i // 10)} {chr(97 + i % 10)}." for i in range(100)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavewright.corpus import AUDIO, Entry
+from wavewright.data.corpus.entries import AUDIO, Entry
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 
@@ -73,6 +73,6 @@ def resolved(text: str, folder: Path) -> Path:
 
 def text_of(path: Path) -> str:
     """The words of a small UTF-8 text file, on one line; empty where there is none."""
-    from wavewright.corpus import read_lines
+    from wavewright.data.corpus.entries import read_lines
 
     return " ".join(line.strip() for _, line in read_lines(path)) if path.is_file() else ""

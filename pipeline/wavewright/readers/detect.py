@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.corpus import Entry, without_faults_of_ids
+from wavewright.data.corpus.entries import Entry, without_faults_of_ids
 from wavewright.errors import UnknownName, WavewrightError, nearest
 from wavewright.readers import folder, kaldi, libritts, nemo, table, vctk
 

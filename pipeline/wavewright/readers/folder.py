@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from wavewright.corpus import Entry
+from wavewright.data.corpus.entries import Entry
 from wavewright.readers.common import audio_files, make_entry, text_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavewright.corpus import Entry, read_lines
+from wavewright.data.corpus.entries import Entry, read_lines
 from wavewright.errors import WavewrightError
 from wavewright.readers.common import make_entry, resolved
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavewright.corpus import Entry
+from wavewright.data.corpus.entries import Entry
 from wavewright.readers.common import make_entry, text_of
 
 _NORMALISED = ".normalized.txt"

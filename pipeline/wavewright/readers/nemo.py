@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wavewright.corpus import Entry, read_lines
+from wavewright.data.corpus.entries import Entry, read_lines
 from wavewright.errors import WavewrightError
 from wavewright.readers.common import make_entry, resolved
 

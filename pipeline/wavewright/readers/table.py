@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavewright.corpus import Entry
+from wavewright.data.corpus.entries import Entry
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
 from wavewright.readers.common import make_entry, resolved

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wavewright.corpus import AUDIO, Entry
+from wavewright.data.corpus.entries import AUDIO, Entry
 from wavewright.readers.common import make_entry, text_of
 
 _MICROPHONE = re.compile(r"_mic(\d)$")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.acoustic.foreign.found import Collection, Found, nearby
-from wavewright.corpus import read_lines
+from wavewright.data.corpus.entries import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.io.strict_yaml import parse_yaml
 from wavewright.mel.spec import MelSpec

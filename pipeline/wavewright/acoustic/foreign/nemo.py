@@ -12,7 +12,7 @@ from wavewright.acoustic.foreign.found import (
     parts_of,
     require_own_files,
 )
-from wavewright.corpus import read_lines
+from wavewright.data.corpus.entries import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.readers.nemo import manifests
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.corpus import AUDIO, Entry, files_by_id, read_lines, write_table
+from wavewright.data.corpus.entries import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavewright.audio.loudness import Loudness
-from wavewright.corpus import Entry
+from wavewright.data.corpus.entries import Entry
+from wavewright.data.corpus.quality import Quality, rate_flags
+from wavewright.data.corpus.screening import SEPARATOR, Rules, Screened
+from wavewright.data.corpus.splits import read_lists, split_utterances
 from wavewright.data.manifest import COLUMNS, write_manifest_parts
 from wavewright.errors import WavewrightError
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import write_text
-from wavewright.quality import Quality, rate_flags
-from wavewright.screening import SEPARATOR, Rules, Screened
-from wavewright.splits import read_lists, split_utterances
 from wavewright.text.verbalisation.english import TextRules, verbalise
 
 _ROWS = 4096  # of the manifest, written at a time

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from wavewright.corpus import AUDIO, read_lines
+from wavewright.data.corpus.entries import AUDIO, read_lines
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
 from wavewright.text.symbols import normalise_text

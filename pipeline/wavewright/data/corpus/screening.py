@@ -16,9 +16,9 @@ import numpy as np
 from wavewright.audio.files import Channel, Wav, mix, read_channels
 from wavewright.audio.loudness import Level, decibels, measure_level
 from wavewright.audio.wav_header import header_flags
-from wavewright.corpus import Entry
+from wavewright.data.corpus.entries import Entry
+from wavewright.data.corpus.quality import Quality, measure_quality, quality_flags
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.quality import Quality, measure_quality, quality_flags
 from wavewright.text.symbols import describe, normalise_text, unknown_symbols
 from wavewright.text.textgrid import Alignment, cut_alignment, read_checked, speech_bounds
 

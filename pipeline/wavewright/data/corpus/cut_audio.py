@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from wavewright.audio.files import load_wav, resample, to_pcm16
-from wavewright.corpus import Entry
+from wavewright.data.corpus.entries import Entry
+from wavewright.data.corpus.screening import Rules, Screened
 from wavewright.data.shards import Encoding, Shards, shard_plan, write_shards
-from wavewright.screening import Rules, Screened
 from wavewright.text.textgrid import cut_alignment, read_checked, write_alignment
 
 if TYPE_CHECKING:  # workers import this module, and do without what tables need
-    from wavewright.utterance_table import Row
+    from wavewright.data.corpus.table import Row
 
 
 class Cut(NamedTuple):

@@ -1,0 +1,1 @@
+"""Corpora: download, readers, checks, splits and the report of a prepared corpus."""
