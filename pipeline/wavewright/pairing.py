@@ -18,9 +18,9 @@ import numpy as np
 
 from wavewright.audio.files import Wav, mix, read_channels, resample, save_wav
 from wavewright.compute.parallel_map import parallel_map
+from wavewright.data.corpus.readers.common import audio_files
 from wavewright.errors import WavewrightError
 from wavewright.metrics.metric import Condition
-from wavewright.readers.common import audio_files
 from wavewright.report.media import evenly, wav_file
 from wavewright.report.results import NATURAL, Event, System, Utterance
 

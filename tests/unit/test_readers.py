@@ -13,8 +13,8 @@ import soundfile
 
 from wavewright.data.corpus.entries import Entry, read_corpus
 from wavewright.data.corpus.ingest import publish_corpus
+from wavewright.data.corpus.readers.detect import LAYOUTS, detect_layout, read_layout
 from wavewright.errors import UnknownName, WavewrightError
-from wavewright.readers.detect import LAYOUTS, detect_layout, read_layout
 
 RATE = 8000
 TEXTS = {"ada_1": "The first one.", "ada_2": "Another.", "bob_1": "The last."}

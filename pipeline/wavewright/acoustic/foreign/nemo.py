@@ -13,8 +13,8 @@ from wavewright.acoustic.foreign.found import (
     require_own_files,
 )
 from wavewright.data.corpus.entries import read_lines
+from wavewright.data.corpus.readers.nemo import manifests
 from wavewright.errors import WavewrightError
-from wavewright.readers.nemo import manifests
 
 _FIELD = "mel_filepath"
 

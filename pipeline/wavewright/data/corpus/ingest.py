@@ -17,11 +17,11 @@ from pathlib import Path
 
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.data.corpus.entries import AUDIO, Entry, files_by_id, read_lines, write_table
+from wavewright.data.corpus.readers import table
+from wavewright.data.corpus.readers.detect import LAYOUTS, detect_layout, read_layout
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
-from wavewright.readers import table
-from wavewright.readers.detect import LAYOUTS, detect_layout, read_layout
 from wavewright.text.espeak import speak
 from wavewright.text.textgrid import write_alignment
 

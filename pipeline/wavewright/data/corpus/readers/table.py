@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavewright.data.corpus.entries import Entry
+from wavewright.data.corpus.readers.common import make_entry, resolved
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
-from wavewright.readers.common import make_entry, resolved
 
 if TYPE_CHECKING:
     import pandas as pd

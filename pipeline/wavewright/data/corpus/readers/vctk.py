@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from wavewright.data.corpus.entries import AUDIO, Entry
-from wavewright.readers.common import make_entry, text_of
+from wavewright.data.corpus.readers.common import make_entry, text_of
 
 _MICROPHONE = re.compile(r"_mic(\d)$")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wavewright.data.corpus.entries import Entry
-from wavewright.readers.common import make_entry, text_of
+from wavewright.data.corpus.readers.common import make_entry, text_of
 
 _NORMALISED = ".normalized.txt"
 

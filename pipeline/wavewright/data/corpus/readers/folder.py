@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from wavewright.data.corpus.entries import Entry
-from wavewright.readers.common import audio_files, make_entry, text_of
+from wavewright.data.corpus.readers.common import audio_files, make_entry, text_of
 
 
 def matches(source: Path) -> bool:

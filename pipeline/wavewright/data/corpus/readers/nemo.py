@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wavewright.data.corpus.entries import Entry, read_lines
+from wavewright.data.corpus.readers.common import make_entry, resolved
 from wavewright.errors import WavewrightError
-from wavewright.readers.common import make_entry, resolved
 
 _SUFFIXES = (".json", ".jsonl")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from wavewright.data.corpus.entries import Entry, read_lines
+from wavewright.data.corpus.readers.common import make_entry, resolved
 from wavewright.errors import WavewrightError
-from wavewright.readers.common import make_entry, resolved
 
 
 def matches(source: Path) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wavewright.data.corpus.entries import Entry, without_faults_of_ids
+from wavewright.data.corpus.readers import folder, kaldi, libritts, nemo, table, vctk
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.readers import folder, kaldi, libritts, nemo, table, vctk
 
 
 class Layout(NamedTuple):
