@@ -39,8 +39,8 @@ from wavewright.report.data_flags import flagged, meaning_of
 from wavewright.report.data_measures import measured
 from wavewright.report.data_reasons import grouped, kind_of
 from wavewright.report.data_report import write_data_report
-from wavewright.report.page import visible
 from wavewright.text.phones import class_of
+from wavewright.webpage.render import visible
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import pytest
 import soundfile
 
 from tests.reports import HOSTILE, RATE, small_report
-from wavewright.report import figures
 from wavewright.report.media import evenly
 from wavewright.report.results import (
     Difference,
@@ -32,6 +31,7 @@ from wavewright.report.statistics import compare, estimate, holm
 from wavewright.report.summary import distance, groups, ranking, summarise
 from wavewright.report.tables import results_csv, summary_tables
 from wavewright.report.verdict import answers
+from wavewright.webpage import figures
 
 MEL_L1 = MetricInfo(
     id="mel_l1",

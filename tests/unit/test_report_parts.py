@@ -12,22 +12,14 @@ import pytest
 
 from tests.reports import RATE, SYSTEMS, large_results, made_up_speed, small_report, speech
 from wavewright.metrics.metric import Condition
-from wavewright.report import (
-    comparisons,
-    contours,
-    digits,
-    figures,
-    outliers,
-    raw,
-    tables,
-    utterances,
-)
+from wavewright.report import comparisons, contours, digits, outliers, raw, tables, utterances
 from wavewright.report.builder import write_report
 from wavewright.report.markdown import results_markdown
 from wavewright.report.pairwise import drawn, pairings
 from wavewright.report.results import MetricInfo, Results, System, Utterance, Value
 from wavewright.report.summary import groups, summarise
 from wavewright.report.verdict import answers, blame
+from wavewright.webpage import figures
 
 HOSTILE_NAME = "<img src=x onerror=alert(1)> | `x` [a](b)"
 EVERY: tuple[Condition, ...] = ("copy", "gta", "tts")

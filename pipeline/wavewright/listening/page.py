@@ -17,7 +17,7 @@ from wavewright.io.files import write_text
 from wavewright.listening.design import ANCHOR, NATURAL, Key, Kind, Options
 from wavewright.listening.plan import plan_test
 from wavewright.listening.stimuli import Sources, find_sources, write_sounds
-from wavewright.report.page import count, render
+from wavewright.webpage.render import count, render
 
 _HERE = Path(__file__).parent
 _MAIL = 25_000_000  # bytes that most mail servers take
@@ -159,7 +159,7 @@ def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
 
 def _embedded(path: Path) -> str:
     from wavewright.audio.files import load_wav, to_pcm16
-    from wavewright.report.sound import flac
+    from wavewright.webpage.sound import flac
 
     wav, rate = load_wav(path)
     return flac(to_pcm16(wav), rate)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from wavewright.listening.ratings import Estimate, Ratings
 from wavewright.report.markdown import plain
-from wavewright.report.page import count
 from wavewright.report.statistics import FEW
+from wavewright.webpage.render import count
 
 _METHOD = (
     "95 % intervals by resampling listeners and utterances together (10,000 draws): what to expect "

@@ -21,7 +21,7 @@ from wavewright.listening.design import NATURAL, Options, Record, Sound
 from wavewright.listening.page import appearing, check_names, choose, left_out
 from wavewright.listening.plan import TITLE, Names
 from wavewright.listening.stimuli import Sources, find_sources, write_sounds
-from wavewright.report.page import count
+from wavewright.webpage.render import count
 
 RATE = 48_000  # Hz, of most sound cards
 CONDITIONS = 12

@@ -11,13 +11,14 @@ from typing import Any
 from markupsafe import Markup
 
 from wavewright.io.files import write_text
-from wavewright.report import contours, digits, figures, outliers, overview, raw, tables, utterances
+from wavewright.report import contours, digits, outliers, overview, raw, tables, utterances
 from wavewright.report.listening import Sounds, articles
 from wavewright.report.markdown import results_markdown
 from wavewright.report.media import Article
-from wavewright.report.page import render
 from wavewright.report.results import Results, Speed, SystemSpeed
 from wavewright.report.verdict import answers, blame
+from wavewright.webpage import figures
+from wavewright.webpage.render import render
 
 _TEMPLATE = "evaluation.html.j2"
 _STYLE = ("style.css", "evaluation.css")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from wavewright.report.digits import MINUS, decimals, fixed, interval, probability
-from wavewright.report.figures import Axis, mark, svg
 from wavewright.report.pairwise import Pairing
 from wavewright.report.results import MetricInfo
+from wavewright.webpage.figures import Axis, mark, svg
 
 _LETTER = 6.9  # pixels that a letter of 13 pixels is wide, on average
 _LONGEST_NAME = 20

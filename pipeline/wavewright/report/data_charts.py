@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from wavewright.report.figures import Axis, svg
-from wavewright.report.page import visible
+from wavewright.webpage.figures import Axis, svg
+from wavewright.webpage.render import visible
 
 Floats = npt.NDArray[np.float64]
 _MOST_BARS = 30

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.report import sound
 from wavewright.report.data_charts import waveform
 from wavewright.report.data_measures import MEASURES, Measure, known
-from wavewright.report.figures import data_uri, mel_image
+from wavewright.webpage import sound
+from wavewright.webpage.figures import data_uri, mel_image
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from wavewright.report.data_charts import Bins, bars, histogram, ranges
 from wavewright.report.data_measures import LEVEL, LEVEL_AFTER, MEASURES, Measure, known
 from wavewright.report.data_phones import PhoneRow
-from wavewright.report.page import count, visible
+from wavewright.webpage.render import count, visible
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,7 +27,7 @@ from wavewright.report.data_measures import (
 )
 from wavewright.report.data_phones import PhoneRow, Phones
 from wavewright.report.data_reasons import LEFT_OUT, grouped, read_quarantine
-from wavewright.report.page import count, render
+from wavewright.webpage.render import count, render
 
 if TYPE_CHECKING:
     import pandas as pd

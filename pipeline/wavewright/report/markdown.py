@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from wavewright.report.page import count, visible
 from wavewright.report.results import ConditionInfo, Results, Speed
 from wavewright.report.tables import ARROWS, Cell, parameters, summary_tables
 from wavewright.report.verdict import answers, blame
+from wavewright.webpage.render import count, visible
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _MARKS = re.compile(r"([\\`*_\[\]|#~])")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from wavewright.metrics.metric import Condition
-from wavewright.report import comparisons, digits, figures
+from wavewright.report import comparisons, digits
 from wavewright.report.pairwise import Pairing, drawn, pairings
 from wavewright.report.results import MetricInfo, Results, Speed
 from wavewright.report.summary import ranking
 from wavewright.report.verdict import headline_metric
+from wavewright.webpage import figures
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from wavewright.io.files import whole, write_text
 from wavewright.ltas import band_frequencies
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import Undefined
-from wavewright.report.figures import Axis, data_uri, mel_image, svg
 from wavewright.report.markdown import plain
 from wavewright.report.media import evenly
-from wavewright.report.page import render
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet
-from wavewright.report.sound import flac
+from wavewright.webpage.figures import Axis, data_uri, mel_image, svg
+from wavewright.webpage.render import render
+from wavewright.webpage.sound import flac
 
 _TEMPLATE = "samples.html.j2"
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "1 4")

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.report.figures import data_uri
+from wavewright.webpage.figures import data_uri
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: rendering, figures, sound and shared assets."""
