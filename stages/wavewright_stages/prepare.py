@@ -105,8 +105,8 @@ def prepare(
     from wavewright.data.corpus import table
     from wavewright.data.corpus.cut_audio import cut_of, write_audio
     from wavewright.data.corpus.entries import read_corpus
+    from wavewright.data.corpus.report.page import write_data_report
     from wavewright.data.corpus.screening import Rules
-    from wavewright.report.data_report import write_data_report
 
     # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())

@@ -30,15 +30,17 @@ from tests.prepared import (
 )
 from tests.reports import RATE, speech
 from wavewright.audio.files import to_pcm16
+from wavewright.data.corpus.report import clips as data_clips
+from wavewright.data.corpus.report import figures as data_figures
+from wavewright.data.corpus.report import phones as data_phones
+from wavewright.data.corpus.report.charts import binned, common_edges, waveform
+from wavewright.data.corpus.report.flags import flagged, meaning_of
+from wavewright.data.corpus.report.measures import measured
+from wavewright.data.corpus.report.page import write_data_report
+from wavewright.data.corpus.report.reasons import grouped, kind_of
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.report import data_clips, data_figures, data_phones
-from wavewright.report.data_charts import binned, common_edges, waveform
-from wavewright.report.data_flags import flagged, meaning_of
-from wavewright.report.data_measures import measured
-from wavewright.report.data_reasons import grouped, kind_of
-from wavewright.report.data_report import write_data_report
 from wavewright.text.phones import class_of
 from wavewright.webpage.render import visible
 

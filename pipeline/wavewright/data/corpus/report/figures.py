@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from wavewright.report.data_charts import Bins, bars, histogram, ranges
-from wavewright.report.data_measures import LEVEL, LEVEL_AFTER, MEASURES, Measure, known
-from wavewright.report.data_phones import PhoneRow
+from wavewright.data.corpus.report.charts import Bins, bars, histogram, ranges
+from wavewright.data.corpus.report.measures import LEVEL, LEVEL_AFTER, MEASURES, Measure, known
+from wavewright.data.corpus.report.phones import PhoneRow
 from wavewright.webpage.render import count, visible
 
 if TYPE_CHECKING:

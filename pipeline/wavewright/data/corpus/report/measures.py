@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.report.data_phones import Phones
+from wavewright.data.corpus.report.phones import Phones
 
 if TYPE_CHECKING:
     import pandas as pd

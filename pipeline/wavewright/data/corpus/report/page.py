@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.data.manifest import SPLITS, read_manifest
-from wavewright.io.files import write_text
-from wavewright.report import data_clips, data_phones
-from wavewright.report.data_clips import Clip, Extremes
-from wavewright.report.data_figures import Figure, duration, figures, phone_figure, speaker_figure
-from wavewright.report.data_flags import flagged, meaning_of, split_flags
-from wavewright.report.data_measures import (
+from wavewright.data.corpus.report import clips as data_clips
+from wavewright.data.corpus.report import phones as data_phones
+from wavewright.data.corpus.report.clips import Clip, Extremes
+from wavewright.data.corpus.report.figures import (
+    Figure,
+    duration,
+    figures,
+    phone_figure,
+    speaker_figure,
+)
+from wavewright.data.corpus.report.flags import flagged, meaning_of, split_flags
+from wavewright.data.corpus.report.measures import (
     CLIPPED,
     LEVEL_AFTER,
     MEASURES,
@@ -25,8 +30,10 @@ from wavewright.report.data_measures import (
     known,
     measured,
 )
-from wavewright.report.data_phones import PhoneRow, Phones
-from wavewright.report.data_reasons import LEFT_OUT, grouped, read_quarantine
+from wavewright.data.corpus.report.phones import PhoneRow, Phones
+from wavewright.data.corpus.report.reasons import LEFT_OUT, grouped, read_quarantine
+from wavewright.data.manifest import SPLITS, read_manifest
+from wavewright.io.files import write_text
 from wavewright.webpage.render import count, render
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.report.data_charts import waveform
-from wavewright.report.data_measures import MEASURES, Measure, known
+from wavewright.data.corpus.report.charts import waveform
+from wavewright.data.corpus.report.measures import MEASURES, Measure, known
 from wavewright.webpage import sound
 from wavewright.webpage.figures import data_uri, mel_image
 

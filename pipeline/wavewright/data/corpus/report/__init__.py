@@ -1,0 +1,1 @@
+"""HTML report of a prepared corpus: charts, flags, clips and phones."""
