@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Metric, Undefined
+from wavewright.metrics.resampling import heard_at
 
 _SHORTEST = 0.25  # seconds
 

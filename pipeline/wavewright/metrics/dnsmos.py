@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Metric, Undefined
+from wavewright.metrics.resampling import heard_at
 from wavewright.metrics.world import KEPT, Sound
 
 _RATE = 16000

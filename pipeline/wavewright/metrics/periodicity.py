@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from wavewright.metrics.metric import Metric
-from wavewright.metrics.swift import RATE, swift_track
+from wavewright.metrics.swift_f0 import RATE, swift_track
 from wavewright.metrics.world import Sound
 
 

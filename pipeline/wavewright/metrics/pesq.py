@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Metric, Undefined
+from wavewright.metrics.resampling import heard_at
 
 
 class PESQ(Metric):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from wavewright.metrics.metric import Metric, Pair, Undefined
-from wavewright.metrics.swift import swift_track
+from wavewright.metrics.swift_f0 import swift_track
 from wavewright.metrics.world import CEILING, FLOORS, STEP, Sound, f0_track
 
 GROSS = 0.20  # of the true F0; a difference beyond it is an error of the octave or of the tracker

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 
 from wavewright.audio.files import to_pcm16
-from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Pair, Undefined
+from wavewright.metrics.resampling import heard_at
 from wavewright.metrics.world import KEPT, Sound
 from wavewright.text.symbols import normalise_text
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavewright.metrics.hearing import heard_at
 from wavewright.metrics.metric import Undefined
+from wavewright.metrics.resampling import heard_at
 from wavewright.metrics.world import CEILING, KEPT, SHORTEST, Sound
 
 RATE = 16000
