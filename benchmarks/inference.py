@@ -24,8 +24,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavewright.inference import quicken
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 NAMES = ["hifigan:v1", "hifigan:v2", "hifigan:v3", "melgan", "multiband_melgan", "vocos", "bigvgan"]
 

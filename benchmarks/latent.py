@@ -25,7 +25,7 @@ from inference import matrix_rate
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavewright.inference import quicken
-from wavewright.latent import LatentVocoder
+from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder
 
 

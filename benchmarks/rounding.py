@@ -23,9 +23,9 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.crops import whole
 from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
-from wavewright.generation.sequential import Engine, SequentialVocoder
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
+from wavewright.models.autoregressive import Engine, SequentialVocoder
 
 
 def main() -> None:

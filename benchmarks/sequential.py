@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from numba import float32
 
-from wavewright.generation.sequential import Engine, SequentialVocoder, Window
 from wavewright.mel.spec import MelSpec
+from wavewright.models.autoregressive import Engine, SequentialVocoder, Window
 from wavewright.nn.upsample_network import REACH
 from wavewright.registry import create_vocoder
 

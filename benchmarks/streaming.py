@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from wavewright.inference import quicken
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 NAMES = [
     "hifigan:v1",

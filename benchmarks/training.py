@@ -26,9 +26,9 @@ from tests.published_order import STEPS
 from wavewright.audio.files import load_wav
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
+from wavewright.models.vocoder import Batch
 from wavewright.registry import create_vocoder
 from wavewright.session import Session
-from wavewright.vocoder import Batch
 
 SEGMENT = 8192
 BATCHES = {"hifigan:v3": 4, "melgan": 16}

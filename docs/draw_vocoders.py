@@ -22,10 +22,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from wavewright.latent import LatentVocoder
 from wavewright.mel.transform import log_mel
+from wavewright.models.latent import LatentVocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 NAMES = {
     "hifigan": "hifigan:v1",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wavewright.models.vocoder import Batch
 from wavewright.nn.gan_losses import (
     feature_matching,
     hinge_critic,
@@ -20,7 +21,6 @@ from wavewright.nn.gan_losses import (
 )
 from wavewright.nn.spectral import mel_l1
 from wavewright.session import Session
-from wavewright.vocoder import Batch
 from wavewright.vocoders.hifigan import HiFiGAN
 from wavewright.vocoders.melgan import MelGAN, weighted_matching
 

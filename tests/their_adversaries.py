@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from tests import tiny
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 State = dict[str, Tensor]
 PLAYER = "discriminator"

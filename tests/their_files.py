@@ -11,9 +11,9 @@ from torch import Tensor
 
 from wavewright.checkpoint import load_model
 from wavewright.importing.convert import Imported
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 State = dict[str, Tensor]
 

@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.spectral import loss_spec, mel_l1, stft_losses
-from wavewright.vocoder import Batch, Vocoder
 
 
 class WhistleConfig(ModelConfig):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from wavewright.mel.spec import MelSpec as MelSpec
     from wavewright.mel.transform import convert_mel as convert_mel
     from wavewright.mel.transform import log_mel as log_mel
+    from wavewright.models.vocoder import Vocoder as Vocoder
     from wavewright.registry import create_vocoder as create_vocoder
     from wavewright.registry import list_vocoders as list_vocoders
-    from wavewright.vocoder import Vocoder as Vocoder
 
 __version__ = "0.1.0"
 

@@ -27,9 +27,9 @@ import torch
 from wavewright import registry
 from wavewright.errors import WavewrightError
 from wavewright.io.files import reason_told, sha256_of, sync, usual_mode, write_text
-from wavewright.model import Model
+from wavewright.models.base import Model
+from wavewright.models.vocoder import Vocoder
 from wavewright.pickled import require_no_bomb
-from wavewright.vocoder import Vocoder
 
 _FORMAT = 1
 _SUMS = "checkpoint.json"

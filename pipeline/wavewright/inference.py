@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from wavewright.errors import WavewrightError
-from wavewright.generation.sequential import Engine, SequentialVocoder
+from wavewright.models.autoregressive import Engine, SequentialVocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import channels_last
-from wavewright.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wavewright.errors import UnknownName, WavewrightError, nearest
 
 if TYPE_CHECKING:
-    from wavewright.vocoder import Vocoder
+    from wavewright.models.vocoder import Vocoder
 
 GROUPS = ("vocoders", "acoustic", "stages", "metrics")
 

@@ -14,15 +14,15 @@ from torch import Tensor
 from wavewright.audio.files import load_wav, save_wav, wav_writer
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.generation.sequential import SequentialVocoder
 from wavewright.inference import quicken
-from wavewright.latent import LatentVocoder
 from wavewright.mel.files import Floats, Layout, read_mel
 from wavewright.mel.pipe import mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.latent import LatentVocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, plugins
-from wavewright.vocoder import Vocoder
 
 _CHUNK = 32  # frames of a file that a stream is given at a time
 

@@ -25,6 +25,7 @@ from wavewright.inference import quicken
 from wavewright.io.progress import progress
 from wavewright.ltas import long_term_spectrum, spectral_distance
 from wavewright.mel.spec import MelSpec
+from wavewright.models.vocoder import Vocoder
 from wavewright.report.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.synthesis import folder_name
 from wavewright.unconditional import (
@@ -33,7 +34,6 @@ from wavewright.unconditional import (
     inception_score,
     nearest,
 )
-from wavewright.vocoder import Vocoder
 
 _FEW = 50  # sounds of which a covariance says little
 _BATCH = 20  # sounds between two looks at the progress bar

@@ -25,7 +25,7 @@ from wavewright.distributed import Group
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
 from wavewright.memory import Estimate, estimate
-from wavewright.model import Model, Optimisation, Update
+from wavewright.models.base import Model, Optimisation, Update
 from wavewright.precision import Precision, PrecisionName
 
 log = logging.getLogger("wavewright")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from wavewright.models.vocoder import Vocoder
 from wavewright.report.results import Speed, SystemSpeed
-from wavewright.vocoder import Vocoder
 
 _CHUNK = 8  # frames that arrive at a time
 

@@ -12,7 +12,7 @@ import torch
 from wavewright.adversaries import Players, read_adversaries
 from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder, weights_file
 from wavewright.errors import WavewrightError
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
 _FRAMES = 8  # of a mel by which two networks are compared

@@ -18,7 +18,6 @@ import torch
 
 from wavewright.acoustic import reading
 from wavewright.acoustic.data import script
-from wavewright.acoustic.model import AcousticModel, utterance_seed
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
 from wavewright.data.shards import Shards
@@ -28,10 +27,11 @@ from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
+from wavewright.models.acoustic import AcousticModel, utterance_seed
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 from wavewright.report.media import wav_file
 from wavewright.report.results import NATURAL, Event, System, Utterance
-from wavewright.vocoder import Vocoder
 
 _CLIPPED = 32766 / 32768
 _WORTH_TELLING = 0.001  # share of samples that are clipped

@@ -32,9 +32,9 @@ from wavewright.interop.export import export_vocoder
 from wavewright.interop.graph import waveform_graph
 from wavewright.interop.onnx import import_packages, open_session, require_parity
 from wavewright.mel.transform import log_mel, silent_mel
-from wavewright.model import Optimisation, Update
+from wavewright.models.base import Optimisation, Update
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.receptive_field import Reach
-from wavewright.vocoder import Batch, Vocoder
 
 _FRAMES = 12
 _LATE = 10**9  # a step by which every adversary has started

@@ -35,7 +35,7 @@ from wavewright.heartbeat import Heart
 from wavewright.io.progress import progress
 from wavewright.journal import Journal
 from wavewright.memory import explained
-from wavewright.model import FrozenModel, Model
+from wavewright.models.base import FrozenModel, Model
 from wavewright.precision import PrecisionName
 from wavewright.profiling import profiler
 from wavewright.session import Restart, Session, Validate

@@ -15,8 +15,8 @@ from wavewright.stage import Budget, In, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
     from wavewright.acoustic.data import TextMelData
-    from wavewright.acoustic.model import AcousticModel
     from wavewright.data.shards import Array, Shards
+    from wavewright.models.acoustic import AcousticModel
 
 log = logging.getLogger("wavewright")
 
@@ -230,8 +230,8 @@ def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start_from(network: AcousticModel, path: Path) -> None:
-    from wavewright.acoustic.model import AcousticModel
     from wavewright.checkpoint import load_model
+    from wavewright.models.acoustic import AcousticModel
 
     source = load_model(path)
     if not isinstance(source, AcousticModel):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wavewright.crops import CropData
     from wavewright.data.shards import Shards
     from wavewright.journal import Journal
-    from wavewright.vocoder import Vocoder
+    from wavewright.models.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
 Features = Literal["natural", "gta", "natural-then-gta"]
@@ -298,9 +298,9 @@ class _Validation:
     ) -> None:
         from wavewright.data.manifest import read_manifest, usable
         from wavewright.data.shards import Shards
-        from wavewright.generation.sequential import SequentialVocoder
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
+        from wavewright.models.autoregressive import SequentialVocoder
 
         self.model, self.shown = model, shown
         self.audio = Shards(prepared / "audio")
@@ -334,7 +334,7 @@ class _Validation:
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
         import numpy as np
 
-        from wavewright.generation.sequential import SequentialVocoder
+        from wavewright.models.autoregressive import SequentialVocoder
 
         means = {}
         for suffix, mels in self.sources.items():

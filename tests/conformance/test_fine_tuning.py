@@ -23,9 +23,9 @@ from wavewright.data.shards import write_shards
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 from wavewright_stages.train import train as train_stage
 
 IDS = [f"LJ001-000{number}" for number in range(2, 7)]

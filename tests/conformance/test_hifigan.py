@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from tests.official import FixtureFolder
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 from wavewright.vocoders.hifigan import rename_parallel_wavegan
 
 # The first is V1 with fewer channels, as its config.json says.

@@ -27,13 +27,13 @@ from tests.their_files import (
     official_file,
     spelled,
 )
-from wavewright.acoustic.model import TextBatch
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
-from wavewright.vocoder import Vocoder
+from wavewright.models.acoustic import TextBatch
+from wavewright.models.vocoder import Vocoder
 
 PWG_MEL = MelSpec.preset("parallel-wavegan")
 GENERATORS: list[tuple[str, str, Callable[[State], Any], str, MelSpec | str]] = [

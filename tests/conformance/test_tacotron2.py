@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from tests.official import FixtureFolder, OfficialRun
-from wavewright.acoustic.model import TextBatch
 from wavewright.acoustic.tacotron2 import Tacotron2, Tacotron2Config, from_nvidia
 from wavewright.acoustic.tacotron2_layers import Spoken
 from wavewright.mel.spec import MelSpec
+from wavewright.models.acoustic import TextBatch
 
 OFFICIAL_GATE_BEYOND_THE_END = 1e3
 

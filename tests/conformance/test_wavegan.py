@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.official import FixtureFolder, OfficialRun
-from wavewright.latent import Judge, LatentVocoder
+from wavewright.models.latent import Judge, LatentVocoder
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.specgan import SpecGAN
 from wavewright.vocoders.wavegan import rename_official, shifted

@@ -14,8 +14,8 @@ from tests.tiny import SPEC
 from wavewright import testing
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig, Optimisation, Update
-from wavewright.vocoder import Batch, Vocoder
+from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch, Vocoder
 
 
 class ToyConfig(ModelConfig):

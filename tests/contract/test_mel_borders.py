@@ -20,7 +20,6 @@ import torch
 
 from tests import tiny
 from wavewright.acoustic.gta import GtaMaker
-from wavewright.acoustic.model import Speech
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.crops import CropData
@@ -29,6 +28,7 @@ from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.acoustic import Speech
 from wavewright.registry import create_model, create_vocoder
 from wavewright.render import vocode_file
 from wavewright.saying.files import say_file

@@ -11,8 +11,8 @@ import torch
 
 from tests.tiny import SMALL, SPEC
 from wavewright import testing
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
-from wavewright.vocoder import Vocoder
 
 DRIVEN_BY_MELS = list_vocoders(conditioning="mel")
 BY_THEMSELVES = [name for name in SMALL if create_vocoder(name).conditioning != "mel"]

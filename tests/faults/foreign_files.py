@@ -19,8 +19,8 @@ from wavewright.errors import WavewrightError
 from wavewright.importing import convert, formats
 from wavewright.importing.sizes import Sizes
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig
-from wavewright.vocoder import Vocoder
+from wavewright.models.base import ModelConfig
+from wavewright.models.vocoder import Vocoder
 from wavewright_stages.download import download
 
 LIMIT = 2**24  # bytes that may come out of an archive here

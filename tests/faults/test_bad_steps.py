@@ -19,10 +19,10 @@ from wavewright.bad_steps import BadStep, Guard
 from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
-from wavewright.model import Model, ModelConfig, Optimisation, Update
+from wavewright.models.base import Model, ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch
 from wavewright.precision import Precision
 from wavewright.session import Session
-from wavewright.vocoder import Batch
 
 CPU = torch.device("cpu")
 

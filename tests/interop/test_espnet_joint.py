@@ -13,8 +13,8 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.mel.transform import log_mel
+from wavewright.models.vocoder import Vocoder
 from wavewright.starting import Start
-from wavewright.vocoder import Vocoder
 
 #: Name of a case, and parameters with weight norm folded, where the size is an official one.
 CASES = {

@@ -17,8 +17,8 @@ from wavewright.interop.export import export_file
 from wavewright.interop.parallel_wavegan import write_parallel_wavegan
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Batch, Vocoder
 from wavewright.vocoders.multiband_melgan import MultiBandMelGAN
 
 _RATES = {"upsample_rates": (16, 16), "mel": MelSpec.preset("parallel-wavegan")}

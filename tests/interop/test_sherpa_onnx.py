@@ -13,8 +13,8 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.interop.export import export_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 _VOCOS = {"channels": 16, "hidden_channels": 32, "layers": 2, "mel": MelSpec.preset("tacotron2")}
 

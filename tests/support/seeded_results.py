@@ -25,7 +25,6 @@ import numpy as np
 import torch
 
 from tests import tiny
-from wavewright.acoustic.model import TextBatch
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_vocoder
 from wavewright.crops import CropData
@@ -33,6 +32,7 @@ from wavewright.evaluation import build_metrics
 from wavewright.interop.export import export_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
+from wavewright.models.acoustic import TextBatch
 from wavewright.registry import create_vocoder, plugins
 from wavewright.session import Session, seed_everything
 

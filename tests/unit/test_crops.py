@@ -17,7 +17,7 @@ from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
-from wavewright.vocoder import Batch
+from wavewright.models.vocoder import Batch
 
 HOP = tiny.SPEC.hop_length
 

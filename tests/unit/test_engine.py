@@ -36,10 +36,10 @@ from wavewright.errors import WavewrightError
 from wavewright.health import judge
 from wavewright.journal import Journal
 from wavewright.memory import estimate, explained
-from wavewright.model import Update
+from wavewright.models.base import Update
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 from wavewright.session import Session
-from wavewright.vocoder import Vocoder
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,7 @@ from wavewright.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders.hifigan import HiFiGAN
 
 FILE = "train.total_count.best.pth"

@@ -20,10 +20,10 @@ from wavewright.interop.graph import waveform_graph
 from wavewright.interop.onnx import About, open_session, require_parity, write_onnx
 from wavewright.interop.sherpa_onnx import SpectrumFields, WaveformFields
 from wavewright.interop.snippets import for_onnxruntime, for_sherpa_onnx
-from wavewright.latent import LatentVocoder
 from wavewright.mel.spec import MelSpec
+from wavewright.models.latent import LatentVocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import FIRST_PARTY, create_vocoder, find
-from wavewright.vocoder import Vocoder
 from wavewright.vocoders.vocos import Vocos
 from wavewright.vocoders.waveglow import WaveGlow
 

@@ -20,7 +20,7 @@ from wavewright.adversaries import adversaries_file
 from wavewright.checkpoint import load_training
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.importing.convert import Imported, import_checkpoint
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ from wavewright.generation import kernels
 from wavewright.generation.compiling import compiled
 from wavewright.generation.drawing import BY_GUMBEL, BY_ONE, draw_label, ready
 from wavewright.generation.packing import Packed, pack, pack_sparse
-from wavewright.generation.sequential import Engine, SequentialVocoder, Uniforms, Window
 from wavewright.inference import quicken
+from wavewright.models.autoregressive import Engine, SequentialVocoder, Uniforms, Window
+from wavewright.models.vocoder import Batch
 from wavewright.nn.likelihood import draw_categorical
 from wavewright.nn.pruning import PrunedLinear
 from wavewright.nn.upsample_network import REACH, Stretch, shares
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Batch
 
 #: Small networks whose sizes fill no group, of every kind of output.
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {

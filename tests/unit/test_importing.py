@@ -27,7 +27,7 @@ from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.importing.formats import FORMATS
 from wavewright.interop.parallel_wavegan import write_parallel_wavegan
 from wavewright.mel.spec import MelSpec
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders.multiband_melgan import MultiBandMelGANConfig
 
 

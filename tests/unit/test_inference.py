@@ -11,9 +11,9 @@ from torch import nn
 from tests import tiny
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import ChannelsLastConv
 from wavewright.registry import create_vocoder, list_vocoders
-from wavewright.vocoder import Vocoder
 
 NAMES = list_vocoders(conditioning="mel")
 LOOPS = ("wavenet", "wavernn")  # which know bf16 and int8 weights

@@ -28,8 +28,8 @@ from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wa
 from wavewright.interop.transformers import TransformersVocoder
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 LOG10 = tiny.SPEC.model_copy(update={"log": "log10", "layout": "frames_first"})
 HOP = tiny.SPEC.hop_length

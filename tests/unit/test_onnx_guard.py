@@ -18,8 +18,8 @@ from wavewright.interop.log_base import require_likely_base
 from wavewright.interop.onnx import open_session
 from wavewright.mel.spec import LOG_UNIT, MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.vocoder import Vocoder
 
 LOGS = ("ln", "log10", "db")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wavewright.latent import LatentVocoder
+from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
 
 SIZES = {

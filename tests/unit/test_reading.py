@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavewright.acoustic.model import AcousticModel, Speech
 from wavewright.acoustic.reading import (
     problem,
     read,
@@ -20,7 +19,8 @@ from wavewright.acoustic.reading import (
 )
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig
+from wavewright.models.acoustic import AcousticModel, Speech
+from wavewright.models.base import ModelConfig
 from wavewright.text.symbols import encode, normalise_text
 
 STEPS, SYMBOLS = 40, 20

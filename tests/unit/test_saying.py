@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.acoustic.model import AcousticModel, Speech
 from wavewright.audio.files import endless_header, load_wav, to_pcm16
 from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import StatisticsNormalisation
+from wavewright.models.acoustic import AcousticModel, Speech
 from wavewright.registry import create_model, create_vocoder
 from wavewright.saying.files import say_file, say_lines
 from wavewright.saying.lines import arriving, lines_of

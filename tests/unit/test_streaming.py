@@ -17,11 +17,11 @@ from wavewright import testing
 from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken
+from wavewright.models.streaming import Running, Stage, regrouped
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import Drawing, Noise
 from wavewright.nn.receptive_field import Reach, Span, heard
 from wavewright.registry import create_vocoder, find, list_vocoders
-from wavewright.streaming import Running, Stage, regrouped
-from wavewright.vocoder import Vocoder
 from wavewright.vocoders.parallel_wavegan import ParallelWaveGAN, ParallelWaveGANConfig
 from wavewright.vocoders.vocos import ConvNeXtBlock, Vocos
 

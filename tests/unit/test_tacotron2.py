@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavewright.acoustic.attention import guided_attention_loss, stray
-from wavewright.acoustic.model import TextBatch, utterance_seed
 from wavewright.acoustic.recurrence import LoopLinear, lstm_cell
-from wavewright.acoustic.scores import score_alignment
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
+from wavewright.models.acoustic import TextBatch, utterance_seed
+from wavewright.models.alignment_scores import score_alignment
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS
 
 MEL = MelSpec.preset("hifigan").model_copy(update={"n_mels": 8})

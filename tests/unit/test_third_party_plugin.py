@@ -17,7 +17,7 @@ import pytest
 from tests import tiny
 from wavewright import testing
 from wavewright.audio.files import save_wav
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 MODULE = "wavewright_whistle"
 

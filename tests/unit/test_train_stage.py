@@ -18,8 +18,8 @@ from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.latent import LatentVocoder
 from wavewright.mel.spec import MelSpec
+from wavewright.models.latent import LatentVocoder
 from wavewright.registry import find, list_vocoders
 from wavewright_stages.mels import mels as mels_stage
 from wavewright_stages.train import train as train_stage

@@ -24,11 +24,11 @@ from wavewright.compute.device import pick_device
 from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal
-from wavewright.model import Model, ModelConfig, Optimisation, Update
+from wavewright.models.base import Model, ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch
 from wavewright.session import Restart, Session
 from wavewright.stopping import stop_requests
 from wavewright.training import TrainingOptions, train, validation_steps
-from wavewright.vocoder import Batch
 
 STEPS = 8  # of an uninterrupted run; an epoch has 3
 

@@ -14,7 +14,6 @@ import torch
 
 from tests import tiny
 from wavewright.acoustic import reading
-from wavewright.acoustic.model import TextBatch, utterance_seed
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint
@@ -22,6 +21,7 @@ from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
+from wavewright.models.acoustic import TextBatch, utterance_seed
 from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice
 from wavewright.synthesis import Sentence, acoustic_source

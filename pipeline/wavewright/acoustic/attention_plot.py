@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.acoustic.model import Speech
+from wavewright.models.acoustic import Speech
 
 
 class Panel(NamedTuple):

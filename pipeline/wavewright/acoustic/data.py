@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wavewright.acoustic.model import AcousticModel, TextBatch
 from wavewright.acoustic.pronouncing import phone_text
 from wavewright.data.shards import Array, Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
+from wavewright.models.acoustic import AcousticModel, TextBatch
 from wavewright.text.textgrid import read_alignment
 
 _POOL = 16  # batches among which utterances of like length are put together

@@ -18,10 +18,10 @@ import torch
 
 from wavewright.acoustic.data import collate, encode_texts, number_speakers
 from wavewright.acoustic.gta_shards import Entry, ShardMaker, one_thread
-from wavewright.acoustic.model import AcousticModel, Speech, TextBatch, utterance_seed
 from wavewright.checkpoint import load_model
 from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
+from wavewright.models.acoustic import AcousticModel, Speech, TextBatch, utterance_seed
 
 Doubtful = Literal["keep", "refuse"]
 

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.errors import WavewrightError
+from wavewright.models.acoustic import AcousticModel, Speech, utterance_seed
 from wavewright.text.symbols import normalise_text, place_of, shorten, unknown_symbols
 from wavewright.text.verbalisation.english import TextRules, verbalise
 from wavewright.text.verbalisation.sentences import sentences

@@ -25,14 +25,14 @@ from wavewright.acoustic.attention import (
     guided_attention_loss,
     stray,
 )
-from wavewright.acoustic.model import AcousticModel, Speech, TextBatch
 from wavewright.acoustic.pronouncing import ARPABET, Lexicon
 from wavewright.acoustic.speakers import with_speakers
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
 from wavewright.errors import WavewrightError, few
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.models.acoustic import AcousticModel, Speech, TextBatch
+from wavewright.models.base import ModelConfig, Optimisation, Update
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from wavewright.acoustic.attention_plot import Panel, plot_attention
 from wavewright.acoustic.data import collate, number_speakers
-from wavewright.acoustic.model import AcousticModel, Speech, utterance_seed
 from wavewright.data.shards import Shards
 from wavewright.journal import Journal
+from wavewright.models.acoustic import AcousticModel, Speech, utterance_seed
 
 
 class Validation:

@@ -38,7 +38,7 @@ from wavewright.generation.packing import (
     tall,
     wide,
 )
-from wavewright.generation.sequential import NOTHING, Engine, Window
+from wavewright.models.autoregressive import NOTHING, Engine, Window
 
 if TYPE_CHECKING:
     from wavewright.vocoders.wavernn import WaveRNN

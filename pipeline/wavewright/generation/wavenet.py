@@ -43,7 +43,7 @@ from wavewright.generation.kernels import (
     product,
 )
 from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of, tall, wide
-from wavewright.generation.sequential import NOTHING, Engine, Window
+from wavewright.models.autoregressive import NOTHING, Engine, Window
 from wavewright.nn.weight_norm import fold_weight_norm
 
 if TYPE_CHECKING:

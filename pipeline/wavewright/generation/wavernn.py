@@ -34,7 +34,7 @@ from wavewright.generation.kernels import (
     product,
 )
 from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of, tall, wide
-from wavewright.generation.sequential import NOTHING, Engine, Window
+from wavewright.models.autoregressive import NOTHING, Engine, Window
 from wavewright.nn.quantisation import label_value, mu_law_decode
 
 if TYPE_CHECKING:

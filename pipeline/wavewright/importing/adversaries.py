@@ -19,7 +19,7 @@ from wavewright.errors import WavewrightError
 from wavewright.importing.adversary_layouts import LAYOUTS, Layout, State, Told, Unfit
 from wavewright.importing.contents import open_contents, require_finite
 from wavewright.importing.formats import Format
-from wavewright.model import ModelConfig
+from wavewright.models.base import ModelConfig
 from wavewright.pickled import Contents
 
 PLAYER = "discriminator"

@@ -31,7 +31,7 @@ from wavewright.importing.mels import mel_for, mel_words
 from wavewright.importing.sizes import Sizes
 from wavewright.io.files import sha256_of, whole
 from wavewright.mel.spec import MelSpec
-from wavewright.model import Model
+from wavewright.models.base import Model
 
 _SHOWN = 5  # keys of a list in a message
 

@@ -16,7 +16,7 @@ from wavewright.importing.contents import Network
 from wavewright.importing.formats import Format
 from wavewright.importing.sizes import Sizes
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
-from wavewright.model import explain_validation
+from wavewright.models.base import explain_validation
 
 
 def mel_for(

@@ -15,7 +15,7 @@ from wavewright.inference import quicken
 from wavewright.interop.log_base import require_likely_base
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, require_convertible
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 
 class ClientVocoder(nn.Module):

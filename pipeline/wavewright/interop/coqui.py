@@ -24,7 +24,7 @@ from torch import Tensor
 from wavewright.errors import WavewrightError
 from wavewright.interop.adapter import ClientVocoder, require_known
 from wavewright.mel.spec import MelSpec
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 #: (gain, base of the logarithm, rounded) of Coqui's processor, in our words.
 _LOGS = {(20.0, 10.0): "db", (1.0, 10.0): "log10", (1.0, 2.718): "ln"}

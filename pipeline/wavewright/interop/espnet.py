@@ -23,7 +23,7 @@ from torch import Tensor
 from wavewright.errors import WavewrightError, reason
 from wavewright.interop.adapter import ClientVocoder, require_known, required
 from wavewright.mel.spec import MelSpec
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 _LOGS = {None: "ln", 10: "log10"}
 #: What its LogMelFbank takes where its configuration is silent.

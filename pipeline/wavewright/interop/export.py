@@ -13,7 +13,7 @@ from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wa
 from wavewright.interop.sherpa_onnx import sherpa_graph
 from wavewright.interop.snippets import for_onnxruntime, for_parallel_wavegan, for_sherpa_onnx
 from wavewright.mel.transform import require_convertible
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 
 def export_file(

@@ -17,10 +17,10 @@ from wavewright.audio.filters import Gain
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
-from wavewright.model import FrozenModel
+from wavewright.models.base import FrozenModel
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import Noise
 from wavewright.registry import FIRST_PARTY, find
-from wavewright.vocoder import Vocoder
 
 _FRAMES = "frames"
 

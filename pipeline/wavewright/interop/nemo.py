@@ -26,7 +26,7 @@ from wavewright.errors import MissingExtra
 from wavewright.interop.adapter import ClientVocoder, own_frames, require_known, required
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 #: What AudioToMelSpectrogramPreprocessor takes where its configuration is silent.
 _DEFAULTS = {

@@ -24,8 +24,8 @@ from wavewright.interop.graph import Graph, Port
 from wavewright.interop.onnx_guard import guard
 from wavewright.io.files import whole
 from wavewright.mel.spec import MelSpec
-from wavewright.model import FrozenModel
-from wavewright.vocoder import Vocoder
+from wavewright.models.base import FrozenModel
+from wavewright.models.vocoder import Vocoder
 
 _OPSET = 18
 _MOST_BYTES = 2**31 - 2**20  # of a protobuf, with room for what is not weights

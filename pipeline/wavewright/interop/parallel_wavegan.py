@@ -23,7 +23,7 @@ from torch import Tensor
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.io.files import reason_told, whole, write_text
 from wavewright.mel.spec import LOG_UNIT, MelSpec, StatisticsNormalisation, in_words
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders import hifigan, melgan, multiband_melgan, parallel_wavegan
 
 State = Mapping[str, Tensor]

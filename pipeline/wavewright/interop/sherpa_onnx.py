@@ -13,8 +13,8 @@ from typing import Literal
 
 from wavewright.errors import WavewrightError
 from wavewright.interop.graph import Graph, spectrum_graph, waveform_graph
-from wavewright.model import FrozenModel
-from wavewright.vocoder import Vocoder
+from wavewright.models.base import FrozenModel
+from wavewright.models.vocoder import Vocoder
 
 
 class WaveformFields(FrozenModel):

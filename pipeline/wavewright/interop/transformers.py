@@ -21,7 +21,7 @@ from torch import Tensor
 from wavewright.errors import WavewrightError
 from wavewright.interop.adapter import ClientVocoder
 from wavewright.mel.spec import MelSpec
-from wavewright.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder
 
 
 class TransformersVocoder(ClientVocoder):

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavewright.acoustic.model import utterance_seed
 from wavewright.acoustic.reading import BATCH
 from wavewright.audio.files import save_wav
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
+from wavewright.models.acoustic import utterance_seed
 from wavewright.render import how_it_speaks, write_speech
 from wavewright.saying.lines import Line
 from wavewright.saying.voice import Voice, problems_of

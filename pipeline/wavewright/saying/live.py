@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.acoustic.model import utterance_seed
 from wavewright.acoustic.reading import Said
 from wavewright.audio.files import Wav
+from wavewright.models.acoustic import utterance_seed
 from wavewright.render import how_it_speaks
 from wavewright.saying.voice import Voice, problems_of
 

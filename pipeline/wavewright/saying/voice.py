@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from wavewright.acoustic import reading
-from wavewright.acoustic.model import AcousticModel
 from wavewright.acoustic.reading import Said, require_readable, rules_for
 from wavewright.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
+from wavewright.models.acoustic import AcousticModel
+from wavewright.models.vocoder import Vocoder
 from wavewright.render import open_vocoder, speaking
 from wavewright.text.symbols import shorten
 from wavewright.text.verbalisation.english import TextRules
-from wavewright.vocoder import Vocoder
 
 _PAUSE = 0.2  # seconds between sentences
 

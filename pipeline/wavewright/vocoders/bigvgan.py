@@ -20,7 +20,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
@@ -30,8 +32,6 @@ from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
 from wavewright.nn.upsample_rates import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
-from wavewright.streaming import Stage
-from wavewright.vocoder import Batch, Vocoder
 
 _TAPS = 12  # of the filters around an activation
 _EPS = 1e-9

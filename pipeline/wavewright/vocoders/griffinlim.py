@@ -21,9 +21,9 @@ from torch import Tensor
 
 from wavewright.mel.spec import MelSpec, mel_filterbank
 from wavewright.mel.transform import amplitude_from_log_mel
-from wavewright.model import ModelConfig
+from wavewright.models.base import ModelConfig
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import item_seeds
-from wavewright.vocoder import Vocoder
 
 _SMALLEST_OVERLAP = 1e-3  # of squared windows, below which a sample is no sum worth dividing
 

@@ -18,7 +18,9 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
@@ -27,8 +29,6 @@ from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsample_rates import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
-from wavewright.streaming import Stage
-from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.1
 

@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import feature_matching, hinge_critic, hinge_generator
 from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
@@ -29,8 +31,6 @@ from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
-from wavewright.streaming import Stage
-from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.2
 _EDGE = 3  # samples or frames reflected before the first and the last convolution

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
 from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
@@ -32,8 +34,6 @@ from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.upsample_rates import fit_rates, propose_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
-from wavewright.streaming import Stage
-from wavewright.vocoder import Batch, Vocoder
 
 _SLOPE = 0.2
 _EDGE = 3  # frames or values reflected before the first and the last convolution

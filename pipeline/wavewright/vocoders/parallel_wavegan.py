@@ -19,7 +19,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage, apart
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
 from wavewright.nn.initialization import for_relu
@@ -29,8 +31,6 @@ from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.upsample_network import ContextStretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
-from wavewright.streaming import Stage, apart
-from wavewright.vocoder import Batch, Vocoder
 
 
 class AdversaryConfig(FrozenModel):

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig
+from wavewright.models.base import ModelConfig
+from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.real_stft import RealSTFT

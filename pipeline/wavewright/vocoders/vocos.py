@@ -18,7 +18,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.discriminator import SideBySide
 from wavewright.nn.gan_losses import clipped_hinge_generator, feature_matching, hinge_critic
 from wavewright.nn.inverse_stft import InverseSTFT
@@ -26,8 +28,6 @@ from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import BandDiscriminator
 from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.spectral import loss_spec, mel_l1
-from wavewright.streaming import Stage
-from wavewright.vocoder import Batch, Vocoder
 
 _LARGEST = 100.0  # magnitude of a bin
 _EPS = 1e-6

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig
+from wavewright.models.base import ModelConfig
+from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.nn.autocast import in_float32
 
 _FRAMES = 16  # that the vector becomes

@@ -21,7 +21,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.streaming import Stage, apart
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.noise import Noise
@@ -29,8 +31,6 @@ from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.receptive_field import Span, heard
 from wavewright.nn.weight_cache import Kept
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
-from wavewright.streaming import Stage, apart
-from wavewright.vocoder import Batch, Vocoder
 
 _OVERLAP = 4  # frames that the upsampling mixes into a sample
 _BIAS_FRAMES = 88  # of the mel whose silence the denoiser listens to

@@ -19,7 +19,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.generation.sequential import (
+from wavewright.mel.spec import MelSpec
+from wavewright.models.autoregressive import (
     Engine,
     FastLoop,
     Loop,
@@ -27,8 +28,8 @@ from wavewright.generation.sequential import (
     SequentialVocoder,
     Window,
 )
-from wavewright.mel.spec import MelSpec
-from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.initialization import for_relu
 from wavewright.nn.likelihood import (
@@ -44,7 +45,6 @@ from wavewright.nn.quantisation import Rounding, mu_law_decode, mu_law_encode, s
 from wavewright.nn.upsample_network import ContextStretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
-from wavewright.vocoder import Batch
 
 
 class WaveNetConfig(SequentialConfig):

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
 from wavewright.generation.folding import Folding
-from wavewright.generation.sequential import (
+from wavewright.mel.spec import MelSpec
+from wavewright.models.autoregressive import (
     Engine,
     FastLoop,
     Loop,
@@ -32,8 +33,8 @@ from wavewright.generation.sequential import (
     Uniforms,
     Window,
 )
-from wavewright.mel.spec import MelSpec
-from wavewright.model import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch
 from wavewright.nn.likelihood import (
     categorical_nll,
     draw_categorical,
@@ -55,7 +56,6 @@ from wavewright.nn.quantisation import (
 )
 from wavewright.nn.upsample_network import Stretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
-from wavewright.vocoder import Batch
 
 _SILENT = (HALF // 2, 0)  # the halves of 0; starting at (0, 0) would be a click of -32768
 _LEVEL = 2**15

@@ -21,11 +21,11 @@ from wavewright.audio.filters import Undoing
 from wavewright.errors import WavewrightError
 from wavewright.generation.packing import has_vnni
 from wavewright.io.progress import progress
-from wavewright.model import ModelConfig
+from wavewright.models.base import ModelConfig
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.upsample_network import REACH
 from wavewright.nn.weight_cache import Kept
-from wavewright.vocoder import Batch, Vocoder
 
 EngineName = Literal["fast", "reference"]
 LoopPrecision = Literal["float32", "bf16", "int8"]

@@ -14,10 +14,10 @@ from torch import Tensor
 from wavewright.audio.filters import Undoing, undo_steps
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.model import Model, ModelConfig
+from wavewright.models.base import Model, ModelConfig
+from wavewright.models.streaming import Chain, Stage, apart, beside, windows
 from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
 from wavewright.nn.receptive_field import Reach, Span
-from wavewright.streaming import Chain, Stage, apart, beside, windows
 
 Padding = Literal["replicate", "silence"]
 

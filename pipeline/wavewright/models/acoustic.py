@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from wavewright.acoustic.scores import AlignmentScores, score_alignment
 from wavewright.errors import WavewrightError, few
 from wavewright.mel.spec import MelSpec
-from wavewright.model import Model
+from wavewright.models.alignment_scores import AlignmentScores, score_alignment
+from wavewright.models.base import Model
 
 
 @dataclass

@@ -23,10 +23,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError, nearest
-from wavewright.model import ModelConfig, Optimisation, Update
+from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.gan_losses import gradient_penalty, wasserstein_critic
 from wavewright.nn.noise import Noise, item_seeds, uniform_noise
-from wavewright.vocoder import Batch, Vocoder
 
 _AT_ONCE = 32  # vectors that are made into sound together
 

@@ -1,0 +1,1 @@
+"""Contracts of models: configuration, batches, vocoders, streaming and acoustic models."""
