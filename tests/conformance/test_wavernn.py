@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests import tiny
 from tests.official import FixtureFolder, OfficialRun
-from wavewright.generation.folding import Folding
+from wavewright.kernels.folding import Folding
 from wavewright.mel.spec import MelSpec, RangeNormalisation
 from wavewright.models.autoregressive import Engine, Window
 from wavewright.nn.likelihood import categorical_nll

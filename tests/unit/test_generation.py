@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tests import tiny
 from wavewright.errors import WavewrightError
-from wavewright.generation import kernels
-from wavewright.generation.compiling import compiled
-from wavewright.generation.drawing import BY_GUMBEL, BY_ONE, draw_label, ready
-from wavewright.generation.packing import Packed, pack, pack_sparse
 from wavewright.inference import quicken
+from wavewright.kernels import ops as kernels
+from wavewright.kernels.compile import compiled
+from wavewright.kernels.packing import Packed, pack, pack_sparse
+from wavewright.kernels.sampling import BY_GUMBEL, BY_ONE, draw_label, ready
 from wavewright.models.autoregressive import Engine, SequentialVocoder, Uniforms, Window
 from wavewright.models.vocoder import Batch
 from wavewright.nn.likelihood import draw_categorical

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from wavewright.audio.filters import Undoing
 from wavewright.errors import WavewrightError
-from wavewright.generation.packing import has_vnni
 from wavewright.io.progress import progress
+from wavewright.kernels.packing import has_vnni
 from wavewright.models.base import ModelConfig
 from wavewright.models.vocoder import Batch, Vocoder
 from wavewright.nn.noise import item_seeds

@@ -302,7 +302,7 @@ class WaveNet(SequentialVocoder):
 
     def fast(self, engine: Engine) -> FastLoop:
         """The compiled loop."""
-        from wavewright.generation.wavenet import FastWaveNet
+        from wavewright.kernels.wavenet import FastWaveNet
 
         return FastWaveNet(self, engine)
 

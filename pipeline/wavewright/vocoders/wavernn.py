@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.generation.folding import Folding
+from wavewright.kernels.folding import Folding
 from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import (
     Engine,
@@ -372,10 +372,10 @@ class WaveRNN(SequentialVocoder):
     def fast(self, engine: Engine) -> FastLoop:
         """The compiled loop."""
         if self.dual:
-            from wavewright.generation.dual_softmax import FastDualSoftmax
+            from wavewright.kernels.dual_softmax import FastDualSoftmax
 
             return FastDualSoftmax(self, engine)
-        from wavewright.generation.wavernn import FastWaveRNN
+        from wavewright.kernels.wavernn import FastWaveRNN
 
         return FastWaveRNN(self, engine)
 

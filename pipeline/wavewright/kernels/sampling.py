@@ -12,8 +12,8 @@ import numpy as np
 from numba import float32, int64, njit
 from torch import Tensor
 
-from wavewright.generation import kernels
-from wavewright.generation.compiling import FAST
+from wavewright.kernels import ops as kernels
+from wavewright.kernels.compile import FAST
 
 #: How a loop draws.
 BY_ONE, BY_GUMBEL, LOGISTICS, GAUSSIAN = range(4)

@@ -21,10 +21,9 @@ import torch.nn.functional as F
 from numba import float32
 from torch import Tensor
 
-from wavewright.generation.compiling import compiled, together
-from wavewright.generation.conditions import blend, conditions
-from wavewright.generation.drawing import LOGISTICS, draw_label, draw_logistics, ready, way
-from wavewright.generation.kernels import (
+from wavewright.kernels.compile import compiled, together
+from wavewright.kernels.conditioning import blend, conditions
+from wavewright.kernels.ops import (
     add_and_scale,
     add_scaled,
     copy,
@@ -33,7 +32,8 @@ from wavewright.generation.kernels import (
     prepare,
     product,
 )
-from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of, tall, wide
+from wavewright.kernels.packing import GROUP, Packed, pack, padded, size_of, tall, wide
+from wavewright.kernels.sampling import LOGISTICS, draw_label, draw_logistics, ready, way
 from wavewright.models.autoregressive import NOTHING, Engine, Window
 from wavewright.nn.quantisation import label_value, mu_law_decode
 

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from numba import float32
 from torch import Tensor
 
-from wavewright.generation.compiling import compiled, part, together
-from wavewright.generation.drawing import draw_label, ready, way
-from wavewright.generation.kernels import (
+from wavewright.kernels.compile import compiled, part, together
+from wavewright.kernels.ops import (
     add_and_scale,
     add_scaled,
     copy,
@@ -28,7 +27,7 @@ from wavewright.generation.kernels import (
     prepare,
     product,
 )
-from wavewright.generation.packing import (
+from wavewright.kernels.packing import (
     GROUP,
     Packed,
     pack,
@@ -38,6 +37,7 @@ from wavewright.generation.packing import (
     tall,
     wide,
 )
+from wavewright.kernels.sampling import draw_label, ready, way
 from wavewright.models.autoregressive import NOTHING, Engine, Window
 
 if TYPE_CHECKING:

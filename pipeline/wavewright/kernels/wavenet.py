@@ -22,18 +22,9 @@ import torch.nn.functional as F
 from numba import float32
 from torch import Tensor
 
-from wavewright.generation.compiling import compiled, together
-from wavewright.generation.conditions import Conditions, blend, conditions, unconditional
-from wavewright.generation.drawing import (
-    GAUSSIAN,
-    LOGISTICS,
-    draw_gaussian,
-    draw_label,
-    draw_logistics,
-    ready,
-    way,
-)
-from wavewright.generation.kernels import (
+from wavewright.kernels.compile import compiled, together
+from wavewright.kernels.conditioning import Conditions, blend, conditions, unconditional
+from wavewright.kernels.ops import (
     add_and_scale,
     add_scaled,
     copy,
@@ -42,7 +33,16 @@ from wavewright.generation.kernels import (
     prepare,
     product,
 )
-from wavewright.generation.packing import GROUP, Packed, pack, padded, size_of, tall, wide
+from wavewright.kernels.packing import GROUP, Packed, pack, padded, size_of, tall, wide
+from wavewright.kernels.sampling import (
+    GAUSSIAN,
+    LOGISTICS,
+    draw_gaussian,
+    draw_label,
+    draw_logistics,
+    ready,
+    way,
+)
 from wavewright.models.autoregressive import NOTHING, Engine, Window
 from wavewright.nn.weight_norm import fold_weight_norm
 

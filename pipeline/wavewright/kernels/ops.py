@@ -19,8 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import overload
 
-from wavewright.generation.compiling import FAST
-from wavewright.generation.packing import GROUP, LANES
+from wavewright.kernels.compile import FAST
+from wavewright.kernels.packing import GROUP, LANES
 
 _VECTORS = GROUP // LANES
 _F32, _I32, _I8 = ir.FloatType(), ir.IntType(32), ir.IntType(8)

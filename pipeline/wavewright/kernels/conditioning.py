@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from torch import Tensor
 
-from wavewright.generation.compiling import FAST
-from wavewright.generation.kernels import add_scaled, copy
+from wavewright.kernels.compile import FAST
+from wavewright.kernels.ops import add_scaled, copy
 from wavewright.nn.upsample_network import REACH, Stretch, shares
 
 
