@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wavewright.acoustic import reading
+from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.data import script
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file

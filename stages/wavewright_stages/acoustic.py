@@ -188,7 +188,7 @@ class _Table:
         self, network: AcousticModel, texts: Mapping[str, list[int]]
     ) -> dict[str, Array] | None:
         """Where in its text each utterance is at each frame, by the TextGrids of the corpus."""
-        from wavewright.acoustic.places import read_places
+        from wavewright.acoustic.alignment_targets import read_places
 
         if not network.learns_places:
             return None
@@ -212,7 +212,7 @@ class _Table:
 
 def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
     """What a configuration leaves to the training split: names of speakers, a lexicon."""
-    from wavewright.acoustic.pronouncing import ARPABET, gather_lexicon
+    from wavewright.acoustic.lexicon import ARPABET, gather_lexicon
     from wavewright.text.symbols import SYMBOLS
     from wavewright.text.textgrid import read_alignment
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavewright.acoustic.places import phone_places, read_places, word_places
-from wavewright.acoustic.pronouncing import phone_text
+from wavewright.acoustic.alignment_targets import phone_places, read_places, word_places
+from wavewright.acoustic.lexicon import phone_text
 from wavewright.data.shards import Shards, write_shards
 from wavewright.mel.spec import MelSpec
 from wavewright.text.symbols import SYMBOLS, encode

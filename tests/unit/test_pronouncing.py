@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wavewright.acoustic.pronouncing import Lexicon, gather_lexicon, phone_text, spoken_words
+from wavewright.acoustic.lexicon import Lexicon, gather_lexicon, phone_text, spoken_words
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.errors import WavewrightError
 from wavewright.text.symbols import SYMBOLS, encode

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavewright.acoustic.reading import (
+from wavewright.acoustic.synthesis import (
     problem,
     read,
     read_all,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavewright.acoustic.attention import guided_attention_loss, stray
-from wavewright.acoustic.recurrence import LoopLinear, lstm_cell
+from wavewright.acoustic.rnn import LoopLinear, lstm_cell
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.acoustic import reading
+from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoint import load_model, save_checkpoint

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavewright.acoustic.recurrence import LoopLinear
+from wavewright.acoustic.rnn import LoopLinear
 
 
 class Memory(NamedTuple):

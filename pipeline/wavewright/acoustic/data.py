@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wavewright.acoustic.pronouncing import phone_text
+from wavewright.acoustic.lexicon import phone_text
 from wavewright.data.shards import Array, Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec

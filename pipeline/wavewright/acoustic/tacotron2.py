@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from wavewright.acoustic.add_speakers import with_speakers
 from wavewright.acoustic.attention import (
     LocationSensitiveAttention,
     Memory,
     guided_attention_loss,
     stray,
 )
-from wavewright.acoustic.pronouncing import ARPABET, Lexicon
-from wavewright.acoustic.speakers import with_speakers
+from wavewright.acoustic.lexicon import ARPABET, Lexicon
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
 from wavewright.errors import WavewrightError, few
 from wavewright.mel.spec import MelSpec

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavewright.acoustic.attention import AttentionLoop, LocationSensitiveAttention, Memory
-from wavewright.acoustic.recurrence import LoopLinear, lstm_cell
+from wavewright.acoustic.rnn import LoopLinear, lstm_cell
 
 
 class NormedConvolution(nn.Module):

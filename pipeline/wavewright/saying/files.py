@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavewright.acoustic.reading import BATCH
+from wavewright.acoustic.synthesis import BATCH
 from wavewright.audio.files import save_wav
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress

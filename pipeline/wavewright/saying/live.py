@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.acoustic.reading import Said
+from wavewright.acoustic.synthesis import Said
 from wavewright.audio.files import Wav
 from wavewright.models.acoustic import utterance_seed
 from wavewright.render import how_it_speaks

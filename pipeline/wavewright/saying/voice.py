@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wavewright.acoustic import reading
-from wavewright.acoustic.reading import Said, require_readable, rules_for
+from wavewright.acoustic import synthesis as reading
+from wavewright.acoustic.synthesis import Said, require_readable, rules_for
 from wavewright.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
