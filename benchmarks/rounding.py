@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 import torch
 
 from wavewright.audio.files import from_pcm16
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.crops import whole
 from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wavewright.checkpoint import load_model
+from wavewright.checkpoints.checkpoint import load_model
 from wavewright.importing.convert import Imported
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.weight_norm import fold_weight_norm

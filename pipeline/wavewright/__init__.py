@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wavewright.checkpoint import load_vocoder as load_vocoder
+    from wavewright.checkpoints.checkpoint import load_vocoder as load_vocoder
     from wavewright.errors import WavewrightError as WavewrightError
     from wavewright.importing.convert import import_checkpoint as import_checkpoint
     from wavewright.mel.spec import MelSpec as MelSpec

@@ -275,7 +275,7 @@ def config(
             transform=lambda text: "".join(f"#   {line}\n" for line in text.splitlines()),
         )
     elif saved:
-        from wavewright.checkpoint import read_weights, weights_file
+        from wavewright.checkpoints.checkpoint import read_weights, weights_file
 
         about, _ = read_weights(weights_file(given))
         _say(f"# {about['name']}, step {about['step']}")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wavewright.audio.files import load_wav, save_wav, wav_writer
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference import quicken
 from wavewright.mel.files import Floats, Layout, read_mel

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.checkpoint import chosen_checkpoint, load_vocoder
+from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
 from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from wavewright.averaging import Average
 from wavewright.bad_steps import BadStep, Guard
-from wavewright.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from wavewright.distributed import Group
 from wavewright.errors import WavewrightError
 from wavewright.journal import Journal

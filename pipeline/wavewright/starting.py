@@ -9,8 +9,13 @@ from typing import Any
 
 import torch
 
-from wavewright.adversaries import Players, read_adversaries
-from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder, weights_file
+from wavewright.checkpoints.checkpoint import (
+    latest_checkpoint,
+    load_training,
+    load_vocoder,
+    weights_file,
+)
+from wavewright.checkpoints.discriminators import Players, read_adversaries
 from wavewright.errors import WavewrightError
 from wavewright.models.vocoder import Vocoder
 

@@ -19,7 +19,12 @@ import torch
 from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.data import script
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.checkpoint import chosen_checkpoint, load_model, load_vocoder, weights_file
+from wavewright.checkpoints.checkpoint import (
+    chosen_checkpoint,
+    load_model,
+    load_vocoder,
+    weights_file,
+)
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.inference import quicken

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from wavewright.audio.filters import Gain
-from wavewright.checkpoint import read_weights, write_weights
+from wavewright.checkpoints.checkpoint import read_weights, write_weights
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.export import export_vocoder
 from wavewright.interop.graph import waveform_graph

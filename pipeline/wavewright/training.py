@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wavewright.bad_steps import BadStep, Guard, OnBadStep
-from wavewright.checkpoint import best_value, mark_best, prune
+from wavewright.checkpoints.checkpoint import best_value, mark_best, prune
 from wavewright.compute.device import be_deterministic, pick_device
 from wavewright.compute.engines import require_shared_memory
 from wavewright.distributed import Group, group, local_device, local_rank

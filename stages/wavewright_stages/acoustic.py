@@ -230,7 +230,7 @@ def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start_from(network: AcousticModel, path: Path) -> None:
-    from wavewright.checkpoint import load_model
+    from wavewright.checkpoints.checkpoint import load_model
     from wavewright.models.acoustic import AcousticModel
 
     source = load_model(path)

@@ -123,7 +123,7 @@ def train(
         nodes: machines that train together.
         rendezvous: HOST:PORT where they meet.
     """
-    from wavewright.checkpoint import latest_checkpoint
+    from wavewright.checkpoints.checkpoint import latest_checkpoint
     from wavewright.data.shards import Shards
     from wavewright.registry import create_vocoder
     from wavewright.session import Restart, seed_everything

@@ -17,7 +17,7 @@ from tests.unit.test_manifest import row
 from tests.unit.test_train_stage import QUICK
 from wavewright import training
 from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
-from wavewright.checkpoint import latest_checkpoint, load_training
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.importing.convert import Imported, import_checkpoint

@@ -28,7 +28,7 @@ from tests.their_files import (
     spelled,
 )
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation

@@ -140,7 +140,7 @@ def test_phases_are_found_as_officially(
 
 
 def test_statistics_are_of_the_crops_and_travel_with_the_weights(tmp_path: Path) -> None:
-    from wavewright.checkpoint import load_vocoder, write_weights
+    from wavewright.checkpoints.checkpoint import load_vocoder, write_weights
 
     vocoder = small("specgan")
     assert isinstance(vocoder, SpecGAN)

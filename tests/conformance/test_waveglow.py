@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from tests import tiny
 from tests.official import FixtureFolder, OfficialRun
+from wavewright.checkpoints.pickle_reader import read_contents
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.models.vocoder import Batch
 from wavewright.nn.weight_norm import fold_weight_norm
-from wavewright.pickled import read_contents
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.waveglow import (
     Coupling,

@@ -21,7 +21,7 @@ import torch
 from tests import tiny
 from wavewright.acoustic.gta import GtaMaker
 from wavewright.audio.files import load_wav, to_pcm16
-from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
+from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.crops import CropData
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.faults.outcomes import Outcome, run_command
 from wavewright import registry
-from wavewright.checkpoint import load_model
+from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.corpus.archive import extract
 from wavewright.errors import WavewrightError
 from wavewright.importing import convert, formats

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests import tiny
 from tests.unit.test_training import Poisoned, go, same
 from wavewright.bad_steps import BadStep, Guard
-from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, ModelConfig, Optimisation, Update

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_checkpoint import model, run
-from wavewright.checkpoint import damage, latest_checkpoint, load_model
+from wavewright.checkpoints.checkpoint import damage, latest_checkpoint, load_model
 from wavewright.errors import WavewrightError
 
 __all__ = ["model", "run"]

@@ -19,7 +19,7 @@ import pytest
 
 from tests import tiny
 from tests.unit.test_training import assert_equal_to
-from wavewright.checkpoint import latest_checkpoint
+from wavewright.checkpoints.checkpoint import latest_checkpoint
 from wavewright.launching import launch
 from wavewright.process_group import Patience
 

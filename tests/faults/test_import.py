@@ -24,7 +24,7 @@ from tests.their_files import (
     official_file,
     small_hifigan,
 )
-from wavewright.checkpoint import load_training
+from wavewright.checkpoints.checkpoint import load_training
 from wavewright.errors import UnknownName, WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.importing.formats import FORMATS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import MakeDisk, said
-from wavewright.checkpoint import latest_checkpoint, load_model
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_model
 
 SMALL = {
     "prepare.dev": "2",

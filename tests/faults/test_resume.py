@@ -10,7 +10,7 @@ import pytest
 from tests import tiny
 from tests.faults.ranks import together
 from tests.unit.test_training import STEPS, assert_equal_to, go, same
-from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.crops import CropData
 
 

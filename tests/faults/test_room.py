@@ -21,7 +21,12 @@ from tests.recipes.conftest import Toy
 from tests.recipes.test_runner import ALL
 from tests.recipes.test_scale import RECIPE as TONES
 from wavewright.audio.files import save_wav, wav_writer
-from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder, save_checkpoint
+from wavewright.checkpoints.checkpoint import (
+    latest_checkpoint,
+    load_training,
+    load_vocoder,
+    save_checkpoint,
+)
 from wavewright.errors import WavewrightError, in_words
 from wavewright.journal import Journal
 

@@ -14,8 +14,8 @@ import torch
 
 from tests import tiny
 from tests.unit.test_training import same
-from wavewright import checkpoint
-from wavewright.checkpoint import (
+from wavewright.checkpoints import checkpoint
+from wavewright.checkpoints.checkpoint import (
     best_checkpoint,
     damage,
     latest_checkpoint,

@@ -13,7 +13,7 @@ import pytest
 
 from tests import tiny
 from tests.unit.test_training import Poisoned, assert_equal_to, go
-from wavewright.checkpoint import best_checkpoint, latest_checkpoint
+from wavewright.checkpoints.checkpoint import best_checkpoint, latest_checkpoint
 from wavewright.crops import CropData
 from wavewright.heartbeat import Heart, heartbeat_file, read_pulse
 from wavewright.journal import Journal

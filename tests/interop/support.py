@@ -16,7 +16,7 @@ import torch
 from tests.interop.environments import ROOT, environment
 from tests.interop.train_weights import HELD_OUT, WEIGHTS
 from wavewright.audio.files import load_wav
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 

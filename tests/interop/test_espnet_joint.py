@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.interop.support import Answers, recording, run_client
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.mel.transform import log_mel

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from wavewright.audio.files import load_wav, to_pcm16
-from wavewright.checkpoint import load_vocoder, write_weights
+from wavewright.checkpoints.checkpoint import load_vocoder, write_weights
 from wavewright.crops import CropData
 from wavewright.data.shards import Array, Shards, write_shards
 from wavewright.io.files import whole

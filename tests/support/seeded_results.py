@@ -26,7 +26,7 @@ import torch
 
 from tests import tiny
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.crops import CropData
 from wavewright.evaluation import build_metrics
 from wavewright.interop.export import export_vocoder

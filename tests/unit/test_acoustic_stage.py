@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.checkpoint import load_model
+from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.errors import MelMismatch, WavewrightError

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import wavewright
 from tests import tiny
-from wavewright.checkpoint import (
+from wavewright.checkpoints.checkpoint import (
     damage,
     latest_checkpoint,
     load_model,

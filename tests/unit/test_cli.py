@@ -15,7 +15,7 @@ from tests import tiny
 from tests.listeners import attentive, session, write_systems
 from wavewright import cli
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import Locked, Stale
 from wavewright.listening.design import read_key
 from wavewright.mel.spec import MelSpec

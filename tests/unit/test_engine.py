@@ -22,7 +22,7 @@ from tests import tiny
 from tests.published_order import STEPS
 from tests.unit.test_training import assert_equal_to, go
 from wavewright.averaging import Average
-from wavewright.checkpoint import (
+from wavewright.checkpoints.checkpoint import (
     best_checkpoint,
     best_value,
     load_model,

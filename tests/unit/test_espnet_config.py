@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.checkpoint import write_weights
+from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.espnet import mel_of_config
 from wavewright.interop.export import export_file

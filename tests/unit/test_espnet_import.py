@@ -19,7 +19,7 @@ from tests.their_adversaries import (
     parallel_wavegan_generator,
 )
 from tests.their_files import random_twin, spelled
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.importing.convert import Imported, import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation

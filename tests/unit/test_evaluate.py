@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.reports import write_prepared
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec

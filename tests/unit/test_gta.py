@@ -21,7 +21,7 @@ from matplotlib.image import imread
 from wavewright.acoustic.gta import GtaMaker
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError

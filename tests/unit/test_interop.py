@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests import tiny
 from wavewright.audio.files import load_wav
 from wavewright.audio.filters import Gain
-from wavewright.checkpoint import write_weights
+from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.errors import MelMismatch, MissingExtra, WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.interop import coqui, espnet, nemo

@@ -11,7 +11,7 @@ import torch
 
 from tests import tiny
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel

@@ -14,7 +14,7 @@ import torch
 from tests import tiny
 from tests.unit.test_manifest import row
 from wavewright.audio.files import load_wav, to_pcm16
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards

@@ -17,7 +17,7 @@ import torch
 
 from tests import tiny
 from wavewright.audio.files import endless_header, load_wav, to_pcm16
-from wavewright.checkpoint import load_model, load_vocoder, save_checkpoint
+from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import StatisticsNormalisation
 from wavewright.models.acoustic import AcousticModel, Speech

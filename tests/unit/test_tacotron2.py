@@ -13,7 +13,7 @@ from torch import Tensor
 from wavewright.acoustic.attention import guided_attention_loss, stray
 from wavewright.acoustic.rnn import LoopLinear, lstm_cell
 from wavewright.acoustic.tacotron2 import Tacotron2
-from wavewright.checkpoint import load_model, save_checkpoint
+from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel

@@ -14,7 +14,7 @@ import torch
 
 from tests import tiny
 from tests.unit.test_manifest import row
-from wavewright.checkpoint import latest_checkpoint, load_training, load_vocoder
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tests import tiny
-from wavewright.checkpoint import latest_checkpoint, load_training
+from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.compute.device import pick_device
 from wavewright.crops import CropData
 from wavewright.errors import WavewrightError

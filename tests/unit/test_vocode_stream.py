@@ -19,7 +19,7 @@ from tests import tiny
 from wavewright import cli
 from wavewright.audio.files import endless_header, load_wav, wav_writer
 from wavewright.audio.wav_header import header_flags
-from wavewright.checkpoint import save_checkpoint
+from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.pipe import mel_chunks
 from wavewright.registry import create_vocoder

@@ -16,7 +16,7 @@ from tests import tiny
 from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
-from wavewright.checkpoint import load_model, save_checkpoint
+from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError

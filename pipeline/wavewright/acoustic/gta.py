@@ -18,7 +18,7 @@ import torch
 
 from wavewright.acoustic.data import collate, encode_texts, number_speakers
 from wavewright.acoustic.gta_shards import Entry, ShardMaker, one_thread
-from wavewright.checkpoint import load_model
+from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
 from wavewright.models.acoustic import AcousticModel, Speech, TextBatch, utterance_seed

@@ -37,7 +37,7 @@ def open_target(checkpoint: Path | None, like: str) -> Target | None:
 
 
 def _spec_of(checkpoint: Path) -> MelSpec:
-    from wavewright.checkpoint import load_model
+    from wavewright.checkpoints.checkpoint import load_model
     from wavewright.errors import WavewrightError
     from wavewright.render import open_vocoder
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from wavewright.checkpoints.pickle_reader import Contents, read_contents
 from wavewright.errors import WavewrightError
 from wavewright.nn.weight_norm import fold_weight_norm
-from wavewright.pickled import Contents, read_contents
 
 _IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
 _DOUBLE = torch.float64

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from wavewright import registry
-from wavewright.adversaries import adversaries_file, write_adversaries
-from wavewright.checkpoint import write_weights
+from wavewright.checkpoints.checkpoint import write_weights
+from wavewright.checkpoints.discriminators import adversaries_file, write_adversaries
 from wavewright.errors import UnknownName, WavewrightError, nearest
 from wavewright.importing.adversaries import PLAYER, Adversaries, find_adversaries
 from wavewright.importing.adversary_layouts import Unfit

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from wavewright.checkpoint import load_vocoder
+from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference import quicken
 from wavewright.interop.log_base import require_likely_base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavewright.checkpoint import load_vocoder, read_weights, weights_file
+from wavewright.checkpoints.checkpoint import load_vocoder, read_weights, weights_file
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.espnet import mel_of_config
 from wavewright.interop.graph import waveform_graph

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.synthesis import Said, require_readable, rules_for
-from wavewright.checkpoint import load_model
+from wavewright.checkpoints.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel

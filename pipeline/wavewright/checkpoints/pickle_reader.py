@@ -95,7 +95,7 @@ def _loads(data: bytes, **named: Any) -> Any:
 
 #: What torch asks of a pickle module.
 _MODULE = types.SimpleNamespace(
-    __name__="wavewright.pickled",
+    __name__="wavewright.checkpoints.pickle_reader",
     Unpickler=_Unpickler,
     UnpicklingError=pickle.UnpicklingError,
     load=_load,

@@ -25,11 +25,11 @@ from typing import Any
 import torch
 
 from wavewright import registry
+from wavewright.checkpoints.pickle_reader import require_no_bomb
 from wavewright.errors import WavewrightError
 from wavewright.io.files import reason_told, sha256_of, sync, usual_mode, write_text
 from wavewright.models.base import Model
 from wavewright.models.vocoder import Vocoder
-from wavewright.pickled import require_no_bomb
 
 _FORMAT = 1
 _SUMS = "checkpoint.json"

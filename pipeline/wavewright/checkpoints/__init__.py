@@ -1,0 +1,1 @@
+"""Checkpoints: writing, verifying and loading them, and safe reading of pickles."""
