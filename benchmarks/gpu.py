@@ -28,7 +28,7 @@ from wavewright.inference import quicken
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Batch
 from wavewright.registry import create_vocoder
-from wavewright.session import Session
+from wavewright.training.state import Session
 
 NAMES = ["hifigan:v1", "hifigan:v3", "melgan", "vocos", "bigvgan", "parallel_wavegan"]
 BATCH, SEGMENT = 16, 8192

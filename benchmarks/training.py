@@ -28,7 +28,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Batch
 from wavewright.registry import create_vocoder
-from wavewright.session import Session
+from wavewright.training.state import Session
 
 SEGMENT = 8192
 BATCHES = {"hifigan:v3": 4, "melgan": 16}

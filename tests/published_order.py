@@ -20,7 +20,7 @@ from wavewright.nn.gan_losses import (
     least_squares_generator,
 )
 from wavewright.nn.spectral import mel_l1
-from wavewright.session import Session
+from wavewright.training.state import Session
 from wavewright.vocoders.hifigan import HiFiGAN
 from wavewright.vocoders.melgan import MelGAN, weighted_matching
 

@@ -262,7 +262,7 @@ def config(
     elif statistics is not None:
         raise WavewrightError("--statistics belongs to mels: wavewright config mel:PRESET")
     elif mel:
-        from wavewright.fitting import fit, read_mel
+        from wavewright.training.fit_to_mel import fit, read_mel
 
         fitted = fit(name, read_mel(mel))
         values = fitted.config.model_dump(mode="json")

@@ -83,7 +83,7 @@ def _needs_group(values: dict[str, Any]) -> bool:
 
 def _together(path: Path, values: dict[str, Any]) -> int:
     """Run the job in the processes of a group, and say at the end what one of them found wrong."""
-    from wavewright.launching import RELAUNCHES, join_command, launch, launch_on_machines
+    from wavewright.training.launch import RELAUNCHES, join_command, launch, launch_on_machines
 
     command = ["wavewright.worker", str(path)]
     gpus, nodes, rendezvous = values["gpus"], values["nodes"], values["rendezvous"]

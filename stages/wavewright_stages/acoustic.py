@@ -94,11 +94,11 @@ def acoustic(
         nodes: machines that train together.
         rendezvous: HOST:PORT where they meet.
     """
-    from wavewright.acoustic.validation import Validation
     from wavewright.data.shards import Shards
     from wavewright.registry import create_model
-    from wavewright.session import seed_everything
-    from wavewright.training import TrainingOptions, train
+    from wavewright.training.acoustic_validation import Validation
+    from wavewright.training.loop import TrainingOptions, train
+    from wavewright.training.state import seed_everything
 
     natural = Shards(mels)
     if natural.mel is None:

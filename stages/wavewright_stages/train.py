@@ -14,10 +14,10 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.crops import CropData
     from wavewright.data.shards import Shards
-    from wavewright.journal import Journal
     from wavewright.models.vocoder import Vocoder
+    from wavewright.training.crops import CropData
+    from wavewright.training.journal import Journal
 
 log = logging.getLogger("wavewright")
 Features = Literal["natural", "gta", "natural-then-gta"]
@@ -126,10 +126,10 @@ def train(
     from wavewright.checkpoints.checkpoint import latest_checkpoint
     from wavewright.data.shards import Shards
     from wavewright.registry import create_vocoder
-    from wavewright.session import Restart, seed_everything
-    from wavewright.starting import Start
-    from wavewright.training import TrainingOptions
-    from wavewright.training import train as run_training
+    from wavewright.training.init_from import Start
+    from wavewright.training.loop import TrainingOptions
+    from wavewright.training.loop import train as run_training
+    from wavewright.training.state import Restart, seed_everything
 
     if features == "natural-then-gta" and gta_start is None:
         raise WavewrightError("train.features is 'natural-then-gta': set train.gta_start to a step")
@@ -208,7 +208,7 @@ def train(
 
 def _fitted(name: str, mel: MelSpec, config: dict[str, Any]) -> dict[str, Any]:
     """What makes a published configuration fit the recipe's mel; the recipe's own words stand."""
-    from wavewright.fitting import changes_for
+    from wavewright.training.fit_to_mel import changes_for
 
     changes = {
         key: value for key, value in changes_for(name, mel, config).items() if key not in config
@@ -241,9 +241,9 @@ def _labels(prepared: Path, column: str) -> dict[str, str]:
 def _crops(
     prepared: Path, mels: Path, gta: Path | None, features: Features, gta_start: int, **options: Any
 ) -> CropData:
-    from wavewright.crops import CropData
     from wavewright.data.manifest import read_manifest, usable
     from wavewright.data.shards import Shards
+    from wavewright.training.crops import CropData
 
     ids = usable(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
     natural = Shards(mels)
@@ -372,7 +372,7 @@ class _Validation:
 
     def _bits(self, utterance: str, mels: Shards) -> float:
         """Of a whole utterance, each sample after the true ones."""
-        from wavewright.crops import whole
+        from wavewright.training.crops import whole
 
         label = self.labels.get(utterance, "")
         batch = whole(self.audio, mels, utterance, self.model, label)

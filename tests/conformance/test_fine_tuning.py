@@ -15,7 +15,6 @@ from tests.official import FixtureFolder, OfficialRun
 from tests.their_adversaries import PLAYER, old_names
 from tests.unit.test_manifest import row
 from tests.unit.test_train_stage import QUICK
-from wavewright import training
 from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest
@@ -26,6 +25,7 @@ from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.registry import create_vocoder
+from wavewright.training import loop as training
 from wavewright_stages.train import train as train_stage
 
 IDS = [f"LJ001-000{number}" for number in range(2, 7)]

@@ -22,7 +22,6 @@ from tests import tiny
 from wavewright.acoustic.gta import GtaMaker
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
-from wavewright.crops import CropData
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
@@ -34,6 +33,7 @@ from wavewright.render import vocode_file
 from wavewright.saying.files import say_file
 from wavewright.saying.voice import open_voice
 from wavewright.synthesis import acoustic_source, load_speakers, shard_source
+from wavewright.training.crops import CropData
 from wavewright_stages.train import train
 
 SPECS = {name: MelSpec.preset(name) for name in MelSpec.presets()}

@@ -14,9 +14,9 @@ import torch
 
 from tests import tiny
 from tests.faults.marchers import go_wrong
-from wavewright.crops import CropData
 from wavewright.data.shards import Shards
-from wavewright.training import TrainingOptions, train
+from wavewright.training.crops import CropData
+from wavewright.training.loop import TrainingOptions, train
 
 
 class Faulty:

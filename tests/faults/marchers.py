@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from wavewright.heartbeat import Heart
+from wavewright.training.heartbeat import Heart
 
 STEPS = 12
 

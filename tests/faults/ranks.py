@@ -35,9 +35,9 @@ def learn(rank: int, folder: Path, run: Path, poison: tuple[int, int] | None, op
     """What each of the two does."""
     import torch
 
-    from wavewright.crops import CropData
     from wavewright.data.shards import Shards
-    from wavewright.training import TrainingOptions, train
+    from wavewright.training.crops import CropData
+    from wavewright.training.loop import TrainingOptions, train
 
     torch.set_num_threads(1)
     meeting = str(run.parent / f"meeting-{run.name}-{options['max_steps']}")

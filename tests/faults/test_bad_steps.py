@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from tests import tiny
 from tests.unit.test_training import Poisoned, go, same
-from wavewright.bad_steps import BadStep, Guard
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
-from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, ModelConfig, Optimisation, Update
 from wavewright.models.vocoder import Batch
-from wavewright.precision import Precision
-from wavewright.session import Session
+from wavewright.training.amp import Precision
+from wavewright.training.crops import CropData
+from wavewright.training.nan_guard import BadStep, Guard
+from wavewright.training.state import Session
 
 CPU = torch.device("cpu")
 

@@ -159,7 +159,7 @@ def test_a_group_is_not_taken_for_dead_when_the_date_jumps(
 
 
 def _step(run: Path) -> int:
-    from wavewright.heartbeat import read_pulse
+    from wavewright.training.heartbeat import read_pulse
 
     pulse = read_pulse(run / "logs" / "heartbeat-0.json")
     return pulse.step if pulse else 0

@@ -20,8 +20,8 @@ import pytest
 from tests import tiny
 from tests.unit.test_training import assert_equal_to
 from wavewright.checkpoints.checkpoint import latest_checkpoint
-from wavewright.launching import launch
-from wavewright.process_group import Patience
+from wavewright.training.launch import launch
+from wavewright.training.process_group import Patience
 
 HASTY = Patience(quiet=4.0, grace=0.5, pause=0.1)
 
@@ -135,7 +135,7 @@ def test_no_process_outlives_its_launcher(tmp_path: Path) -> None:
     """Not even one that is killed: who would notice if they stood still?"""
     script = (
         "from pathlib import Path\n"
-        "from wavewright.launching import launch\n"
+        "from wavewright.training.launch import launch\n"
         f"launch(['tests.faults.marchers', {str(tmp_path)!r}, 'hanging'], gpus=2,\n"
         f"       logs=Path({str(tmp_path / 'logs')!r}))\n"
     )

@@ -11,7 +11,7 @@ from tests import tiny
 from tests.faults.ranks import together
 from tests.unit.test_training import STEPS, assert_equal_to, go, same
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
-from wavewright.crops import CropData
+from wavewright.training.crops import CropData
 
 
 @pytest.fixture(scope="module")

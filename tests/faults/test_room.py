@@ -28,7 +28,7 @@ from wavewright.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from wavewright.errors import WavewrightError, in_words
-from wavewright.journal import Journal
+from wavewright.training.journal import Journal
 
 FULL = "No space left on device (the disk is full)"
 
@@ -373,7 +373,7 @@ def test_worker_processes_without_shared_memory_are_said(toy: Toy) -> None:
 _LOADING = """
 import sys, types, torch
 from wavewright.errors import WavewrightError
-from wavewright.training import TrainingOptions, batches
+from wavewright.training.loop import TrainingOptions, batches
 
 class Data:
     batch_size = 1

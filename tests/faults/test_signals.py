@@ -14,9 +14,9 @@ import pytest
 from tests import tiny
 from tests.unit.test_training import Poisoned, assert_equal_to, go
 from wavewright.checkpoints.checkpoint import best_checkpoint, latest_checkpoint
-from wavewright.crops import CropData
-from wavewright.heartbeat import Heart, heartbeat_file, read_pulse
-from wavewright.journal import Journal
+from wavewright.training.crops import CropData
+from wavewright.training.heartbeat import Heart, heartbeat_file, read_pulse
+from wavewright.training.journal import Journal
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from wavewright.errors import WavewrightError
 from wavewright.importing.convert import import_checkpoint
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
-from wavewright.starting import Start
+from wavewright.training.init_from import Start
 
 #: Name of a case, and parameters with weight norm folded, where the size is an official one.
 CASES = {

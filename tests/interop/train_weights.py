@@ -19,14 +19,14 @@ import torch
 
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import load_vocoder, write_weights
-from wavewright.crops import CropData
 from wavewright.data.shards import Array, Shards, write_shards
 from wavewright.io.files import whole
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
-from wavewright.session import seed_everything
-from wavewright.training import TrainingOptions, train
+from wavewright.training.crops import CropData
+from wavewright.training.loop import TrainingOptions, train
+from wavewright.training.state import seed_everything
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"

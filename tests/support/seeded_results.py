@@ -27,14 +27,14 @@ import torch
 from tests import tiny
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_vocoder
-from wavewright.crops import CropData
 from wavewright.evaluation import build_metrics
 from wavewright.interop.export import export_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.acoustic import TextBatch
 from wavewright.registry import create_vocoder, plugins
-from wavewright.session import Session, seed_everything
+from wavewright.training.crops import CropData
+from wavewright.training.state import Session, seed_everything
 
 ROOT = Path(__file__).resolve().parents[2]
 

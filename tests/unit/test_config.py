@@ -12,9 +12,9 @@ import pytest
 from wavewright import registry
 from wavewright.config import copy_recipe, find_recipe, load_recipe, shipped_recipes
 from wavewright.errors import UnknownName, WavewrightError
-from wavewright.fitting import fit, read_mel
 from wavewright.mel.spec import MelSpec
 from wavewright.plan import Plan
+from wavewright.training.fit_to_mel import fit, read_mel
 
 RECIPE = """\
 recipe: test

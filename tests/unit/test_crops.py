@@ -12,12 +12,12 @@ import torch
 from tests import tiny
 from wavewright.audio.files import from_pcm16
 from wavewright.audio.filters import apply_steps
-from wavewright.crops import CropData
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.vocoder import Batch
+from wavewright.training.crops import CropData
 
 HOP = tiny.SPEC.hop_length
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from tests import tiny
 from tests.published_order import STEPS
 from tests.unit.test_training import assert_equal_to, go
-from wavewright.averaging import Average
 from wavewright.checkpoints.checkpoint import (
     best_checkpoint,
     best_value,
@@ -31,15 +30,16 @@ from wavewright.checkpoints.checkpoint import (
     prune,
     read_weights,
 )
-from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
-from wavewright.health import judge
-from wavewright.journal import Journal
-from wavewright.memory import estimate, explained
 from wavewright.models.base import Update
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.session import Session
+from wavewright.training.crops import CropData
+from wavewright.training.ema import Average
+from wavewright.training.health import judge
+from wavewright.training.journal import Journal
+from wavewright.training.memory import estimate, explained
+from wavewright.training.state import Session
 
 CPU = torch.device("cpu")
 
@@ -137,10 +137,10 @@ import json, sys
 from pathlib import Path
 import torch
 from tests import tiny
-from wavewright.crops import CropData
-from wavewright.distributed import group
+from wavewright.training.crops import CropData
+from wavewright.training.distributed import group
 from wavewright.data.shards import Shards
-from wavewright.session import Session
+from wavewright.training.state import Session
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from tests import tiny
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.compute.device import pick_device
-from wavewright.crops import CropData
 from wavewright.errors import WavewrightError
-from wavewright.journal import Journal
 from wavewright.models.base import Model, ModelConfig, Optimisation, Update
 from wavewright.models.vocoder import Batch
-from wavewright.session import Restart, Session
-from wavewright.stopping import stop_requests
-from wavewright.training import TrainingOptions, train, validation_steps
+from wavewright.training.crops import CropData
+from wavewright.training.journal import Journal
+from wavewright.training.loop import TrainingOptions, train, validation_steps
+from wavewright.training.signals import stop_requests
+from wavewright.training.state import Restart, Session
 
 STEPS = 8  # of an uninterrupted run; an epoch has 3
 
@@ -198,9 +198,9 @@ SCRIPT = """\
 import sys
 from pathlib import Path
 from tests import tiny
-from wavewright.crops import CropData
+from wavewright.training.crops import CropData
 from wavewright.data.shards import Shards
-from wavewright.training import TrainingOptions, train
+from wavewright.training.loop import TrainingOptions, train
 
 folder = Path(sys.argv[1])
 audio, mels = Shards(folder / "audio"), Shards(folder / "mels")

@@ -8,8 +8,8 @@ from pathlib import Path
 from wavewright.acoustic.attention_plot import Panel, plot_attention
 from wavewright.acoustic.data import collate, number_speakers
 from wavewright.data.shards import Shards
-from wavewright.journal import Journal
 from wavewright.models.acoustic import AcousticModel, Speech, utterance_seed
+from wavewright.training.journal import Journal
 
 
 class Validation:

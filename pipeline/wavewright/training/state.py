@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wavewright.averaging import Average
-from wavewright.bad_steps import BadStep, Guard
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, save_checkpoint
-from wavewright.distributed import Group
 from wavewright.errors import WavewrightError
-from wavewright.journal import Journal
-from wavewright.memory import Estimate, estimate
 from wavewright.models.base import Model, Optimisation, Update
-from wavewright.precision import Precision, PrecisionName
+from wavewright.training.amp import Precision, PrecisionName
+from wavewright.training.distributed import Group
+from wavewright.training.ema import Average
+from wavewright.training.journal import Journal
+from wavewright.training.memory import Estimate, estimate
+from wavewright.training.nan_guard import BadStep, Guard
 
 log = logging.getLogger("wavewright")
 Validate = Callable[[int, Journal], Mapping[str, float]]

@@ -24,22 +24,22 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wavewright.bad_steps import BadStep, Guard, OnBadStep
 from wavewright.checkpoints.checkpoint import best_value, mark_best, prune
 from wavewright.compute.device import be_deterministic, pick_device
 from wavewright.compute.engines import require_shared_memory
-from wavewright.distributed import Group, group, local_device, local_rank
 from wavewright.errors import WavewrightError
-from wavewright.health import judge
-from wavewright.heartbeat import Heart
 from wavewright.io.progress import progress
-from wavewright.journal import Journal
-from wavewright.memory import explained
 from wavewright.models.base import FrozenModel, Model
-from wavewright.precision import PrecisionName
-from wavewright.profiling import profiler
-from wavewright.session import Restart, Session, Validate
-from wavewright.stopping import StopRequest, leave_signals_to_the_parent, stop_requests
+from wavewright.training.amp import PrecisionName
+from wavewright.training.distributed import Group, group, local_device, local_rank
+from wavewright.training.health import judge
+from wavewright.training.heartbeat import Heart
+from wavewright.training.journal import Journal
+from wavewright.training.memory import explained
+from wavewright.training.nan_guard import BadStep, Guard, OnBadStep
+from wavewright.training.profiler import profiler
+from wavewright.training.signals import StopRequest, leave_signals_to_the_parent, stop_requests
+from wavewright.training.state import Restart, Session, Validate
 
 _NO_SHARED_MEMORY = ("shared memory", "unable to write to file", "unable to open shared")
 log = logging.getLogger("wavewright")

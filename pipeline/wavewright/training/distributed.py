@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from wavewright.heartbeat import MEETING
+from wavewright.training.heartbeat import MEETING
 
 T = TypeVar("T")
 _BUCKET = 2**23  # numbers that travel together

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from wavewright.bad_steps import BadStep
 from wavewright.errors import in_words
 from wavewright.io.files import whole, write_text
+from wavewright.training.nan_guard import BadStep
 
 log = logging.getLogger("wavewright")
 

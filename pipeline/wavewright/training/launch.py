@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wavewright.process_group import FOUND_WRONG, TICK, Patience, ProcessGroup
-from wavewright.stopping import STOP_SIGNALS, exit_signal
+from wavewright.training.process_group import FOUND_WRONG, TICK, Patience, ProcessGroup
+from wavewright.training.signals import STOP_SIGNALS, exit_signal
 
 RELAUNCHES = 3  # without a new checkpoint in between
 _LONGEST_PAUSE = 300.0

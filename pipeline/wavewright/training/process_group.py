@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavewright.errors import Locked, Stale, WavewrightError
-from wavewright.heartbeat import LAUNCHER, MEETING, Pulse, heartbeat_file, read_pulse
-from wavewright.stopping import STOP_SIGNALS, exit_signal
+from wavewright.training.heartbeat import LAUNCHER, MEETING, Pulse, heartbeat_file, read_pulse
+from wavewright.training.signals import STOP_SIGNALS, exit_signal
 
 FOUND_WRONG = {error.exit_code for error in (WavewrightError, Locked, Stale)}  # and said so
 TICK = 0.2  # seconds between two looks
