@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE.parent / root) for root in ("pipeline", "stages")]
 import numpy as np
 import torch
 
-from wavewright.acoustic.gta import GtaMaker
+from wavewright.gta.maker import GtaMaker
 from wavewright.report.media import evenly
 
 

@@ -20,8 +20,8 @@ from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
     from wavewright.acoustic.foreign.found import Collection
-    from wavewright.acoustic.gta_shards import Entry, ShardMaker
     from wavewright.data.shards import Row
+    from wavewright.gta.shard_maker import Entry, ShardMaker
 
 log = logging.getLogger("wavewright")
 Missing = Literal["fail", "natural", "leave_out"]
@@ -88,8 +88,8 @@ def gta(
         gpus: processes, each on a GPU of its own and with its own list of shards.
         device: auto, cpu or cuda.
     """
-    from wavewright.acoustic.gta_report import write_report
     from wavewright.data.shards import Header, publish_index, remove_leftovers
+    from wavewright.gta.report import write_report
 
     gta.mkdir(parents=True, exist_ok=True)
     shared = {"prepared": prepared, "mels": mels, "gta": gta, "missing": missing}
@@ -152,10 +152,10 @@ def _warn(entries: Sequence[Entry], report: Path) -> None:
 
 def _picture(gta: Path, maker: ShardMaker, entries: Sequence[Entry]) -> None:
     """Draw the utterances that are worst."""
-    from wavewright.acoustic.gta import GtaMaker
-    from wavewright.acoustic.gta_plot import Case, plot_cases
-    from wavewright.acoustic.gta_report import worst
     from wavewright.data.shards import Shards
+    from wavewright.gta.maker import GtaMaker
+    from wavewright.gta.plot import Case, plot_cases
+    from wavewright.gta.report import worst
 
     found, made = worst(entries), Shards(gta)
     if not found:
@@ -177,10 +177,10 @@ def _spoken(
     options: dict[str, Any], mel: MelSpec, acoustic: Path | None, device: str, jobs: int, gpus: int
 ) -> _Made:
     """Mels by the recipe's own acoustic model."""
-    from wavewright.acoustic.gta import GtaMaker, GtaPart
-    from wavewright.acoustic.gta_shards import membership
     from wavewright.compute.device import pick_device, pick_devices
     from wavewright.compute.parallel_map import parallel_map
+    from wavewright.gta.maker import GtaMaker, GtaPart
+    from wavewright.gta.shard_maker import membership
 
     if acoustic is None:
         raise WavewrightError(
@@ -219,8 +219,8 @@ def _read(
     from wavewright.acoustic.foreign.maker import ForeignMaker, Part
     from wavewright.acoustic.foreign.matching import match
     from wavewright.acoustic.foreign.toolkits import read_collection
-    from wavewright.acoustic.gta_shards import membership
     from wavewright.compute.parallel_map import parallel_map
+    from wavewright.gta.shard_maker import membership
     from wavewright.mel.transform import require_convertible
 
     collection = read_collection(source)

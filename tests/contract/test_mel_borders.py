@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright.acoustic.gta import GtaMaker
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.gta.maker import GtaMaker
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.acoustic import Speech

@@ -18,13 +18,13 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from wavewright.acoustic.gta import GtaMaker
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.gta.maker import GtaMaker
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright_stages.gta import gta

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from wavewright.acoustic.foreign.found import Found
-from wavewright.acoustic.gta_shards import Entry, ShardMaker
 from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
+from wavewright.gta.shard_maker import Entry, ShardMaker
 from wavewright.mel.files import Floats, Layout, as_mel
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wavewright.acoustic.gta_shards import Entry
+from wavewright.gta.shard_maker import Entry
 
 
 def write_report(folder: Path, entries: Sequence[Entry], **more: Any) -> None:

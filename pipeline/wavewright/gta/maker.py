@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from wavewright.acoustic.data import collate, encode_texts, number_speakers
-from wavewright.acoustic.gta_shards import Entry, ShardMaker, one_thread
 from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
+from wavewright.gta.shard_maker import Entry, ShardMaker, one_thread
 from wavewright.models.acoustic import AcousticModel, Speech, TextBatch, utterance_seed
 
 Doubtful = Literal["keep", "refuse"]

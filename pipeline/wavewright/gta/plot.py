@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavewright.acoustic.gta_shards import Entry
 from wavewright.data.shards import Array
+from wavewright.gta.shard_maker import Entry
 
 
 class Case(NamedTuple):

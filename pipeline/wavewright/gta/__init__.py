@@ -1,0 +1,1 @@
+"""Ground-truth-aligned mels: made by an acoustic model, or read from other toolkits."""
