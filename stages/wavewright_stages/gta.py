@@ -19,8 +19,8 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.acoustic.foreign.found import Collection
     from wavewright.data.shards import Row
+    from wavewright.gta.foreign.collection import Collection
     from wavewright.gta.shard_maker import Entry, ShardMaker
 
 log = logging.getLogger("wavewright")
@@ -216,10 +216,10 @@ def _read(
     jobs: int,
 ) -> _Made:
     """Mels that another toolkit made."""
-    from wavewright.acoustic.foreign.maker import ForeignMaker, Part
-    from wavewright.acoustic.foreign.matching import match
-    from wavewright.acoustic.foreign.toolkits import read_collection
     from wavewright.compute.parallel_map import parallel_map
+    from wavewright.gta.foreign.maker import ForeignMaker, Part
+    from wavewright.gta.foreign.matching import match
+    from wavewright.gta.foreign.toolkits import read_collection
     from wavewright.gta.shard_maker import membership
     from wavewright.mel.transform import require_convertible
 

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 import torch
 
-from wavewright.acoustic.foreign.maker import ForeignMaker
-from wavewright.acoustic.foreign.toolkits import read_collection
 from wavewright.audio.files import load_wav
 from wavewright.config import load_recipe
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.gta.foreign.maker import ForeignMaker
+from wavewright.gta.foreign.toolkits import read_collection
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.plan import Plan

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from wavewright.acoustic.foreign.found import Found
 from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
+from wavewright.gta.foreign.collection import Found
 from wavewright.gta.shard_maker import Entry, ShardMaker
 from wavewright.mel.files import Floats, Layout, as_mel
 from wavewright.mel.spec import MelSpec

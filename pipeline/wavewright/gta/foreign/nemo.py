@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from wavewright.acoustic.foreign.found import (
+from wavewright.data.corpus.entries import read_lines
+from wavewright.data.corpus.readers.nemo import manifests
+from wavewright.errors import WavewrightError
+from wavewright.gta.foreign.collection import (
     Collection,
     Found,
     nearby,
     parts_of,
     require_own_files,
 )
-from wavewright.data.corpus.entries import read_lines
-from wavewright.data.corpus.readers.nemo import manifests
-from wavewright.errors import WavewrightError
 
 _FIELD = "mel_filepath"
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.acoustic.foreign import coqui, espnet, folder, nemo
-from wavewright.acoustic.foreign.found import Collection
 from wavewright.errors import WavewrightError
+from wavewright.gta.foreign import coqui, espnet, folder, nemo
+from wavewright.gta.foreign.collection import Collection
 
 
 class Toolkit(NamedTuple):

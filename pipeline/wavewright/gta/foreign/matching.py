@@ -6,8 +6,8 @@ from collections.abc import Collection as Ids
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavewright.acoustic.foreign.found import Found, spelt
 from wavewright.errors import WavewrightError
+from wavewright.gta.foreign.collection import Found, spelt
 
 
 def match(found: Sequence[Found], ids: Ids[str], source: Path) -> dict[str, Found]:

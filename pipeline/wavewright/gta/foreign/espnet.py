@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wavewright.acoustic.foreign.found import Collection, Found, nearby
 from wavewright.data.corpus.entries import read_lines
 from wavewright.errors import WavewrightError
+from wavewright.gta.foreign.collection import Collection, Found, nearby
 from wavewright.io.strict_yaml import parse_yaml
 from wavewright.mel.spec import MelSpec
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavewright.acoustic.foreign.found import (
+from wavewright.data.corpus.entries import read_lines
+from wavewright.errors import WavewrightError
+from wavewright.gta.foreign.collection import (
     Collection,
     Found,
     nearby,
     parts_of,
     require_own_files,
 )
-from wavewright.data.corpus.entries import read_lines
-from wavewright.errors import WavewrightError
 
 NAMES = ("metada.txt", "metadata.txt")  # the first is how Coqui spells it
 

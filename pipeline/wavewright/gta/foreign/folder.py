@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavewright.acoustic.foreign.found import Collection, Found, parts_of
 from wavewright.errors import WavewrightError
+from wavewright.gta.foreign.collection import Collection, Found, parts_of
 
 _TENSORS = (".pt", ".pth")
 _ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
