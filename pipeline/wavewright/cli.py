@@ -17,8 +17,8 @@ from wavewright.errors import WavewrightError, told
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wavewright.inference.tts import Voice
     from wavewright.plan import Plan
-    from wavewright.saying.voice import Voice
     from wavewright.text.verbalisation.english import TextRules
 
 app = typer.Typer(
@@ -387,7 +387,7 @@ def vocode(
     wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav;
     my-acoustic-model | wavewright vocode --checkpoint exp/vocoder --stream --mel - --out - | aplay
     """
-    from wavewright.render import stream_file, vocode_file
+    from wavewright.inference.vocode import stream_file, vocode_file
 
     options: VocodeOptions = {
         "seed": seed,
@@ -467,7 +467,7 @@ def copy(
 
     Example: wavewright copy --checkpoint griffinlim --wav speech.wav --out copy.wav
     """
-    from wavewright.render import copy_file
+    from wavewright.inference.vocode import copy_file
 
     _say(
         copy_file(
@@ -607,7 +607,7 @@ def sample(
     Examples: wavewright sample --checkpoint exp/wavegan --out sounds -n 20;
     wavewright sample --checkpoint exp/wavegan --out between -n 9 --interpolate
     """
-    from wavewright.render import sample_files
+    from wavewright.inference.vocode import sample_files
 
     _say(
         sample_files(
@@ -673,9 +673,9 @@ def say(
     --out cost.wav; wavewright say --file texts.txt --acoustic A --vocoder V --out wavs;
     wavewright say - --stream --acoustic A --vocoder V --out - | aplay
     """
-    from wavewright.saying.files import say_file, say_lines
-    from wavewright.saying.lines import STDIN, lines_of
-    from wavewright.saying.voice import open_voice
+    from wavewright.inference.text_lines import STDIN, lines_of
+    from wavewright.inference.tts import open_voice
+    from wavewright.inference.tts_files import say_file, say_lines
 
     source = STDIN if text == "-" else file
     if (text is None) == (file is None):
@@ -696,8 +696,8 @@ def say(
 
 def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
     from wavewright.audio.files import wav_writer
-    from wavewright.saying.lines import STDIN, arriving
-    from wavewright.saying.live import say_live
+    from wavewright.inference.text_lines import STDIN, arriving
+    from wavewright.inference.tts_stream import say_live
 
     texts = [("", text)] if source is None else arriving(source)
     piped = out == STDIN

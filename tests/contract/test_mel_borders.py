@@ -25,13 +25,13 @@ from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.gta.maker import GtaMaker
+from wavewright.inference.tts import open_voice
+from wavewright.inference.tts_files import say_file
+from wavewright.inference.vocode import vocode_file
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.acoustic import Speech
 from wavewright.registry import create_model, create_vocoder
-from wavewright.render import vocode_file
-from wavewright.saying.files import say_file
-from wavewright.saying.voice import open_voice
 from wavewright.synthesis import acoustic_source, load_speakers, shard_source
 from wavewright.training.crops import CropData
 from wavewright_stages.train import train
@@ -264,7 +264,9 @@ def test_vocoding_a_file_is_converted_exactly_or_refused(
 ) -> None:
     """In the file's own layout, said by --like; Griffin-Lim speaks every convention as it is."""
     vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
-    monkeypatch.setattr("wavewright.render.open_vocoder", lambda path, *_: vocoders[path.name])
+    monkeypatch.setattr(
+        "wavewright.inference.vocode.open_vocoder", lambda path, *_: vocoders[path.name]
+    )
     mels = {name: log_mel(torch.from_numpy(WAV[:6000]), spec) for name, spec in SPECS.items()}
     for name, mel in mels.items():
         np.save(tmp_path / f"{name}.npy", mel.numpy())
@@ -291,7 +293,7 @@ def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
 ) -> None:
     speakers = {name: load_model(world.acoustic(name)) for name in SPECS}
     vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
-    voice = "wavewright.saying.voice"
+    voice = "wavewright.inference.tts"
     monkeypatch.setattr(f"{voice}.load_model", lambda path: speakers[path.name])
     monkeypatch.setattr(f"{voice}.open_vocoder", lambda path, *_: vocoders[path.name])
     for model in speakers.values():

@@ -13,10 +13,10 @@ from tests import tiny
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
+from wavewright.inference.vocode import copy_file, open_vocoder, vocode_file
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
-from wavewright.render import copy_file, open_vocoder, vocode_file
 
 
 @pytest.fixture(scope="module")

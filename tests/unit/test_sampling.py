@@ -19,8 +19,8 @@ from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.errors import WavewrightError
+from wavewright.inference.vocode import sample_files
 from wavewright.registry import create_vocoder
-from wavewright.render import sample_files
 from wavewright.report.samples_results import SamplesResults
 from wavewright_stages.classifier import classifier as classifier_stage
 from wavewright_stages.samples import samples as samples_stage

@@ -19,13 +19,13 @@ from tests import tiny
 from wavewright.audio.files import endless_header, load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.inference.text_lines import arriving, lines_of
+from wavewright.inference.tts import Voice, open_voice
+from wavewright.inference.tts_files import say_file, say_lines
+from wavewright.inference.tts_stream import fade, say_live
 from wavewright.mel.spec import StatisticsNormalisation
 from wavewright.models.acoustic import AcousticModel, Speech
 from wavewright.registry import create_model, create_vocoder
-from wavewright.saying.files import say_file, say_lines
-from wavewright.saying.lines import arriving, lines_of
-from wavewright.saying.live import fade, say_live
-from wavewright.saying.voice import Voice, open_voice
 
 PAUSE = 100 * tiny.SPEC.hop_length  # samples of 0.2 s
 

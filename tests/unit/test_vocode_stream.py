@@ -21,9 +21,9 @@ from wavewright.audio.files import endless_header, load_wav, wav_writer
 from wavewright.audio.wav_header import header_flags
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.inference.vocode import stream_file, vocode_file
 from wavewright.mel.pipe import mel_chunks
 from wavewright.registry import create_vocoder
-from wavewright.render import stream_file, vocode_file
 
 MEL = tiny.mel("tone5")
 FRAMES: bytes = MEL.T.astype("<f4").tobytes()

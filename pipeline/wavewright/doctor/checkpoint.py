@@ -39,7 +39,7 @@ def open_target(checkpoint: Path | None, like: str) -> Target | None:
 def _spec_of(checkpoint: Path) -> MelSpec:
     from wavewright.checkpoints.checkpoint import load_model
     from wavewright.errors import WavewrightError
-    from wavewright.render import open_vocoder
+    from wavewright.inference.vocode import open_vocoder
 
     if not checkpoint.exists():
         return open_vocoder(checkpoint).mel

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from wavewright.acoustic.synthesis import Said
 from wavewright.audio.files import Wav
+from wavewright.inference.tts import Voice, problems_of
+from wavewright.inference.vocode import how_it_speaks
 from wavewright.models.acoustic import utterance_seed
-from wavewright.render import how_it_speaks
-from wavewright.saying.voice import Voice, problems_of
 
 _CHUNK = 1.0  # seconds of a mel that a streaming vocoder is given at once
 _FADE = 0.005  # seconds

@@ -13,11 +13,11 @@ from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.synthesis import Said, require_readable, rules_for
 from wavewright.checkpoints.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.inference.vocode import open_vocoder, speaking
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
 from wavewright.models.acoustic import AcousticModel
 from wavewright.models.vocoder import Vocoder
-from wavewright.render import open_vocoder, speaking
 from wavewright.text.symbols import shorten
 from wavewright.text.verbalisation.english import TextRules
 

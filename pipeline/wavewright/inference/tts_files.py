@@ -9,11 +9,11 @@ from pathlib import Path
 from wavewright.acoustic.synthesis import BATCH
 from wavewright.audio.files import save_wav
 from wavewright.errors import WavewrightError
+from wavewright.inference.text_lines import Line
+from wavewright.inference.tts import Voice, problems_of
+from wavewright.inference.vocode import how_it_speaks, write_speech
 from wavewright.io.progress import progress
 from wavewright.models.acoustic import utterance_seed
-from wavewright.render import how_it_speaks, write_speech
-from wavewright.saying.lines import Line
-from wavewright.saying.voice import Voice, problems_of
 
 _NAMED = 3  # faults that a message tells
 
