@@ -24,8 +24,8 @@ import torch
 import yaml
 
 from wavewright.data.shards import Shards
-from wavewright.evaluation import METRICS
-from wavewright.report.results import Difference, MetricInfo, Results
+from wavewright.evaluation.measure import METRICS
+from wavewright.evaluation.results import Difference, MetricInfo, Results
 from wavewright_stages.evaluate import evaluate
 from wavewright_stages.train import train
 

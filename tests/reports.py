@@ -12,11 +12,7 @@ from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.evaluation import build_metrics, conditions, measure, versions
-from wavewright.mel.spec import MelSpec
-from wavewright.metrics.metric import Condition
-from wavewright.report.builder import Training, write_report
-from wavewright.report.media import wav_file
-from wavewright.report.results import (
+from wavewright.evaluation.results import (
     NATURAL,
     Event,
     MetricInfo,
@@ -27,7 +23,11 @@ from wavewright.report.results import (
     Utterance,
     Value,
 )
-from wavewright.report.summary import summarise
+from wavewright.evaluation.summary import summarise
+from wavewright.mel.spec import MelSpec
+from wavewright.metrics.metric import Condition
+from wavewright.report.builder import Training, write_report
+from wavewright.report.media import wav_file
 
 RATE = 22050
 HOSTILE = "She said <script>document.title = 'broken'</script> & \"left\" {{ 7 * 7 }} | é."

@@ -532,9 +532,9 @@ def evaluate(
     wavewright evaluate --reference wavs --candidate hifigan=a --candidate hifigan@tts=b
     --candidate vocos=c --text metadata.csv --metric mel_l1 --metric pesq --metric wer --out report
     """
-    from wavewright.evaluation import METRICS
-    from wavewright.folder_report import Request, write_folder_report
-    from wavewright.pairing import parse_candidate
+    from wavewright.evaluation.from_folders import Request, write_folder_report
+    from wavewright.evaluation.measure import METRICS
+    from wavewright.evaluation.pairing import parse_candidate
 
     anchors = tuple(name for name in anchor or ("lowpass-3.5k",) if name != "none")
     request = Request(
@@ -574,7 +574,7 @@ def compare(
 
     Examples: wavewright compare old/results.json new/results.json; wavewright compare old new --all
     """
-    from wavewright.report.regressions import compare_results, lines, read_results
+    from wavewright.evaluation.regressions import compare_results, lines, read_results
 
     found = compare_results(read_results(before), read_results(after))
     _say("\n".join(lines(found, everything=everything)))

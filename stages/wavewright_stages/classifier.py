@@ -40,9 +40,9 @@ def classifier(
     import torch
 
     from wavewright.audio.files import from_pcm16
-    from wavewright.classifier import Classifier, fitted
     from wavewright.data.manifest import read_manifest, usable
     from wavewright.data.shards import Shards
+    from wavewright.evaluation.classifier import Classifier, fitted
 
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, labels = {}, {}

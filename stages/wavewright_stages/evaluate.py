@@ -13,9 +13,9 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
+    from wavewright.evaluation.results import Speed
+    from wavewright.evaluation.synthesize import Sentence, Speaker
     from wavewright.report.builder import Training
-    from wavewright.report.results import Speed
-    from wavewright.synthesis import Sentence, Speaker
     from wavewright.text.textgrid import Interval
 
 log = logging.getLogger("wavewright")
@@ -69,7 +69,7 @@ def evaluate(
         utterances: how many of them, spread over the split; None for all.
         baselines: vocoders that need no training, by name.
         anchors: spoilt recordings that show what the numbers mean, by name
-            (`wavewright.anchors`).
+            (`wavewright.evaluation.anchors`).
         metrics: by name; the first that applies to a condition decides its headline; empty for
             `evaluation.METRICS`. Those that can are also confined to the band of a band-limited
             mel, and to classes of phones where there are TextGrids.
@@ -85,12 +85,13 @@ def evaluate(
         jobs: worker processes for the metrics.
         device: auto, cpu or cuda, for the synthesis.
     """
-    from wavewright import evaluation, synthesis
-    from wavewright.anchors import write_anchors
     from wavewright.compute.device import pick_device
-    from wavewright.metric_cache import MetricCache
+    from wavewright.evaluation import measure as evaluation
+    from wavewright.evaluation import synthesize as synthesis
+    from wavewright.evaluation.anchors import write_anchors
+    from wavewright.evaluation.metric_cache import MetricCache
+    from wavewright.evaluation.results import NATURAL, Results, System, limit
     from wavewright.report.builder import write_report
-    from wavewright.report.results import NATURAL, Results, System, limit
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
@@ -159,8 +160,8 @@ def _sentences(
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
     from wavewright.data.manifest import read_manifest, usable
+    from wavewright.evaluation.synthesize import Sentence
     from wavewright.report.media import evenly
-    from wavewright.synthesis import Sentence
 
     manifest = read_manifest(prepared / "manifest.parquet")
     rows = usable(manifest, split)
@@ -214,7 +215,7 @@ def _speed(
     import torch
 
     from wavewright.data.shards import Shards
-    from wavewright.speed import time_vocoders
+    from wavewright.evaluation.speed import time_vocoders
 
     shards = Shards(mels)
     vocoder = speakers[0].vocoder

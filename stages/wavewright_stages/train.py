@@ -357,7 +357,7 @@ class _Validation:
     def _like_speech(self, step: int, journal: Journal) -> float:
         """How far the long-term spectrum of what it says by itself is from the recordings'."""
         from wavewright.audio.files import from_pcm16
-        from wavewright.ltas import long_term_spectrum, spectral_distance
+        from wavewright.evaluation.ltas import long_term_spectrum, spectral_distance
         from wavewright.mel.transform import log_mel
 
         wavs = self.model.sample(self.samples, seed=0).float().cpu()

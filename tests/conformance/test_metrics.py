@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from wavewright.audio.files import load_wav
+from wavewright.evaluation.statistics import estimate
 from wavewright.metrics.clipped import Clipped
 from wavewright.metrics.distill_mos import DistillMOS
 from wavewright.metrics.dnsmos import DNSMOS, DNSMOSP808
@@ -32,7 +33,6 @@ from wavewright.metrics.stoi import ESTOI, STOI
 from wavewright.metrics.vuv_error import VUVErrorHarvest
 from wavewright.metrics.vuv_f1 import VUVF1Harvest
 from wavewright.metrics.wer import CER, WER
-from wavewright.report.statistics import estimate
 
 
 class Tolerance(NamedTuple):

@@ -24,6 +24,7 @@ from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_che
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.evaluation.synthesize import acoustic_source, load_speakers, shard_source
 from wavewright.gta.maker import GtaMaker
 from wavewright.inference.tts import open_voice
 from wavewright.inference.tts_files import say_file
@@ -32,7 +33,6 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.acoustic import Speech
 from wavewright.registry import create_model, create_vocoder
-from wavewright.synthesis import acoustic_source, load_speakers, shard_source
 from wavewright.training.crops import CropData
 from wavewright_stages.train import train
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wavewright.evaluation import METRICS, metric_kind
+from wavewright.evaluation.measure import METRICS, metric_kind
 from wavewright.registry import plugins
 from wavewright.text.verbalisation.english import RULES
 

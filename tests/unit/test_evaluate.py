@@ -15,9 +15,9 @@ from tests.reports import write_prepared
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
+from wavewright.evaluation.results import Results
 from wavewright.mel.spec import MelSpec
 from wavewright.registry import create_model, create_vocoder
-from wavewright.report.results import Results
 from wavewright_stages.evaluate import evaluate
 
 SPEC = MelSpec.preset("hifigan")

@@ -12,8 +12,8 @@ import soundfile
 
 from tests.reports import RATE, speech
 from wavewright.cli import main
-from wavewright.report.results import Results
-from wavewright.report.statistics import FEW
+from wavewright.evaluation.results import Results
+from wavewright.evaluation.statistics import FEW
 
 METRICS = ("--metric", "mel_l1", "--metric", "mstft", "--metric", "lag")
 

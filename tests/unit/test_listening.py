@@ -18,6 +18,7 @@ from tests.reports import HOSTILE, RATE, speech
 from wavewright.audio.files import load_wav, save_wav
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.statistics import holm, sign_flip
 from wavewright.listening.design import ANCHOR, Key, Kind, Options, Trial, read_key
 from wavewright.listening.page import make_test, named_folders
 from wavewright.listening.plan import plan_test
@@ -31,7 +32,6 @@ from wavewright.listening.screening import screen
 from wavewright.listening.sessions import Session, read_sessions
 from wavewright.listening.stimuli import comparable, find_sources
 from wavewright.listening.webmushra import export_webmushra
-from wavewright.report.statistics import holm, sign_flip
 
 KINDS: tuple[Kind, ...] = ("mos", "ab", "abx")
 

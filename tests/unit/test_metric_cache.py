@@ -9,7 +9,7 @@ from threading import Timer
 import numpy as np
 import pytest
 
-from wavewright.metric_cache import MetricCache, key_of
+from wavewright.evaluation.metric_cache import MetricCache, key_of
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.metric import Pair, Score
 from wavewright.metrics.mstft import MSTFT
@@ -43,7 +43,7 @@ def test_every_thing_that_matters_is_in_the_key() -> None:
 
 
 def test_another_code_is_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wavewright import metric_cache
+    from wavewright.evaluation import metric_cache
 
     before = key_of(MSTFT(), Pair(A, B, 22050))
     metric_cache._recipe.cache_clear()

@@ -9,8 +9,8 @@ import pytest
 
 from tests.reports import small_report
 from wavewright.errors import WavewrightError
-from wavewright.report.regressions import Comparison, compare_results, lines, read_results
-from wavewright.report.results import Results
+from wavewright.evaluation.regressions import Comparison, compare_results, lines, read_results
+from wavewright.evaluation.results import Results
 
 
 @pytest.fixture(scope="module")

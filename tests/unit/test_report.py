@@ -17,8 +17,7 @@ import pytest
 import soundfile
 
 from tests.reports import HOSTILE, RATE, small_report
-from wavewright.report.media import evenly
-from wavewright.report.results import (
+from wavewright.evaluation.results import (
     Difference,
     MetricInfo,
     Results,
@@ -27,8 +26,9 @@ from wavewright.report.results import (
     Utterance,
     Value,
 )
-from wavewright.report.statistics import compare, estimate, holm
-from wavewright.report.summary import distance, groups, ranking, summarise
+from wavewright.evaluation.statistics import compare, estimate, holm
+from wavewright.evaluation.summary import distance, groups, ranking, summarise
+from wavewright.report.media import evenly
 from wavewright.report.tables import results_csv, summary_tables
 from wavewright.report.verdict import answers
 from wavewright.webpage import figures

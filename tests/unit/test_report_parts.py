@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from tests.reports import RATE, SYSTEMS, large_results, made_up_speed, small_report, speech
+from wavewright.evaluation.results import MetricInfo, Results, System, Utterance, Value
+from wavewright.evaluation.summary import groups, summarise
 from wavewright.metrics.metric import Condition
 from wavewright.report import comparisons, contours, digits, outliers, raw, tables, utterances
 from wavewright.report.builder import write_report
 from wavewright.report.markdown import results_markdown
 from wavewright.report.pairwise import drawn, pairings
-from wavewright.report.results import MetricInfo, Results, System, Utterance, Value
-from wavewright.report.summary import groups, summarise
 from wavewright.report.verdict import answers, blame
 from wavewright.webpage import figures
 

@@ -15,13 +15,13 @@ from tests import tiny
 from tests.unit.test_manifest import row
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import save_checkpoint
-from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.classifier import Classifier, fitted
+from wavewright.evaluation.samples_results import SamplesResults
 from wavewright.inference.vocode import sample_files
 from wavewright.registry import create_vocoder
-from wavewright.report.samples_results import SamplesResults
 from wavewright_stages.classifier import classifier as classifier_stage
 from wavewright_stages.samples import samples as samples_stage
 
@@ -156,7 +156,7 @@ def test_no_sound_is_made_twice(report: Path) -> None:
 
 
 def test_a_copy_of_the_corpus_is_found(prepared: Path, heard: Path, tmp_path: Path) -> None:
-    from wavewright.sampling import Made, judge, recordings
+    from wavewright.evaluation.samples import Made, judge, recordings
 
     real = recordings(prepared, heard)
     stolen = Made(

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests import tiny
+from wavewright.evaluation.speed import time_vocoders
 from wavewright.registry import create_vocoder
-from wavewright.speed import time_vocoders
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.synthesize import Sentence, acoustic_source
 from wavewright.inference.tts import open_voice
 from wavewright.inference.tts_files import say_file
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import TextBatch, utterance_seed
-from wavewright.synthesis import Sentence, acoustic_source
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
 from wavewright_stages.acoustic import acoustic
 from wavewright_stages.gta import gta

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.statistics import holm, sign_flip
 from wavewright.io.files import write_text
 from wavewright.listening.design import ANCHOR, NATURAL, Key, Kind, Record, read_key
 from wavewright.listening.ratings_statistics import (
@@ -28,7 +29,6 @@ from wavewright.listening.sessions import (
     preferred,
     read_sessions,
 )
-from wavewright.report.statistics import holm, sign_flip
 
 
 class Estimate(Record):

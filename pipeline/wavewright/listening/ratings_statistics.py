@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.report.statistics import FEW, RESAMPLES
+from wavewright.evaluation.statistics import FEW, RESAMPLES
 
 _SEED = 20260102
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wavewright.evaluation.statistics import FEW
 from wavewright.listening.ratings import Estimate, Ratings
 from wavewright.report.markdown import plain
-from wavewright.report.statistics import FEW
 from wavewright.webpage.render import count
 
 _METHOD = (

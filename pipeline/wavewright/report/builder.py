@@ -10,12 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from wavewright.evaluation.results import Results, Speed, SystemSpeed
 from wavewright.io.files import write_text
 from wavewright.report import contours, digits, outliers, overview, raw, tables, utterances
 from wavewright.report.listening import Sounds, articles
 from wavewright.report.markdown import results_markdown
 from wavewright.report.media import Article
-from wavewright.report.results import Results, Speed, SystemSpeed
 from wavewright.report.verdict import answers, blame
 from wavewright.webpage import figures
 from wavewright.webpage.render import render

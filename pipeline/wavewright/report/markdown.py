@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from wavewright.report.results import ConditionInfo, Results, Speed
+from wavewright.evaluation.results import ConditionInfo, Results, Speed
 from wavewright.report.tables import ARROWS, Cell, parameters, summary_tables
 from wavewright.report.verdict import answers, blame
 from wavewright.webpage.render import count, visible

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
-from wavewright.report.results import System, Utterance
+from wavewright.evaluation.results import System, Utterance
 
 Item = TypeVar("Item")
 _MARKUP = 1500  # characters around one clip

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import numpy as np
 
+from wavewright.evaluation.results import NATURAL, MetricInfo, Results, Value
+from wavewright.evaluation.summary import distance, ranking
 from wavewright.metrics.metric import Condition
 from wavewright.report.digits import decimals, fixed
 from wavewright.report.media import Choice, evenly
-from wavewright.report.results import NATURAL, MetricInfo, Results, Value
-from wavewright.report.summary import distance, ranking
 from wavewright.report.verdict import headline_metric
 
 ODD = 3.0  # standard deviations from which a value is called an outlier

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from wavewright.evaluation.results import MetricInfo, Results, Speed
+from wavewright.evaluation.summary import ranking
 from wavewright.metrics.metric import Condition
 from wavewright.report import comparisons, digits
 from wavewright.report.pairwise import Pairing, drawn, pairings
-from wavewright.report.results import MetricInfo, Results, Speed
-from wavewright.report.summary import ranking
 from wavewright.report.verdict import headline_metric
 from wavewright.webpage import figures
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavewright.evaluation.results import Difference, MetricInfo, Results, System
+from wavewright.evaluation.summary import ranking
 from wavewright.metrics.metric import Condition
-from wavewright.report.results import Difference, MetricInfo, Results, System
-from wavewright.report.summary import ranking
 
 _DRAWN = 15  # pairs above which only those with the best system are drawn
 

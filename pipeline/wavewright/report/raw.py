@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from wavewright.report.results import Results
+from wavewright.evaluation.results import Results
 
 MOST = 2_000_000  # bytes
 _PARTS = ("values", "differences", "summary")  # left out in this order where there is no room

@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from wavewright.evaluation.results import (
+    NATURAL,
+    ConditionInfo,
+    MetricInfo,
+    Results,
+    Summary,
+    System,
+)
+from wavewright.evaluation.statistics import FEW
+from wavewright.evaluation.summary import groups, ranking
 from wavewright.io.csv_text import csv_text
 from wavewright.metrics.metric import Condition
 from wavewright.report.digits import decimals, fixed, interval
-from wavewright.report.results import NATURAL, ConditionInfo, MetricInfo, Results, Summary, System
-from wavewright.report.statistics import FEW
-from wavewright.report.summary import groups, ranking
 from wavewright.report.verdict import difference_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "ideal": "→"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavewright.report.digits import decimals, fixed
-from wavewright.report.outliers import ODD, Key
-from wavewright.report.results import (
+from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
     MetricInfo,
@@ -15,6 +13,8 @@ from wavewright.report.results import (
     Utterance,
     Value,
 )
+from wavewright.report.digits import decimals, fixed
+from wavewright.report.outliers import ODD, Key
 from wavewright.report.verdict import headline_metric
 
 MOST = 3000  # rows that a browser sorts at once

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wavewright.evaluation.statistics import Test
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition, Direction
-from wavewright.report.statistics import Test
 
 NATURAL = "natural"
 SIGNIFICANT = 0.05

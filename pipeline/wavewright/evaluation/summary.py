@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
-from wavewright.metrics.metric import Condition
-from wavewright.report.results import (
+from wavewright.evaluation.results import (
     Difference,
     MetricInfo,
     Results,
@@ -15,7 +14,8 @@ from wavewright.report.results import (
     Utterance,
     Value,
 )
-from wavewright.report.statistics import compare, estimate, holm
+from wavewright.evaluation.statistics import compare, estimate, holm
+from wavewright.metrics.metric import Condition
 
 Column = list[float | None]
 

@@ -14,10 +14,10 @@ from typing import Literal
 from pydantic import ValidationError
 
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.results import SIGNIFICANT, MetricInfo, Results
+from wavewright.evaluation.statistics import compare, estimate, holm
+from wavewright.evaluation.summary import distance
 from wavewright.metrics.metric import Condition
-from wavewright.report.results import SIGNIFICANT, MetricInfo, Results
-from wavewright.report.statistics import compare, estimate, holm
-from wavewright.report.summary import distance
 
 Verdict = Literal["better", "worse", "same", "lost values"]
 _SMALLEST = 1e-9  # share of the value below which two runs gave the same

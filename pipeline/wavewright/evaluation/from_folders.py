@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wavewright import evaluation
-from wavewright.anchors import known, write_anchors
 from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.metric_cache import MetricCache
-from wavewright.pairing import Candidate, pair, report_name
+from wavewright.evaluation import measure as evaluation
+from wavewright.evaluation.anchors import known, write_anchors
+from wavewright.evaluation.metric_cache import MetricCache
+from wavewright.evaluation.pairing import Candidate, pair, report_name
+from wavewright.evaluation.results import Event, Results, Utterance
 from wavewright.report.builder import write_report
-from wavewright.report.results import Event, Results, Utterance
 from wavewright.text.textgrid import Interval, read_alignment
 
 

@@ -16,24 +16,24 @@ import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
-from wavewright.classifier import Classifier, fitted
 from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation import versions
-from wavewright.inference import quicken
-from wavewright.io.progress import progress
-from wavewright.ltas import long_term_spectrum, spectral_distance
-from wavewright.mel.spec import MelSpec
-from wavewright.models.vocoder import Vocoder
-from wavewright.report.samples_results import SamplesResults, Sound, SoundSet, sound_file
-from wavewright.synthesis import folder_name
-from wavewright.unconditional import (
+from wavewright.evaluation.classifier import Classifier, fitted
+from wavewright.evaluation.ltas import long_term_spectrum, spectral_distance
+from wavewright.evaluation.measure import versions
+from wavewright.evaluation.sample_metrics import (
     classes_heard,
     frechet_distance,
     inception_score,
     nearest,
 )
+from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
+from wavewright.evaluation.synthesize import folder_name
+from wavewright.inference import quicken
+from wavewright.io.progress import progress
+from wavewright.mel.spec import MelSpec
+from wavewright.models.vocoder import Vocoder
 
 _FEW = 50  # sounds of which a covariance says little
 _BATCH = 20  # sounds between two looks at the progress bar

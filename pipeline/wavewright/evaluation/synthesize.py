@@ -27,6 +27,7 @@ from wavewright.checkpoints.checkpoint import (
 )
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.results import NATURAL, Event, System, Utterance
 from wavewright.inference import quicken
 from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
@@ -36,7 +37,6 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 from wavewright.report.media import wav_file
-from wavewright.report.results import NATURAL, Event, System, Utterance
 
 _CLIPPED = 32766 / 32768
 _WORTH_TELLING = 0.001  # share of samples that are clipped

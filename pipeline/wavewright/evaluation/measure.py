@@ -18,10 +18,8 @@ import numpy as np
 from wavewright import registry
 from wavewright.audio.files import load_wav
 from wavewright.compute.parallel_map import parallel_map
-from wavewright.metric_cache import MetricCache, key_of, versions_of
-from wavewright.metrics.metric import Condition, Metric, Pair, Score
-from wavewright.report.media import wav_file
-from wavewright.report.results import (
+from wavewright.evaluation.metric_cache import MetricCache, key_of, versions_of
+from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
     Difference,
@@ -32,7 +30,9 @@ from wavewright.report.results import (
     Utterance,
     Value,
 )
-from wavewright.report.summary import summarise
+from wavewright.evaluation.summary import summarise
+from wavewright.metrics.metric import Condition, Metric, Pair, Score
+from wavewright.report.media import wav_file
 from wavewright.text.textgrid import Interval
 
 METRICS = (

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from wavewright.evaluation.results import Speed, SystemSpeed
 from wavewright.models.vocoder import Vocoder
-from wavewright.report.results import Speed, SystemSpeed
 
 _CHUNK = 8  # frames that arrive at a time
 

@@ -1,0 +1,1 @@
+"""Evaluation: pairing, measuring, statistics, reports and listening tests."""
