@@ -9,9 +9,9 @@ import numpy as np
 
 from tests.reports import RATE, speech
 from wavewright.audio.files import save_wav
-from wavewright.listening.design import Key, Kind, Options, Trial, read_key
-from wavewright.listening.page import make_test
-from wavewright.listening.sessions import Answer, Session
+from wavewright.evaluation.listening.design import Key, Kind, Options, Trial, read_key
+from wavewright.evaluation.listening.page import make_test
+from wavewright.evaluation.listening.sessions import Answer, Session
 
 SYSTEMS = {"close-one": 0.003, "noisy-one": 0.03}
 Judge = Callable[[Key, Trial, tuple[str, ...], str], str]

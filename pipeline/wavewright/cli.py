@@ -749,9 +749,9 @@ def listening_test(
     --candidate hifigan=wavs/hifigan --candidate vocos=wavs/vocos --out test;
     wavewright listening-test --kind webmushra --reference a --candidate b=b --out mushra
     """
-    from wavewright.listening.design import Kind, Options
-    from wavewright.listening.page import make_test, named_folders
-    from wavewright.listening.webmushra import export_webmushra
+    from wavewright.evaluation.listening.design import Kind, Options
+    from wavewright.evaluation.listening.page import make_test, named_folders
+    from wavewright.evaluation.listening.webmushra import export_webmushra
 
     folders = named_folders(candidate)
     drawn = {} if seed is None else {"seed": seed}
@@ -777,8 +777,8 @@ def ratings(
 
     Example: wavewright ratings answers --key test/key.json --out test/ratings
     """
-    from wavewright.listening.ratings import import_ratings
-    from wavewright.listening.ratings_table import ratings_markdown
+    from wavewright.evaluation.listening.ratings import import_ratings
+    from wavewright.evaluation.listening.ratings_table import ratings_markdown
 
     _say(ratings_markdown(import_ratings(folder, key, out)))
 

@@ -13,9 +13,9 @@ import pytest
 from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.listeners import made_test, systems_of
 from tests.reports import HOSTILE
-from wavewright.listening.design import Key, Kind
-from wavewright.listening.ratings import import_ratings
-from wavewright.listening.sessions import Session, read_sessions
+from wavewright.evaluation.listening.design import Key, Kind
+from wavewright.evaluation.listening.ratings import import_ratings
+from wavewright.evaluation.listening.sessions import Session, read_sessions
 
 pytestmark = pytest.mark.browser
 Made = dict[Kind, tuple[Path, Key]]

@@ -17,7 +17,7 @@ from wavewright import cli
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import Locked, Stale
-from wavewright.listening.design import read_key
+from wavewright.evaluation.listening.design import read_key
 from wavewright.mel.spec import MelSpec
 from wavewright.vocoders.hifigan import HiFiGANConfig
 

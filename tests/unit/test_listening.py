@@ -18,20 +18,20 @@ from tests.reports import HOSTILE, RATE, speech
 from wavewright.audio.files import load_wav, save_wav
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.statistics import holm, sign_flip
-from wavewright.listening.design import ANCHOR, Key, Kind, Options, Trial, read_key
-from wavewright.listening.page import make_test, named_folders
-from wavewright.listening.plan import plan_test
-from wavewright.listening.ratings import import_ratings, rate
-from wavewright.listening.ratings_statistics import (
+from wavewright.evaluation.listening.design import ANCHOR, Key, Kind, Options, Trial, read_key
+from wavewright.evaluation.listening.page import make_test, named_folders
+from wavewright.evaluation.listening.plan import plan_test
+from wavewright.evaluation.listening.ratings import import_ratings, rate
+from wavewright.evaluation.listening.ratings_statistics import (
     binomial_greater,
     clustered_mean,
 )
-from wavewright.listening.ratings_table import ratings_markdown
-from wavewright.listening.screening import screen
-from wavewright.listening.sessions import Session, read_sessions
-from wavewright.listening.stimuli import comparable, find_sources
-from wavewright.listening.webmushra import export_webmushra
+from wavewright.evaluation.listening.ratings_table import ratings_markdown
+from wavewright.evaluation.listening.screening import screen
+from wavewright.evaluation.listening.sessions import Session, read_sessions
+from wavewright.evaluation.listening.stimuli import comparable, find_sources
+from wavewright.evaluation.listening.webmushra import export_webmushra
+from wavewright.evaluation.statistics import holm, sign_flip
 
 KINDS: tuple[Kind, ...] = ("mos", "ab", "abx")
 

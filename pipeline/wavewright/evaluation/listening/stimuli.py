@@ -15,9 +15,9 @@ import numpy as np
 from wavewright.audio.files import Wav, load_wav, read_channels, save_wav
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Sound
 from wavewright.evaluation.pairing import find_wavs
 from wavewright.io.files import sha256_of
-from wavewright.listening.design import ANCHOR, NATURAL, Sound
 
 LEVEL = -26.0  # dBFS, RMS over active speech, where no peak forbids it
 CEILING = 0.97  # largest magnitude of any sound

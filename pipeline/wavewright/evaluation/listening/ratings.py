@@ -11,17 +11,15 @@ from typing import Literal
 import numpy as np
 
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.statistics import holm, sign_flip
-from wavewright.io.files import write_text
-from wavewright.listening.design import ANCHOR, NATURAL, Key, Kind, Record, read_key
-from wavewright.listening.ratings_statistics import (
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Kind, Record, read_key
+from wavewright.evaluation.listening.ratings_statistics import (
     Answers,
     Interval,
     binomial_greater,
     clustered_mean,
 )
-from wavewright.listening.screening import Excluded, screen
-from wavewright.listening.sessions import (
+from wavewright.evaluation.listening.screening import Excluded, screen
+from wavewright.evaluation.listening.sessions import (
     Answer,
     Session,
     asked_for,
@@ -29,6 +27,8 @@ from wavewright.listening.sessions import (
     preferred,
     read_sessions,
 )
+from wavewright.evaluation.statistics import holm, sign_flip
+from wavewright.io.files import write_text
 
 
 class Estimate(Record):
@@ -109,7 +109,7 @@ def import_ratings(folder: Path, key: Path, out: Path) -> Ratings:
     Raises:
         WavewrightError: the key or a result is not usable, or nobody is left after screening.
     """
-    from wavewright.listening.ratings_table import ratings_markdown
+    from wavewright.evaluation.listening.ratings_table import ratings_markdown
 
     known = read_key(key)
     ratings = rate(known, read_sessions(folder, known))

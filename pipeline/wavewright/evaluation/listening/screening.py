@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wavewright.listening.design import ANCHOR, NATURAL, Key, Record
-from wavewright.listening.sessions import Answer, Session, asked_for, heard, preferred
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Record
+from wavewright.evaluation.listening.sessions import Answer, Session, asked_for, heard, preferred
 
 TOLERANCE = 0.25  # the share of checks that an attentive listener may fail
 _ANCHOR_AT_MOST = 2  # "Poor"

@@ -13,10 +13,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Kind, Options
+from wavewright.evaluation.listening.plan import plan_test
+from wavewright.evaluation.listening.stimuli import Sources, find_sources, write_sounds
 from wavewright.io.files import write_text
-from wavewright.listening.design import ANCHOR, NATURAL, Key, Kind, Options
-from wavewright.listening.plan import plan_test
-from wavewright.listening.stimuli import Sources, find_sources, write_sounds
 from wavewright.webpage.render import count, render
 
 _HERE = Path(__file__).parent

@@ -16,11 +16,11 @@ from typing import Any
 
 from wavewright.audio.files import load_wav
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.listening.design import NATURAL, Options, Record, Sound
+from wavewright.evaluation.listening.page import appearing, check_names, choose, left_out
+from wavewright.evaluation.listening.plan import TITLE, Names
+from wavewright.evaluation.listening.stimuli import Sources, find_sources, write_sounds
 from wavewright.io.files import write_text
-from wavewright.listening.design import NATURAL, Options, Record, Sound
-from wavewright.listening.page import appearing, check_names, choose, left_out
-from wavewright.listening.plan import TITLE, Names
-from wavewright.listening.stimuli import Sources, find_sources, write_sounds
 from wavewright.webpage.render import count
 
 RATE = 48_000  # Hz, of most sound cards

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from wavewright.errors import WavewrightError
-from wavewright.listening.design import (
+from wavewright.evaluation.listening.design import (
     ANCHOR,
     CHOICES,
     INSTRUCTIONS,

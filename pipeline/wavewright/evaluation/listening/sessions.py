@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from wavewright.errors import WavewrightError
-from wavewright.listening.design import Key, Record, Sound, Trial, read_record
+from wavewright.evaluation.listening.design import Key, Record, Sound, Trial, read_record
 
 
 class Answer(Record):
