@@ -21,8 +21,8 @@ sys.path[:0] = [str(HERE.parent / root) for root in ("pipeline", "stages")]
 import numpy as np
 import torch
 
+from wavewright.evaluation.report.media import evenly
 from wavewright.gta.maker import GtaMaker
-from wavewright.report.media import evenly
 
 
 def maker(arguments: argparse.Namespace, batch_size: int) -> GtaMaker:

@@ -12,6 +12,8 @@ from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.evaluation import build_metrics, conditions, measure, versions
+from wavewright.evaluation.report.media import wav_file
+from wavewright.evaluation.report.page import Training, write_report
 from wavewright.evaluation.results import (
     NATURAL,
     Event,
@@ -26,8 +28,6 @@ from wavewright.evaluation.results import (
 from wavewright.evaluation.summary import summarise
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
-from wavewright.report.builder import Training, write_report
-from wavewright.report.media import wav_file
 
 RATE = 22050
 HOSTILE = "She said <script>document.title = 'broken'</script> & \"left\" {{ 7 * 7 }} | é."

@@ -13,9 +13,9 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
+    from wavewright.evaluation.report.page import Training
     from wavewright.evaluation.results import Speed
     from wavewright.evaluation.synthesize import Sentence, Speaker
-    from wavewright.report.builder import Training
     from wavewright.text.textgrid import Interval
 
 log = logging.getLogger("wavewright")
@@ -90,8 +90,8 @@ def evaluate(
     from wavewright.evaluation import synthesize as synthesis
     from wavewright.evaluation.anchors import write_anchors
     from wavewright.evaluation.metric_cache import MetricCache
+    from wavewright.evaluation.report.page import write_report
     from wavewright.evaluation.results import NATURAL, Results, System, limit
-    from wavewright.report.builder import write_report
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
@@ -160,8 +160,8 @@ def _sentences(
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
     from wavewright.data.manifest import read_manifest, usable
+    from wavewright.evaluation.report.media import evenly
     from wavewright.evaluation.synthesize import Sentence
-    from wavewright.report.media import evenly
 
     manifest = read_manifest(prepared / "manifest.parquet")
     rows = usable(manifest, split)
@@ -237,7 +237,7 @@ def _training(
     dev_utterances: int,
 ) -> Training | None:
     """The vocoders' validation curves, and the baselines' mel L1 on the same clips."""
-    from wavewright.report.builder import Training
+    from wavewright.evaluation.report.page import Training
 
     curves = {}
     for name, run in vocoder.items():

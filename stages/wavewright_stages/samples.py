@@ -44,8 +44,8 @@ def samples(
         device: auto, cpu or cuda.
     """
     from wavewright.compute.device import pick_device
+    from wavewright.evaluation.report.samples_page import write_samples_report
     from wavewright.evaluation.samples import judge, recordings, speakers
-    from wavewright.report.samples_report import write_samples_report
 
     real = recordings(prepared, classifier)
     made = speakers(vocoder, count, seed, pick_device(device), precision)

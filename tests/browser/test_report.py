@@ -12,7 +12,7 @@ from tests.browser.accessibility import barriers
 from tests.browser.charts import colliding_labels, cut_labels
 from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.reports import HOSTILE, HOSTILE_SPEAKER, large_results, small_report
-from wavewright.report.builder import write_report
+from wavewright.evaluation.report.page import write_report
 
 pytestmark = pytest.mark.browser
 UTTERANCES, SECONDS = 6, 5.0

@@ -13,8 +13,8 @@ from wavewright.audio.files import load_wav
 from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.pairing import Candidate, Paired, pair, parse_candidate
+from wavewright.evaluation.report.media import wav_file
 from wavewright.metrics.mel_l1 import MelL1
-from wavewright.report.media import wav_file
 
 
 def write(path: Path, wav: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> None:

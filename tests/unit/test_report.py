@@ -17,6 +17,9 @@ import pytest
 import soundfile
 
 from tests.reports import HOSTILE, RATE, small_report
+from wavewright.evaluation.report.media import evenly
+from wavewright.evaluation.report.tables import results_csv, summary_tables
+from wavewright.evaluation.report.verdict import answers
 from wavewright.evaluation.results import (
     Difference,
     MetricInfo,
@@ -28,9 +31,6 @@ from wavewright.evaluation.results import (
 )
 from wavewright.evaluation.statistics import compare, estimate, holm
 from wavewright.evaluation.summary import distance, groups, ranking, summarise
-from wavewright.report.media import evenly
-from wavewright.report.tables import results_csv, summary_tables
-from wavewright.report.verdict import answers
 from wavewright.webpage import figures
 
 MEL_L1 = MetricInfo(

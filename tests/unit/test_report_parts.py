@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from tests.reports import RATE, SYSTEMS, large_results, made_up_speed, small_report, speech
+from wavewright.evaluation.report import charts as comparisons
+from wavewright.evaluation.report import contours, outliers, tables, utterances
+from wavewright.evaluation.report import embedded_data as raw
+from wavewright.evaluation.report import formatting as digits
+from wavewright.evaluation.report.markdown import results_markdown
+from wavewright.evaluation.report.page import write_report
+from wavewright.evaluation.report.pairwise import drawn, pairings
+from wavewright.evaluation.report.verdict import answers, blame
 from wavewright.evaluation.results import MetricInfo, Results, System, Utterance, Value
 from wavewright.evaluation.summary import groups, summarise
 from wavewright.metrics.metric import Condition
-from wavewright.report import comparisons, contours, digits, outliers, raw, tables, utterances
-from wavewright.report.builder import write_report
-from wavewright.report.markdown import results_markdown
-from wavewright.report.pairwise import drawn, pairings
-from wavewright.report.verdict import answers, blame
 from wavewright.webpage import figures
 
 HOSTILE_NAME = "<img src=x onerror=alert(1)> | `x` [a](b)"

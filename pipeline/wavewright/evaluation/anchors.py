@@ -12,8 +12,8 @@ import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, save_wav
 from wavewright.errors import UnknownName, nearest
+from wavewright.evaluation.report.media import wav_file
 from wavewright.evaluation.results import NATURAL, System, Utterance
-from wavewright.report.media import wav_file
 
 _CUTOFF = 3500.0  # Hz
 _ORDER = 8

@@ -18,8 +18,8 @@ from wavewright.evaluation import measure as evaluation
 from wavewright.evaluation.anchors import known, write_anchors
 from wavewright.evaluation.metric_cache import MetricCache
 from wavewright.evaluation.pairing import Candidate, pair, report_name
+from wavewright.evaluation.report.page import write_report
 from wavewright.evaluation.results import Event, Results, Utterance
-from wavewright.report.builder import write_report
 from wavewright.text.textgrid import Interval, read_alignment
 
 

@@ -19,6 +19,7 @@ from wavewright import registry
 from wavewright.audio.files import load_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.evaluation.metric_cache import MetricCache, key_of, versions_of
+from wavewright.evaluation.report.media import wav_file
 from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
@@ -32,7 +33,6 @@ from wavewright.evaluation.results import (
 )
 from wavewright.evaluation.summary import summarise
 from wavewright.metrics.metric import Condition, Metric, Pair, Score
-from wavewright.report.media import wav_file
 from wavewright.text.textgrid import Interval
 
 METRICS = (

@@ -27,6 +27,7 @@ from wavewright.checkpoints.checkpoint import (
 )
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.report.media import wav_file
 from wavewright.evaluation.results import NATURAL, Event, System, Utterance
 from wavewright.inference import quicken
 from wavewright.io.files import sha256_of
@@ -36,7 +37,6 @@ from wavewright.metrics.metric import Condition
 from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
-from wavewright.report.media import wav_file
 
 _CLIPPED = 32766 / 32768
 _WORTH_TELLING = 0.001  # share of samples that are clipped

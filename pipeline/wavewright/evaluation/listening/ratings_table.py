@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wavewright.evaluation.listening.ratings import Estimate, Ratings
+from wavewright.evaluation.report.markdown import plain
 from wavewright.evaluation.statistics import FEW
-from wavewright.report.markdown import plain
 from wavewright.webpage.render import count
 
 _METHOD = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from wavewright.evaluation.report.formatting import MINUS, decimals, fixed, interval, probability
+from wavewright.evaluation.report.pairwise import Pairing
 from wavewright.evaluation.results import MetricInfo
-from wavewright.report.digits import MINUS, decimals, fixed, interval, probability
-from wavewright.report.pairwise import Pairing
 from wavewright.webpage.figures import Axis, mark, svg
 
 _LETTER = 6.9  # pixels that a letter of 13 pixels is wide, on average

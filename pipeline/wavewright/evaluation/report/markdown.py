@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from wavewright.evaluation.report.tables import ARROWS, Cell, parameters, summary_tables
+from wavewright.evaluation.report.verdict import answers, blame
 from wavewright.evaluation.results import ConditionInfo, Results, Speed
-from wavewright.report.tables import ARROWS, Cell, parameters, summary_tables
-from wavewright.report.verdict import answers, blame
 from wavewright.webpage.render import count, visible
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from wavewright.evaluation.report import charts as comparisons
+from wavewright.evaluation.report import formatting as digits
+from wavewright.evaluation.report.pairwise import Pairing, drawn, pairings
+from wavewright.evaluation.report.verdict import headline_metric
 from wavewright.evaluation.results import MetricInfo, Results, Speed
 from wavewright.evaluation.summary import ranking
 from wavewright.metrics.metric import Condition
-from wavewright.report import comparisons, digits
-from wavewright.report.pairwise import Pairing, drawn, pairings
-from wavewright.report.verdict import headline_metric
 from wavewright.webpage import figures
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from wavewright.evaluation.report import contours, outliers, overview, tables, utterances
+from wavewright.evaluation.report import embedded_data as raw
+from wavewright.evaluation.report import formatting as digits
+from wavewright.evaluation.report.markdown import results_markdown
+from wavewright.evaluation.report.media import Article
+from wavewright.evaluation.report.players import Sounds, articles
+from wavewright.evaluation.report.verdict import answers, blame
 from wavewright.evaluation.results import Results, Speed, SystemSpeed
 from wavewright.io.files import write_text
-from wavewright.report import contours, digits, outliers, overview, raw, tables, utterances
-from wavewright.report.listening import Sounds, articles
-from wavewright.report.markdown import results_markdown
-from wavewright.report.media import Article
-from wavewright.report.verdict import answers, blame
 from wavewright.webpage import figures
 from wavewright.webpage.render import render
 

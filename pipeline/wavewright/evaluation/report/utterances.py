@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavewright.evaluation.report.formatting import decimals, fixed
+from wavewright.evaluation.report.outliers import ODD, Key
+from wavewright.evaluation.report.verdict import headline_metric
 from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
@@ -13,9 +16,6 @@ from wavewright.evaluation.results import (
     Utterance,
     Value,
 )
-from wavewright.report.digits import decimals, fixed
-from wavewright.report.outliers import ODD, Key
-from wavewright.report.verdict import headline_metric
 
 MOST = 3000  # rows that a browser sorts at once
 

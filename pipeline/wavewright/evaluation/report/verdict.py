@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from wavewright.evaluation.report.formatting import decimals, fixed, interval
 from wavewright.evaluation.results import SIGNIFICANT, Difference, MetricInfo, Results, Summary
 from wavewright.evaluation.statistics import FEW
 from wavewright.evaluation.summary import distance, ranking
 from wavewright.metrics.metric import Condition
-from wavewright.report.digits import decimals, fixed, interval
 
 _MOSTLY = 0.6  # share of a distance from which it is called mostly of one making
 

@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.evaluation.ltas import band_frequencies
+from wavewright.evaluation.report.markdown import plain
+from wavewright.evaluation.report.media import evenly
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import whole, write_text
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import Undefined
-from wavewright.report.markdown import plain
-from wavewright.report.media import evenly
 from wavewright.webpage.figures import Axis, data_uri, mel_image, svg
 from wavewright.webpage.render import render
 from wavewright.webpage.sound import flac

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from wavewright.evaluation.report.formatting import decimals, fixed, interval
+from wavewright.evaluation.report.verdict import difference_of
 from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
@@ -18,8 +20,6 @@ from wavewright.evaluation.statistics import FEW
 from wavewright.evaluation.summary import groups, ranking
 from wavewright.io.csv_text import csv_text
 from wavewright.metrics.metric import Condition
-from wavewright.report.digits import decimals, fixed, interval
-from wavewright.report.verdict import difference_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "ideal": "→"}
 AIMS = {"lower": "lower is better", "higher": "higher is better"}

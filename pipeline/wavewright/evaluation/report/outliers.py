@@ -6,12 +6,12 @@ from collections import defaultdict
 
 import numpy as np
 
+from wavewright.evaluation.report.formatting import decimals, fixed
+from wavewright.evaluation.report.media import Choice, evenly
+from wavewright.evaluation.report.verdict import headline_metric
 from wavewright.evaluation.results import NATURAL, MetricInfo, Results, Value
 from wavewright.evaluation.summary import distance, ranking
 from wavewright.metrics.metric import Condition
-from wavewright.report.digits import decimals, fixed
-from wavewright.report.media import Choice, evenly
-from wavewright.report.verdict import headline_metric
 
 ODD = 3.0  # standard deviations from which a value is called an outlier
 WORST = 1.0  # standard deviations from which an utterance may be called one of the worst
