@@ -31,9 +31,9 @@ import numpy as np
 
 from wavewright.audio.files import load_wav, resample
 from wavewright.doctor import mel_alone, mel_and_wav
+from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.fit import Recording
 from wavewright.doctor.identify import groups_of_presets
-from wavewright.doctor.words import Diagnosis
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform_numpy import log_mel_numpy
 

@@ -16,10 +16,10 @@ from wavewright.audio.files import load_wav, resample, save_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.cli import app
 from wavewright.doctor import mel_alone, mel_and_wav
+from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.examine import examine
 from wavewright.doctor.fit import Recording, align
 from wavewright.doctor.identify import groups_of_presets
-from wavewright.doctor.words import Diagnosis
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform_numpy import log_mel_numpy

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavewright.doctor.diagnosis import Diagnosis, listed
 from wavewright.doctor.fit import numbers
 from wavewright.doctor.identify import Explained, groups_of_presets, told_apart
 from wavewright.doctor.mel_alone import Likely
-from wavewright.doctor.words import Diagnosis, listed
 from wavewright.errors import MelMismatch
 from wavewright.mel.spec import MelSpec, in_words
 

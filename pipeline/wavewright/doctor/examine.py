@@ -16,8 +16,8 @@ from wavewright.doctor.checkpoint import (
     describe,
     open_target,
 )
+from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.fit import Recording
-from wavewright.doctor.words import Diagnosis
 from wavewright.errors import WavewrightError
 from wavewright.mel.files import read_array
 from wavewright.mel.spec import MelSpec

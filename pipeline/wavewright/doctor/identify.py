@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.doctor.fit import HOWS, ROUNDING, Fit, How, Recording, explain, numbers
-from wavewright.doctor.given import Given, readings
+from wavewright.doctor.readings import Given, readings
 from wavewright.doctor.search import at_rate, between, changed, nearby
 from wavewright.mel.spec import LOG_UNIT, MelSpec
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wavewright.doctor.diagnosis import Diagnosis, listed
 from wavewright.doctor.fit import numbers, unit
-from wavewright.doctor.given import Given, readings, roughness
 from wavewright.doctor.identify import groups_of_presets
-from wavewright.doctor.words import Diagnosis, listed
+from wavewright.doctor.readings import Given, readings, roughness
 from wavewright.mel.spec import LOG_UNIT, MelSpec, RangeNormalisation, mel_filterbank
 
 _DECIBEL = 20 / math.log(10)

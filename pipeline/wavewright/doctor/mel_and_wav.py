@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from wavewright.doctor.diagnosis import Confidence, Diagnosis, listed
 from wavewright.doctor.fit import ROUNDING, Fit, Recording, candidate, numbers
 from wavewright.doctor.identify import FITS, Explained, identify, log_base, told_apart
-from wavewright.doctor.words import Confidence, Diagnosis, listed
 from wavewright.mel.spec import MelSpec
 
 _SURE = 2e-3

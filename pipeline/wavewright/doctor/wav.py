@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.audio.files import Wav, load_wav
+from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.identify import groups_of_presets
-from wavewright.doctor.words import Diagnosis
 from wavewright.errors import WavewrightError
 
 _FRAME = 1024
