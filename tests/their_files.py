@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wavewright.checkpoints.checkpoint import load_model
-from wavewright.importing.convert import Imported
+from wavewright.interop.importing.convert import Imported
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wavewright.checkpoints.checkpoint import load_vocoder as load_vocoder
     from wavewright.errors import WavewrightError as WavewrightError
-    from wavewright.importing.convert import import_checkpoint as import_checkpoint
+    from wavewright.interop.importing.convert import import_checkpoint as import_checkpoint
     from wavewright.mel.spec import MelSpec as MelSpec
     from wavewright.mel.transform import convert_mel as convert_mel
     from wavewright.mel.transform import log_mel as log_mel

@@ -873,7 +873,7 @@ def import_(
     Examples: wavewright import g_02500000 --out hifigan.safetensors;
     wavewright import checkpoint.pth --format wavenet --mel r9y9 --out wavenet.safetensors
     """
-    from wavewright.importing.convert import import_checkpoint
+    from wavewright.interop.importing.convert import import_checkpoint
 
     _say(
         str(import_checkpoint(file, form, mel, out, statistics=statistics, adversaries=adversaries))

@@ -19,7 +19,7 @@ from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
-from wavewright.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import Imported, import_checkpoint
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder

@@ -30,7 +30,7 @@ from tests.their_files import (
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
-from wavewright.importing.convert import import_checkpoint
+from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.models.acoustic import TextBatch
 from wavewright.models.vocoder import Vocoder

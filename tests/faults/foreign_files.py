@@ -16,8 +16,8 @@ from wavewright import registry
 from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.corpus.archive import extract
 from wavewright.errors import WavewrightError
-from wavewright.importing import convert, formats
-from wavewright.importing.sizes import Sizes
+from wavewright.interop.importing import convert, formats
+from wavewright.interop.importing.sizes import Sizes
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import ModelConfig
 from wavewright.models.vocoder import Vocoder

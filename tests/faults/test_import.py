@@ -26,8 +26,8 @@ from tests.their_files import (
 )
 from wavewright.checkpoints.checkpoint import load_training
 from wavewright.errors import UnknownName, WavewrightError
-from wavewright.importing.convert import import_checkpoint
-from wavewright.importing.formats import FORMATS
+from wavewright.interop.importing.convert import import_checkpoint
+from wavewright.interop.importing.formats import FORMATS
 from wavewright.mel.spec import MelSpec
 
 

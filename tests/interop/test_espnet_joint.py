@@ -11,7 +11,7 @@ import torch
 from tests.interop.support import Answers, recording, run_client
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
-from wavewright.importing.convert import import_checkpoint
+from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
 from wavewright.training.init_from import Start

@@ -21,7 +21,7 @@ from tests.their_adversaries import (
 from tests.their_files import random_twin, spelled
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
-from wavewright.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import Imported, import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders.hifigan import HiFiGAN

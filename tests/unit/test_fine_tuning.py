@@ -18,7 +18,7 @@ from tests.unit.test_train_stage import made_work, train
 from wavewright.checkpoints.checkpoint import load_training
 from wavewright.checkpoints.discriminators import adversaries_file
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import Imported, import_checkpoint
 from wavewright.models.vocoder import Vocoder
 from wavewright.training import loop as training
 

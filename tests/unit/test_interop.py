@@ -16,12 +16,12 @@ from wavewright.audio.files import load_wav
 from wavewright.audio.filters import Gain
 from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.errors import MelMismatch, MissingExtra, WavewrightError
-from wavewright.importing.convert import import_checkpoint
 from wavewright.interop import coqui, espnet, nemo
 from wavewright.interop.adapter import ClientVocoder
 from wavewright.interop.coqui import CoquiVocoder
 from wavewright.interop.espnet import ESPnetVocoder
 from wavewright.interop.export import export_file
+from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.interop.log_base import require_likely_base
 from wavewright.interop.nemo import NemoVocoder
 from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wavegan

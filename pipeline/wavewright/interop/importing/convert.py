@@ -16,19 +16,19 @@ from wavewright import registry
 from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.checkpoints.discriminators import adversaries_file, write_adversaries
 from wavewright.errors import UnknownName, WavewrightError, nearest
-from wavewright.importing.adversaries import PLAYER, Adversaries, find_adversaries
-from wavewright.importing.adversary_layouts import Unfit
-from wavewright.importing.beside import Beside, espnet
-from wavewright.importing.contents import (
+from wavewright.interop.importing.discriminator_layouts import Unfit
+from wavewright.interop.importing.discriminators import PLAYER, Adversaries, find_adversaries
+from wavewright.interop.importing.formats import FORMATS, NOT_BY_MELS, Format
+from wavewright.interop.importing.mels import mel_for, mel_words
+from wavewright.interop.importing.sidecar_configs import Beside, espnet
+from wavewright.interop.importing.sizes import Sizes
+from wavewright.interop.importing.state_dicts import (
     Network,
     checkpoint_file,
     networks,
     open_contents,
     require_finite,
 )
-from wavewright.importing.formats import FORMATS, NOT_BY_MELS, Format
-from wavewright.importing.mels import mel_for, mel_words
-from wavewright.importing.sizes import Sizes
 from wavewright.io.files import sha256_of, whole
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Model

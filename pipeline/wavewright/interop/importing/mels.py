@@ -11,10 +11,10 @@ from torch import Tensor
 
 from wavewright.data.mel_statistics import statistics_for
 from wavewright.errors import WavewrightError
-from wavewright.importing.beside import Beside
-from wavewright.importing.contents import Network
-from wavewright.importing.formats import Format
-from wavewright.importing.sizes import Sizes
+from wavewright.interop.importing.formats import Format
+from wavewright.interop.importing.sidecar_configs import Beside
+from wavewright.interop.importing.sizes import Sizes
+from wavewright.interop.importing.state_dicts import Network
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.models.base import explain_validation
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from wavewright import registry
 from wavewright.checkpoints.pickle_reader import Contents
 from wavewright.errors import WavewrightError
-from wavewright.importing.adversary_layouts import LAYOUTS, Layout, State, Told, Unfit
-from wavewright.importing.contents import open_contents, require_finite
-from wavewright.importing.formats import Format
+from wavewright.interop.importing.discriminator_layouts import LAYOUTS, Layout, State, Told, Unfit
+from wavewright.interop.importing.formats import Format
+from wavewright.interop.importing.state_dicts import open_contents, require_finite
 from wavewright.models.base import ModelConfig
 
 PLAYER = "discriminator"

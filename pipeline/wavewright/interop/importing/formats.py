@@ -11,9 +11,10 @@ from typing import Literal
 from torch import Tensor
 
 from wavewright.acoustic.tacotron2 import from_nvidia
-from wavewright.importing import beside, sizes
-from wavewright.importing.beside import Beside
-from wavewright.importing.sizes import Sizes
+from wavewright.interop.importing import sidecar_configs as beside
+from wavewright.interop.importing import sizes
+from wavewright.interop.importing.sidecar_configs import Beside
+from wavewright.interop.importing.sizes import Sizes
 from wavewright.vocoders import (
     bigvgan,
     hifigan,
