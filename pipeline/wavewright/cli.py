@@ -834,7 +834,7 @@ def export(
     wavewright export exp/vocos --format sherpa-onnx --out vocos.onnx;
     wavewright export exp/hifigan --format parallel-wavegan --for tts/config.yaml --out for-espnet
     """
-    from wavewright.interop.export import export_file
+    from wavewright.interop.exporting.export import export_file
 
     _say(export_file(checkpoint, out, form=form, model=model, check=not unchecked))
 

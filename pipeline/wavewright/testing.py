@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from wavewright.audio.filters import Gain
 from wavewright.checkpoints.checkpoint import read_weights, write_weights
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.interop.export import export_vocoder
-from wavewright.interop.graph import waveform_graph
-from wavewright.interop.onnx import import_packages, open_session, require_parity
+from wavewright.interop.exporting.export import export_vocoder
+from wavewright.interop.exporting.graph import waveform_graph
+from wavewright.interop.exporting.onnx import import_packages, open_session, require_parity
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.base import Optimisation, Update
 from wavewright.models.vocoder import Batch, Vocoder

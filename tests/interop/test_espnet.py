@@ -10,7 +10,7 @@ import pytest
 from tests.interop.support import Answers, recording, require_like_copy, run_client, weights
 from wavewright.errors import MelMismatch
 from wavewright.interop.espnet import mel_of_config
-from wavewright.interop.export import export_file
+from wavewright.interop.exporting.export import export_file
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import torch
 from tests import tiny
 from tests.interop.support import recording, require_like_copy, run_client, weights
 from wavewright.checkpoints.checkpoint import load_vocoder
-from wavewright.interop.export import export_file
+from wavewright.interop.exporting.export import export_file
+from wavewright.interop.exporting.parallel_wavegan import write_parallel_wavegan
 from wavewright.interop.importing.convert import import_checkpoint
-from wavewright.interop.parallel_wavegan import write_parallel_wavegan
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.vocoder import Batch, Vocoder

@@ -10,7 +10,7 @@ import torch
 from tests.interop.support import recording, require_like_copy, run_client
 from wavewright.audio.files import load_wav
 from wavewright.checkpoints.checkpoint import load_vocoder
-from wavewright.interop.export import export_vocoder
+from wavewright.interop.exporting.export import export_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.vocoder import Vocoder

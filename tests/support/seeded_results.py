@@ -28,7 +28,7 @@ from tests import tiny
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.evaluation.measure import build_metrics
-from wavewright.interop.export import export_vocoder
+from wavewright.interop.exporting.export import export_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.acoustic import TextBatch

@@ -14,7 +14,7 @@ from tests import tiny
 from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.espnet import mel_of_config
-from wavewright.interop.export import export_file
+from wavewright.interop.exporting.export import export_file
 from wavewright.io.strict_yaml import parse_yaml
 from wavewright.mel.spec import MelSpec
 from wavewright.registry import create_vocoder

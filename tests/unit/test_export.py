@@ -14,12 +14,12 @@ import torch
 from tests import tiny
 from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.interop import onnx as onnx_files
-from wavewright.interop.export import export_file, export_vocoder
-from wavewright.interop.graph import waveform_graph
-from wavewright.interop.onnx import About, open_session, require_parity, write_onnx
-from wavewright.interop.sherpa_onnx import SpectrumFields, WaveformFields
-from wavewright.interop.snippets import for_onnxruntime, for_sherpa_onnx
+from wavewright.interop.exporting import onnx as onnx_files
+from wavewright.interop.exporting.export import export_file, export_vocoder
+from wavewright.interop.exporting.graph import waveform_graph
+from wavewright.interop.exporting.onnx import About, open_session, require_parity, write_onnx
+from wavewright.interop.exporting.sherpa_onnx import SpectrumFields, WaveformFields
+from wavewright.interop.exporting.snippets import for_onnxruntime, for_sherpa_onnx
 from wavewright.mel.spec import MelSpec
 from wavewright.models.latent import LatentVocoder
 from wavewright.models.vocoder import Vocoder

@@ -23,9 +23,9 @@ from tests.their_files import (
     small_hifigan,
 )
 from wavewright.errors import WavewrightError
+from wavewright.interop.exporting.parallel_wavegan import write_parallel_wavegan
 from wavewright.interop.importing.convert import Imported, import_checkpoint
 from wavewright.interop.importing.formats import FORMATS
-from wavewright.interop.parallel_wavegan import write_parallel_wavegan
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders.multiband_melgan import MultiBandMelGANConfig

@@ -20,11 +20,11 @@ from wavewright.interop import coqui, espnet, nemo
 from wavewright.interop.adapter import ClientVocoder
 from wavewright.interop.coqui import CoquiVocoder
 from wavewright.interop.espnet import ESPnetVocoder
-from wavewright.interop.export import export_file
+from wavewright.interop.exporting.export import export_file
+from wavewright.interop.exporting.parallel_wavegan import unlike_theirs, write_parallel_wavegan
 from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.interop.log_base import require_likely_base
 from wavewright.interop.nemo import NemoVocoder
-from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wavegan
 from wavewright.interop.transformers import TransformersVocoder
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.mel.transform import convert_mel, log_mel

@@ -13,9 +13,9 @@ from torch import Tensor
 from tests import tiny
 from wavewright.audio.files import load_wav
 from wavewright.errors import MelMismatch
-from wavewright.interop.export import export_vocoder
+from wavewright.interop.exporting.export import export_vocoder
+from wavewright.interop.exporting.onnx import open_session
 from wavewright.interop.log_base import require_likely_base
-from wavewright.interop.onnx import open_session
 from wavewright.mel.spec import LOG_UNIT, MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.vocoder import Vocoder

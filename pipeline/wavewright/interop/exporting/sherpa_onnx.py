@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Literal
 
 from wavewright.errors import WavewrightError
-from wavewright.interop.graph import Graph, spectrum_graph, waveform_graph
+from wavewright.interop.exporting.graph import Graph, spectrum_graph, waveform_graph
 from wavewright.models.base import FrozenModel
 from wavewright.models.vocoder import Vocoder
 

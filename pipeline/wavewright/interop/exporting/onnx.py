@@ -20,8 +20,8 @@ from torch import Tensor
 
 from wavewright import __version__
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.interop.graph import Graph, Port
-from wavewright.interop.onnx_guard import guard
+from wavewright.interop.exporting.graph import Graph, Port
+from wavewright.interop.exporting.onnx_guard import guard
 from wavewright.io.files import whole
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import FrozenModel

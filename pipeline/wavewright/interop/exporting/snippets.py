@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from wavewright.interop.graph import Port
-from wavewright.interop.onnx import About
+from wavewright.interop.exporting.graph import Port
+from wavewright.interop.exporting.onnx import About
 
 _FRAMES = 100
 _VALUES = {

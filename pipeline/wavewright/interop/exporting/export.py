@@ -7,11 +7,15 @@ from pathlib import Path
 from wavewright.checkpoints.checkpoint import load_vocoder, read_weights, weights_file
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.espnet import mel_of_config
-from wavewright.interop.graph import waveform_graph
-from wavewright.interop.onnx import About, import_packages, write_onnx
-from wavewright.interop.parallel_wavegan import unlike_theirs, write_parallel_wavegan
-from wavewright.interop.sherpa_onnx import sherpa_graph
-from wavewright.interop.snippets import for_onnxruntime, for_parallel_wavegan, for_sherpa_onnx
+from wavewright.interop.exporting.graph import waveform_graph
+from wavewright.interop.exporting.onnx import About, import_packages, write_onnx
+from wavewright.interop.exporting.parallel_wavegan import unlike_theirs, write_parallel_wavegan
+from wavewright.interop.exporting.sherpa_onnx import sherpa_graph
+from wavewright.interop.exporting.snippets import (
+    for_onnxruntime,
+    for_parallel_wavegan,
+    for_sherpa_onnx,
+)
 from wavewright.mel.transform import require_convertible
 from wavewright.models.vocoder import Vocoder
 

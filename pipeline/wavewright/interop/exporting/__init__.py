@@ -1,0 +1,1 @@
+"""Exports: ONNX graphs, and the files that sherpa-onnx and ParallelWaveGAN read."""
