@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wavewright.inference.tts import Voice
-    from wavewright.plan import Plan
+    from wavewright.runner.plan import Plan
     from wavewright.text.verbalisation.english import TextRules
 
 app = typer.Typer(
@@ -111,8 +111,8 @@ def run(
     wavewright run kathleen --vocoder hifigan:v3 --set train.max_steps=20000 --explain;
     wavewright run ljspeech --vocoder vocos --gpus 4
     """
-    from wavewright.runner import Request
     from wavewright.runner import run as run_plan
+    from wavewright.runner.run import Request
 
     _require_engine(backend, scheduler)
     request = Request(stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler)
@@ -133,7 +133,7 @@ def status(
 
     Example: wavewright status kathleen
     """
-    from wavewright.runner import status as show
+    from wavewright.runner.run import status as show
 
     show(_plan(recipe, changes, vocoder), _say)
 
@@ -146,7 +146,7 @@ def verify(
 
     Example: wavewright verify kathleen
     """
-    from wavewright.runner import verify as check
+    from wavewright.runner.run import verify as check
 
     if not check(_plan(recipe, changes, vocoder), _say):
         raise typer.Exit(1)
@@ -170,7 +170,7 @@ def clean(
 
     Example: wavewright clean kathleen --keep 1 --dry-run
     """
-    from wavewright.cleaning import clean as remove
+    from wavewright.runner.clean import clean as remove
 
     plan = _plan(recipe, changes, vocoder)
     remove(plan, keep, _say, unfinished=unfinished, dry=dry_run)
@@ -186,10 +186,10 @@ def list_plugins(
 
     Examples: wavewright list; wavewright list mels
     """
-    from wavewright.config import shipped_recipes
     from wavewright.errors import UnknownName, nearest
     from wavewright.mel.spec import MelSpec
     from wavewright.registry import GROUPS, plugins
+    from wavewright.runner.recipe import shipped_recipes
 
     others = {"mels": MelSpec.presets, "recipes": shipped_recipes}
     groups = [*GROUPS, *others]
@@ -889,7 +889,7 @@ def new(
 
     Example: wavewright new kathleen my-voice
     """
-    from wavewright.config import copy_recipe
+    from wavewright.runner.recipe import copy_recipe
 
     made = copy_recipe(recipe, folder)
     _say(f"Made {made}. Run it with: wavewright run {made}")
@@ -921,8 +921,8 @@ def _require_engine(backend: str, scheduler: str) -> None:
 def _plan(
     recipe: str, changes: list[str] | None, vocoders: list[str] | None, **forced: int | str | None
 ) -> Plan:
-    from wavewright.config import load_recipe
-    from wavewright.plan import Plan
+    from wavewright.runner.plan import Plan
+    from wavewright.runner.recipe import load_recipe
 
     return Plan(load_recipe(recipe, changes or ()), vocoders=vocoders or (), **forced)
 

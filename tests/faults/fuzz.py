@@ -28,7 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavewright.record import read_record, trouble
+from wavewright.runner.record import read_record, trouble
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCES = 24

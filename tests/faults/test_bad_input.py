@@ -23,11 +23,11 @@ import soundfile
 
 from tests.faults.foreign_files import drive_archive, drive_checkpoint
 from tests.faults.outcomes import Outcome, run_command
-from wavewright.config import load_recipe
 from wavewright.data.manifest import read_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.registry import create_vocoder
+from wavewright.runner.recipe import load_recipe
 from wavewright_stages.download import download
 from wavewright_stages.prepare import prepare
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from wavewright.config import load_recipe
 from wavewright.io import fingerprint
 from wavewright.mel.spec import MelSpec
-from wavewright.plan import Plan
-from wavewright.results import open_partial, publish
-from wavewright.runner import Request, overview
+from wavewright.runner.plan import Plan
+from wavewright.runner.recipe import load_recipe
+from wavewright.runner.run import Request, overview
+from wavewright.runner.store import open_partial, publish
 
 AFTER = {
     "download": ["prepare", "mels", "acoustic", "gta", "train", "evaluate"],

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import call, said
 from tests.recipes.conftest import Toy, make_toy
 from tests.recipes.test_runner import ALL
-from wavewright.record import read_record, trouble
+from wavewright.runner.record import read_record, trouble
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.recipes.conftest import Toy
-from wavewright.worker import _needs_group
+from wavewright.runner.worker import _needs_group
 
 RECIPE = """\
 recipe: drill

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from wavewright import registry
-from wavewright.config import copy_recipe, find_recipe, load_recipe, shipped_recipes
 from wavewright.errors import UnknownName, WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.plan import Plan
+from wavewright.runner.plan import Plan
+from wavewright.runner.recipe import copy_recipe, find_recipe, load_recipe, shipped_recipes
 from wavewright.training.fit_to_mel import fit, read_mel
 
 RECIPE = """\

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from wavewright.audio.files import load_wav
-from wavewright.config import load_recipe
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
@@ -24,7 +23,8 @@ from wavewright.gta.foreign.maker import ForeignMaker
 from wavewright.gta.foreign.toolkits import read_collection
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
-from wavewright.plan import Plan
+from wavewright.runner.plan import Plan
+from wavewright.runner.recipe import load_recipe
 from wavewright_stages.gta import gta
 
 IDS = ["anna-u1", "ben-u1", "u2", "u3", "u4"]

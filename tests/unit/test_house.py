@@ -107,7 +107,7 @@ def test_runs_from_the_source_roots_anywhere(
 
 
 def test_every_recipe_is_complete_and_parses(root: Path) -> None:
-    from wavewright.config import load_recipe
+    from wavewright.runner.recipe import load_recipe
 
     recipes = sorted((root / "recipes").glob("*/recipe.yaml"))
     assert recipes, "no recipe ships"

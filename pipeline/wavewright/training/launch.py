@@ -112,7 +112,7 @@ def join_command(job: str, *, gpus: int, nodes: int, rendezvous: str) -> str:
     """What the other machines run to take part; they see the same files."""
     return (
         f"torchrun --nnodes={nodes} --nproc-per-node={gpus} --rdzv-backend=c10d "
-        f"--rdzv-endpoint={rendezvous} -m wavewright.worker {job}"
+        f"--rdzv-endpoint={rendezvous} -m wavewright.runner.worker {job}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Child process that runs one unit of one stage: `python -m wavewright.worker JOB.json`.
+"""Child process that runs one unit of one stage: `python -m wavewright.runner.worker JOB.json`.
 
 The runner starts it, so that a stage's memory, threads and crashes stay its own.
 """
@@ -85,7 +85,7 @@ def _together(path: Path, values: dict[str, Any]) -> int:
     """Run the job in the processes of a group, and say at the end what one of them found wrong."""
     from wavewright.training.launch import RELAUNCHES, join_command, launch, launch_on_machines
 
-    command = ["wavewright.worker", str(path)]
+    command = ["wavewright.runner.worker", str(path)]
     gpus, nodes, rendezvous = values["gpus"], values["nodes"], values["rendezvous"]
     if nodes > 1 and not rendezvous:
         raise WavewrightError("nodes above 1 need rendezvous: HOST:PORT, where the machines meet")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from wavewright.errors import Locked, StageFailed, WavewrightError, reason, told
 from wavewright.io.files import sync
-from wavewright.plan import DAMAGED, Assessment, Unit, candidates
-from wavewright.record import (
+from wavewright.runner.plan import DAMAGED, Assessment, Unit, candidates
+from wavewright.runner.record import (
     LOGS,
     Record,
     damage,

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavewright.child import Log, spawn
 from wavewright.errors import StageFailed, Stale, WavewrightError, told
-from wavewright.plan import Assessment, Plan, Unit
-from wavewright.record import LOGS, UNREADABLE, damage, read_record
-from wavewright.results import (
+from wavewright.runner.child import Log, spawn
+from wavewright.runner.plan import Assessment, Plan, Unit
+from wavewright.runner.record import LOGS, UNREADABLE, damage, read_record
+from wavewright.runner.store import (
     continues,
     locked,
     only_shards,

@@ -17,10 +17,10 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from wavewright import registry
-from wavewright.config import Recipe
 from wavewright.errors import UnknownName, WavewrightError, nearest
 from wavewright.io.fingerprint import Contents, code_parts, digest
-from wavewright.record import UNREADABLE, Record, read_record, trouble
+from wavewright.runner.recipe import Recipe
+from wavewright.runner.record import UNREADABLE, Record, read_record, trouble
 from wavewright.stage import Stage
 
 _CALLED = {"inputs": "input", "files": "what lies at"}

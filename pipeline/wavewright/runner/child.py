@@ -66,7 +66,7 @@ def spawn(job: Path, log: Log, lock: int) -> int:
     terminal = "1" if on_terminal() else "0"
     roots = os.pathsep.join(filter(None, sys.path))
     child = subprocess.Popen(
-        [sys.executable, "-m", "wavewright.worker", str(job)],
+        [sys.executable, "-m", "wavewright.runner.worker", str(job)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wavewright.plan import Plan, Unit
-from wavewright.results import locked, partial_of, published
+from wavewright.runner.plan import Plan, Unit
+from wavewright.runner.store import locked, partial_of, published
 
 _SPENT = (".replaced-*", ".removed-*", ".seed-*", ".latest*.partial")
 
