@@ -43,7 +43,7 @@ __all__ = ["__version__", "testing", *_PUBLIC]
 
 def __getattr__(name: str) -> Any:
     if name == "testing":
-        return importlib.import_module("wavewright.testing")
+        return importlib.import_module("wavewright.testing.check_vocoder")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'wavewright' has no attribute '{name}'")
     return getattr(importlib.import_module(f"wavewright.{_PUBLIC[name]}"), name)
