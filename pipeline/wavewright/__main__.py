@@ -1,5 +1,5 @@
 """`python -m wavewright`."""
 
-from wavewright.cli import main
+from wavewright.cli.app import main
 
 main()

@@ -7,7 +7,7 @@ import io
 import sys
 from dataclasses import dataclass
 
-from wavewright import cli
+from wavewright.cli import app as cli
 
 
 @dataclass

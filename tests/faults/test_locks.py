@@ -100,7 +100,7 @@ def test_a_disk_without_locks_is_said(toy: Toy) -> None:
         "import errno, fcntl, os\n"
         "def flock(*_):\n    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))\n"
         "fcntl.flock = flock\n"
-        "from wavewright.cli import main\nmain()\n"
+        "from wavewright.cli.app import main\nmain()\n"
     )
     done = subprocess.run(
         [sys.executable, str(shim), "run", "recipe.yaml"],

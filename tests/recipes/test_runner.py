@@ -241,7 +241,7 @@ def test_a_no_op_run_loads_no_torch(toy: Toy) -> None:
     toy.run()
     code = (
         "import sys; sys.argv = ['wavewright', 'run', 'recipe.yaml']\n"
-        "from wavewright.cli import app\n"
+        "from wavewright.cli.app import app\n"
         "app(standalone_mode=False)\n"
         "assert not {'torch', 'pandas', 'librosa'} & set(sys.modules)"
     )

@@ -13,9 +13,9 @@ from ruamel.yaml import YAML
 import wavewright
 from tests import tiny
 from tests.listeners import attentive, session, write_systems
-from wavewright import cli
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
+from wavewright.cli import app as cli
 from wavewright.errors import Locked, Stale
 from wavewright.evaluation.listening.design import read_key
 from wavewright.mel.spec import MelSpec

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from tests.reports import RATE, speech
-from wavewright.cli import main
+from wavewright.cli.app import main
 from wavewright.evaluation.results import Results
 from wavewright.evaluation.statistics import FEW
 

@@ -72,7 +72,7 @@ def test_quick_commands_load_nothing_heavy(
 ) -> None:
     code = (
         f"sys.argv = ['wavewright', *{arguments!r}]\n"
-        "from wavewright.cli import main\n"
+        "from wavewright.cli.app import main\n"
         "try:\n    code = main()\n"
         "except SystemExit as end:\n    code = end.code\n"
         "assert not code, code"
@@ -121,7 +121,7 @@ def test_the_wheel_holds_both_packages_and_the_recipes(root: Path, tmp_path: Pat
     run_python("-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path), folder=root)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"wavewright/cli.py", "wavewright/py.typed", "wavewright_stages/train.py"} <= names
+    assert {"wavewright/cli/app.py", "wavewright/py.typed", "wavewright_stages/train.py"} <= names
     shipped = {
         path.relative_to(root / "recipes").as_posix()
         for path in (root / "recipes").glob("*/*")

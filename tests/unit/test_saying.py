@@ -309,7 +309,7 @@ def test_the_command_leaves_no_half_file_when_it_is_interrupted(
     out = tmp_path / "live.wav"
     command = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from wavewright.cli import main; main()"
+        "from wavewright.cli.app import main; main()"
     )
     models = ("--acoustic", str(acoustic), "--vocoder", str(checkpoint))
     with subprocess.Popen(

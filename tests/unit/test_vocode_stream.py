@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from tests import tiny
-from wavewright import cli
 from wavewright.audio.files import endless_header, load_wav, wav_writer
 from wavewright.audio.wav_header import header_flags
 from wavewright.checkpoints.checkpoint import save_checkpoint
+from wavewright.cli import app as cli
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.vocode import stream_file, vocode_file
 from wavewright.mel.pipe import mel_chunks
