@@ -24,9 +24,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 
 import torch
 
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.mel.transform import log_mel
-from wavewright.models.vocoder import Batch
+from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
 from wavewright.training.state import Session
 

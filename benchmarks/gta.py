@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE.parent / root) for root in ("pipeline", "stages")]
 import numpy as np
 import torch
 
-from wavewright.evaluation.report.media import evenly
+from wavewright.evaluation.layout import evenly
 from wavewright.gta.maker import GtaMaker
 
 

@@ -3,7 +3,7 @@
     python benchmarks/intervals.py [--samples 2000] [--n 8 20 50 200]
 
 Many samples are drawn of values whose mean is known (normal, and log-normal with sigma 1, as skewed
-as error metrics get), and the interval of each is made as `wavewright.evaluation.statistics` makes it,
+as error metrics get), and the interval of each is made as `wavewright.evaluation.statistics` does
 and as a percentile bootstrap from the same resamples, as most toolkits do. The standard error of a
 share near 95 % is 0.5 points at 2,000 samples.
 """

@@ -24,7 +24,7 @@ import torch
 from inference import matrix_rate
 from torch.utils.flop_counter import FlopCounterMode
 
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder
 

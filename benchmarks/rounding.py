@@ -22,9 +22,10 @@ from wavewright.audio.files import from_pcm16
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
+from wavewright.kernels.loop import Engine
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
-from wavewright.models.autoregressive import Engine, SequentialVocoder
+from wavewright.models.autoregressive import SequentialVocoder
 from wavewright.training.crops import whole
 
 

@@ -29,8 +29,9 @@ import numpy as np
 import torch
 from numba import float32
 
+from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import Engine, SequentialVocoder, Window
+from wavewright.models.autoregressive import SequentialVocoder
 from wavewright.nn.upsample_network import REACH
 from wavewright.registry import create_vocoder
 

@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 import torch
 from torch import Tensor
 
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 

@@ -26,7 +26,7 @@ from tests.published_order import STEPS
 from wavewright.audio.files import load_wav
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
-from wavewright.models.vocoder import Batch
+from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
 from wavewright.training.state import Session
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wavewright.models.vocoder import Batch
+from wavewright.models.batch import Batch
 from wavewright.nn.gan_losses import (
     feature_matching,
     hinge_critic,

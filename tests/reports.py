@@ -11,8 +11,8 @@ import pandas as pd
 from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import write_shards
-from wavewright.evaluation import build_metrics, conditions, measure, versions
-from wavewright.evaluation.report.media import wav_file
+from wavewright.evaluation.layout import wav_file
+from wavewright.evaluation.measure import build_metrics, conditions, measure, versions
 from wavewright.evaluation.report.page import Training, write_report
 from wavewright.evaluation.results import (
     NATURAL,

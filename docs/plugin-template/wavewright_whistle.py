@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch, Vocoder
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.spectral import loss_spec, mel_l1, stft_losses
 

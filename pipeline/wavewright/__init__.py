@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from wavewright._version import __version__
+
 if TYPE_CHECKING:
     from wavewright.checkpoints.checkpoint import load_vocoder as load_vocoder
     from wavewright.errors import WavewrightError as WavewrightError
@@ -25,25 +27,23 @@ if TYPE_CHECKING:
     from wavewright.registry import create_vocoder as create_vocoder
     from wavewright.registry import list_vocoders as list_vocoders
 
-__version__ = "0.1.0"
-
 _PUBLIC = {
-    "MelSpec": "melspec",
-    "Vocoder": "vocoder",
+    "MelSpec": "mel.spec",
+    "Vocoder": "models.vocoder",
     "WavewrightError": "errors",
-    "convert_mel": "mel",
+    "convert_mel": "mel.transform",
     "create_vocoder": "registry",
-    "import_checkpoint": "importing.convert",
+    "import_checkpoint": "interop.importing.convert",
     "list_vocoders": "registry",
-    "load_vocoder": "checkpoint",
-    "log_mel": "mel",
+    "load_vocoder": "checkpoints.checkpoint",
+    "log_mel": "mel.transform",
 }
 __all__ = ["__version__", "testing", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
     if name == "testing":
-        return importlib.import_module("wavewright.testing.check_vocoder")
+        return importlib.import_module("wavewright.testing")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'wavewright' has no attribute '{name}'")
     return getattr(importlib.import_module(f"wavewright.{_PUBLIC[name]}"), name)

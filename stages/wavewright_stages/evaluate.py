@@ -160,7 +160,7 @@ def _sentences(
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
     from wavewright.data.manifest import read_manifest, usable
-    from wavewright.evaluation.report.media import evenly
+    from wavewright.evaluation.layout import evenly
     from wavewright.evaluation.synthesize import Sentence
 
     manifest = read_manifest(prepared / "manifest.parquet")

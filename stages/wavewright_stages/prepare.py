@@ -76,8 +76,8 @@ def prepare(
         maximum_seconds: before trimming; longer files are not decoded.
         text_rules: how the normalised text is made of a corpus that brings none: `plain`: it is the
             text; `english`: numbers, amounts, times and abbreviations are spelled out, see
-            `wavewright.text.verbalisation`. Where any of a corpus's normalised texts differs from its
-            raw one, they are its own, and none is changed.
+            `wavewright.text.verbalisation`. Where any of a corpus's normalised texts differs from
+            its raw one, they are its own, and none is changed.
         unknown_symbols: texts with digits or other scripts are left out, or only flagged.
         require_text: whether an utterance without text is a fault; None: where any has one. A
             corpus without texts trains vocoders.
@@ -101,12 +101,11 @@ def prepare(
 
     from wavewright.audio.loudness import Loudness
     from wavewright.compute.parallel_map import release_workers
-    from wavewright.corpus_screening import screen_all
     from wavewright.data.corpus import table
     from wavewright.data.corpus.cut_audio import cut_of, write_audio
     from wavewright.data.corpus.entries import read_corpus
     from wavewright.data.corpus.report.page import write_data_report
-    from wavewright.data.corpus.screening import Rules
+    from wavewright.data.corpus.screening import Rules, screen_all
 
     # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
+from wavewright.data.manifest import labels_by_id
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, InMaybe, Out, Unkeyed, stage
+from wavewright.training.vocoder_validation import VocoderValidation
 
 if TYPE_CHECKING:
-    from wavewright.data.shards import Shards
-    from wavewright.models.vocoder import Vocoder
     from wavewright.training.crops import CropData
-    from wavewright.training.journal import Journal
 
 log = logging.getLogger("wavewright")
 Features = Literal["natural", "gta", "natural-then-gta"]
@@ -160,7 +158,7 @@ def train(
         "padding": model.padding,
     }
     if model.labelled_by:
-        crops["labels"] = _labels(prepared, model.labelled_by)
+        crops["labels"] = labels_by_id(prepared, model.labelled_by)
     data = _crops(prepared, mels, gta, features, gta_start or 0, **crops)
     if start is not None:
         start.give(model)
@@ -169,7 +167,7 @@ def train(
     pruning = getattr(model.config, "pruning", None)  # before its end, weights are too many
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
     starts.append(pruning.stop if pruning else 0)
-    validation = _Validation(
+    validation = VocoderValidation(
         model,
         prepared,
         mels,
@@ -230,14 +228,6 @@ def _alone(name: str, adversary_start: int) -> dict[str, Any]:
     return {**system.learning_alone, "adversary_start": adversary_start}
 
 
-def _labels(prepared: Path, column: str) -> dict[str, str]:
-    """What the manifest says of each utterance."""
-    from wavewright.data.manifest import read_manifest
-
-    manifest = read_manifest(prepared / "manifest.parquet")
-    return dict(zip(manifest["id"], manifest[column], strict=True))
-
-
 def _crops(
     prepared: Path, mels: Path, gta: Path | None, features: Features, gta_start: int, **options: Any
 ) -> CropData:
@@ -263,7 +253,7 @@ def _crops(
     )
 
 
-def _best_by(asked: str, features: Features, validation: _Validation) -> str:
+def _best_by(asked: str, features: Features, validation: VocoderValidation) -> str:
     if asked == "latest" or not validation.ids or not validation.names:
         return ""
     if asked == "auto":
@@ -273,135 +263,3 @@ def _best_by(asked: str, features: Features, validation: _Validation) -> str:
             f"train.best_by is '{asked}'; allowed are auto, latest, {', '.join(validation.names)}"
         )
     return asked
-
-
-class _Validation:
-    """Vocodes whole dev utterances and measures them against the recordings.
-
-    Args:
-        model: whose waveforms.
-        prepared: audio and manifest.
-        mels: natural mels.
-        utterances: how many.
-        shown: how many of them can be seen and heard in TensorBoard.
-        gta: GTA mels, to vocode from too; None leaves them out.
-    """
-
-    def __init__(
-        self,
-        model: Vocoder,
-        prepared: Path,
-        mels: Path,
-        utterances: int,
-        shown: int,
-        gta: Path | None,
-    ) -> None:
-        from wavewright.data.manifest import read_manifest, usable
-        from wavewright.data.shards import Shards
-        from wavewright.metrics.mel_l1 import MelL1
-        from wavewright.metrics.mstft import MSTFT
-        from wavewright.models.autoregressive import SequentialVocoder
-
-        self.model, self.shown = model, shown
-        self.audio = Shards(prepared / "audio")
-        dev = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
-        self.ids = dev[:utterances]
-        self.sources = {"": Shards(mels)}
-        self.labels = _labels(prepared, model.labelled_by) if model.labelled_by else {}
-        self.gta_ids: list[str] = []
-        if gta is not None:
-            made = Shards(gta)
-            self.gta_ids = [id_ for id_ in self.ids if id_ in made]
-            if self.gta_ids:
-                self.sources["_gta"] = made
-        # What a vocoder says by itself is no copy of an utterance.
-        self.metrics = (MelL1(), MSTFT()) if model.conditioning == "mel" else ()
-        slow = isinstance(model, SequentialVocoder)
-        self.samples = 0 if self.metrics else shown if slow else max(shown, utterances)
-
-    @property
-    def tell_by(self) -> str:
-        """The metric that tells how a training goes; empty if none does."""
-        return next(iter(self.names), "")
-
-    @property
-    def names(self) -> list[str]:
-        """Of all that is measured."""
-        names = ["bits_per_sample"] if self.model.tells_likelihood else []
-        names += [metric.name for metric in self.metrics] + ["ltas_db"] * bool(self.samples)
-        return [name + suffix for suffix in self.sources for name in names]
-
-    def __call__(self, step: int, journal: Journal) -> dict[str, float]:
-        import numpy as np
-
-        from wavewright.models.autoregressive import SequentialVocoder
-
-        means = {}
-        for suffix, mels in self.sources.items():
-            ids = self.gta_ids if suffix else self.ids
-            if self.model.tells_likelihood:
-                bits = [self._bits(id_, mels) for id_ in ids]
-                means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
-            if isinstance(self.model, SequentialVocoder):  # which speaks slowly
-                ids = ids[: self.shown]
-            if not self.metrics:
-                continue
-            rows = [self._measure(id_, mels, suffix, step, journal) for id_ in ids]
-            for metric, values in zip(self.metrics, zip(*rows, strict=True), strict=False):
-                defined = [value for value in values if math.isfinite(value)]
-                means[metric.name + suffix] = float(np.mean(defined)) if defined else math.nan
-        if self.samples:
-            means["ltas_db"] = self._like_speech(step, journal)
-        return means
-
-    def _like_speech(self, step: int, journal: Journal) -> float:
-        """How far the long-term spectrum of what it says by itself is from the recordings'."""
-        from wavewright.audio.files import from_pcm16
-        from wavewright.evaluation.ltas import long_term_spectrum, spectral_distance
-        from wavewright.mel.transform import log_mel
-
-        wavs = self.model.sample(self.samples, seed=0).float().cpu()
-        for number, wav in enumerate(wavs[: self.shown]):
-            journal.audio(f"sample/{number}", wav, self.model.sample_rate, step)
-            journal.image(f"sample/{number}", log_mel(wav, self.model.mel), step)
-        recorded = (from_pcm16(self.audio.array(utterance)) for utterance in self.ids)
-        return spectral_distance(
-            long_term_spectrum(wavs.numpy(), self.model.mel),
-            long_term_spectrum(recorded, self.model.mel),
-        )
-
-    def _bits(self, utterance: str, mels: Shards) -> float:
-        """Of a whole utterance, each sample after the true ones."""
-        from wavewright.training.crops import whole
-
-        label = self.labels.get(utterance, "")
-        batch = whole(self.audio, mels, utterance, self.model, label)
-        return float(self.model.bits_per_sample(batch.to(self.model.device)))
-
-    def _measure(
-        self, utterance: str, mels: Shards, suffix: str, step: int, journal: Journal
-    ) -> list[float]:
-        """One utterance by every metric."""
-        import torch
-
-        from wavewright.audio.files import from_pcm16
-        from wavewright.mel.transform import log_mel
-
-        spec = self.model.mel
-        mel = torch.from_numpy(mels.array(utterance).copy())[None]
-        natural = from_pcm16(self.audio.array(utterance))
-        if self.model.speakers:
-            self.model.speaker = self.labels[utterance]
-        wav = self.model.generate(mel, seed=0)[0].float().cpu()
-        if utterance in self.ids[: self.shown]:
-            if step == 0:
-                recording = torch.from_numpy(natural)
-                journal.audio(f"natural/{utterance}", recording, spec.sample_rate, step)
-                journal.image(f"natural/{utterance}", log_mel(recording, spec), step)
-            journal.audio(f"dev{suffix}/{utterance}", wav, spec.sample_rate, step)
-            journal.image(f"dev{suffix}/{utterance}", log_mel(wav, spec), step)
-        length = min(len(wav), len(natural))
-        return [
-            float(metric(natural[:length], wav[:length].numpy(), spec.sample_rate))
-            for metric in self.metrics
-        ]

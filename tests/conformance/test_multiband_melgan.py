@@ -17,7 +17,7 @@ from tests import tiny
 from tests.official import FixtureFolder
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.models.vocoder import Batch
+from wavewright.models.batch import Batch
 from wavewright.nn.spectral import stft_losses
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder

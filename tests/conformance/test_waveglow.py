@@ -19,7 +19,7 @@ from tests.official import FixtureFolder, OfficialRun
 from wavewright.checkpoints.pickle_reader import read_contents
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
-from wavewright.models.vocoder import Batch
+from wavewright.models.batch import Batch
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.waveglow import (

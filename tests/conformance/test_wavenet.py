@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tests.official import FixtureFolder, OfficialRun
+from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import Engine, Window
 from wavewright.nn.quantisation import mu_law_decode
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder

@@ -13,8 +13,8 @@ from torch import Tensor
 from tests import tiny
 from tests.official import FixtureFolder, OfficialRun
 from wavewright.kernels.folding import Folding
+from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec, RangeNormalisation
-from wavewright.models.autoregressive import Engine, Window
 from wavewright.nn.likelihood import categorical_nll
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.wavernn import DualSoftmax, TwoGRUs, WaveRNN, rename_official

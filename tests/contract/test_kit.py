@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.tiny import SPEC
+from wavewright import testing
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch, Vocoder
-from wavewright.testing import check_vocoder as testing
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.vocoder import Vocoder
 
 
 class ToyConfig(ModelConfig):
@@ -308,5 +310,5 @@ def test_a_loss_that_is_no_number_is_found_while_it_learns() -> None:
 def test_it_is_part_of_the_public_api() -> None:
     import wavewright
 
-    assert wavewright.testing.check_vocoder is testing
+    assert wavewright.testing is testing
     assert "testing" in dir(wavewright)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.tiny import SMALL, SPEC
+from wavewright import testing
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
-from wavewright.testing import check_vocoder as testing
 
 DRIVEN_BY_MELS = list_vocoders(conditioning="mel")
 BY_THEMSELVES = [name for name in SMALL if create_vocoder(name).conditioning != "mel"]

@@ -19,7 +19,7 @@ from wavewright.errors import WavewrightError
 from wavewright.interop.importing import convert, formats
 from wavewright.interop.importing.sizes import Sizes
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import ModelConfig
+from wavewright.models.config import ModelConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright_stages.download import download
 

@@ -17,8 +17,9 @@ from tests import tiny
 from tests.unit.test_training import Poisoned, go, same
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.errors import WavewrightError
-from wavewright.models.base import Model, ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch
+from wavewright.models.base import Model, Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
 from wavewright.training.amp import Precision
 from wavewright.training.crops import CropData
 from wavewright.training.nan_guard import BadStep, Guard

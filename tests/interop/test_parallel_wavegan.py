@@ -17,7 +17,8 @@ from wavewright.interop.exporting.parallel_wavegan import write_parallel_wavegan
 from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
-from wavewright.models.vocoder import Batch, Vocoder
+from wavewright.models.batch import Batch
+from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.multiband_melgan import MultiBandMelGAN
 

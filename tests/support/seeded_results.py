@@ -76,7 +76,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         mel = log_mel(torch.from_numpy(speech(8000, 0.3)), model.mel)[None]
         results["samples"] = digest(model.generate(mel.repeat(2, 1, 1), seed=5))
         if model.streams:
-            pieces = list(model.stream(mel.split(11, dim=-1), seed=5))
+            pieces = list(model.stream(torch.split(mel, 11, dim=-1), seed=5))
             results["stream"] = digest(torch.cat(pieces, dim=1))
     else:
         results["samples"] = digest(model.sample(2, seed=5))
@@ -87,7 +87,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         export_vocoder(model, file)
         session = onnxruntime.InferenceSession(file)
         generator = np.random.default_rng(3)
-        sizes = {"mel": (model.mel.n_mels, 24)}
+        sizes: dict[str, tuple[int, ...]] = {"mel": (model.mel.n_mels, 24)}
         noises = model.noises(24) if model.conditioning == "mel" else {}
         sizes |= {key: tuple(noise.shape) for key, noise in noises.items()}
         inputs = {}

@@ -16,7 +16,7 @@ from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
-from wavewright.models.vocoder import Batch
+from wavewright.models.batch import Batch
 from wavewright.training.crops import CropData
 
 HOP = tiny.SPEC.hop_length

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests import tiny
 from wavewright.audio.files import load_wav, resample, save_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
-from wavewright.cli import app
+from wavewright.cli.app import app
 from wavewright.doctor import mel_alone, mel_and_wav
 from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.examine import examine

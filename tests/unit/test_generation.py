@@ -12,13 +12,14 @@ from torch import Tensor
 
 from tests import tiny
 from wavewright.errors import WavewrightError
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.kernels import ops as kernels
 from wavewright.kernels.compile import compiled
+from wavewright.kernels.loop import Engine, Uniforms, Window
 from wavewright.kernels.packing import Packed, pack, pack_sparse
 from wavewright.kernels.sampling import BY_GUMBEL, BY_ONE, draw_label, ready
-from wavewright.models.autoregressive import Engine, SequentialVocoder, Uniforms, Window
-from wavewright.models.vocoder import Batch
+from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.batch import Batch
 from wavewright.nn.likelihood import draw_categorical
 from wavewright.nn.pruning import PrunedLinear
 from wavewright.nn.upsample_network import REACH, Stretch, shares

@@ -87,7 +87,8 @@ def test_the_core_imports_no_gpl_package(source_environment: dict[str, str]) -> 
         "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
         "        if not module.name.endswith('.__main__'):\n"
         "            importlib.import_module(module.name)\n"
-        "assert 'wavewright.text.textgrid' in sys.modules and 'wavewright.text.symbols' in sys.modules"
+        "assert 'wavewright.text.textgrid' in sys.modules\n"
+        "assert 'wavewright.text.symbols' in sys.modules"
     )
     assert loaded_by(code, GPL, source_environment) == []
 

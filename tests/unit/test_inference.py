@@ -10,7 +10,7 @@ from torch import nn
 
 from tests import tiny
 from wavewright.errors import WavewrightError
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import ChannelsLastConv
 from wavewright.registry import create_vocoder, list_vocoders

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from tests import tiny
-from wavewright.cli import app
+from wavewright.cli.app import app
 from wavewright.data.mel_statistics import statistics_for
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation

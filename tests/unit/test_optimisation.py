@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from wavewright.models.base import Optimisation
+from wavewright.models.config import Optimisation
 
 
 def test_an_epoch_decays() -> None:

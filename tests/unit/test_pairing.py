@@ -12,8 +12,8 @@ from tests.reports import RATE, speech
 from wavewright.audio.files import load_wav
 from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import WavewrightError
+from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.pairing import Candidate, Paired, pair, parse_candidate
-from wavewright.evaluation.report.media import wav_file
 from wavewright.metrics.mel_l1 import MelL1
 
 

@@ -20,7 +20,7 @@ from wavewright.acoustic.synthesis import (
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import AcousticModel, Speech
-from wavewright.models.base import ModelConfig
+from wavewright.models.config import ModelConfig
 from wavewright.text.symbols import encode, normalise_text
 
 STEPS, SYMBOLS = 40, 20

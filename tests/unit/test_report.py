@@ -17,7 +17,8 @@ import pytest
 import soundfile
 
 from tests.reports import HOSTILE, RATE, small_report
-from wavewright.evaluation.report.media import evenly
+from wavewright.evaluation.layout import evenly
+from wavewright.evaluation.report.ranking import groups, ranking
 from wavewright.evaluation.report.tables import results_csv, summary_tables
 from wavewright.evaluation.report.verdict import answers
 from wavewright.evaluation.results import (
@@ -30,7 +31,7 @@ from wavewright.evaluation.results import (
     Value,
 )
 from wavewright.evaluation.statistics import compare, estimate, holm
-from wavewright.evaluation.summary import distance, groups, ranking, summarise
+from wavewright.evaluation.summary import distance, summarise
 from wavewright.webpage import figures
 
 MEL_L1 = MetricInfo(

@@ -18,9 +18,10 @@ from wavewright.evaluation.report import formatting as digits
 from wavewright.evaluation.report.markdown import results_markdown
 from wavewright.evaluation.report.page import write_report
 from wavewright.evaluation.report.pairwise import drawn, pairings
+from wavewright.evaluation.report.ranking import groups
 from wavewright.evaluation.report.verdict import answers, blame
 from wavewright.evaluation.results import MetricInfo, Results, System, Utterance, Value
-from wavewright.evaluation.summary import groups, summarise
+from wavewright.evaluation.summary import summarise
 from wavewright.metrics.metric import Condition
 from wavewright.webpage import figures
 

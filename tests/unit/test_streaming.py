@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests import tiny
+from wavewright import testing
 from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import WavewrightError
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.models.streaming import Running, Stage, regrouped
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import Drawing, Noise
 from wavewright.nn.receptive_field import Reach, Span, heard
 from wavewright.registry import create_vocoder, find, list_vocoders
-from wavewright.testing import check_vocoder as testing
 from wavewright.vocoders.parallel_wavegan import ParallelWaveGAN, ParallelWaveGANConfig
 from wavewright.vocoders.vocos import ConvNeXtBlock, Vocos
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from wavewright import testing
 from wavewright.audio.files import save_wav
 from wavewright.models.vocoder import Vocoder
-from wavewright.testing import check_vocoder as testing
 
 MODULE = "wavewright_whistle"
 

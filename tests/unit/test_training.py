@@ -22,8 +22,9 @@ from tests import tiny
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.compute.device import pick_device
 from wavewright.errors import WavewrightError
-from wavewright.models.base import Model, ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch
+from wavewright.models.base import Model, Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
 from wavewright.training.crops import CropData
 from wavewright.training.journal import Journal
 from wavewright.training.loop import TrainingOptions, train, validation_steps

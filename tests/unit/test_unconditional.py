@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from wavewright.evaluation.ltas import band_frequencies, long_term_spectrum, spectral_distance
 from wavewright.evaluation.sample_metrics import (
     classes_heard,
     frechet_distance,
     inception_score,
     nearest,
 )
+from wavewright.metrics.ltas import band_frequencies, long_term_spectrum, spectral_distance
 
 RANDOM = np.random.default_rng(0)
 

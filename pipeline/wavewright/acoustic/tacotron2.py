@@ -32,7 +32,8 @@ from wavewright.errors import WavewrightError, few
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
 from wavewright.models.acoustic import AcousticModel, Speech, TextBatch
-from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.base import Update
+from wavewright.models.config import ModelConfig, Optimisation
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
 
 

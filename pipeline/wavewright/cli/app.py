@@ -111,8 +111,8 @@ def run(
     wavewright run kathleen --vocoder hifigan:v3 --set train.max_steps=20000 --explain;
     wavewright run ljspeech --vocoder vocos --gpus 4
     """
-    from wavewright.runner import run as run_plan
     from wavewright.runner.run import Request
+    from wavewright.runner.run import run as run_plan
 
     _require_engine(backend, scheduler)
     request = Request(stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler)
@@ -906,7 +906,7 @@ def _options(
     if debug:
         os.environ["WAVEWRIGHT_DEBUG"] = "1"
     if version:
-        from wavewright import __version__
+        from wavewright._version import __version__
 
         _say(__version__)
         raise typer.Exit

@@ -142,3 +142,9 @@ def usable(frame: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
     if split is not None:
         kept = kept[kept["split"] == split]
     return kept.sort_values("id", ignore_index=True)
+
+
+def labels_by_id(prepared: Path, column: str) -> dict[str, str]:
+    """Map utterance ids to the values of a column of the manifest in `prepared`."""
+    manifest = read_manifest(prepared / "manifest.parquet")
+    return dict(zip(manifest["id"], manifest[column], strict=True))

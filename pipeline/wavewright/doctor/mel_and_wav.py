@@ -199,6 +199,6 @@ def _ends(diagnosis: Diagnosis, found: Explained, recording: Recording) -> None:
         if loud:
             diagnosis.fits = False
             diagnosis.mend.append(
-                f"cut the {where} {len(values)} frame(s), or pad with silence, wavewright.mel.transform."
-                "silent_mel(spec, frames)"
+                f"cut the {where} {len(values)} frame(s), or pad with silence, "
+                "wavewright.mel.transform.silent_mel(spec, frames)"
             )

@@ -12,7 +12,7 @@ import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, save_wav
 from wavewright.errors import UnknownName, nearest
-from wavewright.evaluation.report.media import wav_file
+from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.results import NATURAL, System, Utterance
 
 _CUTOFF = 3500.0  # Hz

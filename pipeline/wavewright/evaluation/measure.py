@@ -18,8 +18,8 @@ import numpy as np
 from wavewright import registry
 from wavewright.audio.files import load_wav
 from wavewright.compute.parallel_map import parallel_map
+from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.metric_cache import MetricCache, key_of, versions_of
-from wavewright.evaluation.report.media import wav_file
 from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,

@@ -20,7 +20,6 @@ from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fitted
-from wavewright.evaluation.ltas import long_term_spectrum, spectral_distance
 from wavewright.evaluation.measure import versions
 from wavewright.evaluation.sample_metrics import (
     classes_heard,
@@ -30,9 +29,10 @@ from wavewright.evaluation.sample_metrics import (
 )
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.evaluation.synthesize import folder_name
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
+from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
 from wavewright.models.vocoder import Vocoder
 
 _FEW = 50  # sounds of which a covariance says little

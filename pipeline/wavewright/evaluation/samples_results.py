@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import FrozenModel
+from wavewright.models.config import FrozenModel
 
 
 class Sound(FrozenModel):

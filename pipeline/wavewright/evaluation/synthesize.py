@@ -27,9 +27,9 @@ from wavewright.checkpoints.checkpoint import (
 )
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.report.media import wav_file
+from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.results import NATURAL, Event, System, Utterance
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from wavewright.errors import WavewrightError
-from wavewright.models.autoregressive import Engine, SequentialVocoder
+from wavewright.kernels.loop import Engine
+from wavewright.models.autoregressive import SequentialVocoder
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import channels_last
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from wavewright.audio.files import load_wav, save_wav, wav_writer
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.mel.files import Floats, Layout, read_mel
 from wavewright.mel.pipe import mel_chunks
 from wavewright.mel.spec import MelSpec

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference import quicken
+from wavewright.inference.optimize import quicken
 from wavewright.interop.log_base import require_likely_base
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, require_convertible

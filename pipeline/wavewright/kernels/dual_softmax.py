@@ -18,6 +18,7 @@ from numba import float32
 from torch import Tensor
 
 from wavewright.kernels.compile import compiled, part, together
+from wavewright.kernels.loop import NOTHING, Engine, Window
 from wavewright.kernels.ops import (
     add_and_scale,
     add_scaled,
@@ -38,7 +39,6 @@ from wavewright.kernels.packing import (
     wide,
 )
 from wavewright.kernels.sampling import draw_label, ready, way
-from wavewright.models.autoregressive import NOTHING, Engine, Window
 
 if TYPE_CHECKING:
     from wavewright.vocoders.wavernn import WaveRNN

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from wavewright.kernels.compile import compiled, together
 from wavewright.kernels.conditioning import Conditions, blend, conditions, unconditional
+from wavewright.kernels.loop import NOTHING, Engine, Window
 from wavewright.kernels.ops import (
     add_and_scale,
     add_scaled,
@@ -43,7 +44,6 @@ from wavewright.kernels.sampling import (
     ready,
     way,
 )
-from wavewright.models.autoregressive import NOTHING, Engine, Window
 from wavewright.nn.weight_norm import fold_weight_norm
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from wavewright.kernels.compile import compiled, together
 from wavewright.kernels.conditioning import blend, conditions
+from wavewright.kernels.loop import NOTHING, Engine, Window
 from wavewright.kernels.ops import (
     add_and_scale,
     add_scaled,
@@ -34,7 +35,6 @@ from wavewright.kernels.ops import (
 )
 from wavewright.kernels.packing import GROUP, Packed, pack, padded, size_of, tall, wide
 from wavewright.kernels.sampling import LOGISTICS, draw_label, draw_logistics, ready, way
-from wavewright.models.autoregressive import NOTHING, Engine, Window
 from wavewright.nn.quantisation import label_value, mu_law_decode
 
 if TYPE_CHECKING:

@@ -23,8 +23,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError, nearest
-from wavewright.models.base import ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch, Vocoder
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.gan_losses import gradient_penalty, wasserstein_critic
 from wavewright.nn.noise import Noise, item_seeds, uniform_noise
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, ClassVar, Literal
 
@@ -14,52 +13,12 @@ from torch import Tensor
 from wavewright.audio.filters import Undoing, undo_steps
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Model, ModelConfig
+from wavewright.models.base import Model
+from wavewright.models.batch import Batch, Padding
+from wavewright.models.config import ModelConfig
 from wavewright.models.streaming import Chain, Stage, apart, beside, windows
-from wavewright.nn.noise import Drawing, Noise, item_seeds, normal_noise
+from wavewright.nn.noise import Drawing, Noise, item_seeds
 from wavewright.nn.receptive_field import Reach, Span
-
-Padding = Literal["replicate", "silence"]
-
-
-@dataclass
-class Batch:
-    """Training crops.
-
-    Attributes:
-        wav: (B, samples) in [-1, 1].
-        mel: (B, n_mels, frames) of the same crops; samples = frames * hop_length.
-        ids: the utterances, for messages.
-        seeds: of each crop's noise; empty draws from torch's own generator.
-        context: frames by which `mel` is longer on either side, for vocoders with `own_context`.
-        labels: what each crop is, by the vocoder's `labelled_by`; empty where nobody asks.
-    """
-
-    wav: Tensor
-    mel: Tensor
-    ids: list[str]
-    seeds: list[int] = field(default_factory=list)
-    context: int = 0
-    labels: list[str] = field(default_factory=list)
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
-        return Batch(wav, mel, self.ids, self.seeds, self.context, self.labels)
-
-    def seconds(self, spec: MelSpec) -> float:
-        """Of audio in the batch."""
-        return self.wav.numel() / spec.sample_rate
-
-    def seeds_for(self, purpose: int) -> list[int]:
-        """A seed for each crop and purpose; those of one purpose tell nothing of another's."""
-        seeds = self.seeds or item_seeds(None, len(self.wav))
-        return [item_seeds(seed, purpose + 1)[purpose] for seed in seeds]
-
-    def noise(self, shape: Sequence[int]) -> Tensor:
-        """(B, *shape), standard normal: that of a crop is its own on every rank and device."""
-        seeds = self.seeds or item_seeds(None, len(self.wav))
-        return normal_noise(seeds, shape, self.wav.device)
 
 
 class Vocoder(Model):

@@ -19,7 +19,7 @@ from wavewright.io.strict_yaml import parse_assignment, parse_yaml
 from wavewright.mel.spec import BandsFirst
 from wavewright.stage import Stage
 
-_INSTALLED = Path(__file__).parent / "_recipes"  # where a wheel puts the recipes
+_INSTALLED = Path(__file__).parents[1] / "_recipes"  # where a wheel puts the recipes
 _LARGEST_RECIPE = 1_000_000  # bytes; a recipe is a page or two
 _RUN_SH = """#!/usr/bin/env bash
 # Usage: ./run.sh [--stage 3] [--stop-stage 5] [--set train.max_steps=1000]
@@ -255,7 +255,7 @@ def find_recipe(where: str | Path) -> Path:
 
 def shipped_recipes() -> dict[str, Path]:
     """Recipes that came with this installation, by name."""
-    for folder in (Path(__file__).parents[2] / "recipes", _INSTALLED):
+    for folder in (Path(__file__).parents[3] / "recipes", _INSTALLED):
         found = {p.parent.name: p for p in sorted(folder.glob("*/recipe.yaml"))}
         if found:
             return found

@@ -21,7 +21,8 @@ from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
-from wavewright.models.vocoder import Batch, Padding, Vocoder
+from wavewright.models.batch import Batch, Padding
+from wavewright.models.vocoder import Vocoder
 
 
 @dataclass

@@ -12,7 +12,7 @@ from wavewright import registry
 from wavewright.errors import WavewrightError
 from wavewright.io.strict_yaml import parse_yaml
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import ModelConfig, explain_validation
+from wavewright.models.config import ModelConfig, explain_validation
 from wavewright.models.vocoder import Vocoder
 
 _SEGMENT = 8192  # samples of a training crop, as most published configurations have them

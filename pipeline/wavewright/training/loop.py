@@ -29,7 +29,8 @@ from wavewright.compute.device import be_deterministic, pick_device
 from wavewright.compute.engines import require_shared_memory
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
-from wavewright.models.base import FrozenModel, Model
+from wavewright.models.base import Model
+from wavewright.models.config import FrozenModel
 from wavewright.training.amp import PrecisionName
 from wavewright.training.distributed import Group, group, local_device, local_rank
 from wavewright.training.health import judge

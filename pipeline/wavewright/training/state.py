@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from wavewright.errors import WavewrightError
-from wavewright.models.base import Model, Optimisation, Update
+from wavewright.models.base import Model, Update
+from wavewright.models.config import Optimisation
 from wavewright.training.amp import Precision, PrecisionName
 from wavewright.training.distributed import Group
 from wavewright.training.ema import Average

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from wavewright.mel.spec import MelSpec, mel_filterbank
 from wavewright.mel.transform import amplitude_from_log_mel
-from wavewright.models.base import ModelConfig
+from wavewright.models.config import ModelConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import item_seeds
 

@@ -19,9 +19,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
 from wavewright.models.streaming import Stage, apart
-from wavewright.models.vocoder import Batch, Vocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
 from wavewright.nn.initialization import for_relu

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import ModelConfig
+from wavewright.models.config import ModelConfig
 from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
 from wavewright.nn.autocast import in_float32
 

@@ -21,9 +21,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import ModelConfig, Optimisation, Update
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
 from wavewright.models.streaming import Stage, apart
-from wavewright.models.vocoder import Batch, Vocoder
+from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.noise import Noise

@@ -19,17 +19,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
+from wavewright.kernels.loop import Engine, FastLoop, Loop, Window
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import (
-    Engine,
-    FastLoop,
-    Loop,
-    SequentialConfig,
-    SequentialVocoder,
-    Window,
-)
-from wavewright.models.base import ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch
+from wavewright.models.autoregressive import SequentialConfig, SequentialVocoder
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import ModelConfig, Optimisation
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.initialization import for_relu
 from wavewright.nn.likelihood import (

@@ -23,18 +23,12 @@ from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
 from wavewright.kernels.folding import Folding
+from wavewright.kernels.loop import Engine, FastLoop, Loop, Uniforms, Window
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import (
-    Engine,
-    FastLoop,
-    Loop,
-    SequentialConfig,
-    SequentialVocoder,
-    Uniforms,
-    Window,
-)
-from wavewright.models.base import FrozenModel, ModelConfig, Optimisation, Update
-from wavewright.models.vocoder import Batch
+from wavewright.models.autoregressive import SequentialConfig, SequentialVocoder
+from wavewright.models.base import Update
+from wavewright.models.batch import Batch
+from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
 from wavewright.nn.likelihood import (
     categorical_nll,
     draw_categorical,

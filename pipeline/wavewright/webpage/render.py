@@ -12,7 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-_HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
+"""Template, style and scripts that all pages share."""
 _STEERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 _MARKS = "\u200e\u200f\u061c"
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
@@ -23,7 +24,7 @@ def render(
     template: str,
     page: Mapping[str, Any],
     *,
-    folder: Path = _HERE,
+    folder: Path = ASSETS,
     style: Sequence[str] = ("style.css",),
     script: Sequence[str] = ("script.js",),
     media: str = "data:",
@@ -33,16 +34,16 @@ def render(
     Whatever is not `Markup` is escaped; a name that the template uses and `page` lacks is an error.
 
     Args:
-        template: file name in `folder`; it may extend templates of this package.
+        template: file name in `folder`; it may extend the templates of `ASSETS`.
         page: what the template is filled with.
-        folder: also holds the files `style` and `script`.
+        folder: holds the page's own files; what is not there is read from `ASSETS`.
         style, script: files that together are the page's only style and script.
         media: sources that the content security policy allows for sounds.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader([folder, _HERE]),
+        loader=FileSystemLoader([folder, ASSETS]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -50,11 +51,17 @@ def render(
     )
     environment.filters.update(unbroken=_unbroken, visible=visible)
     css, code = (
-        "".join((folder / name).read_text("utf-8") for name in names) for names in (style, script)
+        "".join(_asset(name, folder).read_text("utf-8") for name in names)
+        for names in (style, script)
     )
     return environment.get_template(template).render(
         **page, style=Markup(css), script=Markup(code), policy=_policy(css, code, media)
     )
+
+
+def _asset(name: str, folder: Path) -> Path:
+    """Path of a page's own file, or of the shared one."""
+    return folder / name if (folder / name).exists() else ASSETS / name
 
 
 def count(number: int, thing: str) -> str:

@@ -133,7 +133,7 @@ def _identified(key: Key) -> Key:
 
 def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
     """The HTML of a test whose sounds lie in a folder."""
-    import wavewright
+    from wavewright._version import __version__
 
     places = {name: f"sounds/{name}.wav" for name in sorted(key.sounds)}
     if single_file:
@@ -141,7 +141,7 @@ def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
     data = {"test": key.test.model_dump(mode="json"), "sounds": places}
     page = {
         "title": key.test.title,
-        "version": wavewright.__version__,
+        "version": __version__,
         "test": key.test,
         "minutes": _minutes(key, sounds),
         # Nothing in JSON can end the script element once no < is left.

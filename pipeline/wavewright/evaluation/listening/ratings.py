@@ -6,19 +6,26 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Kind, Record, read_key
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Record, read_key
 from wavewright.evaluation.listening.ratings_statistics import (
     Answers,
     Interval,
     binomial_greater,
     clustered_mean,
 )
-from wavewright.evaluation.listening.screening import Excluded, screen
+from wavewright.evaluation.listening.results import (
+    Discrimination,
+    Estimate,
+    PairDifference,
+    Preference,
+    Ratings,
+    SystemRating,
+)
+from wavewright.evaluation.listening.screening import screen
 from wavewright.evaluation.listening.sessions import (
     Answer,
     Session,
@@ -29,78 +36,6 @@ from wavewright.evaluation.listening.sessions import (
 )
 from wavewright.evaluation.statistics import holm, sign_flip
 from wavewright.io.files import write_text
-
-
-class Estimate(Record):
-    """A mean with its 95 % interval, null where listeners or utterances are too few."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-class SystemRating(Record):
-    """MOS: the mean opinion score of one system, 1 to 5."""
-
-    system: str
-    score: Estimate
-
-
-class PairDifference(Record):
-    """MOS: the mean of a - b over the same listeners and utterances."""
-
-    a: str
-    b: str
-    difference: Estimate
-    p: float | None
-    p_holm: float | None
-
-
-class Preference(Record):
-    """AB: how often a was preferred to b; half of the answers without a preference count for a."""
-
-    a: str
-    b: str
-    for_a: int
-    neither: int
-    for_b: int
-    share: Estimate
-    p: float | None
-    p_holm: float | None
-
-
-class Discrimination(Record):
-    """ABX: how often a system was told from natural speech; guessing gives 0.5.
-
-    `p_binomial` takes every answer for independent, `p` every listener.
-    """
-
-    system: str
-    right: int
-    answers: int
-    share: Estimate
-    p_binomial: float
-    p: float | None
-    p_holm: float | None
-
-
-class Ratings(Record):
-    """`ratings.json`: everything that a listening test found."""
-
-    schema_version: Literal[1] = 1
-    test: str
-    kind: Kind
-    title: str
-    question: str
-    listeners: tuple[str, ...]
-    excluded: tuple[Excluded, ...]
-    devices: dict[str, int]
-    utterances: int
-    median_seconds: float
-    scores: tuple[SystemRating, ...] = ()
-    differences: tuple[PairDifference, ...] = ()
-    preferences: tuple[Preference, ...] = ()
-    discriminations: tuple[Discrimination, ...] = ()
 
 
 def import_ratings(folder: Path, key: Path, out: Path) -> Ratings:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wavewright.evaluation.listening.ratings import Estimate, Ratings
-from wavewright.evaluation.report.markdown import plain
+from wavewright.evaluation.listening.results import Estimate, Ratings
 from wavewright.evaluation.statistics import FEW
+from wavewright.webpage.markdown import plain
 from wavewright.webpage.render import count
 
 _METHOD = (

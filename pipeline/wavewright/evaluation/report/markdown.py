@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from wavewright.evaluation.report.tables import ARROWS, Cell, parameters, summary_tables
 from wavewright.evaluation.report.verdict import answers, blame
 from wavewright.evaluation.results import ConditionInfo, Results, Speed
-from wavewright.webpage.render import count, visible
-
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_MARKS = re.compile(r"([\\`*_\[\]|#~])")
+from wavewright.webpage.markdown import plain
+from wavewright.webpage.render import count
 
 
 def results_markdown(results: Results, speed: Speed | None) -> str:
@@ -99,9 +96,3 @@ def _grid(heads: Sequence[str]) -> list[str]:
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def plain(text: str) -> str:
-    """Text of anybody's making that stays text in Markdown, in a table too."""
-    shown = _TAG.sub("&lt;", visible(text, 2000).replace("&", "&amp;"))
-    return _MARKS.sub(r"\\\1", shown)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from markupsafe import Markup
 
 from wavewright.evaluation.results import System, Utterance
 
-Item = TypeVar("Item")
 _MARKUP = 1500  # characters around one clip
 
 
@@ -100,18 +97,6 @@ class Article:
         """The same with players that read the wavs beside the page."""
         grid = [(system, [clip and _linked(clip) for clip in row]) for system, row in self.grid]
         return replace(self, natural=_linked(self.natural), grid=grid)
-
-
-def wav_file(system: str, condition: str, utterance: str) -> str:
-    """Where a sound lies, relative to the report's folder."""
-    return f"wavs/{system}/{condition or 'recording'}/{utterance}.wav"
-
-
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` of the items, spread over the whole list."""
-    if count >= len(items):
-        return list(items)
-    return [items[round(i * (len(items) - 1) / max(1, count - 1))] for i in range(count)]
 
 
 def _linked(clip: Clip) -> Clip:

@@ -6,11 +6,13 @@ from collections import defaultdict
 
 import numpy as np
 
+from wavewright.evaluation.layout import evenly
 from wavewright.evaluation.report.formatting import decimals, fixed
-from wavewright.evaluation.report.media import Choice, evenly
+from wavewright.evaluation.report.media import Choice
+from wavewright.evaluation.report.ranking import ranking
 from wavewright.evaluation.report.verdict import headline_metric
 from wavewright.evaluation.results import NATURAL, MetricInfo, Results, Value
-from wavewright.evaluation.summary import distance, ranking
+from wavewright.evaluation.summary import distance
 from wavewright.metrics.metric import Condition
 
 ODD = 3.0  # standard deviations from which a value is called an outlier

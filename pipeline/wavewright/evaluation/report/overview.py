@@ -9,9 +9,9 @@ from markupsafe import Markup
 from wavewright.evaluation.report import charts as comparisons
 from wavewright.evaluation.report import formatting as digits
 from wavewright.evaluation.report.pairwise import Pairing, drawn, pairings
+from wavewright.evaluation.report.ranking import ranking
 from wavewright.evaluation.report.verdict import headline_metric
 from wavewright.evaluation.results import MetricInfo, Results, Speed
-from wavewright.evaluation.summary import ranking
 from wavewright.metrics.metric import Condition
 from wavewright.webpage import figures
 

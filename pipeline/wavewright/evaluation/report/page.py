@@ -23,6 +23,7 @@ from wavewright.webpage import figures
 from wavewright.webpage.render import render
 
 _TEMPLATE = "evaluation.html.j2"
+_ASSETS = Path(__file__).parent / "assets"
 _STYLE = ("style.css", "evaluation.css")
 _SCRIPT = ("script.js", "player.js", "table.js")
 _BESIDE = "data: 'self' file:"  # opened from disk, the page's own folder is of no origin
@@ -101,7 +102,7 @@ def _render(page: Mapping[str, Any], shown: list[Article]) -> str:
     beside = any(article.linked for article in shown)
     values = {**page, "articles": shown, "beside": beside}
     media = _BESIDE if beside else "data:"
-    return render(_TEMPLATE, values, style=_STYLE, script=_SCRIPT, media=media)
+    return render(_TEMPLATE, values, folder=_ASSETS, style=_STYLE, script=_SCRIPT, media=media)
 
 
 def _context(

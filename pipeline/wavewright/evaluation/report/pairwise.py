@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavewright.evaluation.report.ranking import ranking
 from wavewright.evaluation.results import Difference, MetricInfo, Results, System
-from wavewright.evaluation.summary import ranking
 from wavewright.metrics.metric import Condition
 
 _DRAWN = 15  # pairs above which only those with the best system are drawn

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, to_pcm16
+from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.report import contours
 from wavewright.evaluation.report.contours import Contour
 from wavewright.evaluation.report.formatting import decimals, fixed
-from wavewright.evaluation.report.media import Article, Choice, Clip, wav_file
+from wavewright.evaluation.report.media import Article, Choice, Clip
 from wavewright.evaluation.results import NATURAL, Results, System
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import LONGEST_MISMATCH, Condition, Undefined

@@ -11,19 +11,20 @@ import numpy as np
 from markupsafe import Markup
 
 from wavewright.audio.files import load_wav, to_pcm16
-from wavewright.evaluation.ltas import band_frequencies
-from wavewright.evaluation.report.markdown import plain
-from wavewright.evaluation.report.media import evenly
+from wavewright.evaluation.layout import evenly
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import whole, write_text
 from wavewright.metrics.logmel import measured_mel
+from wavewright.metrics.ltas import band_frequencies
 from wavewright.metrics.metric import Undefined
 from wavewright.webpage.figures import Axis, data_uri, mel_image, svg
+from wavewright.webpage.markdown import plain
 from wavewright.webpage.render import render
 from wavewright.webpage.sound import flac
 
 _TEMPLATE = "samples.html.j2"
+_ASSETS = Path(__file__).parent / "assets"
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "1 4")
 _COLOURS = ("#0b6470", "#b4470f", "#5a3fa0", "#8a6100", "#a3195b")
 
@@ -50,7 +51,7 @@ def write_samples_report(
         shown: sounds of each system in the page.
         megabytes: largest page; fewer sounds are embedded to stay below it.
     """
-    import wavewright
+    from wavewright._version import __version__
 
     write_text(folder / "results.json", json.dumps(results.model_dump(mode="json"), indent=1))
     write_text(folder / "results.csv", samples_csv(results))
@@ -60,7 +61,7 @@ def write_samples_report(
     budget = int(megabytes * 1e6 / max(1, len(vocoders)))
     page = {
         "title": results.title,
-        "version": wavewright.__version__,
+        "version": __version__,
         "results": results,
         "vocoders": vocoders,
         "answer": answer(results),
@@ -69,7 +70,7 @@ def write_samples_report(
         "closest": {item.id: closest(item) for item in vocoders},
     }
     path = folder / "index.html"
-    write_text(path, render(_TEMPLATE, page))
+    write_text(path, render(_TEMPLATE, page, folder=_ASSETS))
     return path
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from wavewright.evaluation.report.formatting import decimals, fixed, interval
+from wavewright.evaluation.report.ranking import groups, ranking
 from wavewright.evaluation.report.verdict import difference_of
 from wavewright.evaluation.results import (
     NATURAL,
@@ -17,7 +18,6 @@ from wavewright.evaluation.results import (
     System,
 )
 from wavewright.evaluation.statistics import FEW
-from wavewright.evaluation.summary import groups, ranking
 from wavewright.io.csv_text import csv_text
 from wavewright.metrics.metric import Condition
 

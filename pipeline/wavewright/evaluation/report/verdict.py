@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wavewright.evaluation.report.formatting import decimals, fixed, interval
+from wavewright.evaluation.report.ranking import ranking
 from wavewright.evaluation.results import SIGNIFICANT, Difference, MetricInfo, Results, Summary
 from wavewright.evaluation.statistics import FEW
-from wavewright.evaluation.summary import distance, ranking
+from wavewright.evaluation.summary import distance
 from wavewright.metrics.metric import Condition
 
 _MOSTLY = 0.6  # share of a distance from which it is called mostly of one making

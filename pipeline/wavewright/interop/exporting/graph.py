@@ -17,7 +17,7 @@ from wavewright.audio.filters import Gain
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
-from wavewright.models.base import FrozenModel
+from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import Noise
 from wavewright.registry import FIRST_PARTY, find

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wavewright import __version__
+from wavewright._version import __version__
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.exporting.graph import Graph, Port
 from wavewright.interop.exporting.onnx_guard import guard
 from wavewright.io.files import whole
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import FrozenModel
+from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 
 _OPSET = 18

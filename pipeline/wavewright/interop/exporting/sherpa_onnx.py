@@ -13,7 +13,7 @@ from typing import Literal
 
 from wavewright.errors import WavewrightError
 from wavewright.interop.exporting.graph import Graph, spectrum_graph, waveform_graph
-from wavewright.models.base import FrozenModel
+from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 
 

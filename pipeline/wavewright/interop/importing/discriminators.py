@@ -20,7 +20,7 @@ from wavewright.errors import WavewrightError
 from wavewright.interop.importing.discriminator_layouts import LAYOUTS, Layout, State, Told, Unfit
 from wavewright.interop.importing.formats import Format
 from wavewright.interop.importing.state_dicts import open_contents, require_finite
-from wavewright.models.base import ModelConfig
+from wavewright.models.config import ModelConfig
 
 PLAYER = "discriminator"
 

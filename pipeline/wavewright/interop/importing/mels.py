@@ -16,7 +16,7 @@ from wavewright.interop.importing.sidecar_configs import Beside
 from wavewright.interop.importing.sizes import Sizes
 from wavewright.interop.importing.state_dicts import Network
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
-from wavewright.models.base import explain_validation
+from wavewright.models.config import explain_validation
 
 
 def mel_for(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 _TEMPLATE = "data.html.j2"
+_ASSETS = Path(__file__).parent
 _NORMAL, _MOST_EXTREME = 6, 3
 _SHOWN_PHONES, _RAREST = 120, 10
 _ENOUGH = 10  # values of which a middle 90 % says something
@@ -107,10 +108,10 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
         "odd": [],
         "normal": [],
     }
-    around = len(render(_TEMPLATE, page).encode())
+    around = len(render(_TEMPLATE, page, folder=_ASSETS).encode())
     page.update(_heard(prepared / "audio", usable, values, int(megabytes * 1e6) - around))
     path = prepared / "report.html"
-    write_text(path, render(_TEMPLATE, page))
+    write_text(path, render(_TEMPLATE, page, folder=_ASSETS))
     return path
 
 
@@ -121,14 +122,14 @@ def _about(
     ids: set[str],
     phones: Phones,
 ) -> dict[str, Any]:
-    import wavewright
+    from wavewright._version import __version__
 
     left_out = [row for row in quarantine if row[1].startswith(LEFT_OUT)]
     faults = [row for row in quarantine if not row[1].startswith(LEFT_OUT)]
     seconds = known(usable["seconds"].to_numpy(np.float64))
     return {
         "title": title,
-        "version": wavewright.__version__,
+        "version": __version__,
         "usable": len(usable),
         "total": len(usable) + len(quarantine),
         "hours": float(seconds.sum()) / 3600,
