@@ -2,7 +2,7 @@
 # The one test command: sets up .venv, then lint, format, types, import arrows and the tests.
 #
 # Usage: ./run_tests.sh                          everything (what CI runs)
-#        ./run_tests.sh tests/unit -k mel        any arguments go to pytest, which then runs alone
+#        ./run_tests.sh tests/mel -k silent        any arguments go to pytest, which then runs alone
 #        ./run_tests.sh interop [espnet nemo...]  the adapters in the real toolkits, which are
 #                                                installed first (docs/interop.md); not in CI
 #        ./run_tests.sh faults [--minutes 10]    the faults that take long to happen, and SIGKILL at
@@ -23,8 +23,8 @@ run() {
 if [[ ${1:-} == interop ]]; then
     shift
     files=()
-    for client in "$@"; do files+=("tests/interop/test_$client.py"); done
-    exec "$python" -m pytest --timeout 7200 -s "${files[@]:-tests/interop}"
+    for client in "$@"; do files+=("tests/clients/test_$client.py"); done
+    exec "$python" -m pytest --timeout 7200 -s "${files[@]:-tests/clients}"
 fi
 
 if [[ ${1:-} == faults ]]; then

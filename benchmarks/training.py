@@ -3,8 +3,8 @@
     python benchmarks/training.py FOLDER_OF_AUDIO [--vocoder NAME]... [--batch N] [--steps 10]
 
 For every vocoder three trainings of the same seed take the same steps turn by turn in one process:
-in the order of operations that the authors published (tests/published_order.py), in the loop's, and
-in the loop's with bfloat16. The first two must have the same losses. All in the official size, on
+in the order of operations that the authors published (tests/support/published_order.py), in the
+loop's, and in the loop's with bfloat16. The first two must have the same losses. All in the official size, on
 crops of 8,192 samples of real speech.
 """
 
@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / root) for root in ("pipeline", "stages", "")]
 import numpy as np
 import torch
 
-from tests.published_order import STEPS
+from tests.support.published_order import STEPS
 from wavewright.audio.files import load_wav
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel

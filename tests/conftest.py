@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.official import FixtureFolder
+    from tests.support.official import FixtureFolder
 
 # One thread each, before torch is imported: tests run side by side on small machines.
 for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
@@ -30,8 +30,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def fixture_folder(shared: Path) -> FixtureFolder:
-    """`fixture_folder("hifigan-v2")` -> that official run (see tests/official.py)."""
-    from tests.official import load_official
+    """`fixture_folder("hifigan-v2")` -> that official run (see tests/support/official.py)."""
+    from tests.support.official import load_official
 
     return lambda name: load_official(shared / "fixtures" / name)
 

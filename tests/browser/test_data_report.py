@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.charts import colliding_labels, cut_labels
 from tests.browser.chromium import Tab, complaints, opened, requests, role
-from tests.prepared import HOSTILE_TEXT, hostile_rows, write_corpus
+from tests.support.prepared import HOSTILE_TEXT, hostile_rows, write_corpus
 from wavewright.data.corpus.report.page import write_data_report
 from wavewright.webpage.render import visible
 

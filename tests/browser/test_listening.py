@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.browser.chromium import Tab, complaints, opened, requests, role
-from tests.listeners import made_test, systems_of
-from tests.reports import HOSTILE
+from tests.support.listeners import made_test, systems_of
+from tests.support.reports import HOSTILE
 from wavewright.evaluation.listening.design import Key, Kind
 from wavewright.evaluation.listening.ratings import import_ratings
 from wavewright.evaluation.listening.sessions import Session, read_sessions

@@ -11,7 +11,7 @@ import pytest
 from tests.browser.accessibility import barriers
 from tests.browser.charts import colliding_labels, cut_labels
 from tests.browser.chromium import Tab, complaints, opened, requests, role
-from tests.reports import HOSTILE, HOSTILE_SPEAKER, large_results, small_report
+from tests.support.reports import HOSTILE, HOSTILE_SPEAKER, large_results, small_report
 from wavewright.evaluation.report.page import write_report
 
 pytestmark = pytest.mark.browser

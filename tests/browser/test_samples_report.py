@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Tab, complaints, opened, requests
-from tests.unit.test_sampling import heard, prepared, report, trained  # noqa: F401 (fixtures)
+from tests.evaluation.test_samples import heard, prepared, report, trained  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.browser
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.official import FixtureFolder, OfficialRun
-from tests.their_adversaries import PLAYER, old_names
-from tests.unit.test_manifest import row
-from tests.unit.test_train_stage import QUICK
+from tests.data.test_manifest import row
+from tests.stages.test_train import QUICK
+from tests.support.official import FixtureFolder, OfficialRun
+from tests.support.official_discriminators import PLAYER, old_names
 from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from tests.official import FixtureFolder
+from tests.support.official import FixtureFolder
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
 from wavewright.nn.multi_period import MultiPeriodDiscriminator

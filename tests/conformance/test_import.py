@@ -16,8 +16,8 @@ from tests.conformance import test_tacotron2 as tacotron2_runs
 from tests.conformance import test_waveglow as waveglow_runs
 from tests.conformance import test_wavenet as wavenet_runs
 from tests.conformance import test_wavernn as wavernn_runs
-from tests.official import FixtureFolder, OfficialRun
-from tests.their_files import (
+from tests.support.official import FixtureFolder, OfficialRun
+from tests.support.official_files import (
     State,
     bare,
     beside_a_larger_discriminator,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.official import FixtureFolder
+from tests.support.official import FixtureFolder
 from wavewright.nn.gan_losses import feature_matching
 from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded

@@ -1,6 +1,6 @@
 """Multi-band MelGAN is ParallelWaveGAN's: its generator, its sizes, its losses.
 
-The whole of it is held against the real package in tests/interop/test_parallel_wavegan.py.
+The whole of it is held against the real package in tests/clients/test_parallel_wavegan.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests import tiny
-from tests.official import FixtureFolder
+from tests.support import tiny
+from tests.support.official import FixtureFolder
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.batch import Batch

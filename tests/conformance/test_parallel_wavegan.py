@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.official import FixtureFolder
+from tests.support.official import FixtureFolder
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.parallel_wavegan import ParallelWaveGAN, rename_official

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.official import FixtureFolder, OfficialRun
+from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.acoustic.tacotron2 import Tacotron2, Tacotron2Config, from_nvidia
 from wavewright.acoustic.tacotron2_layers import Spoken
 from wavewright.mel.spec import MelSpec

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.official import FixtureFolder, OfficialRun
+from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.models.latent import Judge, LatentVocoder
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.specgan import SpecGAN

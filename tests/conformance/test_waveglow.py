@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests import tiny
-from tests.official import FixtureFolder, OfficialRun
+from tests.support import tiny
+from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.checkpoints.pickle_reader import read_contents
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint

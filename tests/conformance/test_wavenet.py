@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.official import FixtureFolder, OfficialRun
+from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec
 from wavewright.nn.quantisation import mu_law_decode

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests import tiny
-from tests.official import FixtureFolder, OfficialRun
+from tests.support import tiny
+from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.kernels.folding import Folding
 from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec, RangeNormalisation

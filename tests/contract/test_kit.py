@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.tiny import SPEC
+from tests.support.tiny import SPEC
 from wavewright import testing
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec

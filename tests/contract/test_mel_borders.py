@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests import tiny
+from tests.support import tiny
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.data.manifest import COLUMNS, write_manifest

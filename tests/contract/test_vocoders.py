@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.tiny import SMALL, SPEC
+from tests.support.tiny import SMALL, SPEC
 from wavewright import testing
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
@@ -123,5 +123,5 @@ def test_every_variant_has_a_sound_configuration(name: str) -> None:
 
 def test_every_vocoder_has_a_small_configuration() -> None:
     assert {name.partition(":")[0] for name in SMALL} == set(list_vocoders()), (
-        "add new systems to tests/tiny.py"
+        "add new systems to tests/support/tiny.py"
     )

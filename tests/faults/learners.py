@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from tests import tiny
 from tests.faults.marchers import go_wrong
+from tests.support import tiny
 from wavewright.data.shards import Shards
 from wavewright.training.crops import CropData
 from wavewright.training.loop import TrainingOptions, train

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests import tiny
+from tests.support import tiny
 
 _STARTS = multiprocessing.get_context("forkserver")
 _STARTS.set_forkserver_preload(["torch", "torch.utils.tensorboard"])

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests import tiny
-from tests.unit.test_training import Poisoned, go, same
+from tests.support import tiny
+from tests.training.test_loop import Poisoned, go, same
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_checkpoint import model, run
+from tests.checkpoints.test_checkpoint import model, run
 from wavewright.checkpoints.checkpoint import damage, latest_checkpoint, load_model
 from wavewright.errors import WavewrightError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_shards import write_audio
+from tests.data.test_shards import write_audio
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 

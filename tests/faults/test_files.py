@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wavewright import corpus_screening
+from wavewright.data.corpus import screening
 from wavewright.data.manifest import read_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
@@ -100,14 +100,14 @@ def test_a_file_that_vanishes_after_it_was_listed(
 ) -> None:
     """It is gone when its samples are to be written: an error names it, nothing is published."""
     sound(corpus / "wavs" / "case.wav")
-    screen_all = corpus_screening.screen_all
+    screen_all = screening.screen_all
 
     def then_vanish(entries: Any, *rest: Any) -> Any:
         found = screen_all(entries, *rest)
         next(entry.audio for entry in entries if entry.id == "case").unlink()
         return found
 
-    monkeypatch.setattr(corpus_screening, "screen_all", then_vanish)
+    monkeypatch.setattr(screening, "screen_all", then_vanish)
     with pytest.raises(WavewrightError, match=r"case\.wav: no such audio file"):
         prepared(corpus)
     out = corpus.parent / "prepared"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.unit.test_training import assert_equal_to
+from tests.support import tiny
+from tests.training.test_loop import assert_equal_to
 from wavewright.checkpoints.checkpoint import latest_checkpoint
 from wavewright.training.launch import launch
 from wavewright.training.process_group import Patience

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from tests.conformance.test_waveglow import Burglar
-from tests.official import FixtureFolder
-from tests.their_files import (
+from tests.support.official import FixtureFolder
+from tests.support.official_files import (
     State,
     bare,
     beside_a_larger_discriminator,

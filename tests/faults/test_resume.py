@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
 from tests.faults.ranks import together
-from tests.unit.test_training import STEPS, assert_equal_to, go, same
+from tests.support import tiny
+from tests.training.test_loop import STEPS, assert_equal_to, go, same
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.training.crops import CropData
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests import tiny
 from tests.faults.conftest import MakeDisk, call, obey_modes, said
 from tests.recipes.conftest import Toy
 from tests.recipes.test_runner import ALL
 from tests.recipes.test_scale import RECIPE as TONES
+from tests.support import tiny
 from wavewright.audio.files import save_wav, wav_writer
 from wavewright.checkpoints.checkpoint import (
     latest_checkpoint,

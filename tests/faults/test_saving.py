@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests import tiny
-from tests.unit.test_training import same
+from tests.support import tiny
+from tests.training.test_loop import same
 from wavewright.checkpoints import checkpoint
 from wavewright.checkpoints.checkpoint import (
     best_checkpoint,

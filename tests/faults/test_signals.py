@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import tiny
-from tests.unit.test_training import Poisoned, assert_equal_to, go
+from tests.support import tiny
+from tests.training.test_loop import Poisoned, assert_equal_to, go
 from wavewright.checkpoints.checkpoint import best_checkpoint, latest_checkpoint
 from wavewright.training.crops import CropData
 from wavewright.training.heartbeat import Heart, heartbeat_file, read_pulse

@@ -24,7 +24,7 @@ for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
 import numpy as np
 import torch
 
-from tests import tiny
+from tests.support import tiny
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.evaluation.measure import build_metrics

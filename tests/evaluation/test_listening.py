@@ -1,0 +1,570 @@
+"""Listening tests: fair sounds, blind pages, screened answers and honest intervals."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import soundfile
+from ruamel.yaml import YAML
+
+from tests.support.listeners import (
+    SYSTEMS,
+    attentive,
+    made_test,
+    session,
+    systems_of,
+    write_systems,
+)
+from tests.support.reports import HOSTILE, RATE, speech
+from wavewright.audio.files import load_wav, save_wav
+from wavewright.audio.loudness import decibels, measure_level
+from wavewright.errors import WavewrightError
+from wavewright.evaluation.listening.design import ANCHOR, Key, Kind, Options, Trial, read_key
+from wavewright.evaluation.listening.page import make_test, named_folders
+from wavewright.evaluation.listening.plan import plan_test
+from wavewright.evaluation.listening.ratings import import_ratings, rate
+from wavewright.evaluation.listening.ratings_statistics import (
+    binomial_greater,
+    clustered_mean,
+)
+from wavewright.evaluation.listening.ratings_table import ratings_markdown
+from wavewright.evaluation.listening.screening import screen
+from wavewright.evaluation.listening.sessions import Session, read_sessions
+from wavewright.evaluation.listening.stimuli import comparable, find_sources
+from wavewright.evaluation.listening.webmushra import export_webmushra
+from wavewright.evaluation.statistics import holm, sign_flip
+
+KINDS: tuple[Kind, ...] = ("mos", "ab", "abx")
+
+
+@pytest.fixture(scope="module")
+def tests(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, tuple[Path, Key]]:
+    return {kind: made_test(tmp_path_factory.mktemp(kind), kind, utterances=8) for kind in KINDS}
+
+
+# Sounds
+
+
+def active_level(path: Path) -> float:
+    level = measure_level(*load_wav(path))
+    return decibels((level.energy / level.samples) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_sounds_are_equally_loud_and_none_clips(
+    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+) -> None:
+    folder, key = tests[kind]
+    paths = sorted((folder / "listeners" / "sounds").iterdir())
+    assert [path.stem for path in paths] == sorted(key.sounds)
+    levels = [active_level(path) for path in paths]
+    assert max(levels) - min(levels) < 0.1
+    assert np.mean(levels) == pytest.approx(key.level, abs=0.05)
+    assert max(np.abs(load_wav(path)[0]).max() for path in paths) < 0.98
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sounds_of_an_utterance_are_equally_long(
+    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+) -> None:
+    folder, key = tests[kind]
+    lengths: dict[str, set[int]] = {}
+    for name, sound in key.sounds.items():
+        info = soundfile.info(folder / "listeners" / "sounds" / f"{name}.wav")
+        lengths.setdefault(sound.utterance, set()).add(info.frames)
+        assert (info.samplerate, info.channels) == (RATE, 1)
+    assert {len(found) for found in lengths.values()} == {1}
+
+
+def test_another_timing_is_padded_and_not_cut(tmp_path: Path) -> None:
+    for system, seconds in (("natural", 1.0), ("slow", 1.5)):
+        (tmp_path / system).mkdir()
+        save_wav(tmp_path / system / "a.wav", speech(0, seconds), RATE)
+    sources = find_sources(tmp_path / "natural", {"slow": tmp_path / "slow"})
+    made = comparable(sources, "a", ["natural", "slow"], RATE)
+    assert {len(wav) for wav in made.values()} == {round(1.5 * RATE)}
+    assert not made["natural"][RATE:].any()
+    assert np.abs(made["slow"][round(1.4 * RATE) :]).max() > 0.01
+
+
+def test_a_loud_peak_lowers_all_sounds(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 2)
+    wav, _ = load_wav(folders["natural"] / "utt-0.wav")
+    wav = 0.1 * wav
+    wav[5000] = 1.0
+    save_wav(folders["natural"] / "utt-0.wav", wav, RATE)
+    natural = folders.pop("natural")
+    remarks = make_test("mos", natural, folders, tmp_path / "test", Options(seed=1))
+    assert any("lowered to" in remark for remark in remarks)
+    paths = list((tmp_path / "test" / "listeners" / "sounds").iterdir())
+    levels = [active_level(path) for path in paths]
+    assert max(levels) - min(levels) < 0.1
+    assert max(levels) < -27
+    assert max(np.abs(load_wav(path)[0]).max() for path in paths) < 0.98
+
+
+def test_a_higher_rate_keeps_its_band(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 2)
+    fast = tmp_path / "fast"
+    fast.mkdir()
+    for index in range(2):
+        wav, _ = load_wav(folders["natural"] / f"utt-{index}.wav", 44100)
+        save_wav(fast / f"utt-{index}.wav", wav, 44100)
+    make_test("ab", folders["natural"], {"fast": fast}, tmp_path / "test", Options())
+    assert read_key(tmp_path / "test" / "key.json").sample_rate == 44100
+
+
+# Blindness
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_that_listeners_get_names_a_system(
+    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+) -> None:
+    folder, key = tests[kind]
+    names = [path.stem for path in (folder / "listeners" / "sounds").iterdir()]
+    assert all(re.fullmatch(r"[a-f][0-9a-f]{11}", name) for name in names)
+    page = (folder / "listeners" / "index.html").read_text()
+    assert [
+        told for told in (*SYSTEMS, "utt-", ANCHOR, str(folder), '"seed"') if told in page
+    ] == []
+    data = page_data(page)
+    assert data["test"] == key.test.model_dump(mode="json")
+    assert data["sounds"] == {name: f"sounds/{name}.wav" for name in names}
+    times = {path.stat().st_mtime_ns for path in (folder / "listeners" / "sounds").iterdir()}
+    assert len(times) == 1
+
+
+def test_the_same_seed_makes_the_same_test_and_another_seed_another(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 3)
+    natural = folders.pop("natural")
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        make_test("abx", natural, folders, tmp_path / out, Options(seed=seed))
+    a, b, c = (read_key(tmp_path / out / "key.json") for out in "abc")
+    assert a == b
+    assert a.test.id != c.test.id
+    assert not set(a.sounds) & set(c.sounds)
+    pages = [(tmp_path / out / "listeners" / "index.html").read_bytes() for out in "ab"]
+    assert pages[0] == pages[1]
+
+
+def test_other_sounds_under_the_same_seed_are_another_test(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 2)
+    natural = folders.pop("natural")
+    make_test("mos", natural, folders, tmp_path / "a", Options(seed=1))
+    save_wav(natural / "utt-0.wav", speech(9), RATE)
+    make_test("mos", natural, folders, tmp_path / "b", Options(seed=1))
+    a, b = (read_key(tmp_path / out / "key.json").test.id for out in "ab")
+    assert a != b
+
+
+def test_each_system_is_as_often_a_as_b_and_as_often_x(
+    tests: dict[Kind, tuple[Path, Key]],
+) -> None:
+    _, ab = tests["ab"]
+    firsts = [systems_of(ab, trial.stimuli)[0] for trial in asked(ab)]
+    assert {firsts.count(system) for system in SYSTEMS} == {4}
+    _, abx = tests["abx"]
+    for candidate in SYSTEMS:
+        crossed = [
+            (systems_of(abx, trial.stimuli)[0], systems_of(abx, trial.references)[0])
+            for trial in asked(abx)
+            if candidate in systems_of(abx, trial.stimuli)
+        ]
+        assert {crossed.count(one) for one in crossed} == {2}
+        assert len(set(crossed)) == 4
+
+
+def asked(key: Key) -> list[Trial]:
+    return [trial for trial in key.test.trials if trial.id not in key.checks]
+
+
+def test_every_system_is_rated_on_every_utterance(tests: dict[Kind, tuple[Path, Key]]) -> None:
+    _, key = tests["mos"]
+    rated = sorted(
+        (key.sounds[t.stimuli[0]].system, key.sounds[t.stimuli[0]].utterance) for t in asked(key)
+    )
+    assert rated == sorted((s, u) for s in ("natural", *SYSTEMS) for u in key.utterances)
+    checks = [t for t in key.test.trials if t.id in key.checks]
+    assert {key.sounds[t.stimuli[0]].system for t in checks} == {ANCHOR}
+    practised = key.sounds[key.test.practice.stimuli[0]].utterance
+    assert practised not in key.utterances
+
+
+def test_text_of_anybody_stays_text(tmp_path: Path) -> None:
+    folder, _ = made_test(tmp_path, "mos", title=HOSTILE, question=HOSTILE)
+    page = (folder / "listeners" / "index.html").read_text()
+    assert "<script>document" not in page
+    assert page.count("</script>") == 2
+    assert page_data(page)["test"]["question"] == HOSTILE
+
+
+def page_data(page: str) -> dict[str, Any]:
+    found = re.search(r'id="test">(.*?)</script>', page, re.S)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found.group(1))
+    return data
+
+
+def test_a_single_file_holds_the_same_samples(tmp_path: Path) -> None:
+    import base64
+    import io
+
+    folders = write_systems(tmp_path, 2)
+    natural = folders.pop("natural")
+    options = Options(seed=1)
+    make_test("mos", natural, folders, tmp_path / "one", options, single_file=True)
+    make_test("mos", natural, folders, tmp_path / "many", options)
+    assert [p.name for p in (tmp_path / "one" / "listeners").iterdir()] == ["index.html"]
+    page = (tmp_path / "one" / "listeners" / "index.html").read_text()
+    found = dict(re.findall(r'"([0-9a-f]{12})":"data:audio/flac;base64,([^"]+)"', page))
+    beside = tmp_path / "many" / "listeners" / "sounds"
+    assert sorted(found) == sorted(path.stem for path in beside.iterdir())
+    for name, data in found.items():
+        embedded, _ = soundfile.read(io.BytesIO(base64.b64decode(data)), dtype="int16")
+        assert (embedded == soundfile.read(beside / f"{name}.wav", dtype="int16")[0]).all()
+
+
+# Bad input
+
+
+def test_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 2)
+    natural = folders["natural"]
+    with pytest.raises(WavewrightError, match="absent: no such folder"):
+        find_sources(natural, {"x": tmp_path / "absent"})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WavewrightError, match="empty: no audio file"):
+        find_sources(natural, {"x": tmp_path / "empty"})
+    save_wav(tmp_path / "empty" / "other.wav", speech(0), RATE)
+    with pytest.raises(WavewrightError, match=r"'utt-0' and the like, .* has 'other'"):
+        find_sources(natural, {"x": tmp_path / "empty"})
+    save_wav(tmp_path / "empty" / "utt-0.wav", np.zeros(9000), RATE)
+    with pytest.raises(WavewrightError, match=r"utt-0\.wav: silent"):
+        make_test("ab", natural, {"x": tmp_path / "empty"}, tmp_path / "test", Options())
+    assert not (tmp_path / "test").exists()
+    assert not (tmp_path / ".test.partial").exists()
+
+
+def test_utterances_that_somebody_lacks_are_left_out_and_said(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 3)
+    (folders["noisy-one"] / "utt-1.wav").unlink()
+    natural = folders.pop("natural")
+    remarks = make_test("mos", natural, folders, tmp_path / "test", Options())
+    assert remarks[0].startswith("left out 1 utterance")
+    assert "'utt-1' (missing: noisy-one)" in remarks[0]
+    assert read_key(tmp_path / "test" / "key.json").utterances == ("utt-0", "utt-2")
+
+
+def test_names_and_folders_of_the_command_line_are_checked(tmp_path: Path) -> None:
+    for wrong in ("name", "name=", "=x"):
+        with pytest.raises(WavewrightError, match=r"NAME=DIR|not usable"):
+            make_test("ab", tmp_path, named_folders([wrong]), tmp_path / "t", Options())
+    with pytest.raises(WavewrightError, match="another NAME"):
+        named_folders(["a=x", "a=y"])
+    with pytest.raises(WavewrightError, match="'natural' and 'anchor' are taken"):
+        make_test("ab", tmp_path, {"natural": tmp_path}, tmp_path / "t", Options())
+    folders = write_systems(tmp_path / "systems", 1)
+    natural = folders.pop("natural")
+    with pytest.raises(WavewrightError, match="exists already and is not empty"):
+        make_test("ab", natural, folders, tmp_path / "systems", Options())
+    with pytest.raises(WavewrightError, match="at least one candidate"):
+        plan_test("ab", [], ["a"], "a", Options())
+
+
+# Results
+
+
+def save(folder: Path, *sessions: Session) -> Path:
+    folder.mkdir(exist_ok=True)
+    for one in sessions:
+        (folder / f"ratings-{one.listener}.json").write_text(one.model_dump_json())
+    return folder
+
+
+def test_results_that_do_not_fit_are_refused_by_name(
+    tests: dict[Kind, tuple[Path, Key]], tmp_path: Path
+) -> None:
+    _, key = tests["ab"]
+    good = session(key, "good", attentive)
+    with pytest.raises(WavewrightError, match="no such folder of results"):
+        read_sessions(tmp_path / "absent", key)
+    with pytest.raises(WavewrightError, match=r"holds no \.json"):
+        read_sessions(save(tmp_path / "none"), key)
+    again = save(tmp_path / "again", good)
+    (again / "copy.json").write_text(good.model_dump_json())
+    with pytest.raises(WavewrightError, match=r"listener 'good' has sent .*copy\.json already"):
+        read_sessions(again, key)
+    wrong: dict[str, dict[str, Any]] = {
+        "answers test 'other'": {"test": "other"},
+        "answers 9 of the test's 10 trials, 9 answers": {"answers": good.answers[1:]},
+        "answers 9 of the test's 10 trials, 10 answers": {
+            "answers": (good.answers[0], *good.answers[:-1])
+        },
+        "answer 'C'; allowed: A, none, B": first_answer(good, answer="C"),
+        "not those of the trial": first_answer(good, shown=good.answers[1].shown),
+        "not a result .*listener": {"listener": "../../x"},
+    }
+    for number, (message, change) in enumerate(wrong.items()):
+        folder = save(tmp_path / str(number), good.model_copy(update={"listener": "first"}))
+        text = json.dumps(good.model_copy(update=change).model_dump(mode="json"))
+        (folder / "wrong.json").write_text(text)
+        with pytest.raises(WavewrightError, match=rf"wrong\.json: .*{message}"):
+            read_sessions(folder, key)
+    for text in ("", "{", "[]", '{"schema_version": 2}', "\xff"):
+        (folder / "wrong.json").write_text(text, "latin-1")
+        with pytest.raises(WavewrightError, match=r"wrong\.json: not ") as caught:
+            read_sessions(folder, key)
+        assert "\n" not in str(caught.value)
+
+
+def first_answer(one: Session, **change: object) -> dict[str, Any]:
+    return {"answers": (one.answers[0].model_copy(update=change), *one.answers[1:])}
+
+
+def test_a_key_is_read_again_or_refused(
+    tests: dict[Kind, tuple[Path, Key]], tmp_path: Path
+) -> None:
+    folder, key = tests["mos"]
+    assert read_key(folder / "key.json") == key
+    with pytest.raises(WavewrightError, match="not readable"):
+        read_key(tmp_path / "absent.json")
+    (tmp_path / "key.json").write_text("{}")
+    with pytest.raises(WavewrightError, match=r"key\.json: not the key"):
+        read_key(tmp_path / "key.json")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attentive_listeners_are_used(tests: dict[Kind, tuple[Path, Key]], kind: Kind) -> None:
+    _, key = tests[kind]
+    sessions = [session(key, name, attentive) for name in ("a", "b")]
+    used, excluded = screen(key, sessions)
+    assert (used, excluded) == (sessions, [])
+
+
+def test_listeners_who_do_not_attend_are_named_with_a_reason(
+    tests: dict[Kind, tuple[Path, Key]],
+) -> None:
+    _, key = tests["mos"]
+    same = session(key, "same", lambda *_: "4")
+    grudging = session(
+        key, "grudging", lambda k, t, s, r: "1" if attentive(k, t, s, r) in "15" else "2"
+    )
+    deaf = session(key, "deaf", attentive)
+    deaf = deaf.model_copy(update=first_answer(deaf, plays=(0,)))
+    used, excluded = screen(key, [same, grudging, deaf])
+    assert used == []
+    assert {one.listener: one.reason for one in excluded} == {
+        "same": "failed 2 of 2 attention checks",
+        "grudging": "rated natural speech 1.00 and speech in strong noise 1.00",
+        "deaf": "did not hear every sound to its end in 1 trials",
+    }
+    with pytest.raises(WavewrightError, match=r"no listener is left .*same failed 2 of 2"):
+        rate(key, [same])
+
+
+@pytest.mark.parametrize("kind", ["ab", "abx"])
+def test_always_a_fails_the_checks_of_pairs(
+    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+) -> None:
+    _, key = tests[kind]
+    _, excluded = screen(key, [session(key, "lazy", lambda *_: "A")])
+    assert [one.reason for one in excluded] == ["failed 1 of 2 attention checks"]
+
+
+# Numbers
+
+
+def test_scores_are_those_that_listeners_gave(
+    tests: dict[Kind, tuple[Path, Key]], tmp_path: Path
+) -> None:
+    folder, key = tests["mos"]
+    sessions = [session(key, f"l{index}", attentive) for index in range(7)]
+    lazy = session(key, "lazy", lambda *_: "5")
+    answers = save(tmp_path / "answers", *sessions, lazy)
+    found = import_ratings(answers, folder / "key.json", tmp_path / "out")
+    assert {row.system: row.score.mean for row in found.scores} == {
+        "natural": 5,
+        "close-one": 4,
+        "noisy-one": 3,
+    }
+    gaps = {(row.a, row.b): row for row in found.differences}
+    row = gaps["close-one", "noisy-one"]
+    interval = (row.difference.mean, row.difference.low, row.difference.high)
+    assert interval == pytest.approx((1, 1, 1))
+    assert row.p == pytest.approx(2 / 2**7)
+    assert row.p_holm == pytest.approx(3 * 2 / 2**7)
+    assert [one.listener for one in found.excluded] == ["lazy"]
+    text = (tmp_path / "out" / "ratings.md").read_text()
+    assert "| natural | 5.00 | [5.00, 5.00] |" in text
+    assert "- lazy: failed 2 of 2 attention checks" in text
+    assert json.loads((tmp_path / "out" / "ratings.json").read_text())["kind"] == "mos"
+
+
+def test_preferences_name_the_system_whatever_its_letter(
+    tests: dict[Kind, tuple[Path, Key]],
+) -> None:
+    _, key = tests["ab"]
+    sessions = [session(key, f"l{index}", attentive) for index in range(6)]
+    (row,) = rate(key, sessions).preferences
+    assert (row.a, row.b) == ("close-one", "noisy-one")
+    assert (row.for_a, row.neither, row.for_b) == (48, 0, 0)
+    assert row.share.mean == 1.0
+    assert row.p == pytest.approx(2 / 2**6)
+
+    def undecided(key: Key, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
+        right = attentive(key, trial, shown, reference)
+        return right if trial.id in key.checks else "none"
+
+    (row,) = rate(key, [session(key, f"l{index}", undecided) for index in range(6)]).preferences
+    assert (row.neither, row.share.mean, row.p) == (48, 0.5, 1.0)
+
+
+def test_abx_counts_who_was_told_from_the_recording(
+    tests: dict[Kind, tuple[Path, Key]],
+) -> None:
+    _, key = tests["abx"]
+
+    def hears_noise(key: Key, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
+        right = attentive(key, trial, shown, reference)
+        return "A" if "close-one" in systems_of(key, shown) else right
+
+    rows = rate(key, [session(key, f"l{index}", hears_noise) for index in range(6)])
+    found = {row.system: row for row in rows.discriminations}
+    assert (found["noisy-one"].right, found["noisy-one"].answers) == (48, 48)
+    assert found["noisy-one"].p == pytest.approx(1 / 2**6)
+    assert found["close-one"].share.mean == 0.5
+    assert found["close-one"].p_binomial > 0.5
+
+
+def test_few_listeners_are_called_too_few(tests: dict[Kind, tuple[Path, Key]]) -> None:
+    _, key = tests["mos"]
+    found = rate(key, [session(key, f"l{index}", attentive) for index in range(5)])
+    assert found.scores[0].score.low is None
+    assert found.differences[0].p is None
+    text = ratings_markdown(found)
+    assert "**Too few:**" in text
+    assert "| natural | 5.00 | too few |" in text
+
+
+def test_names_cannot_break_the_table(tests: dict[Kind, tuple[Path, Key]]) -> None:
+    _, key = tests["mos"]
+    found = rate(key, [session(key, "a", attentive)])
+    row = found.scores[0].model_copy(update={"system": "a|b<i>"})
+    found = found.model_copy(update={"scores": (row,), "title": "<script>|"})
+    text = ratings_markdown(found)
+    assert "| a\\|b&lt;i> | 5.00 |" in text
+    assert "<script>" not in text
+
+
+# Statistics
+
+
+def crossed(rng: np.random.Generator, listeners: int, utterances: int) -> np.ndarray:
+    """Answers with effects of the listener, of the utterance and of chance, around 0."""
+    return np.asarray(
+        0.6 * rng.normal(size=(listeners, 1))
+        + 0.4 * rng.normal(size=(1, utterances))
+        + 0.7 * rng.normal(size=(listeners, utterances))
+    )
+
+
+def test_intervals_cover_the_mean_where_independent_ones_do_not() -> None:
+    rng = np.random.default_rng(0)
+    clustered = independent = 0
+    for _ in range(200):
+        answers = crossed(rng, 15, 20)
+        found = clustered_mean(answers)
+        assert found.low is not None
+        assert found.high is not None
+        clustered += found.low <= 0 <= found.high
+        half = 1.96 * answers.std(ddof=1) / answers.size**0.5
+        independent += abs(answers.mean()) <= half
+    assert 0.88 <= clustered / 200 <= 0.99
+    assert independent / 200 < 0.7
+
+
+def test_an_interval_needs_six_of_each() -> None:
+    rng = np.random.default_rng(0)
+    assert clustered_mean(crossed(rng, 5, 40)).low is None
+    assert clustered_mean(crossed(rng, 40, 5)).low is None
+    assert clustered_mean(crossed(rng, 6, 6)).low is not None
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
+def test_sign_flips_are_those_of_scipy(alternative: str) -> None:
+    effects = np.random.default_rng(1).normal(0.4, 1.0, size=9)
+    expected = scipy.stats.permutation_test(
+        (effects,), np.sum, permutation_type="samples", alternative=alternative, n_resamples=np.inf
+    )
+    assert sign_flip(effects, alternative) == pytest.approx(expected.pvalue)  # type: ignore[arg-type]
+
+
+def test_sign_flips_of_many_listeners_have_the_level_that_they_claim() -> None:
+    rng = np.random.default_rng(2)
+    chances = [sign_flip(rng.normal(size=20)) for _ in range(300)]
+    assert 0.02 <= np.mean([p is not None and p < 0.05 for p in chances]) <= 0.09
+    assert sign_flip(np.full(20, 0.5)) == pytest.approx(1e-4, abs=2e-4)
+    assert sign_flip(np.zeros(20)) == 1.0
+    assert sign_flip(np.ones(5)) is None
+
+
+def test_holm_corrects_for_the_number_of_comparisons() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.02, None, 0.5]) == [0.04, None, 0.5]
+    assert holm([]) == []
+
+
+def test_the_binomial_is_that_of_scipy() -> None:
+    for right, answers in ((60, 100), (0, 7), (7, 7), (900, 1700)):
+        expected = scipy.stats.binomtest(right, answers, alternative="greater").pvalue
+        assert binomial_greater(right, answers) == pytest.approx(expected)
+
+
+# webMUSHRA
+
+
+def test_webmushra_gets_what_it_accepts(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 4)
+    save_wav(folders["natural"] / "utt-3.wav", speech(3, 13.0), RATE)
+    natural = folders.pop("natural")
+    options = Options(seed=4, title="<b>Voices</b>", utterances=2)
+    remarks = export_webmushra(natural, folders, tmp_path / "out", options)
+    assert remarks[0] == "left out 1 utterance of more than 12 s"
+    (path,) = (tmp_path / "out" / "configs").glob("*.yaml")
+    config = YAML(typ="safe").load(path.read_text())
+    assert config["testname"] == "&lt;b&gt;Voices&lt;/b&gt;"
+    assert path.stem == config["testId"]
+    volume, asked_pages, finish = config["pages"]
+    assert (asked_pages[0], finish["type"]) == ("random", "finish")
+    assert soundfile.info(tmp_path / "out" / volume["stimulus"]).samplerate == 48000
+    key = json.loads((tmp_path / "out" / "key.json").read_text())
+    for page in asked_pages[1:]:
+        assert (page["createAnchor35"], page["createAnchor70"]) == (True, True)
+        sounds = [page["reference"], *page["stimuli"].values()]
+        infos = [soundfile.info(tmp_path / "out" / sound) for sound in sounds]
+        assert {info.samplerate for info in infos} == {48000}
+        assert len({info.frames for info in infos}) == 1
+        assert infos[0].duration <= 12
+        assert sorted(key["conditions"][page["id"]]) == sorted(page["stimuli"])
+        assert sorted(key["conditions"][page["id"]].values()) == sorted(SYSTEMS)
+    told = path.read_text() + "".join(map(str, (tmp_path / "out" / "configs").rglob("*")))
+    assert not any(name in told.replace(str(tmp_path), "") for name in SYSTEMS)
+
+
+def test_webmushra_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    folders = write_systems(tmp_path, 1)
+    many = {f"system{index}": folders["close-one"] for index in range(10)}
+    with pytest.raises(WavewrightError, match="10 candidates; webMUSHRA takes 12 conditions"):
+        export_webmushra(folders["natural"], many, tmp_path / "out", Options())
+    save_wav(folders["natural"] / "utt-0.wav", speech(3, 13.0), RATE)
+    with pytest.raises(WavewrightError, match="no utterance of at most 12 s"):
+        export_webmushra(
+            folders["natural"], {"a": folders["close-one"]}, tmp_path / "out", Options()
+        )

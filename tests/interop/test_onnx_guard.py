@@ -1,0 +1,107 @@
+"""An exported file that refuses mels in another logarithm by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support import tiny
+from wavewright.audio.files import load_wav
+from wavewright.errors import MelMismatch
+from wavewright.interop.exporting.export import export_vocoder
+from wavewright.interop.exporting.onnx import open_session
+from wavewright.interop.log_base import require_likely_base
+from wavewright.mel.spec import LOG_UNIT, MelSpec
+from wavewright.mel.transform import convert_mel, log_mel
+from wavewright.models.vocoder import Vocoder
+from wavewright.registry import create_vocoder
+
+LOGS = ("ln", "log10", "db")
+
+
+def small(name: str, spec: MelSpec) -> Vocoder:
+    torch.manual_seed(0)
+    return create_vocoder(name, **{**tiny.SMALL[name], "mel": spec}).eval()
+
+
+def refusal(session: Any, mel: Tensor) -> str:
+    """What ONNX Runtime says of a mel; nothing if it speaks."""
+    try:
+        session.run(None, {"mel": mel[None].numpy()})
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_the_file_refuses_what_adapters_refuse(log: str, tmp_path: Path) -> None:
+    """Of the same median and spread as speech in each logarithm, and of many others."""
+    spec = tiny.SPEC.model_copy(update={"log": log})
+    export_vocoder(small("hifigan", spec), tmp_path / "v.onnx", form="sherpa-onnx")
+    session = open_session(tmp_path / "v.onnx")
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        unit = LOG_UNIT[LOGS[int(random.integers(3))]]
+        middle, spread = unit * random.uniform(3, 9), unit * random.uniform(1, 4)
+        frames = int(random.integers(1, int(0.4 * spec.sample_rate / spec.hop_length)))
+        values = random.normal(-middle, spread, (spec.n_mels, frames)).astype(np.float32)
+        mel = torch.from_numpy(values)
+        said = refusal(session, mel)
+        try:
+            require_likely_base(mel, spec, "a test")
+        except MelMismatch as error:
+            other = next(o for o in LOGS if f"those of speech in {o}" in str(error))
+            assert f"looks like speech in {other}, and the vocoder wants {log}" in said
+            refused += 1
+        else:
+            assert said == ""
+    assert 5 < refused < 55
+
+
+@pytest.mark.parametrize("name", ["hifigan", "vocos"])
+def test_what_passes_is_spoken_as_without_the_check(name: str, tmp_path: Path) -> None:
+    vocoder = small(name, tiny.SPEC)
+    mel = torch.randn(1, 8, 60, generator=torch.Generator().manual_seed(1)) * 2 - 6
+    answers = []
+    for check in (True, False):
+        path = tmp_path / f"{check}.onnx"
+        export_vocoder(vocoder, path, form="sherpa-onnx", check=check)
+        answers.append(open_session(path).run(None, {"mel": mel.numpy()}))
+    for checked, unchecked in zip(*answers, strict=True):
+        np.testing.assert_array_equal(checked, unchecked)
+    sizes = [(tmp_path / f"{check}.onnx").stat().st_size for check in (True, False)]
+    assert 0 < sizes[0] - sizes[1] < 10_000
+
+
+def test_recordings_pass_in_their_own_logarithm_only(shared: Path, tmp_path: Path) -> None:
+    spec = MelSpec.preset("matcha")
+    changes = {**tiny.SMALL["hifigan"], "mel": spec, "upsample_rates": (8, 8, 2, 2)}
+    changes["upsample_kernel_sizes"] = (16, 16, 4, 4)
+    torch.manual_seed(0)
+    vocoder = create_vocoder("hifigan", **changes).eval()
+    export_vocoder(vocoder, tmp_path / "v.onnx", form="sherpa-onnx")
+    session = open_session(tmp_path / "v.onnx")
+    files = sorted((shared / "corpora" / "ljspeech-mini").rglob("*.wav"))[:6]
+    assert files
+    for file in files:
+        mel = log_mel(torch.from_numpy(load_wav(file, spec.sample_rate)[0]), spec)
+        assert refusal(session, mel) == ""
+        for log in ("log10", "db"):
+            other = convert_mel(mel, spec, spec.model_copy(update={"log": log}))
+            assert f"looks like speech in {log}, and the vocoder wants ln" in refusal(
+                session, other
+            )
+
+
+def test_normalised_mels_are_not_judged(tmp_path: Path) -> None:
+    normalisation = {"kind": "range", "scale": 0.1, "shift": 1.0, "low": 0.0, "high": 1.0}
+    spec = MelSpec.model_validate({**tiny.SPEC.essentials(), "normalisation": normalisation})
+    export_vocoder(small("hifigan", spec), tmp_path / "v.onnx", form="sherpa-onnx")
+    mel = torch.randn(8, 300, generator=torch.Generator().manual_seed(1)) * 2 - 6
+    assert refusal(open_session(tmp_path / "v.onnx"), mel / 2.3) == ""

@@ -1,0 +1,400 @@
+"""Loops that make one sample after the other: their arithmetic, and that they say the same."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support import tiny
+from wavewright.errors import WavewrightError
+from wavewright.inference.optimize import quicken
+from wavewright.kernels import ops as kernels
+from wavewright.kernels.compile import compiled
+from wavewright.kernels.loop import Engine, Uniforms, Window
+from wavewright.kernels.packing import Packed, pack, pack_sparse
+from wavewright.kernels.sampling import BY_GUMBEL, BY_ONE, draw_label, ready
+from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.batch import Batch
+from wavewright.nn.likelihood import draw_categorical
+from wavewright.nn.pruning import PrunedLinear
+from wavewright.nn.upsample_network import REACH, Stretch, shares
+from wavewright.registry import create_vocoder
+
+#: Small networks whose sizes fill no group, of every kind of output.
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "wavenet logistics": ("wavenet", {"target": True}),
+    "wavenet labels": ("wavenet", {"distribution": "categorical", "classes": 100}),
+    "wavenet gaussian": ("wavenet", {"distribution": "gaussian", "gate_channels": 200}),
+    "wavenet alone": ("wavenet", {"conditioning": "none", "kernel_size": 2, "sample_frames": 9}),
+    "fatchord logistics": ("wavernn", {"units": 100, "head_channels": 70}),
+    "fatchord labels": ("wavernn", {"distribution": "categorical", "bits": 6}),
+    "paper's cell": ("wavernn", {"network": "dual-softmax", "units": 152}),
+    "alone": ("wavernn", {"network": "dual-softmax", "conditioning": "none", "sample_frames": 9}),
+    "pruned": ("wavernn", {"network": "dual-softmax", "units": 96, "pruning": {}}),
+    "pruned 4x4": (
+        "wavernn",
+        {"network": "dual-softmax", "units": 96, "pruning": {"block": "4x4", "sparsity": 0.5}},
+    ),
+}
+
+
+def built(name: str) -> SequentialVocoder:
+    system, changes = NETWORKS[name]
+    changes = {key: value for key, value in changes.items() if key != "target"}
+    torch.manual_seed(0)
+    vocoder = create_vocoder(system, **{**tiny.SMALL[system], **changes}).eval()
+    assert isinstance(vocoder, SequentialVocoder)
+    for parameter in vocoder.parameters():
+        if parameter.ndim == 2:  # so that what is heard changes what is said
+            torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
+    if "pruned" in name:
+        vocoder.prune(0.5)  # type: ignore[operator]
+    return vocoder
+
+
+def mel_of(vocoder: SequentialVocoder, items: int = 1, frames: int = 9) -> Tensor:
+    random = torch.Generator().manual_seed(1)
+    return torch.randn(5, vocoder.mel.n_mels, frames, generator=random)[:items]
+
+
+def said(vocoder: SequentialVocoder, engine: Engine, items: int = 1) -> Tensor:
+    vocoder.engine = engine
+    if vocoder.conditioning == "none":
+        return vocoder.sample(items, seed=5)
+    return vocoder.generate(mel_of(vocoder, items), seed=5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_fast_loop_says_what_the_network_says(name: str, threads: int) -> None:
+    vocoder = built(name)
+    plain = said(vocoder, Engine("reference"))
+    assert float(plain.std()) > 0.01, "a test of silence would prove nothing"
+    quick = said(vocoder, Engine(threads=threads))
+    torch.testing.assert_close(quick, plain, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("precision", "wrong"), [("float32", 1e-4), ("bf16", 0.05), ("int8", 0.05)]
+)
+def test_a_loop_expects_what_the_network_expects(name: str, precision: Any, wrong: float) -> None:
+    """Bits per sample of a given waveform; rounded weights cost a few hundredths at most."""
+    vocoder = built(name)
+    mel = mel_of(vocoder)
+    samples = mel.shape[-1] * vocoder.hop_length
+    wav = torch.sin(torch.arange(samples) * 0.3)[None] * 0.3
+    batch = Batch(wav, mel, ["tone"])
+    # Both start from silence; the network all at once is not asked for the first sample.
+    led = Batch(torch.cat([torch.zeros(1, vocoder.hop_length), wav], dim=1), mel[..., [0]], ["x"])
+    led.mel = torch.cat([mel[..., :1], mel], dim=-1)
+    plain = vocoder.heard_bits(led, Engine(threads=1))
+    found = vocoder.heard_bits(led, Engine(precision=precision, threads=1))
+    torch.testing.assert_close(found, plain, rtol=wrong, atol=0)
+    whole = vocoder.bits_per_sample(batch)
+    heard = vocoder.heard_bits(batch, Engine(threads=2))
+    torch.testing.assert_close(heard, whole, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_batch_is_its_items(name: str) -> None:
+    vocoder = built(name)
+    for engine in (Engine(), Engine("reference")):
+        together = said(vocoder, engine, items=3)
+        torch.testing.assert_close(said(vocoder, engine), together[:1], rtol=0, atol=1e-5)
+        assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if "alone" not in n])
+@pytest.mark.parametrize("engine", [Engine(), Engine("reference")], ids=["fast", "reference"])
+@pytest.mark.parametrize("cuts", [[9], [1, 1, 1, 1, 1, 4], [8, 1], [3, 6]])
+def test_a_stream_joins_to_the_whole(name: str, engine: Engine, cuts: list[int]) -> None:
+    vocoder = built(name)
+    vocoder.engine = engine
+    mel = mel_of(vocoder, items=2)
+    pieces = list(vocoder.stream(torch.split(mel, cuts, dim=-1), seed=5))
+    whole = vocoder.generate(mel, seed=5)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=0, atol=1e-5)
+
+
+def test_a_stream_speaks_before_the_end() -> None:
+    vocoder = built("fatchord labels")
+    given = 0
+
+    def chunks() -> Any:
+        nonlocal given
+        for piece in torch.split(mel_of(vocoder, frames=40), 8, dim=-1):
+            given += 1
+            yield piece
+
+    first = next(iter(vocoder.stream(chunks(), seed=0)))
+    assert given == 1
+    assert first.shape[1] == (8 - vocoder.own_context - REACH) * vocoder.hop_length
+
+
+def test_new_weights_are_heard_at_once() -> None:
+    """Packed weights are kept only as long as they are the network's."""
+    vocoder = built("wavenet labels")
+    before = said(vocoder, Engine())
+    with torch.no_grad():
+        vocoder.conv_post.bias.add_(torch.linspace(0, 9, 100))  # type: ignore[union-attr, operator]
+    after = said(vocoder, Engine())
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, said(vocoder, Engine("reference")), rtol=0, atol=1e-4)
+
+
+def test_numbers_are_an_items_own_however_they_are_drawn() -> None:
+    whole = Uniforms([3, 4], 5).draw(50)
+    pieces = Uniforms([4], 5)
+    torch.testing.assert_close(torch.cat([pieces.draw(7), pieces.draw(43)], 1), whole[1:])
+    assert float(whole.min()) > 0
+    assert float(whole.max()) < 1
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "message"),
+    [
+        ("quick", "float32", "engine 'quick': allowed are fast, reference"),
+        ("fast", "int4", "precision 'int4': allowed are float32, bf16, int8"),
+        ("reference", "int8", "the reference engine computes in float32, not in int8"),
+    ],
+)
+def test_what_there_is_not_is_refused(engine: str, precision: str, message: str) -> None:
+    with pytest.raises(WavewrightError, match=message):
+        quicken(built("wavenet labels"), precision, engine)
+
+
+def test_the_engine_in_use_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="wavewright")
+    quicken(built("wavenet labels"), "int8")
+    assert "a compiled loop, int8 weights" in caplog.text
+    quicken(built("pruned"), "int8")
+    assert "a compiled loop, float32 weights, on 1 thread" in caplog.text, "as pruned ones are"
+
+
+def test_a_vocoder_that_speaks_all_at_once_has_no_int8() -> None:
+    with pytest.raises(WavewrightError, match="float32, bf16 or fp16, found 'int8'"):
+        quicken(tiny.hifigan().eval(), "int8")
+
+
+@compiled
+def _multiply(
+    matrix: Any, groups: int, columns: int, x: Any, words: Any, out: Any, scales: Any
+) -> None:
+    scales[0] = kernels.prepare(matrix, x, columns, words)
+    kernels.product(matrix, 0, groups, columns, x, words, scales[0], out)
+
+
+def multiplied(matrix: Packed, rows: int, x: np.ndarray) -> np.ndarray:
+    out = np.zeros(rows, dtype=np.float32)
+    words = np.zeros(2 * len(x), dtype=np.uint8)
+    _multiply(matrix, rows // 64, len(x), x, words, out, np.zeros(1, dtype=np.float32))
+    return out
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "int8", "int8 widened"])
+@pytest.mark.parametrize(("rows", "columns"), [(64, 16), (192, 48), (128, 2048)])
+def test_packed_products_are_products(precision: str, rows: int, columns: int) -> None:
+    random = torch.Generator().manual_seed(rows)
+    matrix = torch.randn(rows, columns, generator=random)
+    x = torch.randn(columns, generator=random)
+    packed = pack(matrix, precision.split()[0])
+    kept = matrix
+    if precision == "bf16":
+        kept = matrix.bfloat16().float()
+    elif precision.startswith("int8"):
+        scales = matrix.abs().amax(dim=1, keepdim=True) / 127
+        kept = (matrix / scales).round() * scales
+        packed = packed[:2] if "widened" in precision else packed
+    expected = (kept.double() @ x.double()).numpy()
+    found = multiplied(packed, rows, x.numpy())
+    size = float((kept.abs() @ x.abs()).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=size * 2e-5)
+
+
+@pytest.mark.parametrize("block", [(16, 1), (4, 4)])
+@pytest.mark.parametrize("sparsity", [0.0, 0.9, 1.0])
+def test_pruned_products_are_products(block: tuple[int, int], sparsity: float) -> None:
+    torch.manual_seed(0)
+    layer = PrunedLinear(96, 128, block, bias=False)
+    layer.prune(sparsity)
+    x = torch.randn(96)
+    expected = layer(x).detach().numpy()
+    found = multiplied(pack_sparse(layer.kept, block), 128, x.numpy())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@compiled
+def _curves(exp: Any, gates: Any, gated: Any) -> None:
+    kernels.exp(exp, 0, exp.shape[0])
+    for i in range(gated.shape[0] // 64):
+        kernels.gate(gates, 128 * i, gated, 64 * i)
+
+
+def test_curves_are_right_to_float32() -> None:
+    exponents = np.linspace(-80, 80, 64 * 100).astype(np.float32)
+    gates = np.linspace(-12, 12, 128 * 100).astype(np.float32)
+    exp, gated = exponents.copy(), np.zeros(64 * 100, dtype=np.float32)
+    _curves(exp, gates, gated)
+    np.testing.assert_allclose(exp, np.exp(exponents.astype(np.float64)), rtol=3e-7)
+    halves = torch.from_numpy(gates).double().reshape(100, 2, 64)
+    expected = torch.tanh(halves[:, 0]) * torch.sigmoid(halves[:, 1])
+    np.testing.assert_allclose(gated, expected.flatten().numpy(), rtol=0, atol=2e-7)
+
+
+@compiled
+def _draw(logits: Any, numbers: Any, how: int, labels: Any) -> None:
+    room = np.zeros((logits.shape[1] + 15) // 16 * 16, dtype=np.float32)
+    for i in range(logits.shape[0]):
+        room[: logits.shape[1]] = logits[i]
+        labels[i] = draw_label(room, 0, logits.shape[1], numbers[i], 0, how)
+
+
+@pytest.mark.parametrize("how", [BY_ONE, BY_GUMBEL])
+@pytest.mark.parametrize("classes", [2, 30, 256])
+def test_labels_are_drawn_alike_and_as_often_as_they_are_likely(how: int, classes: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = (2 * torch.randn(1, classes, generator=random)).expand(4000, -1).contiguous()
+    uniforms = torch.rand(4000, 1 if how == BY_ONE else classes, generator=random)
+    uniforms = uniforms * (1 - 2e-5) + 1e-5
+    labels = np.zeros(4000, dtype=np.int64)
+    _draw(logits.numpy(), ready(uniforms, how), how, labels)
+    plain = draw_categorical(logits, uniforms).numpy()
+    assert (labels != plain).mean() < 0.001, "but for what lies on the edge"
+    share = np.bincount(labels, minlength=classes) / 4000
+    expected = torch.softmax(logits[0], dim=0).numpy()
+    assert np.abs(share - expected).max() < 5 * (0.25 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5, 9, 10, 30])
+@pytest.mark.parametrize("rates", [(4, 4), (5, 5, 11), (16,)])
+def test_shares_of_frames_are_what_stretching_does(frames: int, rates: tuple[int, ...]) -> None:
+    stretch = Stretch(rates)
+    for conv in stretch.smooth:
+        torch.nn.init.normal_(conv.weight)  # type: ignore[arg-type]
+    values = torch.randn(1, 3, frames)
+    expected = stretch(values)[0]
+    kinds, kind = shares(stretch, frames)
+    hop = kinds.shape[1]
+    around = torch.nn.functional.pad(values[0], (REACH, REACH))
+    for frame in range(frames):
+        near = around[:, frame : frame + 2 * REACH + 1]
+        found = near @ kinds[kind[frame]].mT
+        torch.testing.assert_close(
+            found, expected[:, frame * hop : (frame + 1) * hop], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_a_pruned_layer_stays_pruned() -> None:
+    torch.manual_seed(0)
+    layer = PrunedLinear(32, 64, (16, 1))
+    layer.prune(0.5)
+    first = layer.mask.clone()
+    assert float(first.mean()) == 0.5
+    kept = layer.weight.detach().reshape(4, 16, 32).square().sum(dim=1)
+    assert kept[first == 1].min() > kept[first == 0].max(), "the smallest go"
+    layer.weight.data.mul_(100.0)
+    layer.prune(0.75)
+    assert float(layer.mask.mean()) == 0.25
+    assert not (layer.mask > first).any(), "none comes back"
+    loss = layer(torch.randn(3, 32)).square().sum()
+    loss.backward()
+    assert layer.weight.grad is not None
+    assert not layer.weight.grad[layer.spread(layer.mask) == 0].any()
+
+
+def test_a_pruned_vocoder_keeps_its_zeros_when_saved() -> None:
+    vocoder = built("pruned")
+    state = vocoder.inference_state()
+    assert not [key for key in state if "mask" in key]
+    again = built("paper's cell")
+    again = type(vocoder)(vocoder.config)
+    again.load_inference_state(state)
+    assert torch.equal(said(again.eval(), Engine()), said(vocoder, Engine()))
+    layers = [m for m in again.modules() if isinstance(m, PrunedLinear)]
+    assert all(float(layer.mask.mean()) == pytest.approx(0.5, abs=0.02) for layer in layers)
+
+
+def of_two_speakers() -> SequentialVocoder:
+    torch.manual_seed(0)
+    fields = {**tiny.SMALL["wavenet"], "distribution": "categorical", "speakers": ("ann", "bo")}
+    vocoder = create_vocoder("wavenet", **fields).eval()
+    assert isinstance(vocoder, SequentialVocoder)
+    for layer in vocoder.layers:  # type: ignore[union-attr]
+        torch.nn.init.normal_(layer.speaker.weight, std=2.0)
+    return vocoder
+
+
+def test_speakers_are_told_apart_by_every_engine() -> None:
+    vocoder = of_two_speakers()
+    assert vocoder.speaker == "ann"
+    heard = {}
+    for name in vocoder.speakers:
+        vocoder.speaker = name
+        heard[name] = said(vocoder, Engine())
+        torch.testing.assert_close(heard[name], said(vocoder, Engine("reference")))
+    assert not torch.equal(heard["ann"], heard["bo"])
+    with pytest.raises(WavewrightError, match=r"cannot speak as 'cy'\. Speakers: ann, bo"):
+        vocoder.speaker = "cy"
+    with pytest.raises(WavewrightError, match="It has one"):
+        built("wavenet labels").speaker = "ann"
+
+
+def test_speakers_are_learnt_from_the_corpus_names() -> None:
+    vocoder = of_two_speakers()
+    wav = torch.sin(torch.arange(160) * 0.3)[None] * 0.3
+    batches = [Batch(wav, mel_of(vocoder, frames=10), ["x"], labels=[s]) for s in ("ann", "bo")]
+    first, second = (float(vocoder.bits_per_sample(batch)) for batch in batches)
+    assert first != second
+    with pytest.raises(WavewrightError, match="a speaker 'cy', whom 'wavenet' does not know"):
+        vocoder.bits_per_sample(Batch(wav, batches[0].mel, ["x"], labels=["cy"]))
+
+
+@pytest.mark.parametrize("name", ["wavenet logistics", "fatchord logistics"])
+def test_a_copy_speaks_by_itself(name: str) -> None:
+    vocoder = built(name)
+    expected = said(vocoder, Engine())
+    twin = copy.deepcopy(vocoder)
+    with torch.no_grad():
+        for parameter in vocoder.parameters():
+            parameter.zero_()
+    assert torch.equal(said(twin, Engine()), expected)
+
+
+def test_a_window_knows_its_neighbours() -> None:
+    vocoder = built("fatchord labels")
+    mel = mel_of(vocoder, frames=70)
+    windows: list[Window] = list(vocoder._windows([mel], 32))
+    assert [window.frames for window in windows] == [32, 32, 6]
+    assert [window.before for window in windows] == [0, REACH, REACH]
+    context = vocoder.own_context
+    for window, start in zip(windows, (0, 32, 64), strict=True):
+        assert window.mel is not None
+        inner = window.mel[..., context + window.before :][..., : window.frames]
+        torch.testing.assert_close(inner, mel[..., start : start + window.frames])
+
+
+def test_chunks_without_frames_change_nothing() -> None:
+    vocoder = built("wavenet labels")
+    mel = mel_of(vocoder)
+    chunks = [mel[..., :0], mel[..., :4], mel[..., :0], mel[..., 4:]]
+    streamed = torch.cat(list(vocoder.stream(chunks, seed=0)), dim=1)
+    whole = vocoder.generate(mel, seed=0)
+    torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
+    assert vocoder.generate(mel[..., :0], seed=0).shape == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["wavenet labels", "fatchord logistics", "pruned"])
+def test_it_speaks_in_inference_mode(name: str) -> None:
+    vocoder = built(name)
+    mel = mel_of(vocoder)
+    outside = vocoder.generate(mel, seed=0)
+    with torch.inference_mode():
+        assert torch.equal(vocoder.generate(mel, seed=0), outside)
+        again = built(name).generate(mel, seed=0)
+    assert torch.equal(again, outside)
