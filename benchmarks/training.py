@@ -4,7 +4,8 @@
 
 For every vocoder three trainings of the same seed take the same steps turn by turn in one process:
 in the order of operations that the authors published (tests/support/published_order.py), in the
-loop's, and in the loop's with bfloat16. The first two must have the same losses. All in the official size, on
+loop's, and in the loop's with bfloat16. The first two must have the same losses. All in the
+official size, on
 crops of 8,192 samples of real speech.
 """
 
