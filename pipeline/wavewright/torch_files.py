@@ -37,7 +37,7 @@ _MEMBER = re.compile(
 #: What archives of other kinds are called, by members that only they have, in lower case.
 _KINDS = (
     (
-        r"(.*/)?(constants\.pkl|bytecode\.pkl|code/.*)",
+        r"(.*[/\\])?(constants\.pkl|bytecode\.pkl|code[/\\].*)",
         "a TorchScript archive, which runs code of its own when it is opened",
     ),
     (
