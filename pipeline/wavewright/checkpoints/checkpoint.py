@@ -25,9 +25,9 @@ from typing import Any
 import torch
 
 from wavewright import registry
-from wavewright.checkpoints.pickle_reader import require_no_bomb
 from wavewright.errors import WavewrightError
 from wavewright.io.files import reason_told, sha256_of, sync, usual_mode, write_text
+from wavewright.io.torch_files import open_torch_file
 from wavewright.models.base import Model
 from wavewright.models.vocoder import Vocoder
 
@@ -186,9 +186,13 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def load_training(folder: Path) -> dict[str, Any]:
     """State that `save_checkpoint` was given, from a step folder; loads no code."""
     path = folder / "training.pt"
-    require_no_bomb(path)
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with open_torch_file(path, "training state") as file:
+            state: dict[str, Any] = torch.load(
+                file, map_location="cpu", weights_only=True, mmap=False
+            )
+    except WavewrightError:
+        raise
     except Exception as error:
         raise WavewrightError(f"{path}: not loadable ({error})") from error
     return state

@@ -11,11 +11,11 @@ from __future__ import annotations
 import builtins
 import collections
 import io
+import os
 import pickle
 import types
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,21 +23,35 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
+from wavewright.io.torch_files import open_torch_file
 
-_STORAGES = {
-    f"{kind}Storage"
-    for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte")
-} | {"BoolStorage"}
-_ALLOWED = {
+
+class _Builder:
+    """Calls a function for a pickle, which cannot change anything about the function.
+
+    A pickle may set attributes of whatever it names; on torch's own function they would stay.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *given: Any) -> Any:
+        return self._function(*given)
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("it sets attributes of a function")
+
+
+#: What a pickle gets for what it names. Storages are not among these: torch finds them itself.
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor"): _Builder(torch._utils._rebuild_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): _Builder(torch._utils._rebuild_tensor_v2),
+    ("torch._utils", "_rebuild_parameter"): _Builder(torch._utils._rebuild_parameter),
     ("torch", "Size"): torch.Size,
-    **{("torch", name): getattr(torch, name) for name in _STORAGES},
 }
-
-
 #: Where a function, if it were called, could act on the machine.
 _ACTING = {
     "asyncio", "code", "commands", "ctypes", "importlib", "marshal", "multiprocessing", "nt", "os",
@@ -53,6 +67,8 @@ class _HostileError(Exception):
 
 class Shell:
     """Stands for an object of a class that was not loaded: its attributes, nothing else."""
+
+    dump_patches = False  # by which torch would write a file where a class's source has changed
 
     def __init__(self, *given: object, **named: object) -> None:
         """Takes anything and does nothing with it."""
@@ -103,6 +119,9 @@ _MODULE = types.SimpleNamespace(
 )
 
 
+_FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
 class Contents(NamedTuple):
     """What a checkpoint holds.
 
@@ -115,41 +134,27 @@ class Contents(NamedTuple):
     step: int
 
 
-def require_no_bomb(path: Path) -> None:
-    """Refuse a file of torch.save's that would unpack to far more than it is; torch packs nothing.
-
-    Raises:
-        WavewrightError: with both sizes.
-    """
-    if not zipfile.is_zipfile(path):  # its older format holds tensors as they are
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inside = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, OSError):
-        return  # torch will say what is wrong with it
-    size = path.stat().st_size
-    if inside > 4 * size:
-        raise WavewrightError(
-            f"{path}: refused, its {size:,} bytes would unpack to {inside:,}; torch.save packs "
-            "nothing"
-        )
-
-
 def read_contents(path: Path) -> Contents:
     """All state dicts of a file that torch.save wrote, in either of its formats.
 
     Raises:
-        WavewrightError: it is missing, no such file, hostile, or holds no tensors.
+        WavewrightError: it is missing, no such file, hostile, or holds no tensors; or the
+            environment forbids torch to take our unpickler.
     """
-    require_no_bomb(path)
+    if os.environ.get(_FORCED, "").lower() in ("1", "y", "yes", "true"):
+        raise WavewrightError(
+            f"{path}: not read, because with {_FORCED} set torch takes no unpickler but its own, "
+            "which refuses whole modules; unset it, for nothing in a file is run without it either"
+        )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open_torch_file(path) as file:
             warnings.simplefilter("ignore")  # of classes whose source has changed
-            loaded = torch.load(path, map_location="cpu", pickle_module=_MODULE, weights_only=False)
+            loaded = torch.load(
+                file, map_location="cpu", pickle_module=_MODULE, weights_only=False, mmap=False
+            )
         states = dict(_find(loaded))
-    except FileNotFoundError:
-        raise WavewrightError(f"{path}: no such file") from None
+    except WavewrightError:
+        raise
     except _HostileError as error:
         raise WavewrightError(
             f"{path}: refused, it asks for {error}, which no weights need; nothing of it was run"

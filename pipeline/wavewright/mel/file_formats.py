@@ -104,11 +104,16 @@ def _chosen(path: Path, names: list[str], key: str, usual: str = "") -> str:
 def _from_torch(path: Path, key: str) -> Array:
     import torch
 
+    from wavewright.io.torch_files import open_torch_file
+
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             _require_size(path, (sum(info.file_size for info in archive.infolist()) // 8,))
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        with open_torch_file(path, "mel") as file:
+            held = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+    except WavewrightError:
+        raise
     except Exception as error:
         raise WavewrightError(
             f"{path}: not loadable as plain tensors; files that would run code are refused "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +65,6 @@ def open_contents(path: Path) -> Contents:
     if path.suffix == ".safetensors":
         contents = Contents({"": _safetensors(path)}, 0)
     else:
-        _refuse_archive(path)
         contents = read_contents(path)
     size = path.stat().st_size
     for state in contents.states.values():
@@ -142,17 +140,6 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     if not state:
         raise WavewrightError(f"{path}: holds no tensors")
     return state
-
-
-def _refuse_archive(path: Path) -> None:
-    """fatchord's pretrained models come in archives, which look like torch's files from outside."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    weights = [name for name in names if name.endswith((".pyt", ".pt", ".pth", ".pkl"))]
-    if weights and not any(name.endswith("data.pkl") for name in names):
-        raise WavewrightError(f"{path}: an archive that holds {weights[0]}; unpack and import that")
 
 
 def require_finite(path: Path, state: dict[str, Tensor]) -> None:

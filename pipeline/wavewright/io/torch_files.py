@@ -1,0 +1,208 @@
+"""Opens a file that torch.save wrote, once it is known to be a plain pickle of tensors.
+
+torch.load decides what reads a file before any unpickler is asked. An archive that holds
+`constants.pkl` goes to torch.jit.load, which runs code of the archive; a tar archive is unpacked
+to the disk; a path that ends in .safetensors goes to another library. So every file is looked at
+first, without reading any pickle in it, and torch.load is given the stream that was looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickletools
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import torch
+from torch.serialization import MAGIC_NUMBER
+
+from wavewright.errors import WavewrightError
+
+What = Literal["checkpoint", "mel", "training state"]
+_REMEDY: dict[What, str] = {
+    "checkpoint": "where the model comes from, save torch.save(model.state_dict(), FILE)",
+    "mel": "where it comes from, save torch.save(mel, FILE)",
+    "training state": "take the file that the training wrote",
+}
+#: The members of torch.save's archives, after the folder that all of them are in.
+_MEMBER = re.compile(
+    r"data\.pkl|data/[^/]*|version|byteorder|\.format_version|\.storage_alignment"
+    r"|\.data/(serialization_id)?|"
+)
+#: What archives of other kinds are called, by members that only they have, in lower case.
+_KINDS = (
+    (
+        r"(.*[/\\])?(constants\.pkl|bytecode\.pkl|code[/\\].*)",
+        "a TorchScript archive, which runs code of its own when it is opened",
+    ),
+    (
+        r"(.*/)?\.data/(extern_modules|python_version)",
+        "a package of torch.package, which holds code",
+    ),
+    (
+        r"(.*/)?(archive_format|models/.*\.json|data/aotinductor/.*)",
+        "a program of torch.export, which may hold compiled code",
+    ),
+)
+_WEIGHTS = (".pyt", ".pt", ".pth", ".ckpt", ".pkl", ".bin", ".safetensors")
+_LEGACY_TAR = {"storages", "tensors", "pickle"}
+
+
+@contextmanager
+def open_torch_file(path: Path, what: What = "checkpoint") -> Iterator[BinaryIO]:
+    """Open a file for torch.load, refusing what torch would not hand to the unpickler.
+
+    Args:
+        path: the file.
+        what: it should be, for messages.
+
+    Yields:
+        The stream at its beginning. Give it, not the path, to torch.load, with the unpickler that
+        may read it.
+
+    Raises:
+        WavewrightError: it is missing, is no archive or stream of torch.save's, or would unpack to
+            far more than it is.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise WavewrightError(f"{path}: no such file") from None
+    except OSError as error:
+        raise WavewrightError(f"{path}: not readable ({error})") from error
+    with file:
+        if file.read(4) == b"PK\3\4":  # as torch tells its two formats apart
+            _require_plain_archive(path, file, what)
+        else:
+            _require_plain_stream(path, file, what)
+        file.seek(0)
+        yield file
+
+
+def _require_plain_archive(path: Path, file: BinaryIO, what: What) -> None:
+    """Refuse a zip archive with any member that torch.save does not write."""
+    damaged = f"{path}: is no {what} that torch.save wrote, or is damaged"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except Exception as error:  # of many kinds, for an archive's table may hold anything
+        raise WavewrightError(f"{damaged} ({_first_line(error)})") from error
+    inside = [_within(member.filename) for member in members]
+    _require_known(path, [member.filename for member in members], inside, what)
+    _require_no_bomb(path, file, sum(member.file_size for member in members))
+    file.seek(0)
+    try:  # the names as torch's own reader finds them, for it is torch that goes by them
+        records = torch._C.PyTorchFileReader(file).get_all_records()
+    except Exception as error:
+        raise WavewrightError(f"{damaged} ({_first_line(error)})") from error
+    _require_known(path, records, records, what)
+    if sorted(records) != sorted(inside):
+        raise WavewrightError(f"{damaged} (two readers of archives find different members in it)")
+
+
+def _within(name: str) -> str:
+    """A member's name without the folder that torch puts all members in."""
+    return name.partition("/")[2] if "/" in name else name
+
+
+def _require_known(path: Path, names: list[str], inside: list[str], what: What) -> None:
+    strange = [name for name in inside if not _MEMBER.fullmatch(name)]
+    if "data.pkl" in inside and not strange:
+        return
+    for pattern, kind in _KINDS:
+        for name in strange:
+            if re.fullmatch(pattern, name, re.IGNORECASE):
+                raise _refusal(path, f"{kind} (it has {name[:80]})", what)
+    weights = [name for name in names if name.endswith(_WEIGHTS) and not name.endswith("data.pkl")]
+    if "data.pkl" not in inside and weights:
+        raise WavewrightError(f"{path}: an archive that holds {weights[0]}; unpack and import that")
+    found = f"with '{strange[0][:80]}' in it" if strange else "without data.pkl"
+    raise _refusal(path, f"a zip archive {found}, such as torch.save does not write", what)
+
+
+def _require_no_bomb(path: Path, file: BinaryIO, inside: int) -> None:
+    """Refuse an archive that would unpack to far more than it is; torch packs nothing."""
+    size = file.seek(0, 2)
+    if inside > 4 * size:
+        raise WavewrightError(
+            f"{path}: refused, its {size:,} bytes would unpack to {inside:,}; torch.save packs "
+            "nothing"
+        )
+
+
+def _require_plain_stream(path: Path, file: BinaryIO, what: What) -> None:
+    """Refuse a file that does not begin as torch's older format does, or is a tar archive too."""
+    file.seek(0)
+    head = file.read(64)
+    members = _tar_members(file)
+    if members is not None:
+        _refuse_tar(path, members, what)
+    if _begins_with_magic(head):
+        return
+    if head[:2] == b"\x1f\x8b":
+        raise WavewrightError(
+            f"{path}: a file packed by gzip, as .nemo and .tar.gz may be; unpack it and import the "
+            f"{what} in it"
+        )
+    if head[8:9] == b"{":
+        found = "it looks like a safetensors file: name it so"
+    elif head[:1] == b"\x80":
+        found = "it is a pickle, but not one of torch.save's"
+    else:
+        found = f"it begins with {head[:8]!r}" if head else "the file is empty"
+    raise WavewrightError(f"{path}: is no {what} that torch.save wrote, or is damaged ({found})")
+
+
+def _begins_with_magic(head: bytes) -> bool:
+    """Whether the first pickle is the number, and only the number, that torch.save writes first."""
+    numbers = []
+    try:
+        for opcode, argument, _ in pickletools.genops(head):
+            if opcode.name in ("LONG", "LONG1"):
+                numbers.append(argument)
+            elif opcode.name == "STOP":
+                return numbers == [MAGIC_NUMBER]
+            elif opcode.name not in ("PROTO", "FRAME"):
+                return False
+    except ValueError:
+        pass
+    return False
+
+
+def _tar_members(file: BinaryIO) -> list[str] | None:
+    """The first members of a tar archive; None where torch, too, would take it for none."""
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            return [member.name for member in itertools.islice(tar, 16)]
+    except tarfile.TarError:
+        return None
+    except Exception:  # tarfile fails in many ways on what only begins as an archive does
+        return []
+
+
+def _refuse_tar(path: Path, members: Iterable[str], what: What) -> None:
+    names = [name.removeprefix("./") for name in members]
+    weights = next((name for name in names if name.endswith(_WEIGHTS)), "")
+    if weights:
+        raise WavewrightError(f"{path}: an archive that holds {weights}; unpack and import that")
+    if set(names) >= _LEGACY_TAR:
+        raise _refusal(path, "a tar archive as torch wrote before version 0.1.10", what)
+    raise _refusal(path, "a tar archive", what)
+
+
+def _refusal(path: Path, found: str, what: What) -> WavewrightError:
+    return WavewrightError(
+        f"{path}: refused, it is {found}; nothing of it was run. Only tensors that torch.save "
+        f"pickled are read: {_REMEDY[what]}"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    reason = next(iter(str(error).splitlines()), "").partition(". This ")[0]
+    return f"{type(error).__name__}: {reason}"
