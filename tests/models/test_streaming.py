@@ -188,7 +188,7 @@ def test_one_that_tells_only_its_reach_streams_too() -> None:
     """Networks of other people, with noise of frames and noise of the whole."""
 
     class Plain(ParallelWaveGAN):
-        reach = ReceptiveField(4, 4)
+        receptive_field = ReceptiveField(4, 4)
 
         def streaming_blocks(self) -> list[StreamBlock]:
             return []
@@ -289,5 +289,5 @@ def test_a_layer_that_hears_more_than_it_says_is_found(monkeypatch: pytest.Monke
     monkeypatch.setattr(ConvNeXtBlock, "heard", lambda self, span: span)
     with pytest.raises(AssertionError, match="samples depend on"):
         testing.check_receptive_field(small("vocos"))
-    with pytest.raises(AssertionError, match="is reach, ReceptiveField"):
+    with pytest.raises(AssertionError, match="is receptive_field, ReceptiveField"):
         testing.check_streaming(small("vocos"))

@@ -220,8 +220,8 @@ class Vocoder(Model):
     def synthesize(self, *given: Any, **named: Any) -> Tensor:
         """Turn a mel and its `noise_inputs` into a waveform; the part of `generate` that is pure.
 
-        By default `synthesize_frames` and `postprocess`. With `exports`, it is made of operations on
-        tensors alone, for any batch and any number of frames.
+        By default `synthesize_frames` and `postprocess`. Where `exports` is True it consists of
+        operations on tensors alone, for any batch and any number of frames.
 
         Args:
             given: (B, n_mels, frames), or nothing for a latent vector; then each of `noise_inputs`.

@@ -48,7 +48,8 @@ def check_streaming(vocoder: Vocoder) -> None:
             expect(
                 error <= STREAM_TOLERANCE,
                 f"streamed pieces joined must equal generate() of the whole: {cut} differ by "
-                f"{error:.2g}; is reach, {vocoder.receptive_field}, all that a sample depends on?",
+                f"{error:.2g}; is receptive_field, {vocoder.receptive_field}, all that a sample "
+                "depends on?",
             )
     if vocoder.look_ahead is not None:
         _check_promptness(vocoder, vocoder.look_ahead)
@@ -95,12 +96,12 @@ def check_receptive_field(vocoder: Vocoder) -> None:
     expect(
         found.before <= declared.before and found.after <= declared.after,
         f"samples depend on {found.before} frames before and {found.after} after their own; "
-        f"reach declares {declared.before} and {declared.after}",
+        f"receptive_field declares {declared.before} and {declared.after}",
     )
     expect(
         declared.before <= found.before + 2 and declared.after <= found.after + 2,
-        f"reach declares {declared.before} frames before and {declared.after} after, but samples "
-        f"depend on {found.before} and {found.after} only: streams would wait and work in vain",
+        f"receptive_field declares {declared.before} frames before and {declared.after} after, but "
+        f"samples depend on {found.before} and {found.after} only: streams would wait and work in vain",
     )
 
 
@@ -115,7 +116,9 @@ def measured_receptive_field(vocoder: Vocoder) -> ReceptiveField:
         AssertionError: it declares none.
     """
     declared = vocoder.receptive_field
-    expect(declared is not None, "reach is None: nothing is declared that could be measured")
+    expect(
+        declared is not None, "receptive_field is None: nothing is declared that could be measured"
+    )
     assert declared is not None
     before, after = declared.after + 3, declared.before + 3  # a frame is heard before it comes
     before += -before % vocoder.frame_multiple
@@ -142,6 +145,6 @@ def check_chunked(vocoder: Vocoder) -> None:
     mel = example_mel(whole, frames=sum(whole.receptive_field) + 9)
     expect(
         close(pieces.generate(mel, seed=3), whole.generate(mel, seed=3)),
-        f"generate() in pieces of 3 frames must give the same as at once; reach is "
+        f"generate() in pieces of 3 frames must give the same as at once; receptive_field is "
         f"{whole.receptive_field}: is that all that a sample depends on?",
     )
