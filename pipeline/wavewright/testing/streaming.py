@@ -101,7 +101,7 @@ def check_receptive_field(vocoder: Vocoder) -> None:
     expect(
         declared.before <= found.before + 2 and declared.after <= found.after + 2,
         f"receptive_field declares {declared.before} frames before and {declared.after} after, but "
-        f"samples depend on {found.before} and {found.after} only: streams would wait and work in vain",
+        f"samples depend on {found.before} and {found.after} only: streams would wait in vain",
     )
 
 
