@@ -18,7 +18,7 @@ from wavewright.io.fingerprint import Contents, code_parts, digest
 MODULES = {
     "__init__.py": "",
     "start.py": "import json\nfrom parts_package import middle\nimport parts_package.deep.end\n",
-    "middle.py": "def work():\n    import soundfile\n    from wavewright.errors import nearest\n",
+    "middle.py": "def work():\n    import soundfile\n    from wavewright.errors import did_you_mean\n",
     "deep/__init__.py": "",
     "deep/end.py": "import numpy.linalg\nimport no_such_module\n",
     "deep/page.html": "<p>",
