@@ -20,7 +20,7 @@ from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fitted
-from wavewright.evaluation.measure import versions
+from wavewright.evaluation.measure import package_versions
 from wavewright.evaluation.sample_metrics import (
     classes_heard,
     frechet_distance,
@@ -170,7 +170,7 @@ def judge(
         closest_held_out=about.closest,
         copies=copies,
         sets=tuple(sets),
-        versions=versions(),
+        versions=package_versions(),
     )
 
 
