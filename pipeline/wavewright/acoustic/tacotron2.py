@@ -28,7 +28,7 @@ from wavewright.acoustic.attention import (
 )
 from wavewright.acoustic.lexicon import ARPABET, Lexicon
 from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Prenet, Spoken, spread
-from wavewright.errors import WavewrightError, few
+from wavewright.errors import WavewrightError, shorten_list
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
 from wavewright.models.acoustic import AcousticModel, Speech, TextBatch
@@ -395,7 +395,8 @@ class Tacotron2(AcousticModel):
         """
         if source.speakers and not self.speakers:
             raise WavewrightError(
-                f"the checkpoint has the speakers {few(source.speakers)}, this model has one voice"
+                f"the checkpoint has the speakers {shorten_list(source.speakers)}, this model has "
+                "one voice"
             )
         if not self.speakers:
             return super().adopt(source)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
-from wavewright.errors import WavewrightError, told
+from wavewright.errors import WavewrightError, os_errors_as_user_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def list_plugins(
 
     Examples: wavewright list; wavewright list mels
     """
-    from wavewright.errors import UnknownName, nearest
+    from wavewright.errors import UnknownName, did_you_mean
     from wavewright.mel.spec import MelSpec
     from wavewright.registry import GROUPS, plugins
     from wavewright.runner.recipe import shipped_recipes
@@ -195,7 +195,7 @@ def list_plugins(
     groups = [*GROUPS, *others]
     if group and group not in groups:
         raise UnknownName(
-            f"no group '{group}'.{nearest(group, groups)} Groups: {', '.join(groups)}."
+            f"no group '{group}'.{did_you_mean(group, groups)} Groups: {', '.join(groups)}."
         )
     for name in [group] if group else groups:
         if not group:
@@ -934,7 +934,7 @@ def _say(text: str) -> None:
 def main() -> None:
     """Entry point: expected errors are a sentence on stderr and an exit code."""
     try:
-        with told("the output"):
+        with os_errors_as_user_errors("the output"):
             app()
     except WavewrightError as error:
         if os.environ.get("WAVEWRIGHT_DEBUG"):

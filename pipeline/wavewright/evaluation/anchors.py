@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, save_wav
-from wavewright.errors import UnknownName, nearest
+from wavewright.errors import UnknownName, did_you_mean
 from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.results import NATURAL, System, Utterance
 
@@ -51,7 +51,8 @@ def check_anchors(names: Iterable[str]) -> list[str]:
     for name in wanted:
         if name not in ANCHORS:
             raise UnknownName(
-                f"no anchor '{name}'.{nearest(name, list(ANCHORS))} Anchors: {', '.join(ANCHORS)}."
+                f"no anchor '{name}'.{did_you_mean(name, list(ANCHORS))} Anchors: "
+                f"{', '.join(ANCHORS)}."
             )
     return wanted
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import ModelConfig, Optimisation, explain_validation
 
@@ -66,7 +66,7 @@ class Model(nn.Module):
         """
         if variant is not None and variant not in cls.variants:
             raise UnknownName(
-                f"'{name}' has no variant '{variant}'.{nearest(variant, cls.variants)} "
+                f"'{name}' has no variant '{variant}'.{did_you_mean(variant, cls.variants)} "
                 f"Variants: {', '.join(cls.variants) or 'none'}."
             )
         try:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from wavewright.errors import WavewrightError, nearest
+from wavewright.errors import WavewrightError, did_you_mean
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig, Optimisation
@@ -235,7 +235,7 @@ class LatentVocoder(Vocoder):
         classes = self.config.classes
         if label not in classes:
             raise WavewrightError(
-                f"'{self.name}' knows no class '{label}'.{nearest(label, classes)} "
+                f"'{self.name}' knows no class '{label}'.{did_you_mean(label, classes)} "
                 f"Classes: {', '.join(classes) or 'none'}."
             )
         return classes.index(label)
