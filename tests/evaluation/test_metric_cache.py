@@ -22,7 +22,7 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     cache = MetricCache(tmp_path / "deep" / "scores.sqlite")
     kept = {"one": Score(0.25, weight=7.0), "two": Score(float("nan"), "too short")}
     cache.put(kept)
-    found = MetricCache(cache.path).find(["one", "two", "three"])
+    found = MetricCache(cache.path).get(["one", "two", "three"])
     assert set(found) == {"one", "two"}
     assert (float(found["one"]), found["one"].weight) == (0.25, 7.0)
     assert np.isnan(found["two"])
@@ -68,13 +68,13 @@ def test_a_cache_that_cannot_be_used_is_done_without(
 
 def test_one_waits_while_another_writes(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
-    MetricCache(path).keep({"zero": Score(0.0)})
+    MetricCache(path).put({"zero": Score(0.0)})
     other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     other.execute("INSERT INTO scores VALUES ('theirs', 1.0, '', 1.0)")
     timer = Timer(0.3, other.execute, ("COMMIT",))
     timer.start()
-    MetricCache(path).keep({"mine": Score(2.0)})
+    MetricCache(path).put({"mine": Score(2.0)})
     timer.join()
     other.close()
-    assert set(MetricCache(path).find(["zero", "theirs", "mine"])) == {"zero", "theirs", "mine"}
+    assert set(MetricCache(path).get(["zero", "theirs", "mine"])) == {"zero", "theirs", "mine"}

@@ -136,7 +136,7 @@ def _fill(folder: Path, request: EvaluationRequest, say: Callable[[str], None]) 
         mel=None,
         band=band,
         versions=evaluation.package_versions(chosen.metrics),
-        conditions=evaluation.conditions(
+        conditions=evaluation.condition_infos(
             {name: why for name, why in absent.items() if name not in found.conditions}
         ),
         systems=tuple(systems),

@@ -34,8 +34,8 @@ PairedTest = Literal["wilcoxon", "sign-flip by speaker", ""]
 class MeanEstimate:
     """A mean over utterances with its 95 % interval.
 
-    `low` and `high` are None below `MIN_UNITS` values. `missing` counts undefined values; they are in
-    none of the other numbers.
+    `low` and `high` are None below `MIN_UNITS` values. `missing` counts undefined values; they are
+    in none of the other numbers.
     """
 
     mean: float | None

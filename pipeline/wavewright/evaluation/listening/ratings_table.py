@@ -30,8 +30,8 @@ def ratings_markdown(ratings: Ratings) -> str:
     if listeners < MIN_UNITS or ratings.utterances < MIN_UNITS:
         lines += [
             "",
-            f"**Too few:** below {MIN_UNITS} listeners or {MIN_UNITS} utterances there are no intervals, "
-            f"below {MIN_UNITS} listeners no tests.",
+            f"**Too few:** below {MIN_UNITS} listeners or {MIN_UNITS} utterances there are no "
+            f"intervals, below {MIN_UNITS} listeners no tests.",
         ]
     lines += ["", *_tables(ratings), "", _METHOD]
     if ratings.excluded:
