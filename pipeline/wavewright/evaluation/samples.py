@@ -29,7 +29,7 @@ from wavewright.evaluation.sample_metrics import (
 )
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.evaluation.synthesize import folder_name
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
@@ -94,7 +94,7 @@ def speakers(
             raise WavewrightError(
                 f"'{name}' is driven by mels: judge it by the stage 'evaluate', not by 'samples'"
             )
-        quicken(vocoder, precision)
+        optimize_for_inference(vocoder, precision)
         vocoder.sample(1, seed=seed)  # compiles
         started = time.perf_counter()
         sounds = drawn(vocoder, count, seed)
