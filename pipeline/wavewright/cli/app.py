@@ -534,12 +534,12 @@ def evaluate(
     wavewright evaluate --reference wavs --candidate hifigan=a --candidate hifigan@tts=b
     --candidate vocos=c --text metadata.csv --metric mel_l1 --metric pesq --metric wer --out report
     """
-    from wavewright.evaluation.from_folders import Request, write_folder_report
+    from wavewright.evaluation.from_folders import EvaluationRequest, write_folder_report
     from wavewright.evaluation.measure import METRICS
     from wavewright.evaluation.pairing import parse_candidate
 
     anchors = tuple(name for name in anchor or ("lowpass-3.5k",) if name != "none")
-    request = Request(
+    request = EvaluationRequest(
         reference=reference,
         candidates=[parse_candidate(one) for one in candidate],
         out=out,
@@ -576,11 +576,11 @@ def compare(
 
     Examples: wavewright compare old/results.json new/results.json; wavewright compare old new --all
     """
-    from wavewright.evaluation.regressions import compare_results, lines, read_results
+    from wavewright.evaluation.regressions import compare_results, comparison_lines, read_results
 
     found = compare_results(read_results(before), read_results(after))
-    _say("\n".join(lines(found, everything=everything)))
-    if found.regressed:
+    _say("\n".join(comparison_lines(found, everything=everything)))
+    if found.has_regressions:
         raise typer.Exit(1)
 
 

@@ -158,7 +158,7 @@ def _convert(
             shape_of = registry.create_model(
                 form.kind, form.model, **{**fields, "adversary": about}
             )
-            module = shape_of.build_adversaries()[PLAYER]
+            module = shape_of.build_discriminators()[PLAYER]
     except WavewrightError as error:
         raise UnsupportedDiscriminators(f"{source}: {error}") from error
     return ImportedDiscriminators(source, shape_of.config, _fit_to_module(source, module, ours))
