@@ -161,7 +161,7 @@ def _sentences(
     prepared: Path, split: str, utterances: int | None
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.evaluation.layout import pick_evenly
     from wavewright.evaluation.synthesize import Sentence
 
@@ -175,7 +175,7 @@ def _sentences(
     grids = [prepared / path if path else None for path in rows["alignment"]]
     everything = [Sentence(*row) for row in zip(*columns, grids, strict=True)]
     chosen = everything if utterances is None else pick_evenly(everything, utterances)
-    return chosen, len(everything), len(manifest) - len(usable(manifest))
+    return chosen, len(everything), len(manifest) - len(usable_rows(manifest))
 
 
 def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:

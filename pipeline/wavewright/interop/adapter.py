@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.optimize import optimize_for_inference
-from wavewright.interop.log_base import require_likely_base
+from wavewright.interop.log_base import require_plausible_log
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, require_convertible
 from wavewright.models.vocoder import Vocoder

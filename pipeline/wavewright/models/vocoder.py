@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.audio.filters import InverseFilters, undo_filters
+from wavewright.audio.filters import undo_filters
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Model

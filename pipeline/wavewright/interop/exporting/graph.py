@@ -175,7 +175,7 @@ def _mel_port(spec: MelSpec) -> TensorPort:
     return TensorPort(name="mel", shape=shape, kind="mel", about=about)
 
 
-def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> Port:
+def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> TensorPort:
     """Of noise for one frame and for two, which tell what grows with the frames."""
     sizes = zip(one.shape, two.shape, strict=True)
     shape = tuple(size if size == twice else _per_frame(size) for size, twice in sizes)
