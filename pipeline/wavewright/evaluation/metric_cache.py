@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from wavewright.io.files import cache_folder
-from wavewright.io.fingerprint import json_digest
+from wavewright.io.fingerprint import code_fingerprint, json_digest
 from wavewright.metrics.metric import Metric, Pair, Score
 
 _TABLE = (
@@ -106,7 +106,7 @@ def _samples(wav: np.ndarray) -> str:
 @cache
 def _code_digest(kind: type[Metric]) -> str:
     """Digest of the code that a metric runs and of the packages that it needs."""
-    modules, libraries = code_parts([kind.__module__])
+    modules, libraries = code_fingerprint([kind.__module__])
     return json_digest(
         [kind.__qualname__, modules, libraries, distribution_versions(kind.packages)]
     )
