@@ -68,13 +68,13 @@ def training(name: str, precision: str, device: torch.device, repeats: int) -> R
     hop = model.hop_length
     segment = SEGMENT // hop * hop
     wav = 0.1 * torch.randn(BATCH, segment)
-    mel = log_mel(wav, model.mel)[..., : segment // hop]
+    mel = log_mel(wav, model.mel_spec)[..., : segment // hop]
     batch = Batch(wav, mel, ["noise"] * BATCH).to(device)
     session = Session(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
     session.step = 10**7  # every adversary has started
     _peak(device)
     seconds = timed(lambda: session.advance(batch), device, repeats)
-    audio = batch.seconds(model.mel)
+    audio = batch.seconds(model.mel_spec)
     return {"seconds": seconds, "audio_per_second": audio / seconds, "GiB": _peak(device)}
 
 
@@ -84,7 +84,7 @@ def inference(name: str, precision: str, device: torch.device, repeats: int) -> 
     vocoder = create_vocoder(name).to(device).eval()
     quick = optimize_for_inference(copy.deepcopy(vocoder), precision)
     frames = round(10 * vocoder.sample_rate / vocoder.hop_length)
-    mel = (torch.randn(1, vocoder.mel.n_mels, frames) - 4).to(device)
+    mel = (torch.randn(1, vocoder.mel_spec.n_mels, frames) - 4).to(device)
     _peak(device)
     with torch.inference_mode():
         seconds = timed(lambda: quick.generate(mel, seed=0), device, repeats)

@@ -75,7 +75,7 @@ def compare(name: str, folder: Path, batch: int, steps: int) -> None:
     step_as_published = STEPS[name.partition(":")[0]]
     times: dict[str, list[float]] = {"published": [], "ours": [], "bf16": []}
     largest = 0.0
-    for data in crops(folder, ours.model.mel, batch, steps):
+    for data in crops(folder, ours.model.mel_spec, batch, steps):
         rows = []
         for label, step in (
             ("published", lambda data: step_as_published(published, data)),

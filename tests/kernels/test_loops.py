@@ -59,7 +59,7 @@ def built(name: str) -> SequentialVocoder:
 
 def mel_of(vocoder: SequentialVocoder, items: int = 1, frames: int = 9) -> Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randn(5, vocoder.mel.n_mels, frames, generator=random)[:items]
+    return torch.randn(5, vocoder.mel_spec.n_mels, frames, generator=random)[:items]
 
 
 def said(vocoder: SequentialVocoder, engine: Engine, items: int = 1) -> Tensor:

@@ -96,7 +96,7 @@ def load_speakers(
         speakers.append(_speaker(name, vocoder, "baseline"))
     for name, run in trained.items():
         vocoder = load_vocoder(run, device)
-        mel.require_equal(vocoder.mel, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
+        mel.require_equal(vocoder.mel_spec, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
         chosen = chosen_checkpoint(run)
         step = int(chosen.name.removeprefix("step-")) if chosen else None
         digest = sha256_of(weights_file(run))
@@ -156,7 +156,7 @@ def acoustic_source(
     model = load_model(run, device)
     if not isinstance(model, AcousticModel):
         raise WavewrightError(f"{run}: holds the vocoder '{model.name}', not an acoustic model")
-    mel.require_equal(model.mel, mine="the recipe", theirs=f"the acoustic model in {run}")
+    mel.require_equal(model.mel_spec, mine="the recipe", theirs=f"the acoustic model in {run}")
 
     def read(sentence: Sentence) -> Given:
         try:
