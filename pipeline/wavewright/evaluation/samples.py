@@ -76,7 +76,7 @@ def recordings(prepared: Path, classifier: Path) -> Recordings:
         ids[split] = usable_rows(manifest, split)["id"].tolist()
         wavs = (from_pcm16(audio.array(id_)) for id_ in ids[split])
         sounds[split] = np.stack([fitted(wav, network.samples) for wav in wavs])
-    return Recordings(network, sounds, ids, network.mel_spec)
+    return Recordings(network, sounds, ids, network.mel)
 
 
 def speakers(
