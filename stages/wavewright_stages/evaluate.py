@@ -15,7 +15,7 @@ from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 if TYPE_CHECKING:
     from wavewright.evaluation.report.page import TrainingCurves
     from wavewright.evaluation.results import Speed
-    from wavewright.evaluation.synthesize import Sentence, EvalSystem
+    from wavewright.evaluation.synthesize import EvalSystem, Sentence
     from wavewright.text.textgrid import Interval
 
 log = logging.getLogger("wavewright")
