@@ -178,7 +178,7 @@ def tables(printed: str) -> list[list[str]]:
 def test_a_script_prints_its_table(
     name: str, made: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ARGUMENTS.get(name, lambda *_: [])(made, tmp_path)
+    arguments = ARGUMENTS[name](made, tmp_path) if name in ARGUMENTS else []
     capsys.readouterr()
     loaded(name).main([*arguments, "--quick"])
     printed = capsys.readouterr().out
