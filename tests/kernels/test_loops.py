@@ -57,6 +57,13 @@ def built(name: str) -> SequentialVocoder:
     return vocoder
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_loop_is_packed_where_gradients_are_on(name: str) -> None:
+    with torch.enable_grad():
+        loop: Any = built(name).fast(Engine())
+    assert loop.weight_bytes > 0
+
+
 def mel_of(vocoder: SequentialVocoder, items: int = 1, frames: int = 9) -> Tensor:
     random = torch.Generator().manual_seed(1)
     return torch.randn(5, vocoder.mel.n_mels, frames, generator=random)[:items]
