@@ -25,6 +25,7 @@ from wavewright.models.streaming import (
 )
 from wavewright.nn.noise import NoiseSampler, NoiseSpec, item_seeds
 from wavewright.nn.receptive_field import ReceptiveField, Span
+from wavewright.vocoder_info import VariantInfo
 
 
 class Vocoder(Model):
@@ -79,6 +80,28 @@ class Vocoder(Model):
             )
         super().__init__(config, name=name)
         self._speaker = ""
+
+    @classmethod
+    def describe_variants(cls, name: str) -> tuple[VariantInfo, ...]:
+        """Facts about the default configuration and every variant.
+
+        Networks are built on torch's meta device, which takes no memory.
+        """
+        described = []
+        for variant in (None, *cls.variants):
+            with torch.device("meta"):
+                vocoder = cls.create(name, variant)
+            described.append(
+                VariantInfo(
+                    name=variant or "",
+                    parameters=vocoder.parameter_count(),
+                    conditioning=vocoder.conditioning,
+                    sample_rate=vocoder.sample_rate,
+                    streams=vocoder.streams,
+                    exports=vocoder.exports,
+                )
+            )
+        return tuple(described)
 
     @classmethod
     def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
