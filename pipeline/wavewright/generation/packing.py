@@ -31,10 +31,17 @@ def tall(rows: Tensor, size: int) -> Tensor:
 
 @cache
 def has_vnni() -> bool:
-    """Whether the processor multiplies bytes by AVX-512 VNNI."""
-    from llvmlite import binding
+    """Whether the loops are compiled for a processor that multiplies bytes by AVX-512 VNNI.
 
-    return bool(binding.get_host_cpu_features().get("avx512vnni"))
+    That is this machine's, unless NUMBA_CPU_NAME or NUMBA_CPU_FEATURES names another; asking for
+    an instruction that the one named lacks would abort the process.
+    """
+    from numba import config
+    from numba.core.codegen import get_host_cpu_features
+
+    named = config.CPU_FEATURES
+    features: str = get_host_cpu_features() if named is None else named
+    return "+avx512vnni" in features.split(",")
 
 
 def pack(matrix: Tensor, precision: str) -> Packed:
