@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +40,10 @@ def has_vnni() -> bool:
     from numba import config
     from numba.core.codegen import get_host_cpu_features
 
-    named = config.CPU_FEATURES
-    features: str = get_host_cpu_features() if named is None else named
+    settings: Any = config
+    features: str | None = settings.CPU_FEATURES
+    if features is None:
+        features = str(get_host_cpu_features())  # type: ignore[no-untyped-call]
     return "+avx512vnni" in features.split(",")
 
 
