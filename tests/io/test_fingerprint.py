@@ -37,7 +37,8 @@ def package(tmp_path: Path) -> Path:
 
 
 def parts(package: Path, environment: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """code_fingerprint of the package's start, in a Python of its own: digests are kept per process."""
+    """code_fingerprint of the package's start, in a Python of its own: digests are kept per "
+    "process."""
     code = (
         "import json, sys\n"
         "from wavewright.io.fingerprint import code_fingerprint\n"
