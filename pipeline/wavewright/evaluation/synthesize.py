@@ -6,7 +6,6 @@ Files lie at `FOLDER/wavs/SYSTEM/CONDITION/ID.wav`, the recordings at
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,12 +18,14 @@ import torch
 from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.data import script
 from wavewright.audio.files import from_pcm16, save_wav
+from wavewright.audio.levels import clipped_share
 from wavewright.checkpoints.checkpoint import (
     chosen_checkpoint,
     load_model,
     load_vocoder,
     weights_file,
 )
+from wavewright.data.manifest import id_slug
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.layout import wav_file
@@ -38,8 +39,12 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
+<<<<<<< HEAD
 _CLIPPED = 32766 / 32768
 _CLIPPED_SHARE = 0.001  # share of samples that are clipped
+=======
+_WORTH_TELLING = 0.001  # share of samples that are clipped
+>>>>>>> trunk
 
 
 class Sentence(NamedTuple):
@@ -122,7 +127,7 @@ def _eval_system(
         raise WavewrightError(f"'{name}' takes no mels, so it cannot synthesize the test sentences")
     system = System.model_validate(
         {
-            "id": folder_name(name),
+            "id": id_slug(name),
             "title": name,
             "kind": kind,
             "parameters": vocoder.parameter_count(),
@@ -133,6 +138,7 @@ def _eval_system(
     return EvalSystem(system, vocoder)
 
 
+<<<<<<< HEAD
 def folder_name(title: str) -> str:
     """Folder name of a system: `hifigan:v3` becomes `hifigan-v3`."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", title)
@@ -140,6 +146,10 @@ def folder_name(title: str) -> str:
 
 def shard_mel_source(condition: Condition, folder: Path, mel: MelSpec) -> MelSource:
     """Source of mels that an earlier stage wrote as shards."""
+=======
+def shard_source(condition: Condition, folder: Path, mel: MelSpec) -> Source:
+    """Mels that an earlier stage stored."""
+>>>>>>> trunk
     shards = Shards(folder)
     if shards.mel is None:
         raise WavewrightError(f"{folder}: holds audio, not mels")
@@ -258,5 +268,10 @@ def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int
         return "the vocoder gave values that are not finite"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_wav(path, wav, vocoder.sample_rate)
+<<<<<<< HEAD
     clipped = float(np.mean(np.abs(wav) >= _CLIPPED))
     return f"{clipped:.2%} of the samples are clipped" if clipped > _CLIPPED_SHARE else ""
+=======
+    clipped = clipped_share(wav)
+    return f"{clipped:.2%} of the samples are clipped" if clipped > _WORTH_TELLING else ""
+>>>>>>> trunk
