@@ -552,9 +552,9 @@ def evaluate(
         utterances=utterances,
         anchors=anchors,
         title=title,
-        shown=shown,
-        megabytes=megabytes,
-        cached=cached,
+        max_players=shown,
+        max_megabytes=megabytes,
+        use_cache=cached,
         jobs=jobs or -1,
         command=["wavewright", *sys.argv[1:]],
     )
