@@ -133,8 +133,8 @@ def _eval_system(
     return EvalSystem(system, vocoder)
 
 
-def shard_source(condition: Condition, folder: Path, mel: MelSpec) -> Source:
-    """Mels that an earlier stage stored."""
+def shard_mel_source(condition: Condition, folder: Path, mel: MelSpec) -> MelSource:
+    """Source of mels that an earlier stage wrote as shards."""
     shards = Shards(folder)
     if shards.mel is None:
         raise WavewrightError(f"{folder}: holds audio, not mels")
