@@ -92,6 +92,8 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "clipped": "wavewright.metrics.clipped:Clipped",
     },
 }
+# Loaded by name, as plugins are: it is torch's, and of a layer above.
+_DESCRIBER = "wavewright.models.describe:describe_variants"
 _PUBLISHED = Path(__file__).with_name("vocoders") / "published.json"
 
 
@@ -210,7 +212,7 @@ def _describe_plugin(plugin: Plugin) -> VocoderInfo:
     try:
         system = find("vocoders", plugin.name)
         about = (system.__doc__ or "").strip().partition("\n")[0]
-        variants = system.describe_variants(plugin.name)
+        variants = EntryPoint("", _DESCRIBER, "").load()(system, plugin.name)
     except Exception as error:  # other people's code
         return VocoderInfo(plugin.name, plugin.name, "", plugin.distribution, problem=str(error))
     return VocoderInfo(plugin.name, system.__name__, about, plugin.distribution, variants)

@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from wavewright.models.describe import describe_variants
 from wavewright.registry import _PUBLISHED, FIRST_PARTY, find
 
 
@@ -21,7 +22,7 @@ def describe(name: str) -> dict[str, Any]:
     first = re.match(r"([^(:]+?)(?: \(([^()]*)\))?:", about)
     assert first, f"{name}: the module's docstring must begin with 'Title (authors year, arXiv):'"
     source = first[2] or about.rpartition("Source: ")[2].partition(";")[0]
-    variants = [asdict(variant) for variant in system.describe_variants(name)]
+    variants = [asdict(variant) for variant in describe_variants(system, name)]
     return {"title": first[1], "source": source, "variants": variants}
 
 

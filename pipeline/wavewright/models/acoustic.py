@@ -89,8 +89,6 @@ class AcousticModel(Model):
     Noise for an utterance comes from its own seed alone, so that a batch equals its items.
     """
 
-    kind: ClassVar[Literal["vocoder", "acoustic"]] = "acoustic"
-
     @property
     def learns_places(self) -> bool:
         """Whether training makes use of `TextBatch.places`."""

@@ -1,13 +1,10 @@
-"""What vocoders and acoustic models share: a frozen config, players, and `updates()`.
-
-The training loop (training.py) drives anything that keeps this contract.
-"""
+"""Base of vocoders and acoustic models: a frozen config, variants and inference weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import ValidationError
@@ -15,15 +12,15 @@ from torch import Tensor, nn
 
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.mel.spec import MelSpec
-from wavewright.models.config import ModelConfig, OptimizerConfig, explain_validation
+from wavewright.models.config import ModelConfig, explain_validation
 
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser step that the loop takes before it asks for the next.
+    """One optimizer step, which the training loop takes before it asks for the next.
 
     Attributes:
-        player: whose optimiser steps: "generator" is the model, others its adversaries.
+        player: whose optimizer steps: "generator" is the model, others its discriminators.
         loss: scalar, with a graph; only that player's parameters receive gradients.
         logs: named scalars for TensorBoard and the progress bar.
     """
@@ -34,19 +31,17 @@ class Update:
 
 
 class Model(nn.Module):
-    """A network with a frozen config that knows how it is trained.
+    """Network with a frozen config.
 
     Attributes:
         Config: the class of its configuration.
-        kind: "vocoder" or "acoustic"; names its files.
         variants: changes to the default configuration, by variant name.
-        adversaries: networks that only training needs, by player name. A plain dict, so they
-            are no submodules: they count in no parameter figure and ship in no checkpoint.
+        discriminators: networks that only training needs, by player name. A plain dict, so they
+            are no submodules: no parameter count and no checkpoint for inference includes them.
         in_training: whether `prepare_for_training` has been called.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
-    kind: ClassVar[Literal["vocoder", "acoustic"]]
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, config: ModelConfig, *, name: str = "") -> None:
@@ -58,7 +53,7 @@ class Model(nn.Module):
 
     @classmethod
     def configure(cls, name: str, variant: str | None = None, **config: Any) -> ModelConfig:
-        """The configuration of `name[:variant]` with changes.
+        """Configuration of `name[:variant]` with changes.
 
         Raises:
             UnknownName: no such variant.
@@ -88,11 +83,11 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its parameters are."""
+        """Device of the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     def parameter_count(self) -> int:
-        """Trainable numbers with weight norm folded, as papers count them."""
+        """Number of trainable values with weight norm folded, as papers count them."""
         return sum(
             value.numel()
             for key, value in self.inference_state().items()
@@ -100,24 +95,13 @@ class Model(nn.Module):
         )
 
     def prepare_for_training(self) -> None:
-        """Make ready for the loop: reparametrise weights, build the adversaries."""
+        """Reparametrise weights, and build the discriminators."""
         self.discriminators = self.build_discriminators()
         self.in_training = True
 
     def build_discriminators(self) -> dict[str, nn.Module]:
-        """Networks that are trained against this one, by player name."""
+        """Networks that are trained against this one, by player name; none by default."""
         return {}
-
-    def optimizer_config(self, player: str) -> OptimizerConfig:
-        """The published optimiser settings of a player."""
-        raise WavewrightError(f"'{self.name}' has nothing to train")
-
-    def updates(self, batch: Any, step: int) -> Iterator[Update]:
-        """The optimiser steps of one training step, in order.
-
-        No graph may survive a `yield`, and no `yield` may stand inside a `with`.
-        """
-        raise WavewrightError(f"'{self.name}' has nothing to train")
 
     def inference_state(self) -> dict[str, Tensor]:
         """State dict of what inference needs, reparametrisations folded away."""
@@ -126,7 +110,7 @@ class Model(nn.Module):
         return fold_weight_norm(self.state_dict())
 
     def load_inference_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what `inference_state` gave, before or after `prepare_for_training`."""
+        """Load the result of `inference_state`, before or after `prepare_for_training`."""
         from wavewright.nn.weight_norm import load_folded
 
         load_folded(self, state)

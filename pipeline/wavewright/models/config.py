@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -25,7 +26,24 @@ class ModelConfig(FrozenModel):
 
     model_config = ConfigDict(validate_default=True)
 
+    #: Changes that let a generator train before its discriminator starts, for a configuration
+    #: that is published without a reconstruction loss.
+    generator_only_overrides: ClassVar[Mapping[str, Any]] = {}
+
     mel: MelSpec
+
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Changes that make a configuration fit a mel, such as rates for its hop length.
+
+        Args:
+            mel: the convention.
+            fields: the configuration's fields so far, without `mel`.
+
+        Raises:
+            ValueError: nothing makes it fit.
+        """
+        return {}
 
     @field_validator("mel")
     @classmethod

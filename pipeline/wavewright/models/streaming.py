@@ -33,7 +33,7 @@ class Window(NamedTuple):
     start: int
     stop: int
 
-    def spoken(self, wav: Tensor, hop_length: int) -> Tensor:
+    def cut(self, wav: Tensor, hop_length: int) -> Tensor:
         """What is said of the frames spoken, in (B, samples) of all that are given."""
         return wav[
             :, (self.start - self.first) * hop_length : (self.stop - self.first) * hop_length

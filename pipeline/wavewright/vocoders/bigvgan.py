@@ -10,7 +10,7 @@ an amplitude of their own, both parameters as logarithms.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial, reduce
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,11 +20,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Update
-from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock
-from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.discriminator import DiscriminatorGroup
 from wavewright.nn.gan_losses import (
@@ -69,6 +69,13 @@ class BigVGANConfig(ModelConfig):
     clip_norm: float = 1000.0
     mel_weight: float = 45.0
     feature_weight: float = 2.0
+
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return fit_upsampling(
+            mel.hop_length, fields["upsample_rates"], fields["upsample_initial_channel"]
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -184,14 +191,15 @@ def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
     return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=padding)
 
 
-class BigVGAN(Vocoder):
+#: Scores and features of every discriminator.
+Outputs = tuple[list[Tensor], list[list[Tensor]]]
+
+
+class BigVGAN(GANTraining, Streamable, Exportable):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = BigVGANConfig
     config: BigVGANConfig
-    streams = True
-    undoes_steps = True
-    exports = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "base": {},
         "base-24k": {"mel": MelSpec.preset("bigvgan-24k")},
@@ -215,13 +223,6 @@ class BigVGAN(Vocoder):
         self.snake_post = Snake(width)
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         self.loss_spec = loss_spec(config.mel)
-
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Rates whose product is the hop length."""
-        return fit_upsampling(
-            mel.hop_length, fields["upsample_rates"], fields["upsample_initial_channel"]
-        )
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
@@ -266,7 +267,7 @@ class BigVGAN(Vocoder):
 
     def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""
-        return {"discriminator": BigVGANDiscriminator(self.config.adversary)}
+        return {PLAYER: BigVGANDiscriminator(self.config.adversary)}
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, decaying per epoch, gradients clipped."""
@@ -279,36 +280,23 @@ class BigVGAN(Vocoder):
             clip_norm=self.config.clip_norm,
         )
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
-        adversarial = step >= self.config.adversary_start
-        if adversarial:
-            yield self._critic_update(batch)
-        yield self._generator_update(batch, adversarial)
+    def reconstruction_loss(self, pair: TrainingPair) -> Loss:
+        """L1 of log-mels up to half the sample rate."""
+        distance = mel_l1(pair.fake, pair.real, self.loss_spec)
+        return Loss([self.config.mel_weight * distance], {"mel_l1": distance})
 
-    def _critic_update(self, batch: Batch) -> Update:
-        with torch.no_grad():
-            fake = self(batch.mel)
-        discriminator = self.discriminators["discriminator"]
-        real_scores, _ = discriminator(batch.wav)
-        fake_scores, _ = discriminator(fake)
-        loss = least_squares_discriminator(real_scores, fake_scores)
-        return Update("discriminator", loss, {"critic": loss})
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> Tensor:
+        """Least squares of the scores."""
+        return least_squares_discriminator(real[0], fake[0])
 
-    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
-        fake = self(batch.mel)
-        distance = mel_l1(fake, batch.wav, self.loss_spec)
-        loss = self.config.mel_weight * distance
-        logs: dict[str, float | Tensor] = {"mel_l1": distance}
-        if adversarial:
-            discriminator = self.discriminators["discriminator"]
-            with torch.no_grad():  # the real branch is a constant of this step
-                _, real_features = discriminator(batch.wav)
-            scores, features = discriminator(fake)
-            logs["adversarial"] = least_squares_generator(scores)
-            logs["features"] = feature_matching(real_features, features)
-            loss = loss + logs["adversarial"] + self.config.feature_weight * logs["features"]
-        return Update("generator", loss, logs)
+    def adversarial_loss(self, real: Outputs, fake: Outputs) -> Loss:
+        """Least squares of the scores, and L1 of the features."""
+        adversarial = least_squares_generator(fake[0])
+        features = feature_matching(real[1], fake[1])
+        return Loss(
+            [adversarial, self.config.feature_weight * features],
+            {"adversarial": adversarial, "features": features},
+        )
 
 
 class BigVGANDiscriminator(nn.Module):
@@ -321,7 +309,7 @@ class BigVGANDiscriminator(nn.Module):
             [MagnitudeDiscriminator(*sizes, config.width_divisor) for sizes in config.resolutions]
         )
 
-    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+    def forward(self, wav: Tensor) -> Outputs:
         """(B, samples) -> scores and features of every discriminator, in one list each."""
         period_scores, period_features = self.multi_period(wav)
         scores, features = self.multi_resolution(wav)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,11 +42,13 @@ class GriffinLim(Vocoder):
     """
 
     Config = GriffinLimConfig
-    conditioning: ClassVar[Literal["mel", "latent", "none"]] = "mel"
-    trains = False
     config: GriffinLimConfig
 
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+    def generate(
+        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
+    ) -> Tensor:
+        """Invert a mel; item i of a batch draws its phases from (seed, i)."""
+        self.check_speaker(speaker)
         self.check_mel(mel)
         with torch.no_grad():
             magnitude = linear_magnitude(mel.float(), self.mel_spec)

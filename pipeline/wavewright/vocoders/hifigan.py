@@ -8,7 +8,7 @@ three rates. Facts that the paper leaves open are those of the authors' code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial, reduce
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,11 +18,12 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Update
-from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import (
     feature_matching,
@@ -73,6 +74,13 @@ class HiFiGANConfig(ModelConfig):
     learning_rate_decay: float = 0.999
     mel_weight: float = 45.0
     feature_weight: float = 2.0
+
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return fit_upsampling(
+            mel.hop_length, fields["upsample_rates"], fields["upsample_initial_channel"]
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -140,7 +148,11 @@ _V3: dict[str, Any] = {
 }
 
 
-class HiFiGAN(Vocoder):
+#: Scores and features of every discriminator.
+Outputs = tuple[list[Tensor], list[list[Tensor]]]
+
+
+class HiFiGAN(GANTraining, Streamable, Exportable):
     """The generator, its losses and its schedule.
 
     `v1`, `v2` and `v3` are published; `small` is V3 at half its width, against thin
@@ -149,11 +161,7 @@ class HiFiGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = HiFiGANConfig
     config: HiFiGANConfig
-    streams = True
-    undoes_steps = True
-    exports = True
-    channels_last = True
-    prefers_chunks = True
+    inference = InferenceHints(channels_last=True, prefers_chunks=True)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "v2": {"upsample_initial_channel": 128},
@@ -186,13 +194,6 @@ class HiFiGAN(Vocoder):
                 self.resblocks.append(stack(width, size, dilations))
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         self.loss_spec = loss_spec(config.mel)
-
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Rates whose product is the hop length."""
-        return fit_upsampling(
-            mel.hop_length, fields["upsample_rates"], fields["upsample_initial_channel"]
-        )
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
@@ -238,7 +239,7 @@ class HiFiGAN(Vocoder):
 
     def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""
-        return {"discriminator": HiFiGANDiscriminator(self.config.adversary)}
+        return {PLAYER: HiFiGANDiscriminator(self.config.adversary)}
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, decaying per epoch."""
@@ -250,36 +251,23 @@ class HiFiGAN(Vocoder):
             decay_per_epoch=self.config.learning_rate_decay,
         )
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
-        adversarial = step >= self.config.adversary_start
-        if adversarial:
-            yield self._critic_update(batch)
-        yield self._generator_update(batch, adversarial)
+    def reconstruction_loss(self, pair: TrainingPair) -> Loss:
+        """L1 of log-mels up to half the sample rate."""
+        distance = mel_l1(pair.fake, pair.real, self.loss_spec)
+        return Loss([self.config.mel_weight * distance], {"mel_l1": distance})
 
-    def _critic_update(self, batch: Batch) -> Update:
-        with torch.no_grad():
-            fake = self(batch.mel)
-        discriminator = self.discriminators["discriminator"]
-        real_scores, _ = discriminator(batch.wav)
-        fake_scores, _ = discriminator(fake)
-        loss = least_squares_discriminator(real_scores, fake_scores)
-        return Update("discriminator", loss, {"critic": loss})
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> Tensor:
+        """Least squares of the scores."""
+        return least_squares_discriminator(real[0], fake[0])
 
-    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
-        fake = self(batch.mel)
-        distance = mel_l1(fake, batch.wav, self.loss_spec)
-        loss = self.config.mel_weight * distance
-        logs: dict[str, float | Tensor] = {"mel_l1": distance}
-        if adversarial:
-            discriminator = self.discriminators["discriminator"]
-            with torch.no_grad():  # the real branch is a constant of this step
-                _, real_features = discriminator(batch.wav)
-            scores, features = discriminator(fake)
-            logs["adversarial"] = least_squares_generator(scores)
-            logs["features"] = feature_matching(real_features, features)
-            loss = loss + logs["adversarial"] + self.config.feature_weight * logs["features"]
-        return Update("generator", loss, logs)
+    def adversarial_loss(self, real: Outputs, fake: Outputs) -> Loss:
+        """Least squares of the scores, and L1 of the features."""
+        adversarial = least_squares_generator(fake[0])
+        features = feature_matching(real[1], fake[1])
+        return Loss(
+            [adversarial, self.config.feature_weight * features],
+            {"adversarial": adversarial, "features": features},
+        )
 
 
 class HiFiGANDiscriminator(nn.Module):
@@ -297,7 +285,7 @@ class HiFiGANDiscriminator(nn.Module):
             spectral_first=config.spectral_first,
         )
 
-    def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+    def forward(self, wav: Tensor) -> Outputs:
         """(B, samples) -> scores and features of every discriminator, in one list each."""
         period_scores, period_features = self.multi_period(wav)
         scale_scores, scale_features = self.multi_scale(wav)

@@ -9,7 +9,7 @@ are those of the authors' code (variant `descript`) and of Seungwon Park's reimp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.models.base import Update
-from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import feature_matching, hinge_discriminator, hinge_generator
 from wavewright.nn.melgan_discriminator import MelGANDiscriminator
@@ -54,6 +55,8 @@ class MelGANConfig(ModelConfig):
     none as published, lets the generator learn alone until `adversary_start`.
     """
 
+    generator_only_overrides: ClassVar[Mapping[str, Any]] = {"mel_weight": 45.0}  # HiFi-GAN's
+
     mel: MelSpec = MelSpec.preset("melgan")
     upsample_rates: tuple[int, ...] = (8, 8, 2, 2)
     base_channels: int = Field(default=32, gt=0)
@@ -70,6 +73,11 @@ class MelGANConfig(ModelConfig):
     learning_rate_decay: float = 1.0
     betas: tuple[float, float] = (0.5, 0.9)
 
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
+
     @model_validator(mode="after")
     def _fits_the_hop(self) -> Self:
         require_rates(self.mel.hop_length, self.upsample_rates)
@@ -81,17 +89,17 @@ class MelGANConfig(ModelConfig):
         return self
 
 
-class MelGAN(Vocoder):
+#: Scores and features of every scale.
+Outputs = tuple[list[Tensor], list[list[Tensor]]]
+
+
+class MelGAN(GANTraining, Streamable, Exportable):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = MelGANConfig
     config: MelGANConfig
-    streams = True
-    undoes_steps = True
-    exports = True
-    channels_last = True
-    prefers_chunks = True
-    learning_alone: ClassVar[Mapping[str, Any]] = {"mel_weight": 45.0}  # as HiFi-GAN's
+    inference = InferenceHints(channels_last=True, prefers_chunks=True)
+    real_outputs = "before"  # as published
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "descript": {},
         "seungwonpark": {
@@ -123,11 +131,6 @@ class MelGAN(Vocoder):
             )
         self.conv_post = nn.Conv1d(width, 1, 2 * _EDGE + 1)
         self.loss_spec = loss_spec(config.mel)
-
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Rates whose product is the hop length."""
-        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""
@@ -162,15 +165,10 @@ class MelGAN(Vocoder):
         ]
 
     def pad_end(self, mel: Tensor) -> Tensor:
-        """With silence, of which reflection needs some where there are few frames."""
+        """Append silence, of which reflection needs some where there are few frames."""
         tail = torch.sym_max(self.config.tail_frames, _EDGE + 1 - mel.shape[-1])  # type: ignore[no-untyped-call]
         silence = torch.from_numpy(silent_mel(self.mel_spec, 1)).to(mel)
         return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
-
-    def synthesize(self, mel: Tensor) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length), with silence after it meanwhile."""
-        wav = self.synthesize_chunked(self.pad_end(mel))
-        return self.postprocess(wav[:, : mel.shape[-1] * self.hop_length])
 
     def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""
@@ -181,7 +179,7 @@ class MelGAN(Vocoder):
         """One player: all scales step together."""
         given = self.config.adversary
         return {
-            "discriminator": MelGANDiscriminator(
+            PLAYER: MelGANDiscriminator(
                 given.scales, given.base_channels, 64 * given.base_channels, given.downsamplings
             )
         }
@@ -194,47 +192,30 @@ class MelGAN(Vocoder):
             decay_per_epoch=self.config.learning_rate_decay,
         )
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
-        if step < self.config.adversary_start:
-            yield self._generator_update(batch, None)
-            return
-        # As published, real features are those of before the discriminators' step.
-        update, real = self._critic_update(batch)
-        yield update
-        yield self._generator_update(batch, real)
-
-    def _critic_update(self, batch: Batch) -> tuple[Update, list[list[Tensor]]]:
-        """The discriminators' loss, and the features of the real waveforms, as constants."""
-        with torch.no_grad():
-            fake = self(batch.mel)
-        discriminator = self.discriminators["discriminator"]
-        real_scores, real_features = discriminator(batch.wav)
-        fake_scores, _ = discriminator(fake)
-        critic = (
-            hinge_discriminator if self.config.loss == "hinge" else summed_squares_discriminator
-        )
-        loss = critic(real_scores, fake_scores)
-        constants = [[feature.detach() for feature in scale] for scale in real_features]
-        return Update("discriminator", loss, {"critic": loss}), constants
-
-    def _generator_update(self, batch: Batch, real: list[list[Tensor]] | None) -> Update:
-        fake = self(batch.mel)
-        # Published without it; it still tells whether learning goes on.
+    def reconstruction_loss(self, pair: TrainingPair) -> Loss:
+        """L1 of log-mels; its published weight is 0, and it only shows progress in the log."""
         with torch.set_grad_enabled(self.config.mel_weight > 0):
-            distance = mel_l1(fake, batch.wav, self.loss_spec)
-        loss = self.config.mel_weight * distance
-        logs: dict[str, float | Tensor] = {"mel_l1": distance}
-        if real is not None:
-            scores, features = self.discriminators["discriminator"](fake)
-            if self.config.loss == "hinge":
-                logs["adversarial"] = hinge_generator(scores)
-                logs["features"] = weighted_matching(real, features)
-            else:
-                logs["adversarial"] = summed_squares_generator(scores)
-                logs["features"] = feature_matching(real, features)
-            loss = loss + logs["adversarial"] + self.config.feature_weight * logs["features"]
-        return Update("generator", loss, logs)
+            distance = mel_l1(pair.fake, pair.real, self.loss_spec)
+        return Loss([self.config.mel_weight * distance], {"mel_l1": distance})
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> Tensor:
+        """Hinge loss or least squares of the scores."""
+        hinge = self.config.loss == "hinge"
+        loss = hinge_discriminator if hinge else summed_squares_discriminator
+        return loss(real[0], fake[0])
+
+    def adversarial_loss(self, real: Outputs, fake: Outputs) -> Loss:
+        """Hinge loss or least squares of the scores, and L1 of the features."""
+        if self.config.loss == "hinge":
+            adversarial = hinge_generator(fake[0])
+            features = weighted_matching(real[1], fake[1])
+        else:
+            adversarial = summed_squares_generator(fake[0])
+            features = feature_matching(real[1], fake[1])
+        return Loss(
+            [adversarial, self.config.feature_weight * features],
+            {"adversarial": adversarial, "features": features},
+        )
 
 
 def summed_squares_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ configuration `multi_band_melgan.v2`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from math import prod
 from typing import Any, ClassVar, Literal, Self
@@ -22,11 +22,13 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.models.base import Update
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import least_squares_discriminator, least_squares_generator
 from wavewright.nn.melgan_discriminator import MelGANDiscriminator
@@ -80,6 +82,25 @@ class MultiBandMelGANConfig(ModelConfig):
         (171, 10, 60),
     )
 
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates for a band's hop length, and another number of bands if it is no whole one."""
+        bands = int(fields["bands"])
+        if mel.hop_length % bands == 0:
+            return dict(fit_rates(mel.hop_length // bands, fields["upsample_rates"]))
+        others = [n for n in range(2, _MOST_BANDS + 1) if mel.hop_length % n == 0]
+        if not others:
+            raise ValueError(
+                f"hop_length {mel.hop_length} is no multiple of any number of bands up to "
+                f"{_MOST_BANDS}; choose one that is, such as 256 or 300"
+            )
+        bands = min(others, key=lambda n: abs(n - bands))
+        return {
+            "bands": bands,
+            "cutoff": propose_cutoff(bands, fields["taps"], fields["beta"]),
+            **fit_rates(mel.hop_length // bands, fields["upsample_rates"]),
+        }
+
     @model_validator(mode="after")
     def _fits_the_hop(self) -> Self:
         hop, made = self.mel.hop_length, prod(self.upsample_rates) * self.bands
@@ -118,7 +139,11 @@ def _advice(hop_length: int, bands: int, stages: int) -> str:
         return f"its share of a band, {hop_length // bands}, is no product of small rates"
 
 
-class MultiBandMelGAN(Vocoder):
+#: Scores and features of every scale.
+Outputs = tuple[list[Tensor], list[list[Tensor]]]
+
+
+class MultiBandMelGAN(GANTraining, Streamable, Exportable):
     """The generator, its losses and its schedule.
 
     `v2` is published for LJSpeech, `v2-24k` for corpora at 24 kHz.
@@ -126,11 +151,9 @@ class MultiBandMelGAN(Vocoder):
 
     Config: ClassVar[type[ModelConfig]] = MultiBandMelGANConfig
     config: MultiBandMelGANConfig
-    streams = True
-    undoes_steps = True
-    exports = True
-    prefers_chunks = True
-    float32_parts = ("conv_post", "filters")
+    inference = InferenceHints(prefers_chunks=True, float32_modules=("conv_post", "filters"))
+    generator_first = True
+    real_outputs = "none"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v2": {},
         "v2-24k": {
@@ -159,25 +182,6 @@ class MultiBandMelGAN(Vocoder):
             )
         self.conv_post = nn.Conv1d(width, config.bands, 2 * _EDGE + 1)
         self.filters = PQMF(config.bands, config.taps, config.cutoff, config.beta)
-
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Rates for a band's hop length, and another number of bands if it is no whole one."""
-        bands = int(fields["bands"])
-        if mel.hop_length % bands == 0:
-            return dict(fit_rates(mel.hop_length // bands, fields["upsample_rates"]))
-        others = [n for n in range(2, _MOST_BANDS + 1) if mel.hop_length % n == 0]
-        if not others:
-            raise ValueError(
-                f"hop_length {mel.hop_length} is no multiple of any number of bands up to "
-                f"{_MOST_BANDS}; choose one that is, such as 256 or 300"
-            )
-        bands = min(others, key=lambda n: abs(n - bands))
-        return {
-            "bands": bands,
-            "cutoff": propose_cutoff(bands, fields["taps"], fields["beta"]),
-            **fit_rates(mel.hop_length // bands, fields["upsample_rates"]),
-        }
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), near [-1, 1]; not of a few frames."""
@@ -223,17 +227,12 @@ class MultiBandMelGAN(Vocoder):
         ]
 
     def pad_end(self, mel: Tensor) -> Tensor:
-        """With silence, if there are fewer frames than the first block needs to reflect."""
+        """Append silence, if there are fewer frames than the first block needs to reflect."""
         widest = 3 ** (self.config.residual_layers - 1)
         fewest = max(_EDGE, widest // self.config.upsample_rates[0]) + 1
         tail = torch.sym_max(0, fewest - mel.shape[-1])  # type: ignore[no-untyped-call]
         silence = torch.from_numpy(silent_mel(self.mel_spec, 1)).to(mel)
         return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
-
-    def synthesize(self, mel: Tensor) -> Tensor:
-        """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
-        wav = self.synthesize_chunked(self.pad_end(mel))
-        return self.postprocess(wav[:, : mel.shape[-1] * self.hop_length].clamp(-1.0, 1.0))
 
     def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""
@@ -244,7 +243,7 @@ class MultiBandMelGAN(Vocoder):
         """One player: all scales step together."""
         given = self.config.adversary
         return {
-            "discriminator": MelGANDiscriminator(
+            PLAYER: MelGANDiscriminator(
                 given.scales, given.base_channels, 32 * given.base_channels, given.downsamplings
             )
         }
@@ -261,39 +260,32 @@ class MultiBandMelGAN(Vocoder):
             starts_at=config.adversary_start if player == "discriminator" else 0,
         )
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """The generator first, by spectra alone until `adversary_start`; then discriminators."""
-        adversarial = step >= self.config.adversary_start
-        yield self._generator_update(batch, adversarial)
-        if adversarial:
-            yield self._critic_update(batch)
+    def training_pair(self, batch: Batch) -> TrainingPair:
+        """Generate waveforms, and keep the bands that they are put together from."""
+        bands = self.parts(batch.mel)
+        return TrainingPair(self.filters.synthesis(bands), batch.wav, bands)
 
-    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
-        parts = self.parts(batch.mel)
-        fake = self.filters.synthesis(parts)
-        whole = stft_losses(fake, batch.wav, self.config.resolutions)
+    def reconstruction_loss(self, pair: TrainingPair) -> Loss:
+        """STFT losses of the waveform and of its bands."""
+        assert pair.bands is not None
+        full = stft_losses(pair.fake, pair.real, self.config.resolutions)
         bands = stft_losses(
-            parts.flatten(0, 1),
-            self.filters.analysis(batch.wav).flatten(0, 1),
+            pair.bands.flatten(0, 1),
+            self.filters.analysis(pair.real).flatten(0, 1),
             self.config.band_resolutions,
         )
         names = ("convergence", "magnitude", "band_convergence", "band_magnitude")
-        logs: dict[str, float | Tensor] = dict(zip(names, (*whole, *bands), strict=True))
-        loss = 0.5 * torch.stack([*whole, *bands]).sum()
-        if adversarial:
-            scores, _ = self.discriminators["discriminator"](fake)
-            logs["adversarial"] = least_squares_generator(scores) / len(scores)
-            loss = loss + self.config.adversarial_weight * logs["adversarial"]
-        return Update("generator", loss, logs)
+        logs = dict(zip(names, (*full, *bands), strict=True))
+        return Loss([0.5 * torch.stack([*full, *bands]).sum()], logs)
 
-    def _critic_update(self, batch: Batch) -> Update:
-        with torch.no_grad():
-            fake = self(batch.mel)
-        discriminator = self.discriminators["discriminator"]
-        real_scores, _ = discriminator(batch.wav)
-        fake_scores, _ = discriminator(fake)
-        loss = least_squares_discriminator(real_scores, fake_scores) / len(real_scores)
-        return Update("discriminator", loss, {"critic": loss})
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> Tensor:
+        """Least squares of the scores, a mean over scales."""
+        return least_squares_discriminator(real[0], fake[0]) / len(real[0])
+
+    def adversarial_loss(self, real: None, fake: Outputs) -> Loss:
+        """Least squares of the scores, a mean over scales."""
+        adversarial = least_squares_generator(fake[0]) / len(fake[0])
+        return Loss([self.config.adversarial_weight * adversarial], {"adversarial": adversarial})
 
 
 def rename_parallel_wavegan(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ ParallelWaveGAN, configuration `parallel_wavegan.v1` for LJSpeech.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -19,11 +19,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Update
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock, split_noise
-from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.gan_losses import least_squares_discriminator, least_squares_generator
 from wavewright.nn.initialization import for_relu
@@ -64,6 +65,11 @@ class ParallelWaveGANConfig(ModelConfig):
     clip_norm: float = 10.0
     resolutions: tuple[tuple[int, int, int], ...] = RESOLUTIONS
 
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Rates whose product is the hop length."""
+        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         require_rates(self.mel.hop_length, self.upsample_rates)
@@ -94,14 +100,13 @@ class Layer(nn.Module):
         return input_span([self.dilated], span)
 
 
-class ParallelWaveGAN(Vocoder):
+class ParallelWaveGAN(GANTraining, Streamable, Exportable):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = ParallelWaveGANConfig
     config: ParallelWaveGANConfig
-    streams = True
-    undoes_steps = True
-    exports = True
+    generator_first = True
+    real_outputs = "none"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"v1": {}}
 
     def __init__(self, config: ParallelWaveGANConfig, *, name: str = "parallel_wavegan") -> None:
@@ -115,11 +120,6 @@ class ParallelWaveGAN(Vocoder):
         self.conv_skip = nn.Conv1d(config.skip_channels, config.skip_channels, 1)
         self.conv_post = nn.Conv1d(config.skip_channels, 1, 1)
         self.apply(for_relu)
-
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Rates whose product is the hop length."""
-        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
 
     def forward(self, mel: Tensor, noise: Tensor) -> Tensor:
         """Speech of all frames but those of context.
@@ -198,51 +198,40 @@ class ParallelWaveGAN(Vocoder):
 
     def build_discriminators(self) -> dict[str, nn.Module]:
         """One small network that looks at the waveform."""
-        return {"discriminator": WaveDiscriminator(self.config.adversary)}
+        return {PLAYER: WaveDiscriminator(self.config.adversary)}
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """Rectified Adam; the discriminator at half the rate, its schedule from its own start."""
-        config, critic = self.config, player == "discriminator"
+        config, discriminator = self.config, player == PLAYER
         return OptimizerConfig(
             optimiser="radam",
-            learning_rate=config.adversary.learning_rate if critic else config.learning_rate,
+            learning_rate=config.adversary.learning_rate if discriminator else config.learning_rate,
             eps=config.eps,
             decay_every=config.halve_every,
-            starts_at=config.adversary_start if critic else 0,
-            clip_norm=config.adversary.clip_norm if critic else config.clip_norm,
+            starts_at=config.adversary_start if discriminator else 0,
+            clip_norm=config.adversary.clip_norm if discriminator else config.clip_norm,
         )
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """The generator first, by spectra alone until `adversary_start`; then the discriminator."""
-        adversarial = step >= self.config.adversary_start
-        yield self._generator_update(batch, adversarial)
-        if adversarial:
-            yield self._critic_update(batch)
-
-    def _speak(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What is said of a crop without its outermost frames, which are context; and the real."""
+    def training_pair(self, batch: Batch) -> TrainingPair:
+        """Generate waveforms of crops without their outermost frames, which are context."""
         edge = self.config.context_frames * self.hop_length
         real = batch.wav[:, edge : batch.wav.shape[1] - edge]
-        return self(batch.mel, batch.noise(real.shape[1:])), real
+        return TrainingPair(self(batch.mel, batch.noise(real.shape[1:])), real)
 
-    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
-        fake, real = self._speak(batch)
-        convergence, magnitude = stft_losses(fake, real, self.config.resolutions)
-        loss = convergence + magnitude
-        logs: dict[str, float | Tensor] = {"convergence": convergence, "magnitude": magnitude}
-        if adversarial:
-            logs["adversarial"] = least_squares_generator(
-                [self.discriminators["discriminator"](fake)]
-            )
-            loss = loss + self.config.adversarial_weight * logs["adversarial"]
-        return Update("generator", loss, logs)
+    def reconstruction_loss(self, pair: TrainingPair) -> Loss:
+        """STFT losses at several resolutions."""
+        convergence, magnitude = stft_losses(pair.fake, pair.real, self.config.resolutions)
+        logs = {"convergence": convergence, "magnitude": magnitude}
+        return Loss([convergence, magnitude], logs)
 
-    def _critic_update(self, batch: Batch) -> Update:
-        with torch.no_grad():
-            fake, real = self._speak(batch)
-        discriminator = self.discriminators["discriminator"]
-        loss = least_squares_discriminator([discriminator(real)], [discriminator(fake)])
-        return Update("discriminator", loss, {"critic": loss})
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Least squares of the scores."""
+        return least_squares_discriminator([real], [fake])
+
+    def adversarial_loss(self, real: None, fake: Tensor) -> Loss:
+        """Least squares of the scores."""
+        adversarial = least_squares_generator([fake])
+        return Loss([self.config.adversarial_weight * adversarial], {"adversarial": adversarial})
 
 
 class WaveDiscriminator(nn.Module):

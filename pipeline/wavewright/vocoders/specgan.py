@@ -19,8 +19,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
+from wavewright.models.capabilities import NeedsStatistics
 from wavewright.models.config import ModelConfig
 from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.real_stft import RealSTFT
@@ -58,21 +60,21 @@ class SpecGANConfig(LatentConfig):
         return samples
 
 
-class SpecGAN(LatentVocoder):
+class SpecGAN(NeedsStatistics, LatentVocoder):
     """The generator, the spectrogram, and the way back from it."""
 
     Config: ClassVar[type[ModelConfig]] = SpecGANConfig
     config: SpecGANConfig
-    channels_last = True
-    exports = True
-    rounding = 1e-2  # Griffin-Lim may magnify it some thousand times
-    float32_parts = ("enter", "ups", "stft", "inverse_stft")  # all: Griffin-Lim takes longer
+    inference = InferenceHints(
+        channels_last=True,
+        float32_modules=("enter", "ups", "stft", "inverse_stft"),  # all: Griffin-Lim takes longer
+        export_atol=1e-2,  # Griffin-Lim may magnify differences some thousand times
+    )
     running_mean: Tensor
     running_std: Tensor
 
     def __init__(self, config: SpecGANConfig, *, name: str = "specgan") -> None:
         super().__init__(config, name=name)
-        self.crop_samples = config.samples
         widths = [config.channels * 2 ** (_LAYERS - 1 - i) for i in range(_LAYERS)] + [1]
         given = config.latent_size + len(config.classes)
         self.enter = nn.Linear(given, _SIDE * _SIDE * widths[0])

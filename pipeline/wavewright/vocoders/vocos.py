@@ -9,7 +9,7 @@ open are those of the authors' code and of its configuration `vocos.yaml` at 24 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,11 +18,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Update
-from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable, PredictsSpectrum
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.discriminator import DiscriminatorGroup
 from wavewright.nn.gan_losses import clipped_hinge_generator, feature_matching, hinge_discriminator
 from wavewright.nn.inverse_stft import InverseSTFT
@@ -96,17 +97,16 @@ class ConvNeXtBlock(nn.Module):
         return input_span([self.depthwise], span)
 
 
-class Vocos(Vocoder):
+#: Scores and features of either set of discriminators.
+Outputs = list[tuple[list[Tensor], list[list[Tensor]]]]
+
+
+class Vocos(GANTraining, Streamable, Exportable, PredictsSpectrum):
     """The generator, its losses and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = VocosConfig
     config: VocosConfig
-    streams = True
-    undoes_steps = True
-    exports = True
-    predicts_spectra = True
-    channels_last = True
-    float32_parts = ("head", "inverse")
+    inference = InferenceHints(channels_last=True, float32_modules=("head", "inverse"))
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mel-24k": {}}
 
     def __init__(self, config: VocosConfig, *, name: str = "vocos") -> None:
@@ -167,7 +167,7 @@ class Vocos(Vocoder):
 
     def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""
-        return {"discriminator": VocosDiscriminator(self.config.adversary)}
+        return {PLAYER: VocosDiscriminator(self.config.adversary)}
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, half a cosine down to zero."""
@@ -181,49 +181,35 @@ class Vocos(Vocoder):
             cosine_steps=config.cosine_steps,
         )
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Discriminators first, then the generator; before `adversary_start` the mel loss alone."""
-        adversarial = step >= self.config.adversary_start
-        if adversarial:
-            yield self._critic_update(batch)
-        yield self._generator_update(batch, adversarial)
+    def reconstruction_loss(self, pair: TrainingPair) -> Loss:
+        """L1 of log-mels up to half the sample rate."""
+        distance = mel_l1(pair.fake, pair.real, self.loss_spec)
+        return Loss([self.config.mel_weight * distance], {"mel_l1": distance})
 
-    def _critic_update(self, batch: Batch) -> Update:
-        with torch.no_grad():
-            fake = self(batch.mel)
-        discriminator = self.discriminators["discriminator"]
-        real_sides, fake_sides = discriminator(batch.wav), discriminator(fake)
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> Tensor:
+        """Hinge loss of either set, each a mean over its discriminators."""
         losses = [
-            hinge_discriminator(real, fake) / len(real)
-            for (real, _), (fake, _) in zip(real_sides, fake_sides, strict=True)
+            hinge_discriminator(real_scores, fake_scores) / len(real_scores)
+            for (real_scores, _), (fake_scores, _) in zip(real, fake, strict=True)
         ]
-        loss = losses[0] + self.config.resolution_weight * losses[1]
-        return Update("discriminator", loss, {"critic": loss})
+        return losses[0] + self.config.resolution_weight * losses[1]
 
-    def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
-        fake = self(batch.mel)
-        distance = mel_l1(fake, batch.wav, self.loss_spec)
-        loss = self.config.mel_weight * distance
-        logs: dict[str, float | Tensor] = {"mel_l1": distance}
-        if adversarial:
-            discriminator = self.discriminators["discriminator"]
-            with torch.no_grad():  # the real branch is a constant of this step
-                real_sides = discriminator(batch.wav)
-            weights = (1.0, self.config.resolution_weight)
-            scores, features = zip(*discriminator(fake), strict=True)
-            real_features = [features for _, features in real_sides]
-            logs["adversarial"] = _weighted(
-                weights, [clipped_hinge_generator(side) / len(side) for side in scores]
-            )
-            logs["features"] = _weighted(
-                weights,
-                [
-                    feature_matching(real, ours) / len(ours)
-                    for real, ours in zip(real_features, features, strict=True)
-                ],
-            )
-            loss = loss + logs["adversarial"] + logs["features"]
-        return Update("generator", loss, logs)
+    def adversarial_loss(self, real: Outputs, fake: Outputs) -> Loss:
+        """Hinge loss of the scores and L1 of the features, each a mean over its discriminators."""
+        weights = (1.0, self.config.resolution_weight)
+        scores, features = zip(*fake, strict=True)
+        adversarial = _weighted(
+            weights, [clipped_hinge_generator(one) / len(one) for one in scores]
+        )
+        matching = _weighted(
+            weights,
+            [
+                feature_matching(real_features, fake_features) / len(fake_features)
+                for (_, real_features), fake_features in zip(real, features, strict=True)
+            ],
+        )
+        logs = {"adversarial": adversarial, "features": matching}
+        return Loss([adversarial, matching], logs)
 
 
 class VocosDiscriminator(nn.Module):
@@ -236,7 +222,7 @@ class VocosDiscriminator(nn.Module):
             [BandDiscriminator(n_fft, config.width_divisor) for n_fft in config.fft_sizes]
         )
 
-    def forward(self, wav: Tensor) -> list[tuple[list[Tensor], list[list[Tensor]]]]:
+    def forward(self, wav: Tensor) -> Outputs:
         """(B, samples) -> scores and features of either set; no set's first layer is matched."""
         scores, features = self.multi_period(wav)
         return [(scores, [layers[1:] for layers in features]), self.multi_resolution(wav)]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import ModelConfig
 from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 
 _FRAMES = 16  # that the vector becomes
@@ -75,9 +76,9 @@ class WaveGAN(LatentVocoder):
 
     Config: ClassVar[type[ModelConfig]] = WaveGANConfig
     config: WaveGANConfig
-    exports = True
-    channels_last = True
-    float32_parts = ("enter", "ups", "filter")  # all: one second takes ten milliseconds
+    inference = InferenceHints(  # all in float32: one second takes ten milliseconds
+        channels_last=True, float32_modules=("enter", "ups", "filter")
+    )
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "16384": {},
         "32768": {"rates": (4, 4, 4, 4, 4, 2)},
@@ -86,7 +87,6 @@ class WaveGAN(LatentVocoder):
 
     def __init__(self, config: WaveGANConfig, *, name: str = "wavegan") -> None:
         super().__init__(config, name=name)
-        self.crop_samples = config.samples
         widths = (*config.widths, 1)
         given = config.latent_size + len(config.classes)
         self.enter = nn.Linear(given, _FRAMES * widths[0])

@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable, HasLikelihood
 from wavewright.models.config import ModelConfig, OptimizerConfig
+from wavewright.models.streamable import Streamable
 from wavewright.models.streaming import StreamBlock, split_noise
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.noise import NoiseSpec
@@ -186,18 +188,14 @@ class Encoded(NamedTuple):
     log_dets: list[Tensor]
 
 
-class WaveGlow(Vocoder):
+class WaveGlow(Streamable, Exportable, HasLikelihood):
     """The flow, its likelihood and its schedule."""
 
     Config: ClassVar[type[ModelConfig]] = WaveGlowConfig
     config: WaveGlowConfig
-    streams = True
-    tells_likelihood = True
-    undoes_steps = True
-    exports = True
-    channels_last = True
-    prefers_chunks = True
-    float32_parts = ("upsampler", "mixing", "end")
+    inference = InferenceHints(
+        channels_last=True, prefers_chunks=True, float32_modules=("upsampler", "mixing", "end")
+    )
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"256": {}, "512": {"channels": 512}}
 
     def __init__(self, config: WaveGlowConfig, *, name: str = "waveglow") -> None:
