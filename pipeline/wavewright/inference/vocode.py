@@ -19,7 +19,7 @@ from wavewright.mel.files import Floats, Layout, read_mel
 from wavewright.mel.pipe import mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
-from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.models.latent import LatentVocoder
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, plugins
@@ -251,5 +251,5 @@ def write_speech(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:
 
 def how_it_speaks(vocoder: Vocoder) -> str:
     """Its name, and what it speaks by where there are several ways."""
-    how = f": {vocoder.engine_in_use}" if isinstance(vocoder, SequentialVocoder) else ""
+    how = f": {vocoder.engine_description}" if isinstance(vocoder, AutoregressiveVocoder) else ""
     return vocoder.name + how

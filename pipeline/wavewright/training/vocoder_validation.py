@@ -39,7 +39,7 @@ class VocoderValidation:
         from wavewright.data.shards import Shards
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
-        from wavewright.models.autoregressive import SequentialVocoder
+        from wavewright.models.autoregressive import AutoregressiveVocoder
 
         self.model, self.shown = model, shown
         self.audio = Shards(prepared / "audio")
@@ -55,7 +55,7 @@ class VocoderValidation:
                 self.sources["_gta"] = made
         # What a vocoder says by itself is no copy of an utterance.
         self.metrics = (MelL1(), MSTFT()) if model.conditioning == "mel" else ()
-        slow = isinstance(model, SequentialVocoder)
+        slow = isinstance(model, AutoregressiveVocoder)
         self.samples = 0 if self.metrics else shown if slow else max(shown, utterances)
 
     @property
@@ -73,7 +73,7 @@ class VocoderValidation:
     def __call__(self, step: int, journal: Journal) -> dict[str, float]:
         import numpy as np
 
-        from wavewright.models.autoregressive import SequentialVocoder
+        from wavewright.models.autoregressive import AutoregressiveVocoder
 
         means = {}
         for suffix, mels in self.sources.items():
@@ -81,7 +81,7 @@ class VocoderValidation:
             if self.model.tells_likelihood:
                 bits = [self._bits(id_, mels) for id_ in ids]
                 means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
-            if isinstance(self.model, SequentialVocoder):  # which speaks slowly
+            if isinstance(self.model, AutoregressiveVocoder):  # which speaks slowly
                 ids = ids[: self.shown]
             if not self.metrics:
                 continue
