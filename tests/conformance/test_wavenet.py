@@ -14,7 +14,7 @@ from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.interop.importing.official_names import rename_wavenet
 from wavewright.kernels.loop import Engine, LoopWindow
 from wavewright.mel.spec import MelSpec
-from wavewright.nn.quantisation import mu_law_decode
+from wavewright.nn.quantization import mu_law_decode
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.wavenet import WaveNet

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.support import tiny
 from wavewright.errors import WavewrightError
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.kernels import ops
 from wavewright.kernels.compile import compile_loop
 from wavewright.kernels.loop import Engine, LoopWindow, UniformSampler
@@ -180,20 +180,20 @@ def test_unknown_engines_and_precisions_are_refused(
     engine: str, precision: str, message: str
 ) -> None:
     with pytest.raises(WavewrightError, match=message):
-        quicken(build("wavenet labels"), precision, engine)
+        optimize_for_inference(build("wavenet labels"), precision, engine)
 
 
 def test_the_engine_in_use_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="wavewright")
-    quicken(build("wavenet labels"), "int8")
+    optimize_for_inference(build("wavenet labels"), "int8")
     assert "a compiled loop, int8 weights" in caplog.text
-    quicken(build("pruned"), "int8")
+    optimize_for_inference(build("pruned"), "int8")
     assert "a compiled loop, float32 weights, on 1 thread" in caplog.text, "as pruned ones are"
 
 
 def test_parallel_vocoders_have_no_int8() -> None:
-    with pytest.raises(WavewrightError, match="float32, bf16 or fp16, result 'int8'"):
-        quicken(tiny.hifigan().eval(), "int8")
+    with pytest.raises(WavewrightError, match="float32, bf16 or fp16, found 'int8'"):
+        optimize_for_inference(tiny.hifigan().eval(), "int8")
 
 
 @compile_loop

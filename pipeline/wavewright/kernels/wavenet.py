@@ -59,7 +59,7 @@ from wavewright.kernels.sampling import (
     prepare_uniforms,
 )
 from wavewright.mel.spec import MelSpec
-from wavewright.nn.quantisation import mu_law_decode
+from wavewright.nn.quantization import mu_law_decode
 from wavewright.nn.upsample_network import ContextStretch
 
 

@@ -51,7 +51,7 @@ from wavewright.kernels.sampling import (
     prepare_uniforms,
 )
 from wavewright.mel.spec import MelSpec
-from wavewright.nn.quantisation import label_value, mu_law_decode
+from wavewright.nn.quantization import label_value, mu_law_decode
 from wavewright.nn.upsample_network import Stretch
 
 

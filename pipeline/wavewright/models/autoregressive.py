@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from wavewright.audio.filters import Undoing
+from wavewright.audio.filters import InverseFilters
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.kernels.loop import CompiledLoop, Engine, Loop, LoopWindow, UniformSampler
@@ -25,7 +25,7 @@ from wavewright.models.config import ModelConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.upsample_network import REACH
-from wavewright.nn.weight_cache import Kept
+from wavewright.nn.weight_cache import WeightCache
 
 _CHUNK_FRAMES = 32  # between two updates of the progress bar
 _PROGRESS_CHUNKS = 10  # shorter utterances show no progress bar
@@ -65,7 +65,7 @@ class AutoregressiveVocoder(Vocoder):
         self.conditioning = config.conditioning  # type: ignore[misc]
         self.streams = config.conditioning == "mel"  # type: ignore[misc]
         self.own_context = config.context_frames if config.conditioning == "mel" else 0
-        self._loop_cache = Kept()
+        self._loop_cache = WeightCache()
 
     @property
     def look_ahead(self) -> int | None:
@@ -145,7 +145,7 @@ class AutoregressiveVocoder(Vocoder):
     def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         """(B, n_mels, any frames) in, (B, frames * hop_length) out, `look_ahead` frames later."""
         self._require_conditioning("mel", "sample")
-        undo = Undoing(self.mel.target_steps, self.sample_rate)
+        undo = InverseFilters(self.mel.target_steps, self.sample_rate)
         for chunk in self._run_loop(self._split_windows(mel_chunks, None), None, seed):
             yield undo(chunk).clamp(-1.0, 1.0)
 
@@ -189,7 +189,7 @@ class AutoregressiveVocoder(Vocoder):
             for chunk in self._run_loop(windows, batch, seed):
                 chunks.append(chunk)
                 bar.advance(chunk.shape[1] // self.hop_length)
-        return self.to_speech(torch.cat(chunks, dim=1)) if chunks else torch.zeros(batch, 0)
+        return self.postprocess(torch.cat(chunks, dim=1)) if chunks else torch.zeros(batch, 0)
 
     def _run_loop(
         self, windows: Iterable[LoopWindow], batch: int | None, seed: int | None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from wavewright.nn.likelihood import draw_categorical
 from wavewright.nn.mel_resnet import MelResidualNetwork
 from wavewright.nn.pruning import PrunedLinear
-from wavewright.nn.quantisation import HALF, label_value
+from wavewright.nn.quantization import HALF, label_value
 
 #: Coarse and fine byte of 0; starting at (0, 0) would be a click of -32768.
 SILENT_BYTES = (HALF // 2, 0)

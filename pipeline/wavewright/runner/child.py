@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from wavewright.errors import in_words
+from wavewright.errors import format_os_error
 from wavewright.io.progress import on_terminal
 
 _PATIENCE = 10.0  # seconds to read what it said last
@@ -22,7 +22,7 @@ _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-class Log:
+class StageLog:
     """A unit's log. A disk that takes no more of it costs the log, not the stage.
 
     Attributes:
@@ -58,10 +58,11 @@ class Log:
         except OSError as error:
             self.close()
             self.file = None
-            _show(f"warning: {in_words(error, self.path)}; the stage goes on without\n".encode())
+            warning = f"warning: {format_os_error(error, self.path)}; the stage goes on without\n"
+            _show(warning.encode())
 
 
-def spawn(job: Path, log: Log, lock: int) -> int:
+def run_worker(job: Path, log: StageLog, lock: int) -> int:
     """Start the worker in its own session, forward signals to it, and clean up after it."""
     terminal = "1" if on_terminal() else "0"
     roots = os.pathsep.join(filter(None, sys.path))
@@ -90,7 +91,7 @@ def spawn(job: Path, log: Log, lock: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _tee(source: IO[bytes], log: Log) -> None:
+def _tee(source: IO[bytes], log: StageLog) -> None:
     """Pass output through to the terminal and line by line to the log."""
     line = b""
     while chunk := source.read1(65536):  # type: ignore[attr-defined]

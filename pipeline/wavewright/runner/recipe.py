@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.io.strict_yaml import parse_assignment, parse_yaml
 from wavewright.mel.spec import BandsFirst
 from wavewright.stage import Stage
@@ -28,7 +28,7 @@ exec wavewright run "$(dirname "$0")/recipe.yaml" "$@"
 """
 
 
-class _Head(BaseModel):
+class _RecipeHead(BaseModel):
     """The top level of a recipe, besides the sections of its stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -171,7 +171,7 @@ class Recipe:
             return f"{self._place(section)}: {dotted} is required and missing"
         if first["type"] == "extra_forbidden":
             return (
-                f"{self._place(dotted)}: unknown field {dotted}.{nearest(parts[-1], known)} "
+                f"{self._place(dotted)}: unknown field {dotted}.{did_you_mean(parts[-1], known)} "
                 f"Allowed: {', '.join(known)}."
             )
         message = first["msg"].removeprefix("Value error, ")
@@ -225,12 +225,12 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
     )
 
 
-def _head(data: dict[str, Any], recipe: Recipe) -> _Head:
+def _head(data: dict[str, Any], recipe: Recipe) -> _RecipeHead:
     named = data.get("stages")
     sections = [str(n) for n in named] if isinstance(named, list) else []
-    model = create_model("recipe", __base__=_Head, **dict.fromkeys(sections, (Any, None)))  # type: ignore[call-overload]
+    model = create_model("recipe", __base__=_RecipeHead, **dict.fromkeys(sections, (Any, None)))  # type: ignore[call-overload]
     try:
-        head: _Head = model.model_validate(data)
+        head: _RecipeHead = model.model_validate(data)
         return head
     except ValidationError as error:
         places = {str(name): str(name) for name in data}
@@ -248,8 +248,8 @@ def find_recipe(where: str | Path) -> Path:
     if str(where) in shipped:
         return shipped[str(where)]
     raise UnknownName(
-        f"no recipe '{where}'.{nearest(str(where), shipped)} Give a recipe.yaml, its folder, or "
-        f"a shipped name: {', '.join(shipped)}."
+        f"no recipe '{where}'.{did_you_mean(str(where), shipped)} Give a recipe.yaml, its folder, "
+        f"or a shipped name: {', '.join(shipped)}."
     )
 
 

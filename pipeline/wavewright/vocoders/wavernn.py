@@ -28,7 +28,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import AutoregressiveConfig, AutoregressiveVocoder
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.models.pruning import Pruning
 from wavewright.nn.dual_softmax import SILENT_BYTES, DualSoftmax, DualSoftmaxSampler
 from wavewright.nn.likelihood import (
@@ -41,7 +41,7 @@ from wavewright.nn.likelihood import (
 from wavewright.nn.mel_resnet import MelResidualNetwork
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.pruning import PrunedLinear
-from wavewright.nn.quantisation import (
+from wavewright.nn.quantization import (
     Rounding,
     join16,
     label_value,
@@ -214,7 +214,7 @@ class WaveRNN(AutoregressiveVocoder):
         sampler = UniformSampler(item_seeds(seed, len(smooth)), self.uniforms_per_sample)
         wav = self.generate_folds(smooth, read, sampler.draw(folding.length), folding)
         wav = wav[None, : frames * self.hop_length].clamp(-1.0, 1.0)  # cross-fades may exceed 1
-        return self.to_speech(wav.float())
+        return self.postprocess(wav.float())
 
     def generate_folds(
         self, smooth: Tensor, read: Tensor, uniforms: Tensor, folding: Folding
@@ -233,10 +233,10 @@ class WaveRNN(AutoregressiveVocoder):
         loop = _TwoGRUsLoop(self, len(smooth))
         return folding.unfold(loop.generate(smooth, read, uniforms).cpu())
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam at a constant rate, with gradient clipping."""
         config = self.config
-        return Optimisation(
+        return OptimizerConfig(
             learning_rate=config.learning_rate,
             clip_norm=config.clip_norm,
             ema_decay=config.ema_decay,
