@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.support import tiny
+from tests.support.tolerances import rounding
 from wavewright.errors import WavewrightError
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.kernels import ops
@@ -63,6 +64,13 @@ def build(name: str) -> AutoregressiveVocoder:
     return vocoder
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_loop_is_packed_where_gradients_are_on(name: str) -> None:
+    with torch.enable_grad():
+        loop = build(name).compiled_loop(Engine())
+    assert loop.weight_bytes > 0
+
+
 def random_mel(vocoder: AutoregressiveVocoder, items: int = 1, frames: int = 9) -> Tensor:
     random = torch.Generator().manual_seed(1)
     return torch.randn(5, vocoder.mel.n_mels, frames, generator=random)[:items]
@@ -82,7 +90,7 @@ def test_the_compiled_loop_equals_the_reference(name: str, threads: int) -> None
     reference = generate(vocoder, Engine("reference"))
     assert float(reference.std()) > 0.01, "silence would prove nothing"
     compiled = generate(vocoder, Engine(threads=threads))
-    torch.testing.assert_close(compiled, reference, rtol=0, atol=1e-4)
+    torch.testing.assert_close(compiled, reference, rtol=0, atol=rounding(vocoder))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -116,13 +124,14 @@ def test_teacher_forced_bits_equal_those_of_the_network(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_equals_its_items(name: str) -> None:
     vocoder = build(name)
+    tolerance = rounding(vocoder)
     for engine in (Engine(), Engine("reference")):
         batch = generate(vocoder, engine, items=3)
-        torch.testing.assert_close(generate(vocoder, engine), batch[:1], rtol=0, atol=1e-5)
+        torch.testing.assert_close(generate(vocoder, engine), batch[:1], rtol=0, atol=tolerance)
         assert not torch.equal(batch[0], batch[1])
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if "dual softmax unconditional" not in n])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if "unconditional" not in n])
 @pytest.mark.parametrize("engine", [Engine(), Engine("reference")], ids=["fast", "reference"])
 @pytest.mark.parametrize("cuts", [[9], [1, 1, 1, 1, 1, 4], [8, 1], [3, 6]])
 def test_a_stream_equals_generate(name: str, engine: Engine, cuts: list[int]) -> None:
@@ -131,7 +140,8 @@ def test_a_stream_equals_generate(name: str, engine: Engine, cuts: list[int]) ->
     mel = random_mel(vocoder, items=2)
     pieces = list(vocoder.stream(torch.split(mel, cuts, dim=-1), seed=5))
     expected = vocoder.generate(mel, seed=5)
-    torch.testing.assert_close(torch.cat(pieces, dim=1), expected, rtol=0, atol=1e-5)
+    joined = torch.cat(pieces, dim=1)
+    torch.testing.assert_close(joined, expected, rtol=0, atol=rounding(vocoder))
 
 
 def test_a_stream_yields_before_the_end() -> None:
@@ -157,7 +167,8 @@ def test_changed_weights_are_packed_again() -> None:
         vocoder.conv_post.bias.add_(torch.linspace(0, 9, 100))  # type: ignore[union-attr, operator]
     after = generate(vocoder, Engine())
     assert not torch.equal(before, after)
-    torch.testing.assert_close(after, generate(vocoder, Engine("reference")), rtol=0, atol=1e-4)
+    reference = generate(vocoder, Engine("reference"))
+    torch.testing.assert_close(after, reference, rtol=0, atol=rounding(vocoder))
 
 
 def test_uniforms_depend_on_the_seed_alone() -> None:
@@ -401,7 +412,7 @@ def test_chunks_without_frames_change_nothing() -> None:
     chunks = [mel[..., :0], mel[..., :4], mel[..., :0], mel[..., 4:]]
     streamed = torch.cat(list(vocoder.stream(chunks, seed=0)), dim=1)
     expected = vocoder.generate(mel, seed=0)
-    torch.testing.assert_close(streamed, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(streamed, expected, rtol=0, atol=rounding(vocoder))
     assert vocoder.generate(mel[..., :0], seed=0).shape == (1, 0)
 
 

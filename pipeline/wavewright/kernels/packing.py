@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,10 +31,19 @@ def pad_rows(rows: Tensor, size: int) -> Tensor:
 
 @cache
 def has_vnni() -> bool:
-    """True if the processor has AVX-512 VNNI, which multiplies bytes."""
-    from llvmlite import binding
+    """True if loops are compiled for a processor with AVX-512 VNNI, which multiplies bytes.
 
-    return bool(binding.get_host_cpu_features().get("avx512vnni"))
+    That is this machine's processor, unless NUMBA_CPU_NAME or NUMBA_CPU_FEATURES names another. An
+    instruction that the named processor lacks would abort the process.
+    """
+    from numba import config
+    from numba.core.codegen import get_host_cpu_features
+
+    settings: Any = config
+    features: str | None = settings.CPU_FEATURES
+    if features is None:
+        features = str(get_host_cpu_features())  # type: ignore[no-untyped-call]
+    return "+avx512vnni" in features.split(",")
 
 
 def pack(matrix: Tensor, precision: str) -> PackedMatrix:
