@@ -28,7 +28,7 @@ from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.transform import log_mel
 from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 
 NAMES = ["hifigan:v1", "hifigan:v3", "melgan", "vocos", "bigvgan", "parallel_wavegan"]
 BATCH, SEGMENT = 16, 8192
@@ -70,10 +70,10 @@ def training(name: str, precision: str, device: torch.device, repeats: int) -> R
     wav = 0.1 * torch.randn(BATCH, segment)
     mel = log_mel(wav, model.mel)[..., : segment // hop]
     batch = Batch(wav, mel, ["noise"] * BATCH).to(device)
-    session = Session(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
-    session.step = 10**7  # every adversary has started
+    state = TrainState(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
+    state.step = 10**7  # every adversary has started
     _peak(device)
-    seconds = timed(lambda: session.advance(batch), device, repeats)
+    seconds = timed(lambda: state.advance(batch), device, repeats)
     audio = batch.seconds(model.mel)
     return {"seconds": seconds, "audio_per_second": audio / seconds, "GiB": _peak(device)}
 

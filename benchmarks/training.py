@@ -29,7 +29,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 
 SEGMENT = 8192
 BATCHES = {"hifigan:v3": 4, "melgan": 16}
@@ -52,10 +52,10 @@ def crops(folder: Path, spec: MelSpec, batch: int, steps: int) -> list[Batch]:
     return made
 
 
-def session(name: str, precision: str) -> Session:
+def state(name: str, precision: str) -> TrainState:
     """A fresh training; the same weights at every call."""
     torch.manual_seed(0)
-    return Session(
+    return TrainState(
         create_vocoder(name),
         10**6,
         torch.device("cpu"),
@@ -66,7 +66,7 @@ def session(name: str, precision: str) -> Session:
 
 def compare(name: str, folder: Path, batch: int, steps: int) -> None:
     """Print the table's lines of one vocoder."""
-    published, ours, half = session(name, ""), session(name, ""), session(name, "bf16")
+    published, ours, half = state(name, ""), state(name, ""), state(name, "bf16")
     # Passes bring HiFi-GAN's spectral norm nearer to the true one, and ours makes one less a step.
     for one in (published, ours, half):
         with torch.no_grad():
