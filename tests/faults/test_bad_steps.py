@@ -171,7 +171,7 @@ def test_a_loss_of_a_hundred_times_its_median_is_a_leap_where_asked() -> None:
         return state
 
     high = batch(4e4)  # whose root is 200
-    with pytest.raises(BadStep, match=r"the generator's loss leapt to \d+, 1\d\d times its median"):
+    with pytest.raises(BadStep, match=r"the generator's loss spiked to \d+, 1\d\d times its median"):
         after_thirty(spike=100).advance(high)
     skipping = after_thirty(spike=100, action="skip")
     before = snapshot(skipping)
@@ -188,7 +188,7 @@ def test_losses_below_nothing_leap_by_their_size() -> None:
     for _ in range(30):
         assert not guard.check("generator", -5.0, 1.0)
     assert not guard.check("generator", 40.0, 1.0)
-    assert "leapt to 60, 12 times" in guard.check("generator", 60.0, 1.0)
+    assert "spiked to 60, 12 times" in guard.check("generator", 60.0, 1.0)
 
 
 def test_what_is_usual_survives_a_checkpoint() -> None:

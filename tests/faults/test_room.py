@@ -98,7 +98,7 @@ def test_a_training_does_without_its_logs(
             logger.audio("noise", torch.rand(22050), 22050, step)
             logger.scalars(step, {"loss": torch.tensor(1.0)}, {"generator": 1e-3}, {})
         logger.validation(300, {"mel_l1": 0.5})
-    assert caplog.text.count("the training goes on without TensorBoard") == 1
+    assert caplog.text.count("the training continues without TensorBoard") == 1
     assert FULL in caplog.text
     lines = [json.loads(line) for line in (run / "validation.jsonl").read_text().splitlines()]
     assert lines == [{"step": 300, "mel_l1": 0.5}]

@@ -207,7 +207,7 @@ def test_adversaries_that_do_not_fit_start_anew_and_say_so(
     thin = {**CONFIG, "adversary": {"periods": (2,), "scales": 1, "width_divisor": 8}}
     with caplog.at_level(logging.WARNING, logger="wavewright"):
         train(work, tmp_path, init_from=earlier, config=thin)
-    assert "has no discriminator that fits; a new one starts" in caplog.text
+    assert "has no discriminator that fits; starting a fresh one" in caplog.text
 
 
 def test_a_start_of_another_convention_or_shape_is_refused(

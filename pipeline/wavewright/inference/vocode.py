@@ -16,7 +16,7 @@ from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.files import Floats, Layout, read_mel
-from wavewright.mel.pipe import mel_chunks
+from wavewright.mel.pipe import read_mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.autoregressive import SequentialVocoder
@@ -98,7 +98,7 @@ def stream_file(
         whole = read_mel(mel, spec, layout=order, key=key)
         arrays = iter(np.array_split(whole, range(_CHUNK, whole.shape[1], _CHUNK), axis=1))
     else:
-        arrays = mel_chunks(mel, spec, layout=order)
+        arrays = read_mel_chunks(mel, spec, layout=order)
     samples, started, first = 0, 0.0, 0.0
 
     def arriving() -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from wavewright.checkpoints.checkpoint import best_value, mark_best, prune
-from wavewright.compute.device import be_deterministic, pick_device
+from wavewright.compute.device import pick_device, set_deterministic
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.models.base import Model
@@ -86,7 +86,7 @@ def train(
         SystemExit: 128 + signal number, after saving, when asked to stop.
     """
     device = pick_device(local_device(options.device))
-    be_deterministic(options.deterministic)
+    set_deterministic(options.deterministic)
     with Heartbeat(run / "logs", local_rank()) as heartbeat, join_world(device) as world:
         _require_even(data.batch_size, world.size, options.accumulate)
         state = TrainState(

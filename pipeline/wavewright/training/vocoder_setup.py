@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wavewright import registry
-from wavewright.data.manifest import labels_by_id, read_manifest, usable
+from wavewright.data.manifest import labels_by_id, read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -83,7 +83,7 @@ def build_crops(
         options: features, batch size and crops.
     """
     audio, natural = Shards(prepared / "audio"), Shards(mels)
-    ids = usable(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
+    ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
     fields: dict[str, Any] = {
         "segment_length": model.crop_samples or options.segment_length,
         "batch_size": options.batch_size,
