@@ -171,9 +171,7 @@ def test_a_loss_of_a_hundred_times_its_median_is_a_leap_where_asked() -> None:
         return state
 
     high = batch(4e4)  # whose root is 200
-    with pytest.raises(
-        BadStep, match=r"loss spiked to \d+, 1\d\d times its median"
-    ):
+    with pytest.raises(BadStep, match=r"loss spiked to \d+, 1\d\d times its median"):
         after_thirty(spike=100).advance(high)
     skipping = after_thirty(spike=100, action="skip")
     before = snapshot(skipping)

@@ -156,7 +156,7 @@ class _Loop:
                 self.heartbeat.record_step(state.step)
                 with self.heartbeat.busy("profile"):  # a trace takes long to write
                     trace_step()
-                meter.record_step(sum(share.seconds(state.model.mel) for share in shares))
+                meter.record_step(sum(share.seconds(state.model.mel_spec) for share in shares))
                 if state.step % options.log_every == 0 or state.step == 1:
                     self._log(logger, logs, meter)
                 bar.advance(note=logger.note if logger else "")
