@@ -39,12 +39,7 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
-<<<<<<< HEAD
-_CLIPPED = 32766 / 32768
 _CLIPPED_SHARE = 0.001  # share of samples that are clipped
-=======
-_WORTH_TELLING = 0.001  # share of samples that are clipped
->>>>>>> trunk
 
 
 class Sentence(NamedTuple):
@@ -138,18 +133,8 @@ def _eval_system(
     return EvalSystem(system, vocoder)
 
 
-<<<<<<< HEAD
-def folder_name(title: str) -> str:
-    """Folder name of a system: `hifigan:v3` becomes `hifigan-v3`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", title)
-
-
 def shard_mel_source(condition: Condition, folder: Path, mel: MelSpec) -> MelSource:
     """Source of mels that an earlier stage wrote as shards."""
-=======
-def shard_source(condition: Condition, folder: Path, mel: MelSpec) -> Source:
-    """Mels that an earlier stage stored."""
->>>>>>> trunk
     shards = Shards(folder)
     if shards.mel is None:
         raise WavewrightError(f"{folder}: holds audio, not mels")
@@ -268,10 +253,5 @@ def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int
         return "the vocoder gave values that are not finite"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_wav(path, wav, vocoder.sample_rate)
-<<<<<<< HEAD
-    clipped = float(np.mean(np.abs(wav) >= _CLIPPED))
-    return f"{clipped:.2%} of the samples are clipped" if clipped > _CLIPPED_SHARE else ""
-=======
     clipped = clipped_share(wav)
-    return f"{clipped:.2%} of the samples are clipped" if clipped > _WORTH_TELLING else ""
->>>>>>> trunk
+    return f"{clipped:.2%} of the samples are clipped" if clipped > _CLIPPED_SHARE else ""
