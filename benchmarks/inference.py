@@ -60,7 +60,7 @@ def measure(name: str, changes: dict[str, Any], seconds: float, rounds: int) -> 
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
     frames = round(seconds * plain.sample_rate / plain.hop_length)
-    mel = torch.randn(1, plain.mel.n_mels, frames) - 4
+    mel = torch.randn(1, plain.mel_spec.n_mels, frames) - 4
     quick = {
         precision: quicken(copy.deepcopy(plain), precision) for precision in ("float32", "bf16")
     }

@@ -59,7 +59,7 @@ def build(name: str, changes: dict[str, Any]) -> Vocoder:
 def example(vocoder: Vocoder, frames: int) -> Tensor:
     """(1, n_mels, frames)."""
     random = torch.Generator().manual_seed(1)
-    return torch.randn(1, vocoder.mel.n_mels, frames, generator=random) - 4
+    return torch.randn(1, vocoder.mel_spec.n_mels, frames, generator=random) - 4
 
 
 @torch.inference_mode()

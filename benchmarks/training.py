@@ -77,7 +77,7 @@ def compare(name: str, changes: dict[str, Any], folder: Path, batch: int, steps:
     step_as_published = STEPS[name.partition(":")[0]]
     times: dict[str, list[float]] = {"published": [], "ours": [], "bf16": []}
     largest = 0.0
-    for data in crops(folder, ours.model.mel, batch, steps):
+    for data in crops(folder, ours.model.mel_spec, batch, steps):
         rows = []
         for label, step in (
             ("published", lambda data: step_as_published(published, data)),

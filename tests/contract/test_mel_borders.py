@@ -303,7 +303,7 @@ def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
     monkeypatch.setattr(f"{voice}.load_model", lambda path: speakers[path.name])
     monkeypatch.setattr(f"{voice}.open_vocoder", lambda path, *_: vocoders[path.name])
     for model in speakers.values():
-        speech = Speech(torch.zeros(model.mel.n_mels, 4), torch.zeros(4, 1), True)
+        speech = Speech(torch.zeros(model.mel_spec.n_mels, 4), torch.zeros(4, 1), True)
         monkeypatch.setattr(model, "speak_all", lambda *_, speech=speech, **__: [speech])
     for a, b in PAIRS:
         out = tmp_path / "said.wav"
@@ -325,5 +325,5 @@ def test_shards_are_bands_first_whatever_the_ecosystem(tmp_path: Path) -> None:
 
 def test_checkpoints_carry_their_convention(world: World) -> None:
     for name, spec in HOUSE.items():
-        assert load_vocoder(world.vocoder(name)).mel == spec
+        assert load_vocoder(world.vocoder(name)).mel_spec == spec
         assert Shards(world.mels(name)).mel == spec
