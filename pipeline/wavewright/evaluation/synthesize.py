@@ -98,7 +98,7 @@ def load_eval_systems(
         eval_systems.append(_eval_system(name, vocoder, "baseline"))
     for name, run in trained.items():
         vocoder = load_vocoder(run, device)
-        mel.require_equal(vocoder.mel, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
+        mel.require_equal(vocoder.mel_spec, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
         checkpoint = chosen_checkpoint(run)
         step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
         digest = sha256_of(weights_file(run))
@@ -155,7 +155,7 @@ def acoustic_mel_source(
     model = load_model(run, device)
     if not isinstance(model, AcousticModel):
         raise WavewrightError(f"{run}: holds the vocoder '{model.name}', not an acoustic model")
-    mel.require_equal(model.mel, mine="the recipe", theirs=f"the acoustic model in {run}")
+    mel.require_equal(model.mel_spec, mine="the recipe", theirs=f"the acoustic model in {run}")
 
     def predict(sentence: Sentence) -> SourceMel:
         try:
