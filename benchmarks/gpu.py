@@ -25,11 +25,11 @@ sys.path[:0] = [str(ROOT / root) for root in ("pipeline", "stages", "")]
 
 import torch
 
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.transform import log_mel
 from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 
 NAMES = ["hifigan:v1", "hifigan:v3", "melgan", "vocos", "bigvgan", "parallel_wavegan"]
 BATCH, SEGMENT = 16, 8192
@@ -78,13 +78,13 @@ def training(name: str, changes: Row, precision: str, device: torch.device, load
     hop = model.hop_length
     segment = load.segment // hop * hop
     wav = 0.1 * torch.randn(load.batch, segment)
-    mel = log_mel(wav, model.mel)[..., : segment // hop]
+    mel = log_mel(wav, model.mel_spec)[..., : segment // hop]
     batch = Batch(wav, mel, ["noise"] * load.batch).to(device)
-    session = Session(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
-    session.step = 10**7  # every adversary has started
+    state = TrainState(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
+    state.step = 10**7  # every adversary has started
     _peak(device)
-    seconds = timed(lambda: session.advance(batch), device, load.repeats)
-    audio = batch.seconds(model.mel)
+    seconds = timed(lambda: state.advance(batch), device, load.repeats)
+    audio = batch.seconds(model.mel_spec)
     return {"seconds": seconds, "audio_per_second": audio / seconds, "GiB": _peak(device)}
 
 
@@ -92,9 +92,9 @@ def inference(name: str, changes: Row, precision: str, device: torch.device, loa
     """Whole utterances, one at a time."""
     torch.manual_seed(0)
     vocoder = create_vocoder(name, **changes).to(device).eval()
-    quick = quicken(copy.deepcopy(vocoder), precision)
+    quick = optimize_for_inference(copy.deepcopy(vocoder), precision)
     frames = round(load.seconds * vocoder.sample_rate / vocoder.hop_length)
-    mel = (torch.randn(1, vocoder.mel.n_mels, frames) - 4).to(device)
+    mel = (torch.randn(1, vocoder.mel_spec.n_mels, frames) - 4).to(device)
     _peak(device)
     with torch.inference_mode():
         seconds = timed(lambda: quick.generate(mel, seed=0), device, load.repeats)

@@ -26,7 +26,7 @@ from inference import matrix_rate
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.support.tiny import small
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder
 
@@ -41,7 +41,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 def measure(name: str, changes: dict[str, Any], sounds: int, rounds: int) -> None:
     """Print the table's line of one vocoder."""
     torch.manual_seed(0)
-    vocoder = quicken(create_vocoder(name, **changes).eval())
+    vocoder = optimize_for_inference(create_vocoder(name, **changes).eval())
     plain = create_vocoder(name, **changes)
     assert isinstance(vocoder, LatentVocoder)
     assert isinstance(plain, LatentVocoder)

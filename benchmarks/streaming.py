@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from tests.support.tiny import small
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
@@ -53,13 +53,13 @@ def build(name: str, changes: dict[str, Any]) -> Vocoder:
     for parameter in vocoder.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
-    return quicken(vocoder)
+    return optimize_for_inference(vocoder)
 
 
 def example(vocoder: Vocoder, frames: int) -> Tensor:
     """(1, n_mels, frames)."""
     random = torch.Generator().manual_seed(1)
-    return torch.randn(1, vocoder.mel.n_mels, frames, generator=random) - 4
+    return torch.randn(1, vocoder.mel_spec.n_mels, frames, generator=random) - 4
 
 
 @torch.inference_mode()

@@ -73,7 +73,7 @@ def test_a_loop_is_packed_where_gradients_are_on(name: str) -> None:
 
 def random_mel(vocoder: AutoregressiveVocoder, items: int = 1, frames: int = 9) -> Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randn(5, vocoder.mel.n_mels, frames, generator=random)[:items]
+    return torch.randn(5, vocoder.mel_spec.n_mels, frames, generator=random)[:items]
 
 
 def generate(vocoder: AutoregressiveVocoder, engine: Engine, items: int = 1) -> Tensor:

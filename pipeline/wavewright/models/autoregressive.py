@@ -145,7 +145,7 @@ class AutoregressiveVocoder(Vocoder):
     def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
         """(B, n_mels, any frames) in, (B, frames * hop_length) out, `look_ahead` frames later."""
         self._require_conditioning("mel", "sample")
-        undo = InverseFilters(self.mel.target_steps, self.sample_rate)
+        undo = InverseFilters(self.mel_spec.target_steps, self.sample_rate)
         for chunk in self._run_loop(self._split_windows(mel_chunks, None), None, seed):
             yield undo(chunk).clamp(-1.0, 1.0)
 
@@ -168,7 +168,7 @@ class AutoregressiveVocoder(Vocoder):
     def pad_mel(self, mel: Tensor, before: int, after: int) -> Tensor:
         """Extend mels (B, n_mels, frames) by silence or by their end frames (`padding`)."""
         if self.padding == "silence":
-            silence = torch.tensor(self.mel.silence, device=mel.device)[None, :, None]
+            silence = torch.tensor(self.mel_spec.silence, device=mel.device)[None, :, None]
             sides = [silence.expand(len(mel), -1, frames) for frames in (before, after)]
             return torch.cat([sides[0], mel, sides[1]], dim=-1)
         return torch.nn.functional.pad(mel, (before, after), mode="replicate")
