@@ -63,13 +63,15 @@ class Voice:
 
     def pause(self) -> Tensor:
         """(n_mels, frames) of the silence between two sentences, as the vocoder takes it."""
-        spec = self.acoustic.mel
+        spec = self.acoustic.mel_spec
         frames = max(1, round(_PAUSE * spec.sample_rate / spec.hop_length))
         return self.converted(torch.from_numpy(silent_mel(spec, frames)))
 
     def converted(self, mel: Tensor) -> Tensor:
         """(n_mels, frames) of the acoustic model, as the vocoder takes it."""
-        return convert_mel(mel, self.acoustic.mel.bands_first, self.vocoder.mel.bands_first)
+        return convert_mel(
+            mel, self.acoustic.mel_spec.bands_first, self.vocoder.mel_spec.bands_first
+        )
 
     def joined(self, said: Sequence[Said]) -> Tensor:
         """(n_mels, frames) of sentences with pauses between, as the vocoder takes it."""
@@ -110,8 +112,8 @@ def open_voice(
         vocoder.speaker = speaker
     own = speaker if model.speakers or not vocoder.speakers else ""
     model.speaker_number(own)
-    vocoder = speaking(vocoder, model.mel)
-    _require_sayable(model.mel, vocoder.mel, acoustic, checkpoint)
+    vocoder = speaking(vocoder, model.mel_spec)
+    _require_sayable(model.mel_spec, vocoder.mel_spec, acoustic, checkpoint)
     return Voice(model, vocoder, rules or rules_for(model), own)
 
 

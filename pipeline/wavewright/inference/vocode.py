@@ -135,7 +135,7 @@ def copy_file(
         vocoder.speaker = speaker
     samples, _ = load_wav(wav, vocoder.sample_rate)
     try:
-        mel = log_mel(torch.from_numpy(samples), vocoder.mel)
+        mel = log_mel(torch.from_numpy(samples), vocoder.mel_spec)
     except WavewrightError as error:
         raise WavewrightError(f"{wav}: {error}") from error
     return write_speech(vocoder, mel, out, seed)
@@ -201,7 +201,7 @@ def _vocoder_for(
     vocoder = open_vocoder(checkpoint, precision, engine)
     if speaker:
         vocoder.speaker = speaker
-    spec = MelSpec.preset(like) if like else vocoder.mel
+    spec = MelSpec.preset(like) if like else vocoder.mel_spec
     return speaking(vocoder, spec), spec
 
 
@@ -210,7 +210,7 @@ def _converted(
 ) -> Tensor:
     """(n_mels, frames) in the vocoder's convention."""
     try:
-        return convert_mel(torch.from_numpy(mel), spec.bands_first, vocoder.mel.bands_first)
+        return convert_mel(torch.from_numpy(mel), spec.bands_first, vocoder.mel_spec.bands_first)
     except MelMismatch as error:
         raise MelMismatch(
             f"{where}: {error} To find out whose mel it is: wavewright doctor --mel {where} "
@@ -220,7 +220,7 @@ def _converted(
 
 def speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
     """One that needs no training speaks whatever convention it is given."""
-    if vocoder.trains or vocoder.mel == spec.bands_first:
+    if vocoder.trains or vocoder.mel_spec == spec.bands_first:
         return vocoder
     return create_vocoder(vocoder.name, **{**vocoder.config.model_dump(), "mel": spec}).eval()
 
