@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wavewright.acoustic import synthesis as reading
-from wavewright.acoustic.data import script
+from wavewright.acoustic import synthesis
+from wavewright.acoustic.data import model_text
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoints.checkpoint import (
     chosen_checkpoint,
@@ -160,23 +160,23 @@ def acoustic_source(
 
     def read(sentence: Sentence) -> Given:
         try:
-            said = reading.say(
+            result = synthesis.synthesize_sentence(
                 model,
-                script(model, sentence.normalised_text or sentence.text, sentence.alignment),
+                model_text(model, sentence.normalised_text or sentence.text, sentence.alignment),
                 seed=utterance_seed(seed, sentence.id),
                 max_seconds=max_seconds,
                 speaker=sentence.speaker if model.speakers else "",
             )
         except WavewrightError as error:
             return Given(None, str(error))
-        spoken = said.speech.mel
+        predicted = result.output.mel
         remark = ""
-        if said.problem:
-            seconds = spoken.shape[-1] * mel.hop_length / mel.sample_rate
-            remark = f"the acoustic model {said.problem} (after {seconds:.1f} s)"
-        elif said.tries > 1:
-            remark = f"the acoustic model took {said.tries} tries to read it well"
-        return Given(spoken.float().cpu().numpy(), remark)
+        if result.failure:
+            seconds = predicted.shape[-1] * mel.hop_length / mel.sample_rate
+            remark = f"the acoustic model {result.failure} (after {seconds:.1f} s)"
+        elif result.tries > 1:
+            remark = f"the acoustic model took {result.tries} tries to read it well"
+        return Given(predicted.float().cpu().numpy(), remark)
 
     return Source("tts", read)
 

@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from wavewright.acoustic.data import collate, encode_texts, number_speakers
+from wavewright.acoustic.data import collate, encode_texts, index_speakers
 from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.shards import Array, Row
 from wavewright.errors import WavewrightError
 from wavewright.gta.shard_maker import Entry, ShardMaker, one_thread
-from wavewright.models.acoustic import AcousticModel, Speech, TextBatch, utterance_seed
+from wavewright.models.acoustic import AcousticModel, AcousticOutput, TextBatch, utterance_seed
 
 Doubtful = Literal["keep", "refuse"]
 
@@ -77,17 +77,17 @@ class GtaMaker(ShardMaker):
         entries += [self._entry(id_, reason) for id_, reason in refused.items()]
         return made | self._stand_ins(entries), entries
 
-    def follow(self, ids: Sequence[str]) -> list[tuple[Speech, list[int]]]:
+    def follow(self, ids: Sequence[str]) -> list[tuple[AcousticOutput, list[int]]]:
         """What the model says along the recordings of `ids`, and the numbers that it reads."""
         encoded, _ = self._readable(ids)
         with one_thread():
             return [(self._follow([id_], encoded)[0], encoded[id_]) for id_ in ids]
 
-    def _follow(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> list[Speech]:
+    def _follow(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> list[AcousticOutput]:
         """One batch along its recordings, in order: the mean over all draws of noise."""
         batch = self._batch(ids, encoded)
         drawn = [
-            self.model.teacher_forced(batch, [self._noise(id_, draw) for id_ in ids])
+            self.model.teacher_force(batch, [self._noise(id_, draw) for id_ in ids])
             for draw in range(self.draws)
         ]
         return [_mean(speeches) for speeches in zip(*drawn, strict=True)]
@@ -102,17 +102,17 @@ class GtaMaker(ShardMaker):
         told = {id_: self.texts[id_] for id_ in known}
         grids = {id_: self.prepared / t.alignment for id_, t in told.items() if t.alignment}
         encoded, unreadable = encode_texts(self.model, {i: t.text for i, t in told.items()}, grids)
-        _, strangers = number_speakers(self.model, {i: t.speaker for i, t in told.items()})
+        _, strangers = index_speakers(self.model, {i: t.speaker for i, t in told.items()})
         refused = refused | strangers | unreadable
         return {id_: numbers for id_, numbers in encoded.items() if id_ not in refused}, refused
 
     def _batch(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> TextBatch:
         """What the model follows of readable utterances."""
         names = {id_: self.texts[id_].speaker for id_ in ids}
-        speakers, _ = number_speakers(self.model, names)
+        speakers, _ = index_speakers(self.model, names)
         return collate(self.natural, self.spec, ids, encoded, speakers=speakers)
 
-    def _judge(self, utterance: str, speech: Speech) -> Entry:
+    def _judge(self, utterance: str, speech: AcousticOutput) -> Entry:
         """Accept a made mel, or say what is wrong with it."""
         recorded, spoken = self.natural.array(utterance), speech.mel.numpy()
         scores, floor, reason = speech.scores, self.least_diagonality, ""
@@ -122,13 +122,13 @@ class GtaMaker(ShardMaker):
             reason = "the model gave numbers that are not finite"
         elif floor is not None and scores.diagonality < floor:
             reason = f"diagonality {scores.diagonality:.3f} is below {floor:g}"
-        elif self.doubtful == "refuse" and scores.doubt:
-            reason = f"the acoustic model {scores.doubt}"
+        elif self.doubtful == "refuse" and scores.alignment_failure:
+            reason = f"the acoustic model {scores.alignment_failure}"
         entry = self._entry(utterance, reason)
         if not reason:
             distance = float(np.abs(spoken - recorded).mean())
             entry = replace(entry, made="gta", frames=spoken.shape[1], mel_l1=distance)
-        return replace(entry, **scores._asdict(), doubt=scores.doubt)
+        return replace(entry, **scores._asdict(), doubt=scores.alignment_failure)
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,11 @@ class GtaPart:
         return f"{len(self.shards)} shards on {self.maker.device}"
 
 
-def _mean(speeches: Sequence[Speech]) -> Speech:
+def _mean(speeches: Sequence[AcousticOutput]) -> AcousticOutput:
     """Of one utterance's draws: mel by mel in its own unit, weight by weight."""
     if len(speeches) == 1:
         return speeches[0]
-    return Speech(
+    return AcousticOutput(
         mel=torch.stack([speech.mel for speech in speeches]).mean(dim=0),
         alignment=torch.stack([speech.alignment for speech in speeches]).mean(dim=0),
         stopped=speeches[0].stopped,
