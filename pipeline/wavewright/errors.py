@@ -56,7 +56,7 @@ class Stale(WavewrightError):
     exit_code = 77
 
 
-def reason(error: OSError) -> str:
+def os_error_reason(error: OSError) -> str:
     """Why the system refused something: `No space left on device (the disk is full)`."""
     said = error.strerror or str(error)
     known = os.strerror(error.errno) if error.errno else said
@@ -64,16 +64,16 @@ def reason(error: OSError) -> str:
     return said + _HINTS.get(error.errno or 0, "")
 
 
-def in_words(error: OSError, where: object = "a file") -> str:
+def format_os_error(error: OSError, where: object = "a file") -> str:
     """`FILE: why`; `where` if the error names no file."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         _, target, why = error.args[0][0]  # the first of those that could not be copied
         full = os.strerror(errno.ENOSPC) in str(why)
         return f"{target}: {why}{_HINTS[errno.ENOSPC] if full else ''}"
-    return f"{error.filename or where}: {reason(error)}"
+    return f"{error.filename or where}: {os_error_reason(error)}"
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed; torch and the loader of libraries tell by the words alone."""
     chain: BaseException | None = error
     while chain is not None:
@@ -88,14 +88,14 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told(where: object) -> Iterator[None]:
+def os_errors_as_user_errors(where: object) -> Iterator[None]:
     """What the system refuses inside is an expected error; `where` if it names no file."""
     try:
         yield
     except OSError as error:
         if error.errno is None and not isinstance(error, shutil.Error):  # a fault of ours
             raise
-        raise WavewrightError(in_words(error, where)) from error
+        raise WavewrightError(format_os_error(error, where)) from error
 
 
 class StageFailed(WavewrightError):
@@ -106,13 +106,13 @@ class StageFailed(WavewrightError):
         self.exit_code = exit_code
 
 
-def few(names: Sequence[str], limit: int = 8) -> str:
+def shorten_list(names: Sequence[str], limit: int = 8) -> str:
     """Names for a message, by commas; of many the first ones, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'X'?` for the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""

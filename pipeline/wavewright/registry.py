@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 
 if TYPE_CHECKING:
     from wavewright.models.vocoder import Vocoder
@@ -165,7 +165,7 @@ def _plugin(group: str, name: str) -> Plugin:
     known = plugins(group)
     if name not in known:
         raise UnknownName(
-            f"unknown name '{name}' in {group}.{nearest(name, known)} Installed: "
+            f"unknown name '{name}' in {group}.{did_you_mean(name, known)} Installed: "
             f"{', '.join(known)}. A package adds one through the entry-point group "
             f"'wavewright.{group}'."
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from wavewright.errors import WavewrightError, few
+from wavewright.errors import WavewrightError, shorten_list
 from wavewright.mel.spec import MelSpec
 from wavewright.stage import Budget, In, Out, Unkeyed, stage
 
@@ -205,8 +205,8 @@ class _Table:
         raise WavewrightError(
             f"{self.path}: '{first}' of the {self._column('split')[first]} split is spoken by "
             f"'{self.speakers[first]}', whom the acoustic model does not know "
-            f"({len(strangers)} such utterances). Speakers: {few(network.speakers)}. Each needs "
-            "utterances in the train split."
+            f"({len(strangers)} such utterances). Speakers: {shorten_list(network.speakers)}. Each "
+            "needs utterances in the train split."
         )
 
 
@@ -220,7 +220,7 @@ def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
     ids = table.ids("train")
     if config.get("speakers") == "corpus":
         learnt["speakers"] = sorted({table.speakers[id_] for id_ in ids})
-        log.info("%d speakers: %s", len(learnt["speakers"]), few(learnt["speakers"]))
+        log.info("%d speakers: %s", len(learnt["speakers"]), shorten_list(learnt["speakers"]))
     if config.get("phonemes") == ARPABET:
         alignments = (read_alignment(table.grids[id_]) for id_ in ids if id_ in table.grids)
         found = gather_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
@@ -242,7 +242,7 @@ def _start_from(network: AcousticModel, path: Path) -> None:
     except WavewrightError as error:
         raise WavewrightError(f"{path}: {error}") from error
     if new:
-        log.info("%s: what is new to it: %s", path, few(new))
+        log.info("%s: what is new to it: %s", path, shorten_list(new))
 
 
 def _training_data(

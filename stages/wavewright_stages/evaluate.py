@@ -91,7 +91,7 @@ def evaluate(
     from wavewright.evaluation.anchors import write_anchors
     from wavewright.evaluation.metric_cache import MetricCache
     from wavewright.evaluation.report.page import write_report
-    from wavewright.evaluation.results import NATURAL, Results, System, limit
+    from wavewright.evaluation.results import NATURAL, Results, System, band_limit
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
@@ -110,10 +110,12 @@ def evaluate(
     events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
     phones = _phones(prepared, [sentence.id for sentence in sentences])
     chosen = evaluation.build_metrics(
-        metrics or evaluation.METRICS, limit(mel), evaluation.PHONES if phones else ()
+        metrics or evaluation.METRICS, band_limit(mel), evaluation.PHONES if phones else ()
     )
     seconds = sum(utterance.seconds for utterance in spoken)
-    for line in evaluation.costly(chosen.metrics, seconds * len(systems) * len(sources)):
+    for line in evaluation.slow_metric_notices(
+        chosen.metrics, seconds * len(systems) * len(sources)
+    ):
         log.info("%s", line)
     found = evaluation.measure(
         report,
@@ -135,13 +137,13 @@ def evaluate(
         seed=seed,
         sample_rate=mel.sample_rate,
         mel=mel,
-        band=limit(mel),
+        band=band_limit(mel),
         absent_metrics=chosen.absent,
-        versions=evaluation.versions(chosen.metrics),
-        conditions=evaluation.conditions(_absent(gta, acoustic)),
+        versions=evaluation.package_versions(chosen.metrics),
+        conditions=evaluation.condition_infos(_absent(gta, acoustic)),
         systems=tuple(systems),
         utterances=tuple(spoken),
-        events=(*events, *evaluation.late(found.values)),
+        events=(*events, *evaluation.delay_events(found.values)),
         **found._asdict(),
     )
     write_report(
@@ -160,7 +162,7 @@ def _sentences(
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
     from wavewright.data.manifest import read_manifest, usable
-    from wavewright.evaluation.layout import evenly
+    from wavewright.evaluation.layout import pick_evenly
     from wavewright.evaluation.synthesize import Sentence
 
     manifest = read_manifest(prepared / "manifest.parquet")
@@ -172,7 +174,7 @@ def _sentences(
     columns = (rows[name].tolist() for name in ("id", "text", "normalised_text", "speaker"))
     grids = [prepared / path if path else None for path in rows["alignment"]]
     everything = [Sentence(*row) for row in zip(*columns, grids, strict=True)]
-    chosen = everything if utterances is None else evenly(everything, utterances)
+    chosen = everything if utterances is None else pick_evenly(everything, utterances)
     return chosen, len(everything), len(manifest) - len(usable(manifest))
 
 

@@ -163,7 +163,7 @@ def train(
     if start is not None:
         start.give(model)
     elif latest_checkpoint(vocoder) is None:
-        model.meet(data.wavs())
+        model.fit_statistics(data.wavs())
     pruning = getattr(model.config, "pruning", None)  # before its end, weights are too many
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
     starts.append(pruning.stop if pruning else 0)

@@ -20,7 +20,7 @@ import torch
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import load_vocoder, write_weights
 from wavewright.data.shards import Array, Shards, write_shards
-from wavewright.io.files import whole
+from wavewright.io.files import atomic_write
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
@@ -83,7 +83,7 @@ def _train(preset: str, corpus: Path, folder: Path) -> None:
     options = TrainingOptions(max_steps=STEPS, seed=_SEED, checkpoint_every=STEPS, log_every=500)
     train(model, data, run=folder / "run", options=options)
     WEIGHTS.mkdir(exist_ok=True)
-    with whole(WEIGHTS / f"hifigan-{preset}.safetensors") as out:
+    with atomic_write(WEIGHTS / f"hifigan-{preset}.safetensors") as out:
         write_weights(out, load_vocoder(folder / "run"), STEPS, dtype=torch.float16)
 
 

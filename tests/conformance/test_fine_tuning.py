@@ -56,7 +56,7 @@ def judge(made: Imported) -> torch.nn.Module:
     """The imported discriminators."""
     assert made.adversaries is not None
     vocoder = create_vocoder(made.model.name, **made.model.config.model_dump())
-    discriminator = vocoder.build_adversaries()[PLAYER]
+    discriminator = vocoder.build_discriminators()[PLAYER]
     discriminator.load_state_dict(made.adversaries.state)
     return discriminator.eval()
 
@@ -104,7 +104,7 @@ def test_a_melgan_learns_on_from_real_speech(
 
     def watched(model: Vocoder, *rest: Any, **named: Any) -> None:
         with torch.no_grad():
-            begun.append((model.eval()(given), dict(model.adversaries[PLAYER].state_dict())))
+            begun.append((model.eval()(given), dict(model.discriminators[PLAYER].state_dict())))
         begun[0][1].update({key: value.clone() for key, value in begun[0][1].items()})
         go_on(model, *rest, **named)
 

@@ -21,7 +21,7 @@ from wavewright.evaluation.report.pairwise import drawn, pairings
 from wavewright.evaluation.report.ranking import groups
 from wavewright.evaluation.report.verdict import answers, blame
 from wavewright.evaluation.results import MetricInfo, Results, System, Utterance, Value
-from wavewright.evaluation.summary import summarise
+from wavewright.evaluation.summary import summarize
 from wavewright.metrics.metric import Condition
 from wavewright.webpage import figures
 
@@ -61,7 +61,7 @@ def results_of(
         for (s, c, m), column in columns.items()
         for index, value in enumerate(column)
     ]
-    summary, differences = summarise(systems, EVERY, metrics, spoken, values)
+    summary, differences = summarize(systems, EVERY, metrics, spoken, values)
     return large_results().model_copy(
         update={
             "systems": tuple(systems),
@@ -278,7 +278,7 @@ def test_pairs_put_the_better_system_first() -> None:
         assert pair.high is not None
         assert pair.low <= pair.mean <= pair.high < 0
         assert pair.effect == pytest.approx(-1.0)
-        assert pair.told_apart
+        assert pair.significant
 
 
 def test_too_many_pairs_are_drawn_against_the_best_only() -> None:

@@ -27,7 +27,7 @@ from wavewright.checkpoints.checkpoint import (
     load_vocoder,
     save_checkpoint,
 )
-from wavewright.errors import WavewrightError, in_words
+from wavewright.errors import WavewrightError, format_os_error
 from wavewright.training.journal import Journal
 
 FULL = "No space left on device (the disk is full)"
@@ -54,9 +54,9 @@ def test_a_checkpoint_without_room_is_said_and_the_one_before_loads(
     moments = {"moments": torch.zeros(5_000_000)}
     with pytest.raises(OSError, match="No space left") as error:
         save_checkpoint(run, 2, model, moments)
-    assert FULL in in_words(error.value)
+    assert FULL in format_os_error(error.value)
     file = "vocoder.safetensors" if room < 100 else "training.pt"
-    assert f"/.step-00000002.partial/{file}: " in in_words(error.value)
+    assert f"/.step-00000002.partial/{file}: " in format_os_error(error.value)
     newest = latest_checkpoint(run)
     assert newest == run / "step-00000001"
     assert load_training(newest)["moments"].shape == (1000,)

@@ -123,7 +123,7 @@ def test_what_is_published_was_put_on_the_disk_before(
 ) -> None:
     """Every file and their folder, then the rename, then the folder that it happened in."""
     done: list[tuple[str, str]] = []
-    sync, rename = files.sync, os.rename
+    sync, rename = files.fsync_path, os.rename
 
     def noted_sync(path: Path) -> None:
         done.append(("sync", Path(path).name))

@@ -155,7 +155,7 @@ def test_a_seed_makes_noise_the_same() -> None:
 def test_a_path_is_loaded_and_made_quick(tmp_path: Path) -> None:
     write_weights(tmp_path / "v.safetensors", tiny.hifigan(), 0)
     adapter = ESPnetVocoder(tmp_path / "v.safetensors", LOG10)
-    assert adapter.vocoder.piece_frames
+    assert adapter.vocoder.chunk_frames
     mel = speech_like(LOG10)
     wav = ESPnetVocoder(tiny.hifigan(), LOG10)(mel)
     torch.testing.assert_close(adapter(mel), wav, rtol=0, atol=1e-5)

@@ -45,7 +45,7 @@ normalize_conf: {stats_file: exp/tts_stats/train/feats_stats.npz}
 
 def in_training(name: str, **changes: Any) -> Vocoder:
     vocoder = random_twin(name, **changes)
-    vocoder.start_training()
+    vocoder.prepare_for_training()
     return vocoder.eval()
 
 

@@ -92,7 +92,7 @@ def test_noise_is_an_input_and_gives_what_its_seed_gives(
         ("noise", ("batch", "frames * 16")),
     ]
     vocoder, mel = small("parallel_wavegan"), torch.randn(2, 8, 9)
-    (noise,) = vocoder.drawn(2, 9, seed=5)
+    (noise,) = vocoder.draw_noise(2, 9, seed=5)
     (wav,) = fed(path, mel=mel, noise=noise)
     torch.testing.assert_close(wav, vocoder.generate(mel, seed=5), rtol=0, atol=1e-5)
     (other,) = fed(path, mel=mel, noise=-noise)
@@ -114,7 +114,7 @@ def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, About]) -> No
         (wav,) = fed(path, latent=latents, label=torch.full((4,), number))
         torch.testing.assert_close(wav, vocoder.speak(latents, seed=2), rtol=0, atol=1e-5)
     vocoder.label = ""
-    drawn = vocoder.drawn(4, 1, seed=2)
+    drawn = vocoder.draw_noise(4, 1, seed=2)
     (wav,) = fed(path, latent=drawn[0], label=drawn[1])
     torch.testing.assert_close(wav, vocoder.sample(4, seed=2), rtol=0, atol=1e-5)
 
@@ -135,7 +135,7 @@ def test_a_trained_vocoder_exports_as_its_folded_self(
     hifigan: tuple[Path, About], tmp_path: Path
 ) -> None:
     vocoder = small("hifigan")
-    vocoder.start_training()  # weight norm on every layer
+    vocoder.prepare_for_training()  # weight norm on every layer
     export_vocoder(vocoder, tmp_path / "v.onnx")
     mel = torch.randn(1, 8, 6)
     torch.testing.assert_close(

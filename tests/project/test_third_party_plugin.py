@@ -129,7 +129,7 @@ def test_the_pages_adversary_keeps_the_contract(of_the_page: Callable[[str], Voc
 
 def test_the_pages_stream_keeps_the_contract(of_the_page: Callable[[str], Vocoder]) -> None:
     vocoder = of_the_page("FlowingWhistle")
-    testing.check_reach(vocoder)
+    testing.check_receptive_field(vocoder)
     testing.check_streaming(vocoder)
 
 

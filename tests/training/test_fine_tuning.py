@@ -81,8 +81,8 @@ def test_training_goes_on_where_theirs_stopped(
     assert isinstance(made.model, Vocoder)
     assert torch.equal(said(first), said(made.model))
     torch.testing.assert_close(said(first), said(source), rtol=0, atol=1e-6)
-    theirs = source.adversaries[PLAYER].state_dict()
-    before = first.adversaries[PLAYER].state_dict()
+    theirs = source.discriminators[PLAYER].state_dict()
+    before = first.discriminators[PLAYER].state_dict()
     assert before.keys() == theirs.keys()
     for key, value in theirs.items():
         assert torch.equal(before[key], value), key
@@ -260,9 +260,9 @@ def test_norms_in_other_spellings(tmp_path: Path, spelling: str) -> None:
     torch.save(renamed, theirs / "best_netD.pt")
     made = import_checkpoint(theirs / "best_netG.pt", mel=tiny.SPEC)
     assert made.adversaries is not None
-    again = trained("melgan", **FAMILIES["melgan"].changes).adversaries[PLAYER]
+    again = trained("melgan", **FAMILIES["melgan"].changes).discriminators[PLAYER]
     again.load_state_dict(made.adversaries.state)
     wav = torch.randn(1, 4096)
-    expected, found = source.adversaries[PLAYER](wav)[0], again(wav)[0]
+    expected, found = source.discriminators[PLAYER](wav)[0], again(wav)[0]
     for a, b in zip(expected, found, strict=True):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wavewright.errors import WavewrightError, few
+from wavewright.errors import WavewrightError, shorten_list
 from wavewright.text.symbols import shorten
 from wavewright.text.textgrid import SILENCES, Alignment
 
@@ -156,7 +156,7 @@ class Lexicon:
         return frozenset(phone for phones in self.entries.values() for phone in phones.split())
 
     def _refusal(self, text: str, unknown: Sequence[str]) -> str:
-        names = few([repr(word) for word in unknown])
+        names = shorten_list([repr(word) for word in unknown])
         return (
             f"cannot pronounce {names} in {shorten(text)}: the model knows {len(self.entries)} "
             "words, those of its training. ARPAbet in braces can stand for a word: {HH AW1 S}"

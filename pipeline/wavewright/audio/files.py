@@ -11,8 +11,8 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.errors import WavewrightError, reason
-from wavewright.io.files import reason_told, whole
+from wavewright.errors import WavewrightError, os_error_reason
+from wavewright.io.files import atomic_write, os_error_context
 
 Wav = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
@@ -121,10 +121,10 @@ def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) 
     if not np.isfinite(wav).all():
         raise WavewrightError(f"{path}: not written, the waveform holds NaN or infinite samples")
     try:
-        with whole(path) as scratch, reason_told(scratch):
+        with atomic_write(path) as scratch, os_error_context(scratch):
             soundfile.write(scratch, to_pcm16(wav), sample_rate, subtype="PCM_16", format="WAV")
     except OSError as error:
-        raise WavewrightError(f"{path}: could not be written ({reason(error)})") from error
+        raise WavewrightError(f"{path}: could not be written ({os_error_reason(error)})") from error
     except soundfile.LibsndfileError as error:
         raise WavewrightError(f"{path}: could not be written ({error})") from error
 
@@ -158,7 +158,7 @@ def wav_writer(
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise WavewrightError(f"{name}: could not be written ({reason(error)})") from error
+        raise WavewrightError(f"{name}: could not be written ({os_error_reason(error)})") from error
 
 
 @contextmanager
@@ -167,10 +167,10 @@ def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[P
         import soundfile
 
         kind = {"channels": 1, "subtype": "PCM_16", "format": "WAV"}
-        with whole(out) as scratch:
+        with atomic_write(out) as scratch:
             try:
                 with (
-                    reason_told(scratch),
+                    os_error_context(scratch),
                     soundfile.SoundFile(scratch, "w", sample_rate, **kind) as file,
                 ):
                     yield file.write

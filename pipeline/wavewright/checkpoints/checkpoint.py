@@ -26,7 +26,7 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
-from wavewright.io.files import reason_told, sha256_of, sync, usual_mode, write_text
+from wavewright.io.files import fsync_path, os_error_context, sha256_of, usual_mode, write_text
 from wavewright.io.torch_files import open_torch_file
 from wavewright.models.base import Model
 from wavewright.models.vocoder import Vocoder
@@ -58,18 +58,18 @@ def save_checkpoint(
     scratch.mkdir(parents=True)
     write_weights(scratch / f"{model.kind}.safetensors", model, step)
     if training is not None:
-        with reason_told(scratch / "training.pt"):
+        with os_error_context(scratch / "training.pt"):
             torch.save(_canonical(training), scratch / "training.pt")
     digests = {path.name: sha256_of(path) for path in sorted(scratch.iterdir())}
     (scratch / _SUMS).write_text(
         json.dumps({"format": _FORMAT, "step": step, "sha256": digests}, indent=1)
     )
     for path in [*scratch.iterdir(), scratch]:
-        sync(path)
+        fsync_path(path)
     if folder.exists():  # the same step, saved again after a resume
         shutil.rmtree(folder)
     os.rename(scratch, folder)
-    sync(run)
+    fsync_path(run)
     return folder
 
 
@@ -114,7 +114,7 @@ def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | N
         "config": model.config.model_dump(mode="json"),
         "step": step,
     }
-    with usual_mode(path), reason_told(path):
+    with usual_mode(path), os_error_context(path):
         save_file(state, path, metadata={"wavewright": json.dumps(about, sort_keys=True)})
 
 

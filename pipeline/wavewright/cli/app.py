@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
-from wavewright.errors import WavewrightError, told
+from wavewright.errors import WavewrightError, os_errors_as_user_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def list_plugins(
 
     Examples: wavewright list; wavewright list mels
     """
-    from wavewright.errors import UnknownName, nearest
+    from wavewright.errors import UnknownName, did_you_mean
     from wavewright.mel.spec import MelSpec
     from wavewright.registry import GROUPS, plugins
     from wavewright.runner.recipe import shipped_recipes
@@ -195,7 +195,7 @@ def list_plugins(
     groups = [*GROUPS, *others]
     if group and group not in groups:
         raise UnknownName(
-            f"no group '{group}'.{nearest(group, groups)} Groups: {', '.join(groups)}."
+            f"no group '{group}'.{did_you_mean(group, groups)} Groups: {', '.join(groups)}."
         )
     for name in [group] if group else groups:
         if not group:
@@ -532,12 +532,12 @@ def evaluate(
     wavewright evaluate --reference wavs --candidate hifigan=a --candidate hifigan@tts=b
     --candidate vocos=c --text metadata.csv --metric mel_l1 --metric pesq --metric wer --out report
     """
-    from wavewright.evaluation.from_folders import Request, write_folder_report
+    from wavewright.evaluation.from_folders import EvaluationRequest, write_folder_report
     from wavewright.evaluation.measure import METRICS
     from wavewright.evaluation.pairing import parse_candidate
 
     anchors = tuple(name for name in anchor or ("lowpass-3.5k",) if name != "none")
-    request = Request(
+    request = EvaluationRequest(
         reference=reference,
         candidates=[parse_candidate(one) for one in candidate],
         out=out,
@@ -574,11 +574,11 @@ def compare(
 
     Examples: wavewright compare old/results.json new/results.json; wavewright compare old new --all
     """
-    from wavewright.evaluation.regressions import compare_results, lines, read_results
+    from wavewright.evaluation.regressions import compare_results, comparison_lines, read_results
 
     found = compare_results(read_results(before), read_results(after))
-    _say("\n".join(lines(found, everything=everything)))
-    if found.regressed:
+    _say("\n".join(comparison_lines(found, everything=everything)))
+    if found.has_regressions:
         raise typer.Exit(1)
 
 
@@ -934,7 +934,7 @@ def _say(text: str) -> None:
 def main() -> None:
     """Entry point: expected errors are a sentence on stderr and an exit code."""
     try:
-        with told("the output"):
+        with os_errors_as_user_errors("the output"):
             app()
     except WavewrightError as error:
         if os.environ.get("WAVEWRIGHT_DEBUG"):

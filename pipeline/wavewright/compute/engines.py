@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from wavewright.errors import MissingExtra, WavewrightError, reason
+from wavewright.errors import MissingExtra, WavewrightError, os_error_reason
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -154,8 +154,8 @@ def require_shared_memory(instead: str) -> None:
         [multiprocessing.Lock() for _ in range(_SEMAPHORES)]
     except OSError as error:
         raise WavewrightError(
-            f"/dev/shm: {reason(error)}. Processes that work together need room there: make it "
-            f"larger (docker run --shm-size), or {instead}"
+            f"/dev/shm: {os_error_reason(error)}. Processes that work together need room there: "
+            f"make it larger (docker run --shm-size), or {instead}"
         ) from error
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from wavewright.compute import engines
-from wavewright.errors import WavewrightError, out_of_memory
+from wavewright.errors import WavewrightError, is_out_of_memory
 from wavewright.io.progress import Progress, progress
 
 Item = TypeVar("Item")
@@ -69,7 +69,7 @@ class _Named(Generic[Item, Result]):
         try:
             return self.function(item)
         except Exception as error:
-            if isinstance(error, WavewrightError) or not out_of_memory(error):
+            if isinstance(error, WavewrightError) or not is_out_of_memory(error):
                 raise
             raise WavewrightError(
                 f"{self.what}: {_shown(item)}: memory ran out; fewer jobs need less. What is "

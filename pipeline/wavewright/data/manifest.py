@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavewright.errors import WavewrightError
-from wavewright.io.files import whole
+from wavewright.io.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def write_manifest_parts(parts: Iterable[pd.DataFrame], path: str | Path) -> Non
     kinds = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     lists = {"phones": pa.list_(pa.string()), "phone_seconds": pa.list_(pa.float64())}
     schema = pa.schema([*((name, kinds[kind]) for name, kind in COLUMNS.items()), *lists.items()])
-    with whole(path) as scratch, pq.ParquetWriter(scratch, schema) as writer:
+    with atomic_write(path) as scratch, pq.ParquetWriter(scratch, schema) as writer:
         for part in parts:
             missing = {n for n in COLUMNS if COLUMNS[n] != "float64"} - set(part.columns)
             if missing:

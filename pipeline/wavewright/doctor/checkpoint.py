@@ -10,7 +10,7 @@ from wavewright.doctor.fit import numbers
 from wavewright.doctor.identify import Explained, groups_of_presets, told_apart
 from wavewright.doctor.mel_alone import Likely
 from wavewright.errors import MelMismatch
-from wavewright.mel.spec import MelSpec, in_words
+from wavewright.mel.spec import MelSpec, format_differences
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def compare(diagnosis: Diagnosis, found: Explained, target: Target, mel: Path, w
     diagnosis.add(
         "compared",
         f"does not fit {target.words}"
-        + (f": {in_words(differing)}" if differing else "; not as it is, see above"),
+        + (f": {format_differences(differing)}" if differing else "; not as it is, see above"),
     )
     where = str(target.checkpoint or "CHECKPOINT")
     if as_it_is and not found.variant and _convertible(spec, wanted):
@@ -156,7 +156,7 @@ def compare_named(diagnosis: Diagnosis, target: Target, like: str) -> None:
         found = f"mels of {like} are converted exactly for {target.words}"
         diagnosis.mend.append(f"{command} --out OUT.wav")
     else:
-        found = f"mels of {like} do not fit {target.words}: {in_words(differing)}"
+        found = f"mels of {like} do not fit {target.words}: {format_differences(differing)}"
         diagnosis.mend.append("recompute them from the recordings in the checkpoint's convention")
     if diagnosis.fits is None:
         diagnosis.fits = not differing

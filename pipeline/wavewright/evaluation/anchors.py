@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, save_wav
-from wavewright.errors import UnknownName, nearest
+from wavewright.errors import UnknownName, did_you_mean
 from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.results import NATURAL, System, Utterance
 
@@ -41,7 +41,7 @@ def mu_law(wav: Wav, sample_rate: int) -> Wav:
 ANCHORS: dict[str, Callable[[Wav, int], Wav]] = {"lowpass-3.5k": low_pass, "mulaw-8bit": mu_law}
 
 
-def known(names: Iterable[str]) -> list[str]:
+def check_anchors(names: Iterable[str]) -> list[str]:
     """The names, each once.
 
     Raises:
@@ -51,7 +51,8 @@ def known(names: Iterable[str]) -> list[str]:
     for name in wanted:
         if name not in ANCHORS:
             raise UnknownName(
-                f"no anchor '{name}'.{nearest(name, list(ANCHORS))} Anchors: {', '.join(ANCHORS)}."
+                f"no anchor '{name}'.{did_you_mean(name, list(ANCHORS))} Anchors: "
+                f"{', '.join(ANCHORS)}."
             )
     return wanted
 
@@ -60,7 +61,7 @@ def write_anchors(
     folder: Path, utterances: Iterable[Utterance], names: Iterable[str]
 ) -> list[System]:
     """Write anchors of every recording in a report's folder, as copy-synthesis."""
-    wanted = known(names)
+    wanted = check_anchors(names)
     for utterance in utterances if wanted else ():
         wav, rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
         for name in wanted:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.io.files import reason_told, usual_mode, whole, write_text
+from wavewright.io.files import atomic_write, os_error_context, usual_mode, write_text
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
@@ -120,7 +120,11 @@ class Classifier(nn.Module):
 
     def save(self, folder: Path, **about: Any) -> None:
         """Write weights and what they are into a folder."""
-        with whole(folder / _WEIGHTS) as scratch, usual_mode(scratch), reason_told(scratch):
+        with (
+            atomic_write(folder / _WEIGHTS) as scratch,
+            usual_mode(scratch),
+            os_error_context(scratch),
+        ):
             save_file(self.state_dict(), scratch)
         about |= {
             "classes": self.classes,

@@ -20,7 +20,7 @@ from wavewright.audio.files import Wav, mix, read_channels, resample, save_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.corpus.readers.common import audio_files
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.layout import evenly, wav_file
+from wavewright.evaluation.layout import pick_evenly, wav_file
 from wavewright.evaluation.results import NATURAL, Event, System, Utterance
 from wavewright.metrics.metric import Condition
 
@@ -117,7 +117,7 @@ def pair(
         for name in originals
         if name not in common
     ]
-    chosen = common if utterances is None else evenly(common, utterances)
+    chosen = common if utterances is None else pick_evenly(common, utterances)
     spoken = {**_texts_beside(originals), **(texts or {})}
     work = []
     for name in chosen:

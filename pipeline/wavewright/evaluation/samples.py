@@ -20,7 +20,7 @@ from wavewright.data.manifest import read_manifest, usable
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fitted
-from wavewright.evaluation.measure import versions
+from wavewright.evaluation.measure import package_versions
 from wavewright.evaluation.sample_metrics import (
     classes_heard,
     frechet_distance,
@@ -29,7 +29,7 @@ from wavewright.evaluation.sample_metrics import (
 )
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
 from wavewright.evaluation.synthesize import folder_name
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
@@ -94,7 +94,7 @@ def speakers(
             raise WavewrightError(
                 f"'{name}' is driven by mels: judge it by the stage 'evaluate', not by 'samples'"
             )
-        quicken(vocoder, precision)
+        optimize_for_inference(vocoder, precision)
         vocoder.sample(1, seed=seed)  # compiles
         started = time.perf_counter()
         sounds = drawn(vocoder, count, seed)
@@ -170,7 +170,7 @@ def judge(
         closest_held_out=about.closest,
         copies=copies,
         sets=tuple(sets),
-        versions=versions(),
+        versions=package_versions(),
     )
 
 

@@ -29,7 +29,7 @@ from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.results import NATURAL, Event, System, Utterance
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
@@ -101,7 +101,7 @@ def load_speakers(
         step = int(chosen.name.removeprefix("step-")) if chosen else None
         digest = sha256_of(weights_file(run))
         speakers.append(_speaker(name, vocoder, "vocoder", step, digest))
-        quicken(vocoder, precision)
+        optimize_for_inference(vocoder, precision)
     if not speakers:
         raise WavewrightError("nothing to evaluate: no trained vocoder and no baseline")
     folders = [speaker.system.id for speaker in speakers]

@@ -14,7 +14,7 @@ from torch import Tensor
 from wavewright.audio.files import load_wav, save_wav, wav_writer
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.files import Floats, Layout, read_mel
 from wavewright.mel.pipe import mel_chunks
 from wavewright.mel.spec import MelSpec
@@ -223,7 +223,7 @@ def match_mel_spec(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
 def open_vocoder(where: Path, precision: str = "float32", engine: str = "fast") -> Vocoder:
     """Load a vocoder for inference, from a checkpoint or by a name that needs no training."""
     if where.exists() or str(where).partition(":")[0] not in plugins("vocoders"):
-        return quicken(load_vocoder(where), precision, engine)
+        return optimize_for_inference(load_vocoder(where), precision, engine)
     vocoder = create_vocoder(str(where))
     if vocoder.trains:
         raise WavewrightError(f"'{where}' must be trained first: give a checkpoint of it")

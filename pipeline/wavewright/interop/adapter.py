@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.interop.log_base import require_likely_base
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, require_convertible
@@ -54,7 +54,11 @@ class ClientVocoder(nn.Module):
     ) -> None:
         super().__init__()
         self.source = MelSpec.preset(mel) if isinstance(mel, str) else mel
-        loaded = vocoder if isinstance(vocoder, Vocoder) else quicken(load_vocoder(vocoder))
+        loaded = (
+            vocoder
+            if isinstance(vocoder, Vocoder)
+            else optimize_for_inference(load_vocoder(vocoder))
+        )
         if loaded.conditioning != "mel":
             raise WavewrightError(f"'{loaded.name}' is not driven by mels, as {self.client} needs")
         try:

@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor
 
-from wavewright.errors import WavewrightError, reason
+from wavewright.errors import WavewrightError, os_error_reason
 from wavewright.interop.adapter import ClientVocoder, require_known, required
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
@@ -108,7 +108,7 @@ def mel_of_config(path: Path) -> MelSpec:
     try:
         given, _ = parse_yaml(path.read_text("utf-8"), path)
     except OSError as error:
-        raise WavewrightError(f"{path}: not readable ({reason(error)})") from error
+        raise WavewrightError(f"{path}: not readable ({os_error_reason(error)})") from error
     except UnicodeDecodeError as error:
         raise WavewrightError(f"{path}: no text in UTF-8") from error
     kind = given.get("feats_extract")

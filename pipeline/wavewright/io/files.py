@@ -15,7 +15,7 @@ _PROBE = 2**18  # bytes that are written to see whether there is room
 
 
 @contextmanager
-def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A hidden file to write instead of `path`; it takes that name when the block ends well.
 
     Args:
@@ -27,17 +27,17 @@ def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield scratch
         if durable:
-            sync(scratch)
+            fsync_path(scratch)
         os.replace(scratch, path)
         if durable:
-            sync(path.parent)
+            fsync_path(path.parent)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
-def reason_told(path: Path) -> Iterator[None]:
+def os_error_context(path: Path) -> Iterator[None]:
     """Around a library that writes `path`, and that does not say why it could not.
 
     On a full disk libsndfile says "System error.", torch.save that it is at an unexpected place,
@@ -93,7 +93,7 @@ def cache_folder() -> Path:
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write UTF-8 text, whole or not at all; line ends stay as they are."""
-    with whole(path, durable=durable) as scratch:
+    with atomic_write(path, durable=durable) as scratch:
         scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -114,7 +114,7 @@ def files_below(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
     return iter(sorted(walk(str(folder), "")))
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Ask the system to put a file or folder on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.errors import MissingExtra, WavewrightError, nearest
+from wavewright.errors import MissingExtra, WavewrightError, did_you_mean
 from wavewright.mel.kaldi import read_kaldi_matrix
 
 Array = npt.NDArray[Any]
@@ -89,7 +89,9 @@ def _chosen(path: Path, names: list[str], key: str, usual: str = "") -> str:
     if key:
         if key not in names:
             known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise WavewrightError(f"{path}: no '{key}' in it.{nearest(key, names)} Has: {known}")
+            raise WavewrightError(
+                f"{path}: no '{key}' in it.{did_you_mean(key, names)} Has: {known}"
+            )
         return key
     if usual in names:
         return usual

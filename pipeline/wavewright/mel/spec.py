@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from wavewright.audio.filters import WavStep
-from wavewright.errors import MelMismatch, UnknownName, WavewrightError, nearest
+from wavewright.errors import MelMismatch, UnknownName, WavewrightError, did_you_mean
 from wavewright.mel.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ class MelSpec(BaseModel):
         differing.pop("target_steps", None)
         if differing:
             raise MelMismatch(
-                f"mel mismatch between {mine} and {theirs}: {in_words(differing)}. "
+                f"mel mismatch between {mine} and {theirs}: {format_differences(differing)}. "
                 f"{_advice(set(differing))}."
             )
 
@@ -303,7 +303,7 @@ BandsFirst = Annotated[MelSpec, AfterValidator(lambda spec: spec.bands_first)]
 """A MelSpec field whose holder keeps all mels as (..., n_mels, frames)."""
 
 
-def in_words(differing: dict[str, tuple[Any, Any]]) -> str:
+def format_differences(differing: dict[str, tuple[Any, Any]]) -> str:
     """`field here vs there, ...` of what `differences` gives."""
     return ", ".join(f"{name} {_word(a)} vs {_word(b)}" for name, (a, b) in differing.items())
 
@@ -367,7 +367,7 @@ def _silence(spec: MelSpec) -> tuple[float, ...]:
 def _preset_fields(name: object) -> dict[str, Any]:
     if not isinstance(name, str) or name not in PRESETS:
         raise UnknownName(
-            f"unknown mel preset '{name}'.{nearest(str(name), PRESETS)} "
+            f"unknown mel preset '{name}'.{did_you_mean(str(name), PRESETS)} "
             f"Known: {', '.join(sorted(PRESETS))}."
         )
     return dict(PRESETS[name])

@@ -21,7 +21,7 @@ from wavewright.mel.spec import (
     Normalisation,
     RangeNormalisation,
     StatisticsNormalisation,
-    in_words,
+    format_differences,
     mel_filterbank,
     require_samples,
 )
@@ -204,7 +204,9 @@ def require_convertible(source: MelSpec, target: MelSpec) -> None:
     )
     if differing.keys() <= {"floor", "guard"}:
         advice = "What lies under the source's floor is lost. " + advice
-    raise MelMismatch(f"this mel cannot be converted exactly: {in_words(differing)}. {advice}.")
+    raise MelMismatch(
+        f"this mel cannot be converted exactly: {format_differences(differing)}. {advice}."
+    )
 
 
 def _converted(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:

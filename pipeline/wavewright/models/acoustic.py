@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from wavewright.errors import WavewrightError, few
+from wavewright.errors import WavewrightError, shorten_list
 from wavewright.mel.spec import MelSpec
 from wavewright.models.alignment_scores import AlignmentScores, score_alignment
 from wavewright.models.base import Model
@@ -119,7 +119,9 @@ class AcousticModel(Model):
         if not name and not self.speakers:
             return 0
         wrong = f"cannot speak as '{name}'" if name else "has several speakers: name one of them"
-        known = f"Speakers: {few(self.speakers)}." if self.speakers else "It has one voice."
+        known = (
+            f"Speakers: {shorten_list(self.speakers)}." if self.speakers else "It has one voice."
+        )
         raise WavewrightError(f"'{self.name}' {wrong}. {known}")
 
     def load_partial(self, source: AcousticModel) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from wavewright.errors import nearest
+from wavewright.errors import did_you_mean
 from wavewright.mel.spec import MelSpec
 
 
@@ -33,7 +33,7 @@ class ModelConfig(FrozenModel):
         return mel.bands_first
 
 
-class Optimisation(FrozenModel):
+class OptimizerConfig(FrozenModel):
     """How one player is optimised.
 
     Attributes:
@@ -91,7 +91,9 @@ def explain_validation(
     if first["type"] == "extra_forbidden":
         known = list(model.model_fields) if model and len(first["loc"]) == 1 else []
         allowed = f" Allowed: {', '.join(known)}." if known else ""
-        return f"{where}: unknown field '{path}'.{nearest(str(first['loc'][-1]), known)}{allowed}"
+        return (
+            f"{where}: unknown field '{path}'.{did_you_mean(str(first['loc'][-1]), known)}{allowed}"
+        )
     message = first["msg"].removeprefix("Value error, ")
     found = first["input"]
     shown = "" if isinstance(found, dict | list) else f", found {found!r}"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from wavewright.errors import in_words
+from wavewright.errors import format_os_error
 from wavewright.io.progress import on_terminal
 
 _PATIENCE = 10.0  # seconds to read what it said last
@@ -58,7 +58,8 @@ class Log:
         except OSError as error:
             self.close()
             self.file = None
-            _show(f"warning: {in_words(error, self.path)}; the stage goes on without\n".encode())
+            warning = f"warning: {format_os_error(error, self.path)}; the stage goes on without\n"
+            _show(warning.encode())
 
 
 def spawn(job: Path, log: Log, lock: int) -> int:

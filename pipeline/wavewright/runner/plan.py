@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from wavewright import registry
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.io.fingerprint import Contents, code_parts, digest
 from wavewright.runner.recipe import Recipe
 from wavewright.runner.record import UNREADABLE, Record, read_record, trouble
@@ -130,7 +130,7 @@ class Plan:
         if stage in names:
             return names.index(stage)
         listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
-        raise UnknownName(f"no stage '{stage}'.{nearest(stage, names)} Stages: {listed}.")
+        raise UnknownName(f"no stage '{stage}'.{did_you_mean(stage, names)} Stages: {listed}.")
 
     def units_of(self, stage: Stage) -> list[Unit]:
         """All units of a stage."""

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.io.strict_yaml import parse_assignment, parse_yaml
 from wavewright.mel.spec import BandsFirst
 from wavewright.stage import Stage
@@ -171,7 +171,7 @@ class Recipe:
             return f"{self._place(section)}: {dotted} is required and missing"
         if first["type"] == "extra_forbidden":
             return (
-                f"{self._place(dotted)}: unknown field {dotted}.{nearest(parts[-1], known)} "
+                f"{self._place(dotted)}: unknown field {dotted}.{did_you_mean(parts[-1], known)} "
                 f"Allowed: {', '.join(known)}."
             )
         message = first["msg"].removeprefix("Value error, ")
@@ -248,8 +248,8 @@ def find_recipe(where: str | Path) -> Path:
     if str(where) in shipped:
         return shipped[str(where)]
     raise UnknownName(
-        f"no recipe '{where}'.{nearest(str(where), shipped)} Give a recipe.yaml, its folder, or "
-        f"a shipped name: {', '.join(shipped)}."
+        f"no recipe '{where}'.{did_you_mean(str(where), shipped)} Give a recipe.yaml, its folder, "
+        f"or a shipped name: {', '.join(shipped)}."
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavewright.errors import StageFailed, Stale, WavewrightError, told
+from wavewright.errors import StageFailed, Stale, WavewrightError, os_errors_as_user_errors
 from wavewright.runner.child import Log, spawn
 from wavewright.runner.plan import Assessment, Plan, Unit
 from wavewright.runner.record import LOGS, UNREADABLE, damage, read_record
@@ -163,7 +163,7 @@ def _bring_up_to_date(plan: Plan, unit: Unit, request: Request, say: Say) -> Pat
     assessment = plan.assess(unit)
     if assessment.state == "done" and not request.force:
         return _reuse(assessment, say)
-    with locked(unit) as lock, told(unit.home):
+    with locked(unit) as lock, os_errors_as_user_errors(unit.home):
         plan.look_again()  # another runner may just have made it
         assessment = plan.assess(unit)
         if assessment.state == "done" and not request.force:

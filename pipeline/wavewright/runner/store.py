@@ -16,8 +16,14 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wavewright.errors import Locked, StageFailed, WavewrightError, reason, told
-from wavewright.io.files import sync
+from wavewright.errors import (
+    Locked,
+    StageFailed,
+    WavewrightError,
+    os_error_reason,
+    os_errors_as_user_errors,
+)
+from wavewright.io.files import fsync_path
 from wavewright.runner.plan import DAMAGED, Assessment, Unit, candidates
 from wavewright.runner.record import (
     LOGS,
@@ -49,8 +55,8 @@ def locked(unit: Unit) -> Iterator[int]:
     except OSError as error:
         os.close(descriptor)
         raise WavewrightError(
-            f"{unit.home}: cannot be locked ({reason(error)}); put work_dir on a file system that "
-            "has locks"
+            f"{unit.home}: cannot be locked ({os_error_reason(error)}); put work_dir on a file "
+            "system that has locks"
         ) from error
     try:
         with suppress(OSError):  # a full disk; it only tells others whom they wait for
@@ -75,8 +81,8 @@ def open_lock(unit: Unit) -> int:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise WavewrightError(
-            f"{unit.home}: cannot be written ({reason(error)}); the result of stage {unit.label} "
-            "goes there"
+            f"{unit.home}: cannot be written ({os_error_reason(error)}); the result of stage "
+            f"{unit.label} goes there"
         ) from error
     return descriptor
 
@@ -168,11 +174,11 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
     )
     for path in partial.rglob("*"):
         if path.is_file() or path.is_dir():
-            sync(path)
-    sync(partial)
+            fsync_path(path)
+    fsync_path(partial)
     for folder in [unit.home, *unit.home.parents]:  # which may be as new as the result
         with suppress(PermissionError):  # one that may only be passed through is not new
-            sync(folder)
+            fsync_path(folder)
         if folder == work_dir.parent:
             break
     if assessment.folder.exists():  # --force or a damaged result: out of the way, then away
@@ -184,7 +190,7 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
     else:
         os.rename(partial, assessment.folder)
     point_latest(unit, assessment.folder)
-    sync(unit.home)
+    fsync_path(unit.home)
     return assessment.folder
 
 
@@ -194,7 +200,7 @@ def point_latest(unit: Unit, folder: Path) -> None:
     if link.is_symlink() and os.readlink(link) == folder.name:
         return
     scratch = unit.home / f".latest-{os.getpid()}.partial"  # others may do the same just now
-    with told(link):
+    with os_errors_as_user_errors(link):
         scratch.unlink(missing_ok=True)
         scratch.symlink_to(folder.name)
         os.replace(scratch, link)

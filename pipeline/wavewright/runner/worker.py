@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from wavewright import registry
 from wavewright.compute.engines import engine
-from wavewright.errors import WavewrightError, out_of_memory, told
+from wavewright.errors import WavewrightError, is_out_of_memory, os_errors_as_user_errors
 from wavewright.stage import Stage
 
 
@@ -45,8 +45,11 @@ def main() -> int:
     backend = job.get("backend", "loky") if parallel else "loky"
     try:
         where = paths[stage.output]
-        with told(where), engine(backend, job.get("scheduler", ""), values.get("jobs")):
-            stage.function(**paths, **values)
+        with (
+            os_errors_as_user_errors(where),
+            engine(backend, job.get("scheduler", ""), values.get("jobs")),
+        ):
+            stage.function(**paths, **stage.arguments(options))
     except WavewrightError as error:
         print(f"error: {error}", file=sys.stderr)
         if "WORLD_SIZE" in os.environ:
@@ -57,7 +60,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         print(
             f"error: stage {stage.name}: memory ran out; lower the batch size or the jobs. What is "

@@ -43,5 +43,5 @@ def _check_exported(vocoder: Vocoder, path: Path) -> None:
             require_parity(graph, session, batch, frames, seed=3)
     except WavewrightError as error:
         raise AssertionError(
-            f"exports is True, so speech() must be one graph for every size: {error}"
+            f"exports is True, so synthesize() must be one graph for every size: {error}"
         ) from error

@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from wavewright.errors import in_words
-from wavewright.io.files import whole, write_text
+from wavewright.errors import format_os_error
+from wavewright.io.files import atomic_write, write_text
 from wavewright.training.nan_guard import BadStep
 
 log = logging.getLogger("wavewright")
@@ -119,7 +119,7 @@ class Journal:
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            log.warning("%s; the training goes on without that line", in_words(error, path))
+            log.warning("%s; the training goes on without that line", format_os_error(error, path))
 
     def _rewrite(self, lines: list[dict[str, Any]]) -> None:
         write_text(self.curve, "".join(json.dumps(line) + "\n" for line in lines))
@@ -145,7 +145,7 @@ class _Spared:
         except OSError as error:
             self.writer = None
             log.warning(
-                "%s; the training goes on without TensorBoard", in_words(error, self.folder)
+                "%s; the training goes on without TensorBoard", format_os_error(error, self.folder)
             )
             return None
 
@@ -170,5 +170,5 @@ def draw_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.grid(alpha=0.3)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    with whole(path) as scratch:
+    with atomic_write(path) as scratch:
         figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wavewright.errors import WavewrightError, out_of_memory
+from wavewright.errors import WavewrightError, is_out_of_memory
 
 _GIB = 2**30
 #: Of what is kept, what a processor used at its peak with V1, V3 and MelGAN was 1.2 to 2 times.
@@ -113,7 +113,7 @@ def explained(step: int, device: torch.device, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise WavewrightError(
             f"out of memory on {device} at step {step}: {remedy}. The last checkpoint is intact."

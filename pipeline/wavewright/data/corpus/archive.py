@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from wavewright.errors import WavewrightError, in_words
+from wavewright.errors import WavewrightError, format_os_error
 from wavewright.io.progress import progress
 
 _BLOCK = 2**18
@@ -73,7 +73,7 @@ def extract(
     except OSError as error:
         if error.errno is None:  # bz2 and gzip say so when the data are not theirs
             raise WavewrightError(f"{archive}: cut short or damaged ({error})") from error
-        raise WavewrightError(in_words(error, scratch)) from error
+        raise WavewrightError(format_os_error(error, scratch)) from error
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise WavewrightError(f"{archive}: cut short or damaged ({error})") from error
     finally:

@@ -24,7 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from wavewright.errors import WavewrightError, reason
+from wavewright.errors import WavewrightError, os_error_reason
 from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
 
@@ -177,7 +177,7 @@ def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeou
         raise _Again(f"no data for {timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, OSError) and (error.filename or error.errno in _OF_THE_DISK):
-            raise WavewrightError(f"{part}: not writable ({reason(error)})") from error
+            raise WavewrightError(f"{part}: not writable ({os_error_reason(error)})") from error
         raise _Again(f"the connection failed ({error})") from error
 
 
@@ -221,7 +221,7 @@ def _write(file: Any, block: bytes, part: Path) -> None:
     try:
         file.write(block)
     except OSError as error:
-        raise WavewrightError(f"{part}: could not be written ({reason(error)})") from error
+        raise WavewrightError(f"{part}: could not be written ({os_error_reason(error)})") from error
 
 
 def _continuable(part: Path, url: str, resumable: bool) -> int:

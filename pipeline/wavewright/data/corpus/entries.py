@@ -17,7 +17,7 @@ from pathlib import Path
 
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
-from wavewright.io.files import whole
+from wavewright.io.files import atomic_write
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
 """Suffixes of what libsndfile reads, in lower case."""
@@ -146,7 +146,7 @@ def write_table(folder: Path, entries: Iterable[Entry]) -> None:
         }
         for entry in sorted(entries, key=lambda entry: entry.id)
     ]
-    with whole(folder / TABLE) as scratch:
+    with atomic_write(folder / TABLE) as scratch:
         pd.DataFrame(rows, columns=[*_FIELDS, "reason"]).to_parquet(scratch, index=False)
 
 

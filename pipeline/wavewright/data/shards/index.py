@@ -16,7 +16,7 @@ import numpy as np
 
 from wavewright.data.shards.layout import INDEX, Array, Header, Row
 from wavewright.errors import WavewrightError
-from wavewright.io.files import sha256_of, whole, write_text
+from wavewright.io.files import atomic_write, sha256_of, write_text
 
 _BATCH = 65536  # rows that are turned into columns at a time
 
@@ -154,7 +154,7 @@ def publish_index(
     table = table.replace_schema_metadata(
         {"wavewright.header": header.as_json(), "wavewright.shards": json.dumps(digests)}
     )
-    with whole(folder / INDEX, durable=True) as scratch:
+    with atomic_write(folder / INDEX, durable=True) as scratch:
         pq.write_table(table, scratch, row_group_size=_BATCH)
     for name in names:
         notes_path(folder, name).unlink(missing_ok=True)

@@ -39,7 +39,7 @@ from wavewright.data.shards.layout import (
 )
 from wavewright.data.shards.members import encode
 from wavewright.errors import Locked, WavewrightError
-from wavewright.io.files import sha256_of, sync
+from wavewright.io.files import fsync_path, sha256_of
 from wavewright.mel.spec import MelSpec
 
 Load = Callable[..., Array]
@@ -92,7 +92,7 @@ def write_shard(
                 f"{sha256[:12]}..., so its source has changed; what was made from the old source "
                 "has to be made anew as a whole (a recipe's stage: --force)"
             )
-        sync(scratch)
+        fsync_path(scratch)
         os.replace(scratch, folder / name)
     finally:
         scratch.unlink(missing_ok=True)

@@ -56,7 +56,7 @@ def forest(pairs: Sequence[Pairing], metric: MetricInfo) -> Markup:
             _label(left - 12, y, names[index], "name", "end"),
             _line(x, y, pair.low, pair.high),
         ]
-        parts.append(_dot(x.at(pair.mean), y, pair.told_apart, told[index]))
+        parts.append(_dot(x.at(pair.mean), y, pair.significant, told[index]))
     unit = f"difference in {_unit(metric)}"
     parts.append(_label((x.start + x.stop) / 2, floor + 34, unit, "tick", "middle"))
     title = f"Paired differences in {metric.title}. {'; '.join(told)}."

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from wavewright.evaluation.layout import evenly
+from wavewright.evaluation.layout import pick_evenly
 from wavewright.evaluation.report.formatting import decimals, fixed
 from wavewright.evaluation.report.media import Choice
 from wavewright.evaluation.report.ranking import ranking
@@ -61,13 +61,14 @@ def choose(results: Results, shown: int, known: dict[Key, float] | None = None) 
     others = [utterance for utterance in results.utterances if utterance.id not in taken]
     system, condition = _leading(results)
     return worst + [
-        Choice(utterance, "", system, condition) for utterance in evenly(others, shown - len(worst))
+        Choice(utterance, "", system, condition)
+        for utterance in pick_evenly(others, shown - len(worst))
     ]
 
 
 def _leading(results: Results) -> tuple[str, str]:
     """The best system of the first condition, to be heard first where nothing else is odd."""
-    for condition in results.present():
+    for condition in results.evaluated_conditions():
         metric = headline_metric(results, condition.id)
         if metric is not None:
             return ranking(results, condition.id, metric)[0].system, condition.id
@@ -76,8 +77,12 @@ def _leading(results: Results) -> tuple[str, str]:
 
 def _worst(results: Results, known: dict[Key, float]) -> list[Choice]:
     """Utterances with a headline value far from its system's mean, the farthest first."""
-    heads = {c.id: metric for c in results.present() if (metric := headline_metric(results, c.id))}
-    fair = {system.id for system in results.systems if system.candidate}
+    heads = {
+        c.id: metric
+        for c in results.evaluated_conditions()
+        if (metric := headline_metric(results, c.id))
+    }
+    fair = {system.id for system in results.systems if system.is_candidate}
     worst: dict[str, tuple[float, Key]] = {}
     for key, z in known.items():
         system, condition, name, utterance = key

@@ -49,7 +49,7 @@ def pairs(results: Results, condition: Condition) -> list[Pairs]:
         if metric.direction != "ideal" and metric.phones is None
     ]
     found = []
-    for metric in sorted(ranked, key=lambda metric: not metric.headline):
+    for metric in sorted(ranked, key=lambda metric: not metric.is_headline):
         rows = pairings(results, condition, metric)
         if rows:
             places = digits.decimals(v for row in rows for v in (row.mean, row.low, row.high))
@@ -63,7 +63,7 @@ def scatters(results: Results, speed: Speed | None) -> dict[Condition, tuple[str
     factors = {row.system: row.real_time_factor for row in speed.systems} if speed else {}
     names = {system.id: system.title for system in results.systems}
     found = {}
-    for condition in results.present():
+    for condition in results.evaluated_conditions():
         metric = headline_metric(results, condition.id)
         if metric is None:
             continue

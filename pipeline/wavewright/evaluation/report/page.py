@@ -122,9 +122,9 @@ def _context(
         "results": results,
         "answers": answers(results),
         "blame": blame(results),
-        "tables": {c.id: tables.summary_tables(results, c) for c in results.present()},
-        "charts": {c.id: overview.chart(results, c.id) for c in results.present()},
-        "pairs": {c.id: overview.pairs(results, c.id) for c in results.present()},
+        "tables": {c.id: tables.summary_tables(results, c) for c in results.evaluated_conditions()},
+        "charts": {c.id: overview.chart(results, c.id) for c in results.evaluated_conditions()},
+        "pairs": {c.id: overview.pairs(results, c.id) for c in results.evaluated_conditions()},
         "scatters": overview.scatters(results, speed),
         "rows": every[: utterances.MOST],
         "row_count": len(every),
@@ -143,7 +143,7 @@ def _words(results: Results) -> dict[str, Any]:
     """Functions and names that the template needs to say things."""
     candidates = [system for system in results.systems if system.kind != "natural"]
     return {
-        "aim": tables.aim,
+        "better_direction": tables.better_direction,
         "parameters": tables.parameters,
         "arrows": tables.ARROWS,
         "fixed": digits.fixed,

@@ -28,7 +28,7 @@ class Pairing:
     corrected: float | None
     effect: float | None
     test: str
-    told_apart: bool
+    significant: bool
 
 
 def pairings(results: Results, condition: Condition, metric: MetricInfo) -> list[Pairing]:
@@ -66,5 +66,5 @@ def _paired(gap: Difference, systems: dict[str, System], *, turned: bool) -> Pai
         corrected=gap.corrected,
         effect=None if gap.effect is None else sign * gap.effect,
         test=gap.test,
-        told_apart=gap.told_apart,
+        significant=gap.significant,
     )

@@ -73,7 +73,7 @@ def _article(
     grid = []
     for system in results.systems:
         if system.id != NATURAL:
-            row = [made.clip(system, condition.id) for condition in results.present()]
+            row = [made.clip(system, condition.id) for condition in results.evaluated_conditions()]
             if any(row):
                 grid.append((system, row))
     return Article(choice, made.make(natural, "", "the recording", recording, []), grid)

@@ -11,7 +11,7 @@ from wavewright.metrics.metric import Condition
 
 def ranking(results: Results, condition: Condition, metric: MetricInfo) -> list[Summary]:
     """List the candidates' rows, the nearest to a perfect copy first."""
-    candidates = {system.id for system in results.systems if system.candidate}
+    candidates = {system.id for system in results.systems if system.is_candidate}
     rows = [
         row
         for row in results.summary
@@ -30,7 +30,7 @@ def groups(results: Results, condition: Condition, metric: MetricInfo) -> dict[s
     apart = {
         frozenset((gap.a, gap.b))
         for gap in results.differences
-        if (gap.condition, gap.metric) == (condition, metric.id) and gap.told_apart
+        if (gap.condition, gap.metric) == (condition, metric.id) and gap.significant
     }
     letters: dict[str, str] = dict.fromkeys(names, "")
     for letter, members in zip("abcdefghijklmnopqrstuvwxyz", _cliques(names, apart), strict=False):

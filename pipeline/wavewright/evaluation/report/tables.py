@@ -17,12 +17,12 @@ from wavewright.evaluation.results import (
     Summary,
     System,
 )
-from wavewright.evaluation.statistics import FEW
+from wavewright.evaluation.statistics import MIN_UNITS
 from wavewright.io.csv_text import csv_text
 from wavewright.metrics.metric import Condition
 
 ARROWS = {"lower": "↓", "higher": "↑", "ideal": "→"}
-AIMS = {"lower": "lower is better", "higher": "higher is better"}
+_BETTER = {"lower": "lower is better", "higher": "higher is better"}
 _WIDEST = 7  # metrics in one table
 
 
@@ -54,9 +54,9 @@ class Table:
     rows: list[tuple[System, list[Cell]]]
 
 
-def aim(metric: MetricInfo) -> str:
+def better_direction(metric: MetricInfo) -> str:
     """Which way is better, in words."""
-    return AIMS.get(metric.direction, f"nearer to {metric.ideal:g} is better")
+    return _BETTER.get(metric.direction, f"nearer to {metric.ideal:g} is better")
 
 
 def parameters(system: System) -> str:
@@ -125,7 +125,7 @@ def _column(results: Results, condition: Condition, metric: MetricInfo) -> dict[
     places = decimals(row.mean for row in means)
     ranks = _ranks(results, condition, metric)
     letters = groups(results, condition, metric)
-    telling = len(letters) > 2 and any(row.n >= FEW for row in means)
+    telling = len(letters) > 2 and any(row.n >= MIN_UNITS for row in means)
     return {
         row.system: _cell(
             row, places, ranks.get(row.system, ""), letters.get(row.system, "") if telling else ""
@@ -142,7 +142,7 @@ def _cell(row: Summary, places: int, rank: str, letters: str) -> Cell:
     if row.system == NATURAL:
         return Cell(mean, remark=remark)
     if row.low is None or row.high is None:
-        return Cell(mean, "too few" if row.n < FEW else "", rank, letters, remark)
+        return Cell(mean, "too few" if row.n < MIN_UNITS else "", rank, letters, remark)
     return Cell(mean, interval(row.low, row.high, places), rank, letters, remark)
 
 
@@ -154,7 +154,7 @@ def _ranks(results: Results, condition: Condition, metric: MetricInfo) -> dict[s
     found = {ranked[0]: "best"}
     for system in ranked[1:]:
         gap = difference_of(results, condition, metric, ranked[0], system)
-        if gap is not None and not gap.told_apart:
+        if gap is not None and not gap.significant:
             found[system] = "tie"
     return found
 

@@ -69,7 +69,7 @@ def rows(results: Results, known: dict[Key, float]) -> list[Row]:
         for metric in metrics
     }
     found = []
-    for condition in results.present():
+    for condition in results.evaluated_conditions():
         metric = headline_metric(results, condition.id)
         head = "" if metric is None else metric.id
         for system in (s for s in results.systems if s.id != NATURAL):

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from wavewright.evaluation.report.formatting import decimals, fixed, interval
 from wavewright.evaluation.report.ranking import ranking
-from wavewright.evaluation.results import SIGNIFICANT, Difference, MetricInfo, Results, Summary
-from wavewright.evaluation.statistics import FEW
+from wavewright.evaluation.results import (
+    SIGNIFICANCE_LEVEL,
+    Difference,
+    MetricInfo,
+    Results,
+    Summary,
+)
+from wavewright.evaluation.statistics import MIN_UNITS
 from wavewright.evaluation.summary import distance
 from wavewright.metrics.metric import Condition
 
@@ -14,7 +20,9 @@ _MOSTLY = 0.6  # share of a distance from which it is called mostly of one makin
 
 def answers(results: Results) -> dict[Condition, str]:
     """One or two sentences for each condition that was evaluated."""
-    return {condition.id: _answer(results, condition.id) for condition in results.present()}
+    return {
+        condition.id: _answer(results, condition.id) for condition in results.evaluated_conditions()
+    }
 
 
 def headline_metric(results: Results, condition: Condition) -> MetricInfo | None:
@@ -38,7 +46,7 @@ def _answer(results: Results, condition: Condition) -> str:
         second = others[0]
         gap = difference_of(results, condition, metric, first.system, second.system)
         versus = f"{_with_interval(second)} for {names[second.system]}"
-        if gap is not None and not gap.told_apart:
+        if gap is not None and not gap.significant:
             sentence = (
                 f"{names[first.system]} and {names[second.system]} cannot be told apart: {label} "
                 f"against {versus}{_doubt(gap, first.system)} (n = {first.n})."
@@ -55,12 +63,12 @@ def _answer(results: Results, condition: Condition) -> str:
 
 def _too_few(results: Results, condition: Condition, n: int) -> str:
     """What so few utterances cannot show, however large the differences are."""
-    if n < FEW:
+    if n < MIN_UNITS:
         return " That is too few utterances for any test."
     tests = sum(
         gap.condition == condition and gap.corrected is not None for gap in results.differences
     )
-    if tests * 2 / 2**n >= SIGNIFICANT:  # the smallest p of a signed-rank test, corrected
+    if tests * 2 / 2**n >= SIGNIFICANCE_LEVEL:  # the smallest p of a signed-rank test, corrected
         return f" That is too few utterances for {tests} tests: none can be significant."
     return ""
 
@@ -181,7 +189,7 @@ def _common(results: Results) -> MetricInfo | None:
     fit = (
         metric
         for metric in results.metrics
-        if metric.headline
+        if metric.is_headline
         and all(ranking(results, condition, metric) for condition in ("copy", "gta"))
     )
     return next(fit, None)

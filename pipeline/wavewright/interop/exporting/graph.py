@@ -19,7 +19,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
-from wavewright.nn.noise import Noise
+from wavewright.nn.noise import NoiseSpec
 from wavewright.registry import FIRST_PARTY, find
 
 _FRAMES = "frames"
@@ -79,8 +79,10 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
     _require_exportable(vocoder)
     plain = _copy(vocoder)
     driven = plain.conditioning == "mel"
-    longer = plain.noises(2)
-    ports = [_noise_port(name, noise, longer[name]) for name, noise in plain.noises(1).items()]
+    longer = plain.noise_inputs(2)
+    ports = [
+        _noise_port(name, noise, longer[name]) for name, noise in plain.noise_inputs(1).items()
+    ]
     if driven:
         samples: int | str = _per_frame(plain.hop_length)
     else:
@@ -93,7 +95,7 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
     )
 
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        drawn = plain.drawn(batch, frames, seed=seed)
+        drawn = plain.draw_noise(batch, frames, seed=seed)
         if not driven:
             return drawn, [plain.sample(batch, seed=seed)]
         mel = _example_mel(plain.mel, batch, frames, seed)
@@ -116,7 +118,7 @@ def spectrum_graph(vocoder: Vocoder) -> Graph:
     @torch.no_grad()
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
         mel = _example_mel(plain.mel, batch, frames, seed)
-        return [mel], list(plain.spectrum(mel))
+        return [mel], list(plain.predict_spectrum(mel))
 
     module = _Spectrum(_settled(vocoder))
     inputs = (_mel_port(plain.mel),)
@@ -130,12 +132,12 @@ class _Speech(nn.Module):
         self.eval()
 
     def forward(self, *given: Tensor) -> Tensor:
-        return self.vocoder.speech(*given)
+        return self.vocoder.synthesize(*given)
 
 
 class _Spectrum(_Speech):
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        return self.vocoder.spectrum(*given)
+        return self.vocoder.predict_spectrum(*given)
 
 
 def _require_exportable(vocoder: Vocoder) -> None:
@@ -162,7 +164,7 @@ def _copy(vocoder: Vocoder) -> Vocoder:
 
 def _settled(vocoder: Vocoder) -> Vocoder:
     settled = _copy(vocoder)
-    settled.settle()
+    settled.precompute()
     return settled
 
 
@@ -172,7 +174,7 @@ def _mel_port(spec: MelSpec) -> Port:
     return Port(name="mel", shape=shape, kind="mel", about=about)
 
 
-def _noise_port(name: str, one: Noise, two: Noise) -> Port:
+def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> Port:
     """Of noise for one frame and for two, which tell what grows with the frames."""
     sizes = zip(one.shape, two.shape, strict=True)
     shape = tuple(size if size == twice else _per_frame(size) for size, twice in sizes)

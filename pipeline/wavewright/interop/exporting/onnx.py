@@ -22,7 +22,7 @@ from wavewright._version import __version__
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.exporting.graph import Graph, Port
 from wavewright.interop.exporting.onnx_guard import guard
-from wavewright.io.files import whole
+from wavewright.io.files import atomic_write
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
@@ -100,7 +100,7 @@ def write_onnx(
     facts = _facts(tables)
     onnx.helper.set_model_props(model, facts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as scratch:
+    with atomic_write(path) as scratch:
         scratch.write_bytes(model.SerializeToString())
         worst = max(require_parity(graph, open_session(scratch), *size, seed=3) for size in _TRIALS)
         if guarded is not None:  # which the trials' noise, being no speech, would not pass

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.io.files import reason_told, whole, write_text
-from wavewright.mel.spec import LOG_UNIT, MelSpec, StatisticsNormalisation, in_words
+from wavewright.io.files import atomic_write, os_error_context, write_text
+from wavewright.mel.spec import LOG_UNIT, MelSpec, StatisticsNormalisation, format_differences
 from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders import hifigan, melgan, multiband_melgan, parallel_wavegan
 
@@ -80,10 +80,10 @@ def write_parallel_wavegan(
     state = _renamed(vocoder, theirs)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"checkpoint-{step}steps.pkl", out / "config.yml", out / "stats.h5"]
-    with whole(files[0]) as scratch, reason_told(scratch):
+    with atomic_write(files[0]) as scratch, os_error_context(scratch):
         torch.save({"model": {"generator": state}, "steps": step}, scratch)
     write_text(files[1], _yaml(_config(vocoder, theirs, log)))
-    with whole(files[2]) as scratch, h5py.File(scratch, "w") as file:
+    with atomic_write(files[2]) as scratch, h5py.File(scratch, "w") as file:
         file["mean"], file["scale"] = mean, scale
     return files
 
@@ -99,7 +99,7 @@ def unlike_theirs(spec: MelSpec) -> str:
     for fields in differing:
         for name in {"log", "normalisation"} & fields.keys():
             del fields[name]
-    return in_words(min(differing, key=len))
+    return format_differences(min(differing, key=len))
 
 
 def _generator(vocoder: Vocoder) -> Generator:

@@ -15,7 +15,7 @@ from torch import Tensor
 from wavewright import registry
 from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.checkpoints.discriminators import adversaries_file, write_adversaries
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.interop.importing.discriminator_layouts import Unfit
 from wavewright.interop.importing.discriminators import PLAYER, Adversaries, find_adversaries
 from wavewright.interop.importing.formats import FORMATS, NOT_BY_MELS, Format
@@ -29,7 +29,7 @@ from wavewright.interop.importing.state_dicts import (
     open_contents,
     require_finite,
 )
-from wavewright.io.files import sha256_of, whole
+from wavewright.io.files import atomic_write, sha256_of
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Model
 
@@ -174,7 +174,7 @@ def import_checkpoint(
 
 
 def _write(target: Path, model: Model, step: int, against: Adversaries | None) -> None:
-    with whole(target) as scratch:
+    with atomic_write(target) as scratch:
         write_weights(scratch, model, step)
         if against is not None:
             write_adversaries(target, {PLAYER: against.state}, sha256_of(scratch))
@@ -209,7 +209,7 @@ def _allowed(name: str) -> Sequence[Format]:
     known = [form.name for form in FORMATS]
     if name not in known:
         raise UnknownName(
-            f"--format {name}: no such format.{nearest(name, known)} Formats: auto, "
+            f"--format {name}: no such format.{did_you_mean(name, known)} Formats: auto, "
             f"{', '.join(known)}."
         )
     return [form for form in FORMATS if form.name == name]

@@ -148,7 +148,7 @@ def _converted(
             shape_of = registry.create_model(
                 form.kind, form.model, **{**fields, "adversary": about}
             )
-            module = shape_of.build_adversaries()[PLAYER]
+            module = shape_of.build_discriminators()[PLAYER]
     except WavewrightError as error:
         raise Unfit(f"{source}: {error}") from error
     return Adversaries(source, shape_of.config, _fitted(source, module, ours))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from wavewright.data.corpus.entries import Entry, without_faults_of_ids
 from wavewright.data.corpus.readers import folder, kaldi, libritts, nemo, table, vctk
-from wavewright.errors import UnknownName, WavewrightError, nearest
+from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 
 
 class Layout(NamedTuple):
@@ -60,7 +60,7 @@ def read_layout(source: Path, name: str) -> list[Entry]:
     """
     if name not in LAYOUTS:
         raise UnknownName(
-            f"unknown layout '{name}'.{nearest(name, LAYOUTS)} Known: {', '.join(LAYOUTS)}."
+            f"unknown layout '{name}'.{did_you_mean(name, LAYOUTS)} Known: {', '.join(LAYOUTS)}."
         )
     layout = LAYOUTS[name]
     if not layout.matches(source):
