@@ -249,10 +249,10 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
             gta=world.folder / "gta",
             device="cpu",
             seed=0,
-            missing="fail",
+            on_missing="fail",
             least_diagonality=None,
-            doubtful="keep",
-            draws=1,
+            on_bad_alignment="keep",
+            dropout_samples=1,
             batch_size=1,
         )
         expect(a, b, getattr, maker, "model")

@@ -278,7 +278,7 @@ def test_gta_mels_are_of_each_utterances_speaker_and_phones(
     options: dict[str, Any] = {"mel": STAGE_SPEC, "seed": 0, "jobs": 1}
     with pytest.raises(WavewrightError, match="'u05': it has no TextGrid to take phones from"):
         gta(*inputs, trained, tmp_path / "all", **options)
-    gta(*inputs, trained, tmp_path / "made", missing="leave_out", **options)
+    gta(*inputs, trained, tmp_path / "made", on_missing="leave_out", **options)
     made = Shards(tmp_path / "made")
     assert made.ids == [id_ for id_ in IDS if id_ != "u05"]
     network = load_model(trained)
@@ -297,7 +297,7 @@ def test_gta_mels_are_of_each_utterances_speaker_and_phones(
 def test_gta_names_a_speaker_whom_the_model_does_not_know(trained: Path, tmp_path: Path) -> None:
     inputs = prepare(tmp_path, u00={"speaker": "eve"})
     with pytest.raises(WavewrightError, match="'u00': 'tacotron2' cannot speak as 'eve'"):
-        gta(*inputs, trained, tmp_path / "g", mel=STAGE_SPEC, seed=0, jobs=1, missing="fail")
+        gta(*inputs, trained, tmp_path / "g", mel=STAGE_SPEC, seed=0, jobs=1, on_missing="fail")
 
 
 def test_free_speech_of_the_evaluation_reads_phones_as_the_speaker(
