@@ -10,13 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Update
-from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, OptimizerConfig
-from wavewright.models.vocoder import Vocoder
-from wavewright.nn.inverse_stft import InverseSTFT
-from wavewright.nn.spectral import loss_spec, mel_l1, stft_losses
+from wavewright import Batch, MelSpec, ModelConfig, OptimizerConfig, Update, Vocoder
+from wavewright.nn import InverseSTFT, loss_spec, mel_l1, stft_losses
 
 
 class WhistleConfig(ModelConfig):

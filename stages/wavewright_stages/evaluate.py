@@ -161,12 +161,12 @@ def _sentences(
     prepared: Path, split: str, utterances: int | None
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.evaluation.layout import pick_evenly
     from wavewright.evaluation.synthesize import Sentence
 
     manifest = read_manifest(prepared / "manifest.parquet")
-    rows = usable(manifest, split)
+    rows = usable_rows(manifest, split)
     if rows.empty:
         raise WavewrightError(
             f"{prepared / 'manifest.parquet'}: no usable utterances in split '{split}'"
@@ -175,7 +175,7 @@ def _sentences(
     grids = [prepared / path if path else None for path in rows["alignment"]]
     everything = [Sentence(*row) for row in zip(*columns, grids, strict=True)]
     chosen = everything if utterances is None else pick_evenly(everything, utterances)
-    return chosen, len(everything), len(manifest) - len(usable(manifest))
+    return chosen, len(everything), len(manifest) - len(usable_rows(manifest))
 
 
 def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
@@ -263,12 +263,12 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
     import torch
 
     from wavewright.audio.files import from_pcm16
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards
     from wavewright.metrics.mel_l1 import MelL1
 
     audio, shards, metric, values = Shards(prepared / "audio"), Shards(mels), MelL1(), []
-    ids = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
+    ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
     for utterance in ids[:utterances]:
         mel = torch.from_numpy(shards.array(utterance).copy())[None].to(speaker.vocoder.device)
         wav = speaker.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()

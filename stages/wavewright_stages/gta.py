@@ -19,7 +19,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.data.shards import Row
+    from wavewright.data.shards import IndexRow
     from wavewright.gta.foreign.collection import MelCollection
     from wavewright.gta.shard_maker import ReportRow, ShardMaker
 
@@ -89,7 +89,7 @@ def gta(
         gpus: processes, each on a GPU of its own and with its own list of shards.
         device: auto, cpu or cuda.
     """
-    from wavewright.data.shards import Header, publish_index, remove_leftovers
+    from wavewright.data.shards import ShardHeader, publish_index, remove_leftovers
     from wavewright.gta.report import write_report
 
     gta.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def gta(
             "gta.on_missing may be 'natural' or 'leave_out' instead of 'fail'."
         )
     index = [row for part, _ in result.parts for row in part]
-    publish_index(gta, index, Header(result.maker.natural.sample_rate, mel))
+    publish_index(gta, index, ShardHeader(result.maker.natural.sample_rate, mel))
     remove_leftovers(gta, {row.shard for row in index})
     _plot_worst(gta, result.maker, report)
     for notes in gta.glob("shard-*.notes.json"):
@@ -136,7 +136,7 @@ class _Result(NamedTuple):
     """Index rows and report rows of every shard, their maker, and extra summary fields."""
 
     maker: ShardMaker
-    parts: list[tuple[list[Row], list[ReportRow]]]
+    parts: list[tuple[list[IndexRow], list[ReportRow]]]
     summary: dict[str, Any]
 
 
@@ -257,7 +257,7 @@ def _convention(
     collection: MelCollection, source: Path, mel_preset: MelSpec | str, stats: Path | None
 ) -> MelSpec:
     """Mel spec of another toolkit's mels, statistics included."""
-    from wavewright.data.mel_statistics import statistics_for
+    from wavewright.data.mel_statistics import with_statistics
 
     if isinstance(mel_preset, MelSpec):
         spec = mel_preset
@@ -271,7 +271,7 @@ def _convention(
             "'espnet' or 'tacotron2' ('wavewright list mels' has all)"
         )
     if stats is not None:
-        return statistics_for(spec, stats)
+        return with_statistics(spec, stats)
     if collection.normalised:
         raise WavewrightError(
             f"gta.stats: the mels in {source} are normalised (norm/); name the file of their "

@@ -231,11 +231,11 @@ def _alone(name: str, adversary_start: int) -> dict[str, Any]:
 def _crops(
     prepared: Path, mels: Path, gta: Path | None, features: Features, gta_start: int, **options: Any
 ) -> CropData:
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards
     from wavewright.training.crops import CropData
 
-    ids = usable(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
+    ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
     natural = Shards(mels)
     if gta is None:
         if features != "natural":

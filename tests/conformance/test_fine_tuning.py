@@ -19,7 +19,7 @@ from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
-from wavewright.interop.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
@@ -52,7 +52,7 @@ def prepared_speech(folder: Path, clips: Path, mel: MelSpec) -> None:
     write_shards(folder / "mels", IDS, mels.__getitem__, mel=mel, sample_rate=rate)
 
 
-def judge(made: Imported) -> torch.nn.Module:
+def judge(made: ImportedModel) -> torch.nn.Module:
     """The imported discriminators."""
     assert made.adversaries is not None
     vocoder = create_vocoder(made.model.name, **made.model.config.model_dump())

@@ -47,7 +47,7 @@ def test_another_code_is_another_question(monkeypatch: pytest.MonkeyPatch) -> No
 
     before = score_key(MSTFT(), Pair(A, B, 22050))
     metric_cache._code_digest.cache_clear()
-    monkeypatch.setattr(metric_cache, "code_parts", lambda modules: ({"m": "changed"}, {}))
+    monkeypatch.setattr(metric_cache, "code_fingerprint", lambda modules: ({"m": "changed"}, {}))
     try:
         assert score_key(MSTFT(), Pair(A, B, 22050)) != before
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -100,6 +101,28 @@ def test_the_page_shows_the_very_module_of_sixty_lines(template: Path, page: str
     module = (template / f"{MODULE}.py").read_text("utf-8")
     assert python_blocks(page)[0] == module
     assert sum(bool(line.strip()) for line in module.splitlines()) <= 60
+
+
+PUBLIC = {"wavewright", "wavewright.nn", "wavewright.metrics", "wavewright.testing"}
+
+
+def test_the_template_and_the_page_import_public_modules_alone(template: Path, page: str) -> None:
+    sources = [path.read_text("utf-8") for path in template.glob("*.py")] + python_blocks(page)
+    imported = {
+        name
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        for name in modules_of(node)
+        if name.partition(".")[0] == "wavewright"
+    }
+    assert imported <= PUBLIC
+
+
+def modules_of(node: ast.AST) -> list[str]:
+    """Modules that an import statement names."""
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.support.official_discriminators import FAMILIES, PLAYER, trained
 from wavewright.checkpoints.checkpoint import load_training
 from wavewright.checkpoints.discriminators import adversaries_file
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.interop.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.models.vocoder import Vocoder
 from wavewright.training import loop as training
 
@@ -28,7 +28,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_work(tmp_path_factory.mktemp("work"))
 
 
-def imported(folder: Path, family: str) -> tuple[Vocoder, Imported]:
+def imported(folder: Path, family: str) -> tuple[Vocoder, ImportedModel]:
     """A vocoder of ours in a toolkit's files, and what the import made of those."""
     kind = FAMILIES[family]
     source = trained(kind.name, **kind.changes)
@@ -40,7 +40,7 @@ def imported(folder: Path, family: str) -> tuple[Vocoder, Imported]:
     return source, made
 
 
-def options(family: str, made: Imported, **changes: Any) -> dict[str, Any]:
+def options(family: str, made: ImportedModel, **changes: Any) -> dict[str, Any]:
     """Of a training that says nothing of adversaries."""
     kind = FAMILIES[family]
     unsaid = ("mel", "adversary")

@@ -43,13 +43,13 @@ def load_wav(
         WavewrightError: the file is missing, unreadable, empty, or holds NaN or infinite samples.
     """
     data, rate = read_channels(path, start=start, end=end)
-    wav = mix(data, channel)
+    wav = mix_down(data, channel)
     if sample_rate is not None and rate != sample_rate:
         return resample(wav, rate, sample_rate), sample_rate
     return wav, rate
 
 
-def mix(data: npt.NDArray[np.float32], channel: Channel) -> Wav:
+def mix_down(data: npt.NDArray[np.float32], channel: Channel) -> Wav:
     """(samples, channels) to (samples,) float32 by the policy `channel`."""
     if data.shape[1] == 1:
         return np.ascontiguousarray(data[:, 0])
@@ -181,7 +181,7 @@ def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[P
         with out.open("wb") as stream, _pcm_writer(stream, sample_rate) as write:
             yield write
         return
-    out.write(endless_header(sample_rate))
+    out.write(streaming_wav_header(sample_rate))
     out.flush()
 
     def write_now(pcm: Pcm) -> None:
@@ -191,7 +191,7 @@ def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[P
     yield write_now
 
 
-def endless_header(sample_rate: int) -> bytes:
+def streaming_wav_header(sample_rate: int) -> bytes:
     """Of a WAV file of 16 bits and one channel that does not know yet how long it will be."""
     unknown, rate = 0xFFFFFFFF, sample_rate
     riff, data = (b"RIFF", unknown, b"WAVE"), (b"data", unknown)

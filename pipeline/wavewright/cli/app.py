@@ -111,11 +111,13 @@ def run(
     wavewright run kathleen --vocoder hifigan:v3 --set train.max_steps=20000 --explain;
     wavewright run ljspeech --vocoder vocos --gpus 4
     """
-    from wavewright.runner.run import Request
+    from wavewright.runner.run import RunRequest
     from wavewright.runner.run import run as run_plan
 
     _require_engine(backend, scheduler)
-    request = Request(stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler)
+    request = RunRequest(
+        stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler
+    )
     if (nodes or 1) > 1 and not rendezvous:
         raise WavewrightError("--nodes needs --rendezvous HOST:PORT, where the machines meet")
     plan = _plan(recipe, changes, vocoder, jobs=jobs, gpus=gpus, nodes=nodes, rendezvous=rendezvous)
@@ -133,7 +135,7 @@ def status(
 
     Example: wavewright status kathleen
     """
-    from wavewright.runner.run import status as show
+    from wavewright.runner.run import print_status as show
 
     show(_plan(recipe, changes, vocoder), _say)
 
@@ -146,7 +148,7 @@ def verify(
 
     Example: wavewright verify kathleen
     """
-    from wavewright.runner.run import verify as check
+    from wavewright.runner.run import verify_results as check
 
     if not check(_plan(recipe, changes, vocoder), _say):
         raise typer.Exit(1)
@@ -255,9 +257,9 @@ def config(
     if system == "mel":
         spec = MelSpec.preset(rest)
         if statistics is not None:
-            from wavewright.data.mel_statistics import statistics_for
+            from wavewright.data.mel_statistics import with_statistics
 
-            spec = statistics_for(spec, statistics)
+            spec = with_statistics(spec, statistics)
         values = spec.model_dump(mode="json")
     elif statistics is not None:
         raise WavewrightError("--statistics belongs to mels: wavewright config mel:PRESET")

@@ -33,7 +33,7 @@ def pick_devices(first: torch.device, count: int) -> list[torch.device]:
     return [torch.device("cuda", start + number) for number in range(count)]
 
 
-def be_deterministic(wanted: bool) -> None:
+def set_deterministic(wanted: bool) -> None:
     """Ask torch for algorithms that give the same bits at every run.
 
     An operation that has none warns and goes on: some padding has none on a GPU.

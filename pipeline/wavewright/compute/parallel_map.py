@@ -45,9 +45,9 @@ def parallel_map(
     Raises:
         WavewrightError: an item has killed its worker three times and there is no `on_crash`.
     """
-    width = engines.width(jobs)
+    width = engines.worker_count(jobs)
     workers = min(width, len(items))
-    function = _Named(function, what)
+    function = _NamedTask(function, what)
     with progress(what, total=len(items), unit=unit) as bar:
         # One item that may kill whoever does it is not done here.
         if width <= 1 or not items or (workers == 1 and on_crash is None):
@@ -59,7 +59,7 @@ def parallel_map(
         return _Map(function, items, workers, what, bar, on_crash).results()
 
 
-class _Named(Generic[Item, Result]):
+class _NamedTask(Generic[Item, Result]):
     """A function whose failed allocations say at which item that was; picklable if it is."""
 
     def __init__(self, function: Callable[[Item], Result], what: str) -> None:
@@ -72,7 +72,7 @@ class _Named(Generic[Item, Result]):
             if isinstance(error, WavewrightError) or not is_out_of_memory(error):
                 raise
             raise WavewrightError(
-                f"{self.what}: {_shown(item)}: memory ran out; fewer jobs need less. What is "
+                f"{self.what}: {_shorten(item)}: memory ran out; fewer jobs need less. What is "
                 "finished is kept, and the same command goes on"
             ) from error
 
@@ -107,9 +107,11 @@ class _Map(Generic[Item, Result]):
     def _run(self, wanted: Sequence[int]) -> list[int]:
         """Run these; returns those that may have killed a worker."""
         try:
-            for number, result in engines.run(self.function, self.items, wanted, self.workers):
+            for number, result in engines.run_tasks(
+                self.function, self.items, wanted, self.workers
+            ):
                 self._take(number, result)
-        except engines.PoolDied as died:
+        except engines.WorkersDied as died:
             suspects = [number for number in died.suspects if number not in self.done]
             self.deaths.update(suspects)
             return suspects
@@ -123,7 +125,7 @@ class _Map(Generic[Item, Result]):
         item = self.items[number]
         if self.on_crash is None:
             raise WavewrightError(
-                f"{self.what}: {_shown(item)} has killed its worker process {_DEATHS} times; it "
+                f"{self.what}: {_shorten(item)} has killed its worker process {_DEATHS} times; it "
                 "may need more memory than there is, or crash a library"
             )
         self._take(number, self.on_crash(item))
@@ -133,7 +135,7 @@ class _Map(Generic[Item, Result]):
         self.bar.advance()
 
 
-def _shown(item: object) -> str:
+def _shorten(item: object) -> str:
     text = str(item)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 

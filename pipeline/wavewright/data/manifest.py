@@ -136,7 +136,7 @@ def read_manifest(path: str | Path, *, lists: bool = False) -> pd.DataFrame:
     return frame
 
 
-def usable(frame: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
+def usable_rows(frame: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
     """Rows that are not quarantined, of one split or of all, sorted by id."""
     kept = frame[frame["reason"] == ""]
     if split is not None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from wavewright.io.files import cache_folder
-from wavewright.io.fingerprint import code_parts, digest
+from wavewright.io.fingerprint import code_fingerprint, json_digest
 from wavewright.metrics.metric import Metric, Pair, Score
 
 _TABLE = (
@@ -96,7 +96,7 @@ def score_key(metric: Metric, pair: Pair) -> str:
         parts += [pair.text]
     if metric.phones is not None:
         parts += [[phone.start, phone.end, phone.label] for phone in pair.phones]
-    return digest(parts)
+    return json_digest(parts)
 
 
 def _samples(wav: np.ndarray) -> str:
@@ -106,8 +106,10 @@ def _samples(wav: np.ndarray) -> str:
 @cache
 def _code_digest(kind: type[Metric]) -> str:
     """Digest of the code that a metric runs and of the packages that it needs."""
-    modules, libraries = code_parts([kind.__module__])
-    return digest([kind.__qualname__, modules, libraries, distribution_versions(kind.packages)])
+    modules, libraries = code_fingerprint([kind.__module__])
+    return json_digest(
+        [kind.__qualname__, modules, libraries, distribution_versions(kind.packages)]
+    )
 
 
 def distribution_versions(packages: Iterable[str]) -> dict[str, str]:

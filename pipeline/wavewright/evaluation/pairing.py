@@ -16,7 +16,7 @@ from typing import NamedTuple, cast, get_args
 
 import numpy as np
 
-from wavewright.audio.files import Wav, mix, read_channels, resample, save_wav
+from wavewright.audio.files import Wav, mix_down, read_channels, resample, save_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.corpus.readers.common import audio_files
 from wavewright.errors import WavewrightError
@@ -266,7 +266,7 @@ def _read(path: Path, sample_rate: int) -> tuple[Wav, list[str]]:
     remarks = []
     if data.shape[1] > 1:
         remarks.append(f"{data.shape[1]} channels, of which the first was compared")
-    wav = mix(data, "left")
+    wav = mix_down(data, "left")
     share = float(np.mean(np.abs(wav) >= _CLIPPED))
     if share > _WORTH_TELLING:
         remarks.append(f"{share:.2%} of the samples are clipped")

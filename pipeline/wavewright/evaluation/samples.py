@@ -16,7 +16,7 @@ import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
-from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.manifest import read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fitted
@@ -73,7 +73,7 @@ def recordings(prepared: Path, classifier: Path) -> Recordings:
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, ids = {}, {}
     for split in ("train", "test"):
-        ids[split] = usable(manifest, split)["id"].tolist()
+        ids[split] = usable_rows(manifest, split)["id"].tolist()
         wavs = (from_pcm16(audio.array(id_)) for id_ in ids[split])
         sounds[split] = np.stack([fitted(wav, network.samples) for wav in wavs])
     return Recordings(network, sounds, ids, network.mel)

@@ -18,7 +18,7 @@ import torch
 
 from wavewright.acoustic.data import collate, encode_texts, index_speakers
 from wavewright.checkpoints.checkpoint import load_model
-from wavewright.data.shards import Array, Row
+from wavewright.data.shards import Array, IndexRow
 from wavewright.errors import WavewrightError
 from wavewright.gta.shard_maker import ReportRow, ShardMaker, single_threaded
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, TextBatch, utterance_seed
@@ -138,7 +138,7 @@ class DeviceTask:
     maker: GtaMaker
     shards: Sequence[tuple[int, list[str]]]
 
-    def make_shards(self) -> list[tuple[list[Row], list[ReportRow]]]:
+    def make_shards(self) -> list[tuple[list[IndexRow], list[ReportRow]]]:
         """Make each shard, unless an interrupted run already has."""
         return [self.maker.make_shard(shard) for shard in self.shards]
 

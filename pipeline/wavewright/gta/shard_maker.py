@@ -12,8 +12,15 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from wavewright.data.manifest import read_manifest, usable
-from wavewright.data.shards import Array, Header, Row, Shards, finished_rows, write_shard
+from wavewright.data.manifest import read_manifest, usable_rows
+from wavewright.data.shards import (
+    Array,
+    IndexRow,
+    ShardHeader,
+    Shards,
+    read_finished_shard,
+    write_shard,
+)
 from wavewright.data.shards.layout import shard_name
 from wavewright.errors import WavewrightError
 from wavewright.io.files import write_text
@@ -100,22 +107,22 @@ class ShardMaker:
     @cached_property
     def texts(self) -> dict[str, ManifestText]:
         """Manifest fields of all usable utterances, by id."""
-        rows = usable(read_manifest(self.prepared / "manifest.parquet"))
+        rows = usable_rows(read_manifest(self.prepared / "manifest.parquet"))
         columns = (rows[name].tolist() for name in _TEXT)
         return {id_: ManifestText(*row) for id_, *row in zip(*columns, strict=True)}
 
-    def make_shard(self, task: tuple[int, list[str]]) -> tuple[list[Row], list[ReportRow]]:
+    def make_shard(self, task: tuple[int, list[str]]) -> tuple[list[IndexRow], list[ReportRow]]:
         """Make a shard, given its number and ids, unless an interrupted run already has."""
         number, ids = task
         notes = self.gta / f"shard-{number:05d}.notes.json"
-        finished = finished_rows(self.gta, number)
+        finished = read_finished_shard(self.gta, number)
         if finished is not None and notes.is_file():
             return finished, [ReportRow(*row) for row in json.loads(notes.read_text())]
         with single_threaded():
             mels, rows = self.make_mels(ids)
         write_text(notes, json.dumps([list(vars(row).values()) for row in rows]))
         items = [(id_, mels[id_]) for id_ in ids if id_ in mels]
-        header = Header(self.natural.sample_rate, self.spec)
+        header = ShardHeader(self.natural.sample_rate, self.spec)
         return write_shard(self.gta, number, items, header), rows
 
     def make_mels(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[ReportRow]]:

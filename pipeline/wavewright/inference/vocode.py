@@ -16,7 +16,7 @@ from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.files import Floats, Layout, read_mel
-from wavewright.mel.pipe import mel_chunks
+from wavewright.mel.pipe import read_mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.autoregressive import SequentialVocoder
@@ -80,7 +80,7 @@ def vocode_mel_stream(
     The audio equals that of `vocode_mel_file` for the whole mel. All other arguments are as there.
 
     Args:
-        mel: a file, or an open pipe that `mel.pipe.mel_chunks` reads.
+        mel: a file, or an open pipe that `mel.pipe.read_mel_chunks` reads.
         out: a WAV file, which appears once it is complete; or a stream for `wav_writer`.
 
     Raises:
@@ -97,7 +97,7 @@ def vocode_mel_stream(
         cuts = range(_CHUNK_FRAMES, whole.shape[1], _CHUNK_FRAMES)
         arrays = iter(np.array_split(whole, cuts, axis=1))
     else:
-        arrays = mel_chunks(mel, spec, layout=order)
+        arrays = read_mel_chunks(mel, spec, layout=order)
     samples, started, first = 0, 0.0, 0.0
 
     def mel_stream() -> Iterator[Tensor]:

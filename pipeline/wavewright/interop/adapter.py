@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.optimize import optimize_for_inference
-from wavewright.interop.log_base import require_likely_base
+from wavewright.interop.log_base import require_plausible_log
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, require_convertible
 from wavewright.models.vocoder import Vocoder
@@ -29,7 +29,7 @@ class ClientVocoder(nn.Module):
         mel: the client's convention, or the name of a preset.
         seed: of the noise that the vocoder draws; None draws afresh.
         check: look at the values too, whether another logarithm is likelier than the one named
-            (`log_base.require_likely_base`).
+            (`log_base.require_plausible_log`).
 
     Raises:
         MelMismatch: the client's mels cannot be turned into the vocoder's exactly.
@@ -97,11 +97,11 @@ class ClientVocoder(nn.Module):
             mel = convert_mel(
                 mel.detach().to(self.device, torch.float32), self.source, self.source.bands_first
             )
-            lengths = own_frames(mel) if self.pads else [mel.shape[-1]] * len(mel)
+            lengths = unpadded_frames(mel) if self.pads else [mel.shape[-1]] * len(mel)
             if self.check:
                 for item, frames in zip(mel, lengths, strict=True):
-                    require_likely_base(item[:, :frames], self.source, self.client)
-            mel = _silenced(mel, lengths, self.source)
+                    require_plausible_log(item[:, :frames], self.source, self.client)
+            mel = _fill_with_silence(mel, lengths, self.source)
             converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel)
             wavs = self.vocoder.generate(converted, seed=self.seed)
             for wav, frames in zip(wavs, lengths, strict=True):
@@ -118,7 +118,7 @@ class ClientVocoder(nn.Module):
         return applied
 
 
-def own_frames(mel: Tensor) -> list[int]:
+def unpadded_frames(mel: Tensor) -> list[int]:
     """Frames of each item of (B, n_mels, frames) up to where it is filled up with 0.0."""
     heard = (mel != 0).any(dim=1)
     places = torch.arange(1, heard.shape[1] + 1, device=mel.device)
@@ -126,7 +126,7 @@ def own_frames(mel: Tensor) -> list[int]:
     return lengths
 
 
-def _silenced(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
+def _fill_with_silence(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
     silence = torch.tensor(spec.silence, dtype=mel.dtype, device=mel.device)
     padding = torch.ones(len(mel), 1, mel.shape[-1], dtype=torch.bool, device=mel.device)
     for item, frames in zip(padding, lengths, strict=True):
@@ -134,7 +134,7 @@ def _silenced(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
     return torch.where(padding, silence[:, None], mel)
 
 
-def required(settings: Mapping[str, Any], name: str, client: str) -> Any:
+def require_setting(settings: Mapping[str, Any], name: str, client: str) -> Any:
     """A client's setting.
 
     Raises:
@@ -145,7 +145,7 @@ def required(settings: Mapping[str, Any], name: str, client: str) -> Any:
     return settings[name]
 
 
-def require_known(odd: dict[str, Any], settings: str) -> None:
+def require_no_unknown(odd: dict[str, Any], settings: str) -> None:
     """Raise a WavewrightError that names a client's settings which no MelSpec can say, if any."""
     if odd:
         listed = ", ".join(f"{name} {value}" for name, value in odd.items())

@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.interop.adapter import ClientVocoder, require_known
+from wavewright.interop.adapter import ClientVocoder, require_no_unknown
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
@@ -62,7 +62,7 @@ def attach(
             "this Coqui model has no audio processor (ap), which tells its mels: those that make "
             "their waveform themselves need no vocoder"
         )
-    made = CoquiVocoder(vocoder, mel_of(processor), seed=seed, check=False)
+    made = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)
     device = next((value.device for value in synthesizer.tts_model.parameters()), made.device)
     synthesizer.vocoder_model = made.to(device)
     synthesizer.vocoder_ap = processor
@@ -71,7 +71,7 @@ def attach(
     return made
 
 
-def mel_of(processor: Any) -> MelSpec:
+def mel_spec_of(processor: Any) -> MelSpec:
     """The convention of the mels of a `TTS.utils.audio.AudioProcessor`, normalisation included.
 
     Raises:
@@ -85,7 +85,7 @@ def mel_of(processor: Any) -> MelSpec:
         odd["do_amp_to_db_mel"] = False
     if processor.stft_pad_mode not in ("reflect", "constant"):
         odd["stft_pad_mode"] = processor.stft_pad_mode
-    require_known(odd, "Coqui's audio configuration")
+    require_no_unknown(odd, "Coqui's audio configuration")
     return MelSpec.model_validate(
         {
             "sample_rate": processor.sample_rate,

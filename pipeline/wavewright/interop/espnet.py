@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from wavewright.errors import WavewrightError, os_error_reason
-from wavewright.interop.adapter import ClientVocoder, require_known, required
+from wavewright.interop.adapter import ClientVocoder, require_no_unknown, require_setting
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
@@ -67,12 +67,12 @@ def attach(
         WavewrightError: the model makes no log-mels, or hands them over normalised.
     """
     # The settings are known, so that values need not be looked at.
-    made = ESPnetVocoder(vocoder, mel_of(text2speech), seed=seed, check=False)
+    made = ESPnetVocoder(vocoder, mel_spec_of(text2speech), seed=seed, check=False)
     text2speech.vocoder = made.to(getattr(text2speech, "device", "cpu"))
     return made
 
 
-def mel_of(text2speech: Any) -> MelSpec:
+def mel_spec_of(text2speech: Any) -> MelSpec:
     """The convention of the mels that a Text2Speech gives its vocoder.
 
     Raises:
@@ -94,10 +94,10 @@ def mel_of(text2speech: Any) -> MelSpec:
     extract = getattr(text2speech, "feats_extract", None)
     if extract is None:
         raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
-    return _mel(extract.get_parameters(), options)
+    return _make_mel_spec(extract.get_parameters(), options)
 
 
-def mel_of_config(path: Path) -> MelSpec:
+def mel_spec_of_config(path: Path) -> MelSpec:
     """The convention of the mels that a model of ESPnet's `config.yaml` gives a vocoder.
 
     Raises:
@@ -120,14 +120,19 @@ def mel_of_config(path: Path) -> MelSpec:
     options = given.get("feats_extract_conf") or {}
     features = {**LOG_MEL_DEFAULTS, **options}
     try:
-        return _mel(
-            {**features, "fs": hertz(features["fs"]), "n_shift": features["hop_length"]}, options
+        return _make_mel_spec(
+            {
+                **features,
+                "fs": parse_sample_rate(features["fs"]),
+                "n_shift": features["hop_length"],
+            },
+            options,
         )
     except WavewrightError as error:
         raise WavewrightError(f"{path}: {error}") from error
 
 
-def hertz(rate: Any) -> Any:
+def parse_sample_rate(rate: Any) -> Any:
     """A sample rate as ESPnet writes it: 22050, or 22k, which means 22 times 1000 to it."""
     if not isinstance(rate, str):
         return rate
@@ -138,7 +143,7 @@ def hertz(rate: Any) -> Any:
         return rate
 
 
-def _mel(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
+def _make_mel_spec(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
     """Of `get_parameters()`, which lacks log_base, and of the arguments, which lack defaults."""
     base = options.get("log_base", 10)
     odd = {} if base in _LOGS else {"log_base": base}
@@ -146,16 +151,16 @@ def _mel(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
     odd |= {name: False for name in ("center", "onesided") if not options.get(name, True)}
     if parameters.get("window", "hann") != "hann":
         odd["window"] = parameters["window"]
-    require_known(odd, "ESPnet's feats_extract")
-    n_fft = required(parameters, "n_fft", "ESPnet")
+    require_no_unknown(odd, "ESPnet's feats_extract")
+    n_fft = require_setting(parameters, "n_fft", "ESPnet")
     return MelSpec.model_validate(
         {
             "preset": "espnet",
-            "sample_rate": required(parameters, "fs", "ESPnet"),
+            "sample_rate": require_setting(parameters, "fs", "ESPnet"),
             "n_fft": n_fft,
-            "hop_length": required(parameters, "n_shift", "ESPnet"),
+            "hop_length": require_setting(parameters, "n_shift", "ESPnet"),
             "win_length": parameters.get("win_length") or n_fft,
-            "n_mels": required(parameters, "n_mels", "ESPnet"),
+            "n_mels": require_setting(parameters, "n_mels", "ESPnet"),
             "fmin": parameters.get("fmin") or 0.0,
             "fmax": parameters.get("fmax"),
             "log": _LOGS[base],

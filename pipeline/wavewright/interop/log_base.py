@@ -24,7 +24,7 @@ DEVIATION = (1.45, 3.5)
 LEAST_SECONDS = 0.2
 
 
-def require_likely_base(mel: Tensor, spec: MelSpec, client: str) -> None:
+def require_plausible_log(mel: Tensor, spec: MelSpec, client: str) -> None:
     """Raise unless a mel's values may be the logarithms that `spec` says.
 
     Args:

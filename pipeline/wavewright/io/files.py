@@ -69,7 +69,7 @@ def _refusal(path: Path) -> int:
 
 
 @contextmanager
-def usual_mode(path: Path) -> Iterator[None]:
+def default_file_mode(path: Path) -> Iterator[None]:
     """The file that the block writes can be read by whoever reads other new files here.
 
     Some libraries write through a temporary file of their own, which is for its owner alone.
@@ -97,7 +97,7 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
         scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
-def files_below(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
+def walk_files(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
     """Every file at any depth, by its name relative to the folder, in order of the names.
 
     It is meant for folders of very many files: pathlib takes five times as long.

@@ -21,7 +21,7 @@ class Progress(Protocol):
         """Report `amount` more units done, with a few words beside the bar."""
 
 
-class _Silence:
+class _Silent:
     """For processes that leave the talking to another."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
@@ -95,7 +95,7 @@ def progress(
 ) -> Iterator[Progress]:
     """Show progress of `total` units, of which `done` were there already; silent if not `shown`."""
     if not shown:
-        yield _Silence()
+        yield _Silent()
         return
     if not on_terminal():
         yield _Lines(what, total, done, unit)

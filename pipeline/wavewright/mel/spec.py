@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from wavewright.audio.filters import WavStep
+from wavewright.audio.filters import WavFilter
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError, did_you_mean
 from wavewright.mel.presets import PRESETS
 
@@ -145,8 +145,8 @@ class MelSpec(BaseModel):
     pad_mode: Literal["reflect", "constant"] = "reflect"
     normalisation: Normalisation | None = None
     layout: Literal["bands_first", "frames_first"] = "bands_first"
-    wav_steps: tuple[WavStep, ...] = ()
-    target_steps: tuple[WavStep, ...] = ()
+    wav_steps: tuple[WavFilter, ...] = ()
+    target_steps: tuple[WavFilter, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

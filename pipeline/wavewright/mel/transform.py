@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavewright.audio.filters import apply_steps
+from wavewright.audio.filters import apply_filters
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import (
     LOG_UNIT,
@@ -57,7 +57,7 @@ def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     samples = wav.shape[-1]
     if not edged:
         require_samples(samples, spec)
-        wav = apply_steps(wav, spec.wav_steps, spec.sample_rate)
+        wav = apply_filters(wav, spec.wav_steps, spec.sample_rate)
     elif spec.wav_steps:
         raise WavewrightError("wav_steps look further back than a part of a waveform reaches")
     _, window = _constants(spec, wav.device, wav.dtype)
@@ -177,7 +177,7 @@ def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
     if _values_of(source) == _values_of(target):
         return mel
     bands_first = mel if target.layout == "bands_first" else mel.mT
-    values = _converted(bands_first.double(), source, target).to(mel.dtype)
+    values = _convert_values(bands_first.double(), source, target).to(mel.dtype)
     return values if target.layout == "bands_first" else values.mT
 
 
@@ -209,7 +209,7 @@ def require_convertible(source: MelSpec, target: MelSpec) -> None:
     )
 
 
-def _converted(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
+def _convert_values(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
     """Between (..., n_mels, frames) in float64."""
     _require_nothing_clipped(mel, source, target)
     natural = _denormalise(mel, source.normalisation) / LOG_UNIT[source.log]

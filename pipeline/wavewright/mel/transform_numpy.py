@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from numba import njit
 
-from wavewright.audio.filters import apply_steps
+from wavewright.audio.filters import apply_filters
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import (
     MelSpec,
@@ -119,15 +119,15 @@ def log_mel_numpy(wav: Floats, spec: MelSpec) -> Floats:
         )
     require_samples(len(wav), spec)
     if spec.wav_steps:
-        wav = _stepped(wav, spec)
+        wav = _apply_wav_steps(wav, spec)
     padded: Floats = np.pad(wav, spec.edge, mode=spec.pad_mode)
     amplitude = _amplitude(padded, spec, spec.frames(len(wav)))
-    mel = _normalised(_logarithm(amplitude, spec), spec)
+    mel = _normalise(_logarithm(amplitude, spec), spec)
     return mel if spec.layout == "bands_first" else np.ascontiguousarray(mel.T)
 
 
-def _stepped(wav: Floats, spec: MelSpec) -> Floats:
-    done: Floats = apply_steps(torch.tensor(wav), spec.wav_steps, spec.sample_rate).numpy()
+def _apply_wav_steps(wav: Floats, spec: MelSpec) -> Floats:
+    done: Floats = apply_filters(torch.tensor(wav), spec.wav_steps, spec.sample_rate).numpy()
     return done
 
 
@@ -168,7 +168,7 @@ def _logarithm(amplitude: Floats, spec: MelSpec) -> Floats:
     return amplitude
 
 
-def _normalised(mel: Floats, spec: MelSpec) -> Floats:
+def _normalise(mel: Floats, spec: MelSpec) -> Floats:
     how = spec.normalisation
     if isinstance(how, RangeNormalisation):
         mel *= np.float32(how.scale)

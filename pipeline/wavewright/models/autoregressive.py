@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from wavewright.audio.filters import Undoing
+from wavewright.audio.filters import InverseFilters
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.kernels.loop import Engine, FastLoop, Loop, Uniforms, Window
@@ -178,7 +178,7 @@ class SequentialVocoder(Vocoder):
     def _speak(
         self, windows: Iterable[Window], batch: int | None, seed: int | None
     ) -> Iterator[Tensor]:
-        undo = Undoing(self.mel.target_steps, self.sample_rate)
+        undo = InverseFilters(self.mel.target_steps, self.sample_rate)
         for piece in self._raw(windows, batch, seed):
             yield undo(piece).clamp(-1.0, 1.0)
 

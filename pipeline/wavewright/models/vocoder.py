@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.audio.filters import Undoing, undo_steps
+from wavewright.audio.filters import InverseFilters, undo_filters
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Model
@@ -25,6 +25,7 @@ from wavewright.models.streaming import (
 )
 from wavewright.nn.noise import NoiseSampler, NoiseSpec, item_seeds
 from wavewright.nn.receptive_field import ReceptiveField, Span
+from wavewright.vocoder_info import VariantInfo
 
 
 class Vocoder(Model):
@@ -79,6 +80,28 @@ class Vocoder(Model):
             )
         super().__init__(config, name=name)
         self._speaker = ""
+
+    @classmethod
+    def describe_variants(cls, name: str) -> tuple[VariantInfo, ...]:
+        """Facts about the default configuration and every variant.
+
+        Networks are built on torch's meta device, which takes no memory.
+        """
+        described = []
+        for variant in (None, *cls.variants):
+            with torch.device("meta"):
+                vocoder = cls.create(name, variant)
+            described.append(
+                VariantInfo(
+                    name=variant or "",
+                    parameters=vocoder.parameter_count(),
+                    conditioning=vocoder.conditioning,
+                    sample_rate=vocoder.sample_rate,
+                    streams=vocoder.streams,
+                    exports=vocoder.exports,
+                )
+            )
+        return tuple(described)
 
     @classmethod
     def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,7 +310,7 @@ class Vocoder(Model):
     def _streamed(self, mel_chunks: Iterable[Tensor], seed: int | None) -> Iterator[Tensor]:
         kinds = list(self.noise_inputs(1).values())
         chain = BlockPipeline(self.streaming_blocks() or [self._whole_stage(kinds)])
-        undo, missing = Undoing(self.mel.target_steps, self.sample_rate), 0
+        undo, missing = InverseFilters(self.mel.target_steps, self.sample_rate), 0
         noises: list[NoiseSampler] | None = None
 
         def finished(said: Tensor | None) -> Iterator[Tensor]:
@@ -346,7 +369,7 @@ class Vocoder(Model):
         """Undo the spec's `target_steps` on what a network trained on them says: (B, samples)."""
         if not self.mel.target_steps:
             return wav
-        return undo_steps(wav, self.mel.target_steps, self.sample_rate).clamp(-1.0, 1.0)
+        return undo_filters(wav, self.mel.target_steps, self.sample_rate).clamp(-1.0, 1.0)
 
     def check_mel(self, mel: Tensor) -> None:
         """Raise unless `mel` is (B, n_mels, frames) with the right number of bands."""

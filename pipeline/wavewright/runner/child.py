@@ -22,7 +22,7 @@ _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-class Log:
+class StageLog:
     """A unit's log. A disk that takes no more of it costs the log, not the stage.
 
     Attributes:
@@ -62,7 +62,7 @@ class Log:
             _show(warning.encode())
 
 
-def spawn(job: Path, log: Log, lock: int) -> int:
+def run_worker(job: Path, log: StageLog, lock: int) -> int:
     """Start the worker in its own session, forward signals to it, and clean up after it."""
     terminal = "1" if on_terminal() else "0"
     roots = os.pathsep.join(filter(None, sys.path))
@@ -91,7 +91,7 @@ def spawn(job: Path, log: Log, lock: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _tee(source: IO[bytes], log: Log) -> None:
+def _tee(source: IO[bytes], log: StageLog) -> None:
     """Pass output through to the terminal and line by line to the log."""
     line = b""
     while chunk := source.read1(65536):  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ exec wavewright run "$(dirname "$0")/recipe.yaml" "$@"
 """
 
 
-class _Head(BaseModel):
+class _RecipeHead(BaseModel):
     """The top level of a recipe, besides the sections of its stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -225,12 +225,12 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
     )
 
 
-def _head(data: dict[str, Any], recipe: Recipe) -> _Head:
+def _head(data: dict[str, Any], recipe: Recipe) -> _RecipeHead:
     named = data.get("stages")
     sections = [str(n) for n in named] if isinstance(named, list) else []
-    model = create_model("recipe", __base__=_Head, **dict.fromkeys(sections, (Any, None)))  # type: ignore[call-overload]
+    model = create_model("recipe", __base__=_RecipeHead, **dict.fromkeys(sections, (Any, None)))  # type: ignore[call-overload]
     try:
-        head: _Head = model.model_validate(data)
+        head: _RecipeHead = model.model_validate(data)
         return head
     except ValidationError as error:
         places = {str(name): str(name) for name in data}

@@ -24,15 +24,15 @@ from wavewright.errors import (
     os_errors_as_user_errors,
 )
 from wavewright.io.files import fsync_path
-from wavewright.runner.plan import DAMAGED, Assessment, Unit, candidates
+from wavewright.runner.plan import DAMAGED_REASON, Assessment, Unit, find_candidates
 from wavewright.runner.record import (
-    LOGS,
-    Record,
-    damage,
+    LOG_FOLDER,
+    StageRecord,
     environment,
+    find_damage,
     outputs_digest,
     read_record,
-    scan,
+    scan_outputs,
     write_record,
 )
 
@@ -40,7 +40,7 @@ _SHARD = re.compile(r"shard-\d+\.tar")
 
 
 @contextmanager
-def locked(unit: Unit) -> Iterator[int]:
+def lock_unit(unit: Unit) -> Iterator[int]:
     """An exclusive lock that lives as long as any process holding the descriptor."""
     descriptor = open_lock(unit)
     try:
@@ -87,15 +87,15 @@ def open_lock(unit: Unit) -> int:
     return descriptor
 
 
-def partial_of(assessment: Assessment) -> Path:
+def partial_folder(assessment: Assessment) -> Path:
     """The folder in which a unit works until its result is published."""
     return assessment.unit.home / f".partial-{assessment.key}"
 
 
-def continues(assessment: Assessment) -> bool:
+def can_resume(assessment: Assessment) -> bool:
     """Whether an interrupted run left something that is gone on from."""
-    damaged = any(reason.startswith(DAMAGED) for reason in assessment.reasons)
-    return bool(assessment.key) and not damaged and partial_of(assessment).is_dir()
+    damaged = any(reason.startswith(DAMAGED_REASON) for reason in assessment.reasons)
+    return bool(assessment.key) and not damaged and partial_folder(assessment).is_dir()
 
 
 def open_partial(assessment: Assessment, force: bool) -> Path:
@@ -106,13 +106,15 @@ def open_partial(assessment: Assessment, force: bool) -> Path:
     are as they were published, if only shards are damaged: they can be made one by one.
     """
     unit = assessment.unit
-    partial = partial_of(assessment)
-    damaged = any(reason.startswith(DAMAGED) for reason in assessment.reasons)
+    partial = partial_folder(assessment)
+    damaged = any(reason.startswith(DAMAGED_REASON) for reason in assessment.reasons)
     if force or damaged:
         shutil.rmtree(partial, ignore_errors=True)
     seed = assessment.folder if damaged and unit.stage.precious else None
     if not damaged and unit.budget is not None:
-        seed = next((folder for folder, *_ in reversed(candidates(unit, assessment.key))), None)
+        seed = next(
+            (folder for folder, *_ in reversed(find_candidates(unit, assessment.key))), None
+        )
     if seed is not None and not force and not partial.exists():
         scratch = unit.home / f".seed-{assessment.key}"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -121,7 +123,7 @@ def open_partial(assessment: Assessment, force: bool) -> Path:
         os.rename(scratch, partial)
     elif damaged and not force:
         _link_intact(assessment.folder, partial)
-    (partial / LOGS).mkdir(parents=True, exist_ok=True)
+    (partial / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
     return partial
 
 
@@ -135,7 +137,7 @@ def _link_intact(folder: Path, partial: Path) -> None:
     record = read_record(folder)
     if record is None:
         return
-    damaged = list(damage(folder, record, thorough=True))
+    damaged = list(find_damage(folder, record, thorough=True))
     if not only_shards(damaged):
         return  # what was made on the way to an intact shard would not be made again
     for name in sorted(record.outputs.keys() - dict(damaged).keys()):
@@ -151,12 +153,12 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
     unit = assessment.unit
     for leftover in [*partial.rglob(".*.partial")]:  # of an earlier attempt that was killed
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    outputs = scan(partial)
+    outputs = scan_outputs(partial)
     if not outputs:
         raise StageFailed(f"stage {unit.label} ended well but wrote nothing", 1)
     write_record(
         partial,
-        Record(
+        StageRecord(
             stage=unit.stage.name,
             unit=unit.name,
             key=assessment.key,
@@ -167,7 +169,8 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
             stale=assessment.stale,
             options=unit.options.model_dump(mode="json"),
             seconds=round(seconds, 1),
-            serial=1 + max((record.serial for _, record in published(unit) if record), default=0),
+            serial=1
+            + max((record.serial for _, record in published_results(unit) if record), default=0),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=environment(),
         ),
@@ -206,7 +209,7 @@ def point_latest(unit: Unit, folder: Path) -> None:
         os.replace(scratch, link)
 
 
-def published(unit: Unit) -> list[tuple[Path, Record | None]]:
+def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
     """Every published result of a unit with its record, the newest first."""
     found = [
         (folder, read_record(folder))
@@ -214,7 +217,7 @@ def published(unit: Unit) -> list[tuple[Path, Record | None]]:
         if folder.is_dir() and not folder.is_symlink()
     ]
 
-    def age(one: tuple[Path, Record | None]) -> tuple[int, str]:
+    def age(one: tuple[Path, StageRecord | None]) -> tuple[int, str]:
         return (one[1].serial, one[1].finished) if one[1] else (-1, "")
 
     return sorted(found, key=age, reverse=True)

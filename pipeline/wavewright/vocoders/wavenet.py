@@ -36,7 +36,7 @@ from wavewright.nn.likelihood import (
     logistics_nll,
     uniforms_of,
 )
-from wavewright.nn.quantisation import Rounding, mu_law_decode, mu_law_encode, silence
+from wavewright.nn.quantization import Rounding, mu_law_decode, mu_law_encode, silence
 from wavewright.nn.upsample_network import ContextStretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded

@@ -39,7 +39,7 @@ from wavewright.nn.likelihood import (
 from wavewright.nn.mel_resnet import MelResidualNetwork
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.pruning import PrunedLinear
-from wavewright.nn.quantisation import (
+from wavewright.nn.quantization import (
     HALF,
     Rounding,
     join16,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from wavewright.audio.files import load_wav, resample, to_pcm16
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.screening import Rules, Screened
+from wavewright.data.corpus.screening import ScreeningResult, ScreeningRules
+from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.data.shards import Encoding, Shards, shard_plan, write_shards
 from wavewright.text.textgrid import cut_alignment, read_checked, write_alignment
 
@@ -39,7 +39,7 @@ class Cut(NamedTuple):
     alignment: Path | None
 
 
-def cut_of(entry: Entry, found: Screened, gain: float) -> Cut:
+def plan_cut(entry: CorpusUtterance, found: ScreeningResult, gain: float) -> Cut:
     """How an entry is cut by what screening found."""
     alignment = entry.alignment if found.alignment else None
     return Cut(entry.audio, entry.start, entry.end, found.start, found.stop, gain, alignment)
@@ -49,7 +49,7 @@ def write_audio(
     prepared: Path,
     rows: Mapping[str, Row],
     cuts: Mapping[str, Cut],
-    rules: Rules,
+    rules: ScreeningRules,
     encoding: Encoding,
     shard_size: int,
     jobs: int,
@@ -78,7 +78,7 @@ def write_audio(
             rows[name].seconds = shards.length(name) / rules.sample_rate
 
 
-def _load(name: str, cut: Cut, rules: Rules, alignments: Path) -> np.ndarray:
+def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.ndarray:
     """The samples of one utterance; its TextGrid is written on the way, in the samples' time."""
     wav, rate = load_wav(cut.audio, channel=rules.channel, start=cut.begin, end=cut.end)
     if cut.alignment is not None:

@@ -16,9 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.data.corpus.entries import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.data.corpus.readers import table
 from wavewright.data.corpus.readers.detect import LAYOUTS, detect_layout, read_layout
+from wavewright.data.corpus.utterances import (
+    AUDIO_SUFFIXES,
+    CorpusUtterance,
+    files_by_id,
+    read_lines,
+    write_corpus_table,
+)
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
@@ -66,7 +72,7 @@ def publish_corpus(
         return
     if _is_ljspeech(source):
         folders = [source / name for name in _AUDIO_FOLDERS if (source / name).is_dir()]
-        audio = [*_files(folders[0], AUDIO)] if folders else []
+        audio = [*_files(folders[0], AUDIO_SUFFIXES)] if folders else []
         _put(source, [source / "metadata.csv"], corpus, follow_links, link=False)
     else:
         (corpus / "metadata.csv").write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -92,7 +98,7 @@ def _root(source: Path, layout: str | None) -> Path:
         return source  # the last two match at any depth
     folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
     alone = len(folders) == 1 and not any(
-        p.is_file() and p.suffix.lower() in AUDIO for p in source.iterdir()
+        p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES for p in source.iterdir()
     )
     if alone and folders[0].name not in ("wavs", "data"):
         return _root(folders[0], layout)
@@ -136,13 +142,13 @@ def _publish_entries(
         for path, name in names.items():
             _place(_within(path, root), corpus / "wavs" / name, link=link)
             bar.advance()
-    write_table(corpus, [_published(entry, names, corpus) for entry in entries])
+    write_corpus_table(corpus, [_published(entry, names, corpus) for entry in entries])
     if source.is_dir():
         about = [path for path in sorted(source.iterdir()) if _ABOUT.search(path.name)]
         _put(source, about, corpus, follow_links, link=False)
 
 
-def _file_names(entries: Iterable[Entry]) -> dict[Path, str]:
+def _file_names(entries: Iterable[CorpusUtterance]) -> dict[Path, str]:
     """Name in wavs/ by audio file: the id of its utterance, or its own where it has several."""
     users: dict[Path, list[str]] = {}
     for entry in entries:
@@ -174,7 +180,7 @@ def _link_out(path: Path, origin: Path) -> str:
     )
 
 
-def _published(entry: Entry, names: Mapping[Path, str], corpus: Path) -> Entry:
+def _published(entry: CorpusUtterance, names: Mapping[Path, str], corpus: Path) -> CorpusUtterance:
     alignment = None
     if entry.alignment is not None and entry.alignment.is_file() and not entry.reason:
         alignment = corpus / "alignments" / f"{entry.id}.TextGrid"
@@ -188,7 +194,7 @@ def _published(entry: Entry, names: Mapping[Path, str], corpus: Path) -> Entry:
 def _pairs(source: Path) -> tuple[list[Path], list[str]]:
     """Audio files with a text beside them, and the metadata they make."""
     folder = source / "data" if (source / "data").is_dir() else source
-    audio = {path.stem: path for path in _files(folder, AUDIO)}
+    audio = {path.stem: path for path in _files(folder, AUDIO_SUFFIXES)}
     texts = {path.stem: path for path in _files(folder, (".txt",))}
     if not audio.keys() & texts.keys():
         return [], []
@@ -238,7 +244,7 @@ def _place(origin: Path, target: Path, *, link: bool) -> None:
         raise WavewrightError(f"{error.filename or target}: {error.strerror}") from error
 
 
-def speak_corpus(
+def synthesize_corpus(
     sentences: str | Path,
     corpus: str | Path,
     *,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavewright.audio.files import Wav
-from wavewright.audio.loudness import Level, decibels
+from wavewright.audio.loudness import SpeechLevel, decibels
 
 _BLOCK = 0.01  # seconds
 _SILENCE = 40.0  # dB below the loudest 50 ms from where a block counts as silence
@@ -60,7 +60,7 @@ def block_power(wav: Wav, sample_rate: int) -> np.ndarray:
     return power
 
 
-def measure_quality(wav: Wav, sample_rate: int, level: Level) -> Quality:
+def measure_quality(wav: Wav, sample_rate: int, level: SpeechLevel) -> Quality:
     """Quality of (samples,) float32 whose level has been measured."""
     power = block_power(wav, sample_rate)
     noise = max(float(np.quantile(power, 0.05)), _QUIETEST)
@@ -76,7 +76,7 @@ def measure_quality(wav: Wav, sample_rate: int, level: Level) -> Quality:
     )
 
 
-def quality_flags(wav: Wav, seconds: float, level: Level, quality: Quality) -> Iterator[str]:
+def quality_flags(wav: Wav, seconds: float, level: SpeechLevel, quality: Quality) -> Iterator[str]:
     """What is odd about one utterance by itself."""
     if level.peak > 1.0:
         yield "over_full_scale"
@@ -94,7 +94,7 @@ def quality_flags(wav: Wav, seconds: float, level: Level, quality: Quality) -> I
         yield "short"
 
 
-def rate_flags(rates: Mapping[str, float]) -> dict[str, str]:
+def speaking_rate_flags(rates: Mapping[str, float]) -> dict[str, str]:
     """`fast_text` or `slow_text` by id where the text does not go with the audio's length.
 
     Args:

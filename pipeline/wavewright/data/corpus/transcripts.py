@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from wavewright.data.corpus.entries import read_lines
+from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
 
 _IDS = ("id", "utt_id", "utterance_id", "utterance", "name", "file", "filename", "audio", "path")

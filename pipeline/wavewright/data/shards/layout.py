@@ -19,7 +19,7 @@ INDEX = "index.parquet"
 _FORMATS = {1: "pcm16", 2: "flac"}  # the second cannot be read by those that know the first
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """Where one utterance lies in its shard.
 
     `offset` and `size` are the bytes of the array as it is, or of the FLAC file; `length` counts
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     rows: int
 
 
-class Header(NamedTuple):
+class ShardHeader(NamedTuple):
     """What all members of a folder share."""
 
     sample_rate: int
@@ -49,7 +49,7 @@ class Header(NamedTuple):
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes, path: Path) -> Header:
+    def from_json(cls, text: str | bytes, path: Path) -> ShardHeader:
         data = json.loads(text)
         if data.get("format") not in _FORMATS:
             raise WavewrightError(
@@ -61,7 +61,7 @@ class Header(NamedTuple):
         return cls(data["sample_rate"], mel, encoding)
 
 
-class Task(NamedTuple):
+class ShardTask(NamedTuple):
     """One shard to write; `payloads` has an entry for each id, or is None."""
 
     number: int
@@ -88,7 +88,7 @@ def shard_plan(ids: Sequence[str], shard_size: int) -> list[list[str]]:
     return [ordered[i : i + shard_size] for i in range(0, len(ordered), shard_size)]
 
 
-def require_once_each(ids: Iterable[str], where: Path) -> None:
+def require_unique_ids(ids: Iterable[str], where: Path) -> None:
     """Refuse ids that are given more than once."""
     seen: set[str] = set()
     for utterance in ids:
@@ -106,7 +106,7 @@ def member_name(utterance: str, suffix: str) -> str:
     return utterance.replace(".", "%2E") + suffix
 
 
-def check_array(array: Array, header: Header) -> None:
+def check_array(array: Array, header: ShardHeader) -> None:
     """Refuse an array that a folder with this header cannot hold."""
     if header.mel is None:
         if array.dtype != np.int16 or array.ndim != 1:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavewright.data.shards.layout import Array, Header, Row, check_array
+from wavewright.data.shards.layout import Array, IndexRow, ShardHeader, check_array
 from wavewright.errors import WavewrightError
 
 # libFLAC's level 7 of 8: 353 s of kathleen took 0.537 of their PCM size, encoded at 3,490 times
@@ -17,7 +17,7 @@ from wavewright.errors import WavewrightError
 _FLAC_LEVEL = 7 / 8
 
 
-class Member(NamedTuple):
+class EncodedMember(NamedTuple):
     """A file to be put into a shard; the array's own bytes start at `skip`."""
 
     suffix: str
@@ -25,7 +25,7 @@ class Member(NamedTuple):
     skip: int
 
 
-def encode(array: Array, header: Header) -> Member:
+def encode(array: Array, header: ShardHeader) -> EncodedMember:
     """The file of one array: int16 (samples,) or float32 (n_mels, frames)."""
     check_array(array, header)
     buffer = io.BytesIO()
@@ -33,7 +33,7 @@ def encode(array: Array, header: Header) -> Member:
         # Frames lie side by side in the file, so that a crop of frames is one range of bytes.
         np.save(buffer, np.asfortranarray(array), allow_pickle=False)
         data = buffer.getvalue()
-        return Member(".npy", data, len(data) - array.nbytes)
+        return EncodedMember(".npy", data, len(data) - array.nbytes)
     import soundfile
 
     if header.encoding == "flac":
@@ -45,14 +45,19 @@ def encode(array: Array, header: Header) -> Member:
             format="FLAC",
             compression_level=_FLAC_LEVEL,
         )
-        return Member(".flac", buffer.getvalue(), 0)
+        return EncodedMember(".flac", buffer.getvalue(), 0)
     soundfile.write(buffer, array, header.sample_rate, subtype="PCM_16", format="WAV")
     data = buffer.getvalue()
-    return Member(".wav", data, len(data) - 2 * array.size)
+    return EncodedMember(".wav", data, len(data) - 2 * array.size)
 
 
 def decode(
-    read: Callable[[int, int], bytes], row: Row, header: Header, start: int, stop: int, path: Path
+    read: Callable[[int, int], bytes],
+    row: IndexRow,
+    header: ShardHeader,
+    start: int,
+    stop: int,
+    path: Path,
 ) -> Array:
     """Samples or frames `start` to `stop` of a member.
 
@@ -77,13 +82,13 @@ def decode(
 
 
 def _decode_flac(
-    read: Callable[[int, int], bytes], row: Row, start: int, stop: int, path: Path
+    read: Callable[[int, int], bytes], row: IndexRow, start: int, stop: int, path: Path
 ) -> Array:
     import soundfile
 
     if not read(row.offset + row.size - 1, 1):
         raise WavewrightError(f"{path}: ends before '{row.id}' does, so it was cut short")
-    window = io.BufferedReader(_Window(read, row.offset, row.size), 16384)
+    window = io.BufferedReader(_ByteRange(read, row.offset, row.size), 16384)
     try:
         with soundfile.SoundFile(window) as file:
             file.seek(start)
@@ -95,7 +100,7 @@ def _decode_flac(
     return samples
 
 
-class _Window(io.RawIOBase):
+class _ByteRange(io.RawIOBase):
     """A part of a shard as a file, of which only what is asked for is read."""
 
     def __init__(self, read: Callable[[int, int], bytes], start: int, size: int) -> None:

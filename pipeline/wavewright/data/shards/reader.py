@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache, partial
 from io import FileIO
 from pathlib import Path
 
-from wavewright.data.shards.index import Index
-from wavewright.data.shards.layout import INDEX, Array, Encoding, Row
+from wavewright.data.shards.index import ShardIndex
+from wavewright.data.shards.layout import INDEX, Array, Encoding, IndexRow
 from wavewright.data.shards.members import decode
 from wavewright.data.shards.stream import Seed, stream
 from wavewright.errors import WavewrightError
@@ -101,7 +101,7 @@ class Shards:
         """
         return stream(self.folder, self._index, seed=seed, buffer=buffer, check=check)
 
-    def _row(self, utterance: str) -> Row:
+    def _row(self, utterance: str) -> IndexRow:
         place = self._index.place(utterance)
         if place < 0:
             raise WavewrightError(f"{self.folder}: holds no utterance '{utterance}'")
@@ -118,15 +118,15 @@ class Shards:
         return os.pread(self._files[shard].fileno(), size, offset)
 
 
-def _open_index(folder: Path) -> Index:
+def _open_index(folder: Path) -> ShardIndex:
     """Read an index once per process, however many tasks name it."""
     try:
         found = (folder / INDEX).stat()
     except OSError:
-        return Index(folder)  # which says what is wrong
+        return ShardIndex(folder)  # which says what is wrong
     return _index_as_of(folder.absolute(), found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4)
-def _index_as_of(folder: Path, inode: int, mtime_ns: int, size: int) -> Index:
-    return Index(folder)
+def _index_as_of(folder: Path, inode: int, mtime_ns: int, size: int) -> ShardIndex:
+    return ShardIndex(folder)

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from wavewright.data.shards import Array, Row
+from wavewright.data.shards import Array, IndexRow
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign.collection import ExternalMel
 from wavewright.gta.shard_maker import ReportRow, ShardMaker
-from wavewright.mel.files import Floats, Layout, as_mel
+from wavewright.mel.files import Floats, Layout, array_to_mel
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
 
@@ -71,7 +71,7 @@ class ForeignMaker(ShardMaker):
         if utterance not in self.external:
             raise WavewrightError(f"{self.source} has no mel of it")
         external, natural = self.external[utterance], self.natural.array(utterance)
-        array = as_mel(
+        array = array_to_mel(
             external.read(), external.path, self.source_spec, self.layout, option="gta.layout="
         )
         padding = int(self.padded and array.shape[1] > 1 and np.ptp(array[:, -1]) == 0)
@@ -103,7 +103,7 @@ class ShardTask:
     maker: ForeignMaker
     shard: tuple[int, list[str]]
 
-    def make_shard(self) -> tuple[list[Row], list[ReportRow]]:
+    def make_shard(self) -> tuple[list[IndexRow], list[ReportRow]]:
         """Make the shard, unless an interrupted run already has."""
         return self.maker.make_shard(self.shard)
 

@@ -25,7 +25,7 @@ from wavewright.registry import FIRST_PARTY, find
 _FRAMES = "frames"
 
 
-class Port(FrozenModel):
+class TensorPort(FrozenModel):
     """A tensor that goes into a graph or comes out of it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Port(FrozenModel):
 
 
 @dataclass(frozen=True)
-class Graph:
+class ExportGraph:
     """What an exporter writes.
 
     Attributes:
@@ -65,12 +65,12 @@ class Graph:
     name: str
     tolerance: float
     module: nn.Module
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorPort, ...]
+    outputs: tuple[TensorPort, ...]
     trial: Callable[[int, int, int], tuple[list[Tensor], list[Tensor]]]
 
 
-def waveform_graph(vocoder: Vocoder) -> Graph:
+def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     """All that `generate`, or `sample` of a latent vocoder, does after its noise is drawn.
 
     Raises:
@@ -87,7 +87,7 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
         samples: int | str = _per_frame(plain.hop_length)
     else:
         samples = plain.sample(1, seed=0).shape[1]
-    wav = Port(
+    wav = TensorPort(
         name="wav",
         shape=("batch", samples),
         kind="sound",
@@ -102,17 +102,18 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
         return [mel, *drawn], [plain.generate(mel, seed=seed)]
 
     inputs = ([_mel_port(plain.mel)] if driven else []) + ports
-    module = _Speech(_settled(vocoder))
-    return Graph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
+    module = _Waveform(_precomputed_copy(vocoder))
+    return ExportGraph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
 
 
-def spectrum_graph(vocoder: Vocoder) -> Graph:
+def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
     """`spectrum`: for clients that do the inverse transform themselves."""
     plain = _copy(vocoder)
     shape = ("batch", plain.mel.n_fft // 2 + 1, _FRAMES)
     parts = {"mag": "magnitudes", "x": "cosines of phases", "y": "sines of phases"}
     outputs = tuple(
-        Port(name=name, shape=shape, kind="sound", about=about) for name, about in parts.items()
+        TensorPort(name=name, shape=shape, kind="sound", about=about)
+        for name, about in parts.items()
     )
 
     @torch.no_grad()
@@ -120,12 +121,12 @@ def spectrum_graph(vocoder: Vocoder) -> Graph:
         mel = _example_mel(plain.mel, batch, frames, seed)
         return [mel], list(plain.predict_spectrum(mel))
 
-    module = _Spectrum(_settled(vocoder))
+    module = _Spectrum(_precomputed_copy(vocoder))
     inputs = (_mel_port(plain.mel),)
-    return Graph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
+    return ExportGraph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
 
 
-class _Speech(nn.Module):
+class _Waveform(nn.Module):
     def __init__(self, vocoder: Vocoder) -> None:
         super().__init__()
         self.vocoder = vocoder
@@ -135,7 +136,7 @@ class _Speech(nn.Module):
         return self.vocoder.synthesize(*given)
 
 
-class _Spectrum(_Speech):
+class _Spectrum(_Waveform):
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         return self.vocoder.predict_spectrum(*given)
 
@@ -162,19 +163,19 @@ def _copy(vocoder: Vocoder) -> Vocoder:
     return plain.eval().requires_grad_(False)
 
 
-def _settled(vocoder: Vocoder) -> Vocoder:
+def _precomputed_copy(vocoder: Vocoder) -> Vocoder:
     settled = _copy(vocoder)
     settled.precompute()
     return settled
 
 
-def _mel_port(spec: MelSpec) -> Port:
+def _mel_port(spec: MelSpec) -> TensorPort:
     shape = ("batch", spec.n_mels, _FRAMES)
     about = f"log-mel in the convention {spec.fingerprint}"
-    return Port(name="mel", shape=shape, kind="mel", about=about)
+    return TensorPort(name="mel", shape=shape, kind="mel", about=about)
 
 
-def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> Port:
+def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> TensorPort:
     """Of noise for one frame and for two, which tell what grows with the frames."""
     sizes = zip(one.shape, two.shape, strict=True)
     shape = tuple(size if size == twice else _per_frame(size) for size, twice in sizes)
@@ -183,7 +184,7 @@ def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> Port:
         "uniform": "uniform numbers in [-1, 1)",
         "choice": "; ".join(f"{number}: {choice}" for number, choice in enumerate(one.choices)),
     }[one.kind]
-    return Port(
+    return TensorPort(
         name=name,
         shape=("batch", *shape),
         dtype="int64" if one.kind == "choice" else "float32",

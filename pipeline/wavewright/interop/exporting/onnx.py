@@ -20,8 +20,8 @@ from torch import Tensor
 
 from wavewright._version import __version__
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.interop.exporting.graph import Graph, Port
-from wavewright.interop.exporting.onnx_guard import guard
+from wavewright.interop.exporting.graph import ExportGraph, TensorPort
+from wavewright.interop.exporting.onnx_guard import add_log_guard
 from wavewright.io.files import atomic_write
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import FrozenModel
@@ -33,7 +33,7 @@ _EXAMPLE = (2, 7)  # items and frames that the exporter sees; the trials have ot
 _TRIALS = ((1, 5), (3, 23))
 
 
-class About(FrozenModel):
+class ExportMetadata(FrozenModel):
     """What every file says of itself; each field is a key of its metadata.
 
     Attributes:
@@ -53,11 +53,11 @@ class About(FrozenModel):
     mel_fingerprint: str
     sample_rate: int
     hop_length: int
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorPort, ...]
+    outputs: tuple[TensorPort, ...]
 
     @classmethod
-    def of(cls, vocoder: Vocoder, graph: Graph, step: int) -> About:
+    def of(cls, vocoder: Vocoder, graph: ExportGraph, step: int) -> ExportMetadata:
         """What there is to say of a vocoder's graph."""
         return cls(
             vocoder=vocoder.name,
@@ -73,7 +73,7 @@ class About(FrozenModel):
 
 
 def write_onnx(
-    graph: Graph, path: Path, *tables: FrozenModel, guarded: MelSpec | None = None
+    graph: ExportGraph, path: Path, *tables: FrozenModel, guarded: MelSpec | None = None
 ) -> float:
     """Write a graph, whole or not at all.
 
@@ -82,7 +82,7 @@ def write_onnx(
         path: the .onnx file.
         tables: whose fields become the file's metadata, none left out.
         guarded: the convention whose logarithm the file itself is to insist on
-            (`onnx_guard.guard`).
+            (`onnx_guard.add_log_guard`).
 
     Returns:
         The largest difference between ONNX Runtime and PyTorch, over two trials.
@@ -91,28 +91,28 @@ def write_onnx(
         MissingExtra: the extra `onnx` is not installed.
         WavewrightError: the graph cannot be converted, or the two differ.
     """
-    import_packages()
+    require_onnx_packages()
     import onnx
 
     if path.is_dir():
         raise WavewrightError(f"{path}: a folder; give the name of a file to write")
-    model = _converted(graph)
-    facts = _facts(tables)
+    model = _convert(graph)
+    facts = _metadata(tables)
     onnx.helper.set_model_props(model, facts)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as scratch:
         scratch.write_bytes(model.SerializeToString())
         worst = max(require_parity(graph, open_session(scratch), *size, seed=3) for size in _TRIALS)
         if guarded is not None:  # which the trials' noise, being no speech, would not pass
-            guard(model, guarded)
+            add_log_guard(model, guarded)
             onnx.checker.check_model(model)
             scratch.write_bytes(model.SerializeToString())
             require_parity(graph, open_session(scratch), *_TRIALS[0], seed=3)
-        _require_facts(open_session(scratch), facts, path)
+        _require_metadata(open_session(scratch), facts, path)
         return worst
 
 
-def import_packages() -> None:
+def require_onnx_packages() -> None:
     """Raise a MissingExtra, with what to install, unless ONNX files can be written and run."""
     try:
         for package in ("onnx", "onnxruntime", "onnxscript"):
@@ -124,13 +124,13 @@ def import_packages() -> None:
         ) from error
 
 
-def _facts(tables: tuple[FrozenModel, ...]) -> dict[str, str]:
+def _metadata(tables: tuple[FrozenModel, ...]) -> dict[str, str]:
     """Metadata: texts as they are, everything else as JSON."""
     fields = {key: v for table in tables for key, v in table.model_dump(mode="json").items()}
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in fields.items()}
 
 
-def _converted(graph: Graph) -> Any:
+def _convert(graph: ExportGraph) -> Any:
     """The graph as an onnx.ModelProto, with names for all sizes that vary."""
     weights = sum(v.numel() * v.element_size() for v in graph.module.state_dict().values())
     if weights > _MOST_BYTES:
@@ -150,7 +150,7 @@ def _converted(graph: Graph) -> Any:
                 opset_version=_OPSET,
                 input_names=[port.name for port in graph.inputs],
                 output_names=[port.name for port in graph.outputs],
-                dynamic_shapes=(tuple(_varying(port, sizes) for port in graph.inputs),),
+                dynamic_shapes=(tuple(_dynamic_axes(port, sizes) for port in graph.inputs),),
             )
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -163,7 +163,7 @@ def _converted(graph: Graph) -> Any:
     return model
 
 
-def _varying(port: Port, sizes: dict[str, Any]) -> dict[int, Any]:
+def _dynamic_axes(port: TensorPort, sizes: dict[str, Any]) -> dict[int, Any]:
     """Axes of a tensor that no file fixes."""
     varying = {axis: sizes["batch"] for axis, size in enumerate(port.shape) if size == "batch"}
     for axis in range(len(port.shape)):
@@ -172,7 +172,7 @@ def _varying(port: Port, sizes: dict[str, Any]) -> dict[int, Any]:
     return varying
 
 
-def _tidy(model: Any, graph: Graph) -> None:
+def _tidy(model: Any, graph: ExportGraph) -> None:
     """Our names for the sizes; no traces of the machine that it was made on."""
     model.producer_name, model.producer_version = "wavewright", __version__
     for values, ports in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
@@ -197,7 +197,9 @@ def open_session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def require_parity(graph: Graph, session: Any, batch: int, frames: int, *, seed: int = 0) -> float:
+def require_parity(
+    graph: ExportGraph, session: Any, batch: int, frames: int, *, seed: int = 0
+) -> float:
     """The largest difference between ONNX Runtime and PyTorch in a trial.
 
     In units of the largest value that must come out, where that is above 1.
@@ -218,7 +220,7 @@ def require_parity(graph: Graph, session: Any, batch: int, frames: int, *, seed:
     return worst
 
 
-def _require_facts(session: Any, facts: dict[str, str], path: Path) -> None:
+def _require_metadata(session: Any, facts: dict[str, str], path: Path) -> None:
     found = session.get_modelmeta().custom_metadata_map
     lost = sorted(key for key, value in facts.items() if found.get(key) != value)
     if lost:

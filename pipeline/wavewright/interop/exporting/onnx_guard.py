@@ -1,8 +1,8 @@
 """An ONNX graph that refuses a mel in another logarithm by itself.
 
 Where nothing of ours runs, as in sherpa-onnx, the graph is all there is to notice the mistake with.
-An operator of it fails, by a name that says why, on what `log_base.require_likely_base` refuses: a
-mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
+An operator of it fails, by a name that says why, on what `log_base.require_plausible_log` refuses:
+a mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
 Runtime puts that name into its error. Any other mel passes with its values unchanged.
 """
 
@@ -17,7 +17,7 @@ from wavewright.mel.spec import LOG_UNIT, MelSpec
 _MEL = "mel"
 
 
-def guard(model: Any, spec: MelSpec) -> None:
+def add_log_guard(model: Any, spec: MelSpec) -> None:
     """Add the check to an onnx.ModelProto whose input `mel` is in a convention.
 
     Args:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Literal
 
 from wavewright.errors import WavewrightError
-from wavewright.interop.exporting.graph import Graph, spectrum_graph, waveform_graph
+from wavewright.interop.exporting.graph import ExportGraph, spectrum_graph, waveform_graph
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 
@@ -36,7 +36,7 @@ class SpectrumFields(FrozenModel):
     pad_mode: Literal["reflect"] = "reflect"
 
 
-def sherpa_graph(vocoder: Vocoder) -> tuple[Graph, FrozenModel]:
+def sherpa_graph(vocoder: Vocoder) -> tuple[ExportGraph, FrozenModel]:
     """What sherpa-onnx can run of a vocoder, and the fields that it reads.
 
     Spectra are given only where its transform can undo them: centred frames, and nothing to be

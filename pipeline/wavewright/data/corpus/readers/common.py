@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavewright.data.corpus.entries import AUDIO, Entry
+from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 
 
-def make_entry(
+def make_utterance(
     name: str,
     audio: Path,
     *,
@@ -24,7 +24,7 @@ def make_entry(
     split: str = "",
     alignment: Path | None = None,
     reason: str = "",
-) -> Entry:
+) -> CorpusUtterance:
     """An entry with a legal id; what is wrong with it becomes its reason.
 
     Args:
@@ -40,7 +40,7 @@ def make_entry(
         reason = f"missing audio: {audio.name}, {where}"
     if not reason and end is not None and end <= start:
         reason = f"a segment from {start:g} to {end:g} s, {where}"
-    return Entry(
+    return CorpusUtterance(
         id=name,
         text=" ".join((text or normalised).split()),
         normalised=" ".join((normalised or text).split()),
@@ -61,18 +61,18 @@ def audio_files(folder: Path) -> Iterator[Path]:
             continue
         if path.is_dir() and not path.is_symlink():
             yield from audio_files(path)
-        elif path.suffix.lower() in AUDIO:
+        elif path.suffix.lower() in AUDIO_SUFFIXES:
             yield path
 
 
-def resolved(text: str, folder: Path) -> Path:
+def resolve_path(text: str, folder: Path) -> Path:
     """A path as a manifest says it; relative ones start at the manifest's folder."""
     path = Path(text).expanduser()
     return path if path.is_absolute() else folder / path
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The words of a small UTF-8 text file, on one line; empty where there is none."""
-    from wavewright.data.corpus.entries import read_lines
+    from wavewright.data.corpus.utterances import read_lines
 
     return " ".join(line.strip() for _, line in read_lines(path)) if path.is_file() else ""

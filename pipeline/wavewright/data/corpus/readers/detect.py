@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.data.corpus.entries import Entry, without_faults_of_ids
 from wavewright.data.corpus.readers import folder, kaldi, libritts, nemo, table, vctk
+from wavewright.data.corpus.utterances import CorpusUtterance, sort_and_check_ids
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 
 
@@ -16,7 +16,7 @@ class Layout(NamedTuple):
 
     about: str
     matches: Callable[[Path], bool]
-    read: Callable[[Path], list[Entry]]
+    read: Callable[[Path], list[CorpusUtterance]]
 
 
 #: Each but the last is told by files that the others have not.
@@ -49,7 +49,7 @@ def detect_layout(source: Path) -> str | None:
     return "folder" if folder.matches(source) else None
 
 
-def read_layout(source: Path, name: str) -> list[Entry]:
+def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
     """All utterances of a corpus in the layout of that name, sorted by id.
 
     Audio paths are those of the source; entries that cannot be used say why.
@@ -68,10 +68,10 @@ def read_layout(source: Path, name: str) -> list[Entry]:
     entries = layout.read(source)
     if not entries:
         raise WavewrightError(f"{source}: {layout.about} without any utterance")
-    return without_faults_of_ids(_with_texts(entries), source)
+    return sort_and_check_ids(_require_texts(entries), source)
 
 
-def _with_texts(entries: Sequence[Entry]) -> list[Entry]:
+def _require_texts(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
     """Where some utterances have a text, one without is faulty; where none has, none is."""
     from dataclasses import replace
 

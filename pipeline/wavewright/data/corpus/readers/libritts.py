@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.readers.common import make_entry, text_of
+from wavewright.data.corpus.readers.common import make_utterance, read_text
+from wavewright.data.corpus.utterances import CorpusUtterance
 
 _NORMALISED = ".normalized.txt"
 
@@ -25,7 +25,7 @@ def _chapters(source: Path) -> Iterator[tuple[str, str, Path]]:
                 yield (parts[-3] if depth > 1 else source.name, parts[-2], chapter)
 
 
-def read(source: Path) -> list[Entry]:
+def read(source: Path) -> list[CorpusUtterance]:
     """All utterances; subsets called train-*, dev-* or test-* are the official splits."""
     entries = []
     for subset, speaker, chapter in _chapters(source):
@@ -33,12 +33,12 @@ def read(source: Path) -> list[Entry]:
         for audio in sorted(chapter.glob("*.wav")) + sorted(chapter.glob("*.flac")):
             normalised = audio.with_name(audio.stem + _NORMALISED)
             entries.append(
-                make_entry(
+                make_utterance(
                     audio.stem,
                     audio,
                     where=f"in {chapter.relative_to(source)}",
-                    text=text_of(audio.with_name(audio.stem + ".original.txt")),
-                    normalised=text_of(normalised),
+                    text=read_text(audio.with_name(audio.stem + ".original.txt")),
+                    normalised=read_text(normalised),
                     speaker=speaker,
                     split=split if split in ("train", "dev", "test") else "",
                 )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.data.corpus.report.charts import waveform
-from wavewright.data.corpus.report.measures import MEASURES, Measure, known
+from wavewright.data.corpus.report.measures import MEASURES, Measure, drop_unknown
 from wavewright.webpage import sound
 from wavewright.webpage.figures import data_uri, mel_image
 
@@ -72,7 +72,7 @@ class Clip:
         return len(self.audio) + len(self.wave) + len(self.image)
 
 
-def extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
+def find_extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
     """Up to `most` utterances at either end of every measure that has odd ends.
 
     A measure that is the same for all has none, and what is not clipped is not the most clipped.
@@ -93,14 +93,14 @@ def extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
     return found
 
 
-def normal(frame: pd.DataFrame, values: Mapping[str, Floats], count: int) -> list[int]:
+def pick_typical(frame: pd.DataFrame, values: Mapping[str, Floats], count: int) -> list[int]:
     """`count` rows without flags and within the middle 80 % of every measure, drawn by id hash.
 
     Where there are several speakers, every speaker has a turn before one has a second.
     """
     fit = (frame["flags"] == "").to_numpy().copy()
     for column in values.values():
-        if len(known(column)):
+        if len(drop_unknown(column)):
             low, high = np.nanquantile(column, (0.1, 0.9))
             fit &= ~((column < low) | (column > high))
     turns: dict[str, int] = defaultdict(int)
@@ -116,7 +116,7 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def clips(
+def make_clips(
     lists: Iterable[Sequence[int]], ids: Sequence[str], shards: Shards, budget: int
 ) -> dict[int, Clip]:
     """A clip by row for all rows of some lists, in at most `budget` characters.

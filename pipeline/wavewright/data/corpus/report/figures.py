@@ -11,8 +11,14 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from wavewright.data.corpus.report.charts import Bins, bars, histogram, ranges
-from wavewright.data.corpus.report.measures import LEVEL, LEVEL_AFTER, MEASURES, Measure, known
-from wavewright.data.corpus.report.phones import PhoneRow
+from wavewright.data.corpus.report.measures import (
+    LEVEL,
+    LEVEL_AFTER,
+    MEASURES,
+    Measure,
+    drop_unknown,
+)
+from wavewright.data.corpus.report.phones import PhoneStatistics
 from wavewright.webpage.render import count, visible
 
 if TYPE_CHECKING:
@@ -31,13 +37,13 @@ class Figure:
     caption: str
 
 
-def figures(values: Mapping[str, Floats]) -> list[Figure]:
+def measure_figures(values: Mapping[str, Floats]) -> list[Figure]:
     """Histograms of the measures that are known of any utterance."""
     found = []
     for measure in (measure for measure in MEASURES if measure.drawn and measure.id in values):
-        column = known(values[measure.id])
+        column = drop_unknown(values[measure.id])
         if len(column):
-            before = known(values["level"]) if measure is LEVEL_AFTER else None
+            before = drop_unknown(values["level"]) if measure is LEVEL_AFTER else None
             found.append(_figure(measure, column, before, len(values[measure.id])))
     return found
 
@@ -91,7 +97,8 @@ def speaker_figure(usable: pd.DataFrame) -> Figure | None:
     caption = (
         f"{len(table):,} speakers: time, utterances and median level as recorded. The most heard "
         f"has {lines[0][1] / total:.1%} of the time, the least heard has "
-        f"{duration(float(least['seconds']))} in {count(int(least['utterances']), 'utterance')}."
+        f"{format_duration(float(least['seconds']))} in "
+        f"{count(int(least['utterances']), 'utterance')}."
     )
     rest = table.iloc[_SHOWN_SPEAKERS:]
     if len(rest):
@@ -102,10 +109,10 @@ def speaker_figure(usable: pd.DataFrame) -> Figure | None:
 
 
 def _speaker_note(seconds: float, utterances: int, level: float) -> str:
-    return f"{duration(seconds)}, {utterances:,} utt., {LEVEL.show(level)}"
+    return f"{format_duration(seconds)}, {utterances:,} utt., {LEVEL.show(level)}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`12 s`, `3.4 min`, `5.2 h`."""
     if seconds < 100:
         return f"{seconds:.0f}\u00a0s"
@@ -114,7 +121,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:,.1f}\u00a0h"
 
 
-def phone_figure(classes: Sequence[PhoneRow]) -> Figure | None:
+def phone_figure(classes: Sequence[PhoneStatistics]) -> Figure | None:
     """How long phones of each class last; None without phones."""
     if not classes:
         return None

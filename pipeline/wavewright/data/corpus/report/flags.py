@@ -39,7 +39,7 @@ _SHOWN, _SHOWN_EXAMPLES = 40, 3
 
 
 @dataclass(frozen=True)
-class Flagged:
+class FlagCount:
     """One flag: how many utterances have it, and the first of them."""
 
     flag: str
@@ -53,7 +53,7 @@ def split_flags(flags: str) -> list[str]:
     return [flag for flag in flags.split(",") if flag]
 
 
-def meaning_of(flag: str) -> str:
+def flag_meaning(flag: str) -> str:
     """A sentence, or empty for a flag that nobody has explained here."""
     channels = _CHANNELS.fullmatch(flag)
     if channels:
@@ -61,7 +61,7 @@ def meaning_of(flag: str) -> str:
     return MEANINGS.get(flag, "")
 
 
-def flagged(rows: Iterable[tuple[str, str]]) -> list[Flagged]:
+def count_flags(rows: Iterable[tuple[str, str]]) -> list[FlagCount]:
     """Flags of (id, flags) by how many have them, up to forty; ids in the order given."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, flags in rows:
@@ -69,6 +69,6 @@ def flagged(rows: Iterable[tuple[str, str]]) -> list[Flagged]:
             found[flag].append(name)
     order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
-        Flagged(flag, meaning_of(flag), len(names), names[:_SHOWN_EXAMPLES])
+        FlagCount(flag, flag_meaning(flag), len(names), names[:_SHOWN_EXAMPLES])
         for flag, names in order[:_SHOWN]
     ]

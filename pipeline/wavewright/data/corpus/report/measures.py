@@ -159,7 +159,7 @@ MEASURES = (
 )
 
 
-def measured(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
+def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
     """Values (utterances,) by measure id, in the order of the rows; NaN where not known.
 
     What has no text has no rate of characters or words.
@@ -182,25 +182,25 @@ def measured(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
         "characters": np.where(text, column("characters_per_second"), np.nan),
     }
     if len(phones.seconds):
-        found["phones"] = _divided(phones.spoken(), seconds)
+        found["phones"] = _per_second(phones.spoken(), seconds)
         found["longest_phone"] = phones.longest()
     else:
         words = np.asarray(frame["normalised_text"].str.count(r"\S+"), dtype=np.float64)
-        found["words"] = _divided(np.where(text, words, np.nan), seconds)
+        found["words"] = _per_second(np.where(text, words, np.nan), seconds)
     return found
 
 
-def gained(values: Mapping[str, Floats]) -> bool:
+def is_amplified(values: Mapping[str, Floats]) -> bool:
     """Whether any utterance is prepared at another level than it was recorded at."""
     return not np.allclose(values["level"], values["level_after"], equal_nan=True)
 
 
-def known(values: Floats) -> Floats:
+def drop_unknown(values: Floats) -> Floats:
     """Without what is not known."""
     return values[np.isfinite(values)]
 
 
-def _divided(counts: Floats, seconds: Floats) -> Floats:
+def _per_second(counts: Floats, seconds: Floats) -> Floats:
     """Counts per second; not known where there is no time."""
     quotients = np.full(len(seconds), np.nan)
     np.divide(counts, seconds, out=quotients, where=seconds > 0)

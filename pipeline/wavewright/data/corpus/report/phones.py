@@ -63,7 +63,7 @@ class Phones:
 
 
 @dataclass(frozen=True)
-class PhoneRow:
+class PhoneStatistics:
     """One class or label: how often, its share of all time, 5th, 50th and 95th percentile.
 
     Attributes:
@@ -120,21 +120,21 @@ def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return whole
 
 
-def by_class(phones: Phones) -> list[PhoneRow]:
+def statistics_by_class(phones: Phones) -> list[PhoneStatistics]:
     """Rows of the classes that occur, speech first, silence last."""
     order = list(CLASSES)
     place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int16)
     return _rows(phones, place[phones.codes], order)
 
 
-def by_label(phones: Phones) -> list[PhoneRow]:
+def statistics_by_label(phones: Phones) -> list[PhoneStatistics]:
     """Rows of the labels that are no silence, the rarest first."""
     rows = _rows(phones, phones.codes, phones.labels)
     kept = [row for row in rows if row.name not in SILENCES]
     return sorted(kept, key=lambda row: (row.count, row.name))
 
 
-def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneRow]:
+def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneStatistics]:
     order = np.argsort(codes, kind="stable").astype(np.int32)
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
     total = float(phones.seconds.sum()) or 1.0
@@ -147,5 +147,5 @@ def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneRow]:
         low, middle, high = (float(q) for q in np.quantile(seconds, (0.05, 0.5, 0.95)))
         utterances = len(np.unique(phones.owner[chosen]))
         share = float(seconds.sum()) / total
-        found.append(PhoneRow(name, len(chosen), share, low, middle, high, utterances))
+        found.append(PhoneStatistics(name, len(chosen), share, low, middle, high, utterances))
     return found

@@ -22,7 +22,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
-class Group:
+class ReasonGroup:
     """Utterances that were left out for the same kind of reason.
 
     Attributes:
@@ -37,10 +37,10 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Groups:
+class ReasonGroups:
     """The groups shown, the largest first, and how much is in others that are not shown."""
 
-    shown: list[Group]
+    shown: list[ReasonGroup]
     count: int
     other_kinds: int
     other_count: int
@@ -70,27 +70,29 @@ def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, st
     return rows
 
 
-def grouped(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> Groups:
+def group_reasons(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> ReasonGroups:
     """Groups of (id, reason), the largest first; `ids` are names that may stand in reasons."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, reason in rows:
-        found[kind_of(reason, ids)].append((name, reason))
+        found[reason_kind(reason, ids)].append((name, reason))
     order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     shown = [
-        Group(kind, len(members), [_told(*row) for row in sorted(members)[:_SHOWN_EXAMPLES]])
+        ReasonGroup(
+            kind, len(members), [_example(*row) for row in sorted(members)[:_SHOWN_EXAMPLES]]
+        )
         for kind, members in order[:_SHOWN_GROUPS]
     ]
     count = sum(map(len, found.values()))
     rest = order[_SHOWN_GROUPS:]
-    return Groups(shown, count, len(rest), sum(len(members) for _, members in rest))
+    return ReasonGroups(shown, count, len(rest), sum(len(members) for _, members in rest))
 
 
-def _told(name: str, reason: str) -> tuple[str, str]:
+def _example(name: str, reason: str) -> tuple[str, str]:
     """An example under a heading that has said already whose doing it is."""
     return name, reason.removeprefix(LEFT_OUT)
 
 
-def kind_of(reason: str, ids: Collection[str]) -> str:
+def reason_kind(reason: str, ids: Collection[str]) -> str:
     """What a reason has in common with others of its kind.
 
     "a.wav: too short: 0.05 s, the minimum is 0.1 s" -> "too short"
