@@ -13,7 +13,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.evaluation.report.page import Training
+    from wavewright.evaluation.report.page import TrainingCurves
     from wavewright.evaluation.results import Speed
     from wavewright.evaluation.synthesize import Sentence, Speaker
     from wavewright.text.textgrid import Interval
@@ -152,8 +152,8 @@ def evaluate(
         _speed(mels, sentences, speakers, speed_seconds, speed_repeats),
         training=_training(vocoder, speakers, prepared, mels, dev_utterances),
         attention=_attention(acoustic),
-        shown=shown,
-        megabytes=megabytes,
+        max_players=shown,
+        max_megabytes=megabytes,
     )
 
 
@@ -237,9 +237,9 @@ def _training(
     prepared: Path,
     mels: Path,
     dev_utterances: int,
-) -> Training | None:
+) -> TrainingCurves | None:
     """The vocoders' validation curves, and the baselines' mel L1 on the same clips."""
-    from wavewright.evaluation.report.page import Training
+    from wavewright.evaluation.report.page import TrainingCurves
 
     curves = {}
     for name, run in vocoder.items():
@@ -255,7 +255,7 @@ def _training(
         if speaker.system.kind == "baseline"
         and (level := _dev_level(speaker, prepared, mels, dev_utterances)) is not None
     }
-    return Training(curves, levels)
+    return TrainingCurves(curves, levels)
 
 
 def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) -> float | None:

@@ -18,9 +18,9 @@ import soundfile
 
 from tests.support.reports import HOSTILE, RATE, small_report
 from wavewright.evaluation.layout import pick_evenly
-from wavewright.evaluation.report.ranking import groups, ranking
-from wavewright.evaluation.report.tables import results_csv, summary_tables
-from wavewright.evaluation.report.verdict import answers
+from wavewright.evaluation.report.ranking import rank_metric
+from wavewright.evaluation.report.tables import results_csv
+from wavewright.evaluation.report.view import build_view
 from wavewright.evaluation.results import (
     Difference,
     MetricInfo,
@@ -165,7 +165,7 @@ def test_systems_that_share_a_letter_cannot_be_told_apart(report: tuple[Path, Re
     results = report[1].model_copy(
         update={"systems": files(*names), "summary": rows, "differences": gaps}
     )
-    assert groups(results, "copy", MEL_L1) == {"a": "a", "b": "ab", "c": "b"}
+    assert rank_metric(results, "copy", MEL_L1).letters == {"a": "a", "b": "ab", "c": "b"}
 
 
 def test_undefined_values_are_counted_and_never_averaged() -> None:
@@ -226,6 +226,11 @@ def test_nearness_follows_the_direction_of_a_metric() -> None:
 # Words and tables
 
 
+def verdict(results: Results) -> str:
+    """Sentences about copy-synthesis."""
+    return build_view(results).conditions["copy"].verdict
+
+
 def with_values(results: Results, **columns: list[float | None]) -> Results:
     """The results with these mel L1 columns under copy-synthesis in place of all values."""
     ids, rows = values_of(**columns)
@@ -250,7 +255,7 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
     report: tuple[Path, Results],
 ) -> None:
     results = with_values(report[1], a=[0.4] * 8, b=[0.1, 0.3] * 4)
-    text = answers(results)["copy"]
+    text = verdict(results)
     assert text.startswith("system b is closest to the recordings: mel L1 0.200 [")
     assert "against 0.400" in text
     assert "50% lower, p = 0.008 (n = 8)" in text
@@ -258,25 +263,25 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
 
 def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1, 0.4] * 4, b=[0.4, 0.1] * 4)
-    text = answers(results)["copy"]
+    text = verdict(results)
     assert "cannot be told apart" in text
     low, high = re.findall(r"difference \[(\S+), (\S+)\], p = 1\.000", text)[0]
     assert (low[0], high[0]) == ("\u2212", "+")
-    (table,) = summary_tables(results, results.conditions[0])
+    (table,) = build_view(results).conditions["copy"].tables
     ranks = {s.title: c[0].rank for s, c in table.rows}
     assert sorted(ranks.values()) == ["best", "tie"]
 
 
 def test_too_few_utterances_are_called_too_few(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1] * 3, b=[0.4] * 3)
-    assert "too few" in answers(results)["copy"]
+    assert "too few" in verdict(results)
 
 
 def test_too_few_utterances_for_so_many_tests_are_said(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1] * 7, b=[0.4] * 7)
-    assert "too few" not in answers(results)["copy"]
+    assert "too few" not in verdict(results)
     many = [gap for gap in results.differences for _ in range(6)]
-    text = answers(results.model_copy(update={"differences": tuple(many)}))["copy"]
+    text = verdict(results.model_copy(update={"differences": tuple(many)}))
     assert "too few utterances for 6 tests" in text
 
 
@@ -290,13 +295,14 @@ def test_metrics_that_disagree_are_named(report: tuple[Path, Results]) -> None:
     results = results.model_copy(
         update={"metrics": (MEL_L1, other), "summary": (*results.summary, *turned)}
     )
-    assert answers(results)["copy"].endswith("By M-STFT, system b is first.")
+    assert verdict(results).endswith("By M-STFT, system b is first.")
 
 
 def test_the_noisier_system_is_further_away(report: tuple[Path, Results]) -> None:
     _, results = report
     for metric in results.metrics_of("copy"):
-        assert [row.system for row in ranking(results, "copy", metric)] == ["griffinlim", "toy-v1"]
+        ranked = rank_metric(results, "copy", metric).ranked
+        assert [row.system for row in ranked] == ["griffinlim", "toy-v1"]
 
 
 def test_csv_and_json_hold_the_same_values(report: tuple[Path, Results]) -> None:
@@ -416,7 +422,7 @@ def test_tables_are_labelled_and_failures_are_told(report: tuple[Path, Results])
 def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Path) -> None:
     whole, results = small_report(tmp_path / "whole")
     megabytes = 0.6 * whole.stat().st_size / 1e6
-    part, _ = small_report(tmp_path / "part", megabytes=megabytes)
+    part, _ = small_report(tmp_path / "part", max_megabytes=megabytes)
     assert part.stat().st_size <= megabytes * 1e6
     read = Page(part.read_text("utf-8"))
     assert len(read.all("article")) == len(results.utterances)
@@ -429,7 +435,7 @@ def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Pa
 
 
 def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path) -> None:
-    page, results = small_report(tmp_path, megabytes=0.001)
+    page, results = small_report(tmp_path, max_megabytes=0.001)
     text = page.read_text("utf-8")
     assert "<article" not in text
     assert f"0 of {len(results.utterances)} utterances; the others are in" in text

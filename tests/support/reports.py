@@ -13,7 +13,7 @@ from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.measure import build_metrics, condition_infos, measure, package_versions
-from wavewright.evaluation.report.page import Training, write_report
+from wavewright.evaluation.report.page import TrainingCurves, write_report
 from wavewright.evaluation.results import (
     NATURAL,
     Event,
@@ -102,7 +102,7 @@ def small_report(
         events=tuple(events),
         **found._asdict(),
     )
-    training = Training({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
+    training = TrainingCurves({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
     page = write_report(folder, results, made_up_speed(), training=training, **options)
     return page, results
 

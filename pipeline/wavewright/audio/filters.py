@@ -113,7 +113,7 @@ def undo_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> T
 
 
 class InverseFilters:
-    """`undo_filters` for a waveform that comes piece by piece.
+    """Streaming inverse of a filter chain; keeps state between chunks.
 
     Args:
         steps: as in `apply_filters`.
@@ -134,7 +134,7 @@ class InverseFilters:
         self.memories: dict[int, np.ndarray] = {}
 
     def __call__(self, wav: Tensor) -> Tensor:
-        """(..., samples) that follow those of the last call -> the same shape."""
+        """Process the next chunk: (..., samples) -> the same shape."""
         for number, step in enumerate(self.steps):
             if isinstance(step, Gain):
                 wav = wav / step.factor

@@ -1,4 +1,4 @@
-"""How loud speech is, and by how much it should be amplified."""
+"""Speech level and gain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("wavewright")
 
 @dataclass(frozen=True, slots=True)
 class SpeechLevel:
-    """Of one utterance. Full scale is 1; powers are without the mean (a DC offset is not heard).
+    """Level of one utterance; full scale is 1, powers exclude the DC offset.
 
     Attributes:
         peak: largest magnitude.

@@ -1,4 +1,4 @@
-"""Where parallel work runs: worker processes of joblib, or the workers of a dask cluster.
+"""Engines of parallel work: joblib worker processes, or a dask cluster.
 
 Both engines hand tasks out as they are needed, give results back as they come, and raise
 `WorkersDied` when a worker process was lost. joblib's own dask backend is only used to choose the
@@ -30,7 +30,7 @@ log = logging.getLogger("wavewright")
 
 
 class WorkersDied(Exception):
-    """Worker processes died while they may have been at these items (their numbers)."""
+    """Worker processes died, possibly because of these items (indices)."""
 
     def __init__(self, suspects: Sequence[int]) -> None:
         super().__init__(f"a worker died at one of the items {list(suspects)}")
@@ -38,7 +38,7 @@ class WorkersDied(Exception):
 
 
 def require_engine(backend: str, scheduler: str = "") -> None:
-    """Refuse what `engine` cannot be, before any work."""
+    """Check the engine's options before any work."""
     if backend not in BACKENDS:
         raise WavewrightError(f"--backend {backend}: allowed are {', '.join(BACKENDS)}")
     if scheduler and backend != "dask":
@@ -53,7 +53,7 @@ def require_engine(backend: str, scheduler: str = "") -> None:
 
 @contextmanager
 def use_engine(backend: str, scheduler: str = "", jobs: int | None = None) -> Iterator[None]:
-    """Let every `parallel_map` inside run on this engine.
+    """Run every `parallel_map` inside on this engine.
 
     Args:
         backend: `loky`: processes of this machine; `dask`: a dask.distributed cluster.
@@ -111,7 +111,7 @@ def _client(scheduler: str, jobs: int | None) -> Iterator[Any]:
 
 
 def _require_same_versions(client: Any) -> None:
-    """Refuse workers that would not write the same bytes."""
+    """Refuse workers with other library versions, which might write other bytes."""
     _wait_for_worker(client)
     try:
         found = {"the scheduler": client.run_on_scheduler(_versions), **client.run(_versions)}
@@ -131,7 +131,7 @@ def _require_same_versions(client: Any) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """Of the libraries whose version can change a result."""
+    """Versions of the libraries that can change a result."""
     found = {}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
@@ -140,7 +140,7 @@ def _versions() -> dict[str, str]:
 
 
 def require_shared_memory(instead: str) -> None:
-    """Refuse to start processes that could not be kept in step, for want of room in /dev/shm.
+    """Raise unless /dev/shm has room for the semaphores of worker processes.
 
     Args:
         instead: what needs none.
@@ -160,7 +160,7 @@ def require_shared_memory(instead: str) -> None:
 
 
 def worker_count(jobs: int) -> int:
-    """Worker processes for `jobs` (negative: all there are); 1 means: stay in this process."""
+    """Number of worker processes for `jobs` (negative: all processors); 1 stays in this process."""
     if jobs == 1 or (jobs <= 0 and _dask_client() is None and (os.cpu_count() or 1) == 1):
         return 1
     return jobs if jobs > 0 else max(2, os.cpu_count() or 1)
@@ -169,7 +169,7 @@ def worker_count(jobs: int) -> int:
 def run_tasks(
     function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result]]:
-    """Number and result of `function(items[i])` for every wanted number, as they are ready.
+    """Yield index and result of `function(items[i])` for the wanted indices, as they finish.
 
     Raises:
         PoolDied: worker processes died; what was given out before stays valid.
@@ -181,7 +181,7 @@ def run_tasks(
 
 
 def _dask_client() -> Any | None:
-    """The client of the engine that joblib.parallel_config has chosen, if that is dask."""
+    """Client of the active dask engine, or None."""
     from joblib.parallel import get_active_backend
 
     return getattr(get_active_backend()[0], "client", None)
@@ -216,7 +216,7 @@ def _run_joblib(
 
 
 def _joblib_pool(workers: int) -> Any:
-    """One task at a time to each worker, whose libraries get one thread each."""
+    """joblib pool: one task at a time per worker, one thread per library."""
     import joblib
     from joblib.parallel import get_active_backend
 
@@ -277,7 +277,7 @@ def _wait_for_worker(client: Any) -> None:
 
 
 def _distributed() -> Any:
-    """The library, which is optional and has types for half of what is used here."""
+    """Import dask.distributed, which is optional and only partly typed."""
     return import_module("distributed")
 
 

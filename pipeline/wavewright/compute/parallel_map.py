@@ -31,7 +31,7 @@ def parallel_map(
     unit: str = "shards",
     on_crash: Callable[[Item], Result] | None = None,
 ) -> list[Result]:
-    """`[function(item) for item in items]`, in order, by `jobs` workers, with a progress bar.
+    """Map a function over items with `jobs` workers and a progress bar; results in order.
 
     Args:
         function: picklable; it may be run again for an item whose worker died.
@@ -60,7 +60,7 @@ def parallel_map(
 
 
 class _NamedTask(Generic[Item, Result]):
-    """A function whose failed allocations say at which item that was; picklable if it is."""
+    """Function that names the item in out-of-memory errors; picklable."""
 
     def __init__(self, function: Callable[[Item], Result], what: str) -> None:
         self.function, self.what = function, what
@@ -78,7 +78,7 @@ class _NamedTask(Generic[Item, Result]):
 
 
 class _Map(Generic[Item, Result]):
-    """The state of one parallel_map."""
+    """State of one parallel_map."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class _Map(Generic[Item, Result]):
         self.deaths: Counter[int] = Counter()
 
     def results(self) -> list[Result]:
-        """All results in order."""
+        """Compute all results, in order."""
         while len(self.done) < len(self.items):
             suspects = self._run([n for n in range(len(self.items)) if n not in self.done])
             if suspects:
@@ -105,7 +105,7 @@ class _Map(Generic[Item, Result]):
         return [self.done[number] for number in range(len(self.items))]
 
     def _run(self, wanted: Sequence[int]) -> list[int]:
-        """Run these; returns those that may have killed a worker."""
+        """Run the wanted items; returns those that may have killed a worker."""
         try:
             for number, result in engines.run_tasks(
                 self.function, self.items, wanted, self.workers
@@ -118,7 +118,7 @@ class _Map(Generic[Item, Result]):
         return []
 
     def _run_alone(self, number: int) -> None:
-        """Run one item by itself, so that it is known whether it kills its worker."""
+        """Run one item alone, to see whether it kills its worker."""
         while self.deaths[number] < _DEATHS:
             if not self._run([number]):
                 return
@@ -141,7 +141,7 @@ def _shorten(item: object) -> str:
 
 
 def release_workers() -> None:
-    """End idle local worker processes, whose memory the rest of a stage may need."""
+    """Shut down idle local workers to free their memory."""
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor(reuse=True).shutdown(wait=True)

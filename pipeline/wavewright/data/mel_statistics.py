@@ -16,7 +16,7 @@ _LEAST_SCALE = 1e-6  # a band that never changes is left as it is, not divided b
 
 
 def with_statistics(spec: MelSpec, source: Path) -> MelSpec:
-    """`spec` with the statistics of `source` as its normalisation.
+    """Add the statistics of `source` to a spec as its normalisation.
 
     Args:
         spec: a convention without normalisation.

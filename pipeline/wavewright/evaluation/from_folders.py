@@ -40,7 +40,7 @@ class EvaluationRequest:
         utterances: how many, spread over the ids; None for all.
         anchors: `anchors.ANCHORS` by name.
         title: the page's heading.
-        shown, megabytes: see `write_report`.
+        max_players, max_megabytes: see `write_report`.
         cached: use and fill the user's cache of scores.
         jobs: worker processes.
     """
@@ -57,8 +57,8 @@ class EvaluationRequest:
     utterances: int | None = None
     anchors: Sequence[str] = ("lowpass-3.5k",)
     title: str = "Vocoder evaluation"
-    shown: int = 12
-    megabytes: float = 25.0
+    max_players: int = 12
+    max_megabytes: float = 25.0
     cached: bool = True
     jobs: int = -1
     command: Sequence[str] = ()
@@ -149,8 +149,8 @@ def _fill(folder: Path, request: EvaluationRequest, say: Callable[[str], None]) 
         folder,
         results,
         None,
-        shown=request.shown,
-        megabytes=request.megabytes,
+        max_players=request.max_players,
+        max_megabytes=request.max_megabytes,
         run=_run(request.command),
     )
 

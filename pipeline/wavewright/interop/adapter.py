@@ -1,4 +1,4 @@
-"""What all adapters share: a vocoder behind another program's mels, which are checked first."""
+"""Base class of the client adapters: a vocoder driven by another program's mels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wavewright.models.vocoder import Vocoder
 
 
 class ClientVocoder(nn.Module):
-    """A vocoder that takes a client's mels as they come.
+    """Vocoder that takes a client's mels in the client's convention.
 
     It stays in float32 whatever type the client gives to its own models, and follows them to their
     device only.
@@ -72,12 +72,12 @@ class ClientVocoder(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """Of the waveforms, in Hz."""
+        """Sample rate of the waveforms in Hz."""
         return self.vocoder.sample_rate
 
     @property
     def device(self) -> torch.device:
-        """Where the vocoder is."""
+        """Device of the vocoder."""
         return self.vocoder.device
 
     def speak(self, mel: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class ClientVocoder(nn.Module):
             return wavs
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What `.to`, `.half` and `.cuda` call: the device is taken from it, the type is not."""
+        """Follow a device change of `.to`, `.half` or `.cuda`, but stay in float32."""
 
         def moved(value: Tensor) -> Tensor:
             return value.to(fn(value.new_empty(0)).device)
@@ -119,7 +119,7 @@ class ClientVocoder(nn.Module):
 
 
 def unpadded_frames(mel: Tensor) -> list[int]:
-    """Frames of each item of (B, n_mels, frames) up to where it is filled up with 0.0."""
+    """Frames of each item of (B, n_mels, frames) before its padding of 0.0."""
     heard = (mel != 0).any(dim=1)
     places = torch.arange(1, heard.shape[1] + 1, device=mel.device)
     lengths: list[int] = (heard * places).amax(dim=1).tolist()
@@ -135,7 +135,7 @@ def _fill_with_silence(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor
 
 
 def require_setting(settings: Mapping[str, Any], name: str, client: str) -> Any:
-    """A client's setting.
+    """Look up a client's setting.
 
     Raises:
         WavewrightError: it has none of this name.
@@ -146,7 +146,7 @@ def require_setting(settings: Mapping[str, Any], name: str, client: str) -> Any:
 
 
 def require_no_unknown(odd: dict[str, Any], settings: str) -> None:
-    """Raise a WavewrightError that names a client's settings which no MelSpec can say, if any."""
+    """Raise if a client has settings that no MelSpec can express."""
     if odd:
         listed = ", ".join(f"{name} {value}" for name, value in odd.items())
         raise WavewrightError(f"no vocoder here knows {settings} with {listed}")

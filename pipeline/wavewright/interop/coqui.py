@@ -31,12 +31,12 @@ _LOGS = {(20.0, 10.0): "db", (1.0, 10.0): "log10", (1.0, 2.718): "ln"}
 
 
 class CoquiVocoder(ClientVocoder):
-    """For `synthesizer.vocoder_model`; `attach` makes one that fits."""
+    """Vocoder to put in `synthesizer.vocoder_model`; `attach` makes one that fits."""
 
     client = "Coqui"
 
     def inference(self, mel: Tensor) -> Tensor:
-        """(B, n_mels, frames) -> (B, 1, frames * hop_length) float32 in [-1, 1]."""
+        """Vocode (B, n_mels, frames) to (B, 1, frames * hop_length) float32 in [-1, 1]."""
         return self.speak(mel)[:, None]
 
     forward = inference
@@ -45,7 +45,7 @@ class CoquiVocoder(ClientVocoder):
 def attach(
     synthesizer: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
 ) -> CoquiVocoder:
-    """Let a Synthesizer speak through a vocoder, if its mels can be turned into the vocoder's.
+    """Attach a vocoder to a Synthesizer, if its mels can be converted to the vocoder's.
 
     Args:
         synthesizer: a `TTS.utils.synthesizer.Synthesizer` with an acoustic model.
@@ -72,7 +72,7 @@ def attach(
 
 
 def mel_spec_of(processor: Any) -> MelSpec:
-    """The convention of the mels of a `TTS.utils.audio.AudioProcessor`, normalisation included.
+    """Mel convention of a `TTS.utils.audio.AudioProcessor`, normalisation included.
 
     Raises:
         WavewrightError: it does to its mels what no MelSpec can say.

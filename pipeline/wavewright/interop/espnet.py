@@ -34,17 +34,17 @@ LOG_MEL_DEFAULTS: dict[str, Any] = {
 
 
 class ESPnetVocoder(ClientVocoder):
-    """For `text2speech.vocoder`; `attach` makes one that fits."""
+    """Vocoder to put in `text2speech.vocoder`; `attach` makes one that fits."""
 
     client = "ESPnet"
 
     @property
     def fs(self) -> int:
-        """Sample rate, by the name that ESPnet reads."""
+        """Sample rate in Hz, under ESPnet's name."""
         return self.sample_rate
 
     def forward(self, feats: Tensor) -> Tensor:
-        """(frames, n_mels) -> (frames * hop_length,) float32 in [-1, 1]."""
+        """Vocode (frames, n_mels) to (frames * hop_length,) float32 in [-1, 1]."""
         if feats.ndim != 2:
             raise WavewrightError(
                 f"ESPnet's mels are (frames, {self.source.n_mels}), found {tuple(feats.shape)}"
@@ -55,7 +55,7 @@ class ESPnetVocoder(ClientVocoder):
 def attach(
     text2speech: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
 ) -> ESPnetVocoder:
-    """Let a Text2Speech speak through a vocoder, if its mels can be turned into the vocoder's.
+    """Attach a vocoder to a Text2Speech, if its mels can be converted to the vocoder's.
 
     Args:
         text2speech: an `espnet2.bin.tts_inference.Text2Speech`; its `vocoder` is replaced.
@@ -73,7 +73,7 @@ def attach(
 
 
 def mel_spec_of(text2speech: Any) -> MelSpec:
-    """The convention of the mels that a Text2Speech gives its vocoder.
+    """Mel convention that a Text2Speech passes to its vocoder.
 
     Raises:
         WavewrightError: as for `attach`.
@@ -98,7 +98,7 @@ def mel_spec_of(text2speech: Any) -> MelSpec:
 
 
 def mel_spec_of_config(path: Path) -> MelSpec:
-    """The convention of the mels that a model of ESPnet's `config.yaml` gives a vocoder.
+    """Mel convention of an ESPnet model, from its `config.yaml`.
 
     Raises:
         WavewrightError: no such file, no configuration of a text-to-speech model, or no log-mels.
@@ -133,7 +133,7 @@ def mel_spec_of_config(path: Path) -> MelSpec:
 
 
 def parse_sample_rate(rate: Any) -> Any:
-    """A sample rate as ESPnet writes it: 22050, or 22k, which means 22 times 1000 to it."""
+    """Parse a sample rate as ESPnet writes it: 22050, or 22k for 22000."""
     if not isinstance(rate, str):
         return rate
     number, times = (rate[:-1], 1000) if rate[-1:] in "kK" else (rate, 1)
@@ -144,7 +144,7 @@ def parse_sample_rate(rate: Any) -> Any:
 
 
 def _make_mel_spec(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
-    """Of `get_parameters()`, which lacks log_base, and of the arguments, which lack defaults."""
+    """Spec from `get_parameters()` (without log_base) and the arguments (without defaults)."""
     base = options.get("log_base", 10)
     odd = {} if base in _LOGS else {"log_base": base}
     odd |= {name: options[name] for name in ("normalized", "htk") if options.get(name)}

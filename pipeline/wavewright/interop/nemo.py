@@ -53,13 +53,13 @@ _NEEDED = {"window": "hann", "normalize": None, "preemph": None, "log": True, "f
 
 
 class NemoVocoder(ClientVocoder):
-    """For whatever calls `convert_spectrogram_to_audio`; `vocoder_for` makes one that fits."""
+    """Vocoder with `convert_spectrogram_to_audio`; `vocoder_for` makes one that fits."""
 
     client = "NeMo"
     pads = True
 
     def convert_spectrogram_to_audio(self, spec: Tensor, **_: Any) -> Tensor:
-        """(B, n_mels, frames) -> (B, samples) float32 in [-1, 1].
+        """Vocode (B, n_mels, frames) to (B, samples) float32 in [-1, 1].
 
         There are frames * hop_length samples, without the frames at the end of the longest item
         that NeMo has overwritten with 0.0.
@@ -74,7 +74,7 @@ class NemoVocoder(ClientVocoder):
 def vocoder_for(
     spectrogram_model: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
 ) -> NemoVocoder:
-    """A vocoder for what a FastPitch, or another model with a `cfg.preprocessor`, says.
+    """Vocoder that fits a FastPitch or another model with a `cfg.preprocessor`.
 
     Raises:
         MelMismatch: its mels differ from the vocoder's in what cannot be converted.
@@ -86,7 +86,7 @@ def vocoder_for(
 
 
 def mel_spec_of(preprocessor: Mapping[str, Any]) -> MelSpec:
-    """The convention that a `preprocessor` section of a NeMo configuration describes."""
+    """Mel convention of a NeMo configuration's `preprocessor` section."""
     given = {**_DEFAULTS, **dict(preprocessor)}
     odd = {name: given[name] for name, wanted in _NEEDED.items() if (given[name] or None) != wanted}
     if given["log_zero_guard_type"] not in ("add", "clamp"):
@@ -115,7 +115,7 @@ def mel_spec_of(preprocessor: Mapping[str, Any]) -> MelSpec:
 
 
 def _samples(given: Mapping[str, Any], name: str, rate: int) -> int:
-    """Given in samples as `n_NAME`, or in seconds as `NAME`."""
+    """Length in samples, given as `n_NAME` (samples) or `NAME` (seconds)."""
     return int(given.get(f"n_{name}") or require_setting(given, name, "NeMo") * rate)
 
 
@@ -161,10 +161,10 @@ def nemo_model(adapter: NemoVocoder) -> Any:
             return self.adapter.convert_spectrogram_to_audio(spec)
 
         def setup_training_data(self, *_: Any) -> None:
-            """It comes trained."""
+            """Do nothing; the vocoder is trained already."""
 
         def setup_validation_data(self, *_: Any) -> None:
-            """It comes trained."""
+            """Do nothing; the vocoder is trained already."""
 
         @classmethod
         def list_available_models(cls) -> list[Any]:

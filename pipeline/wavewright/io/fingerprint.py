@@ -1,4 +1,4 @@
-"""Digests of what a stage's result depends on: its code, the libraries, files outside."""
+"""Digests of a stage's dependencies: code, libraries, external files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def json_digest(value: Any) -> str:
 
 
 def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """What code these modules run, read from their files without importing them.
+    """Fingerprint the code that modules run, from their source files, without importing them.
 
     Args:
         modules: dotted names; the project modules that they import are followed.
@@ -77,7 +77,7 @@ def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, 
 
 
 class PathFingerprints:
-    """Digests of files outside the recipe, by what is in them.
+    """Content digests of files outside the recipe, cached by size, times and inode.
 
     A file is read again where its size, times or inode are not those of the last look: an edit
     that keeps size and time shows in ctime, and a touch or a move changes no digest.
@@ -92,7 +92,7 @@ class PathFingerprints:
         self.kept = dict(self.seen)
 
     def digest(self, path: Path) -> str:
-        """Of a file, or of a folder's names and files; not of where it lies."""
+        """Digest a file, or a folder's file names and contents; its location does not matter."""
         if path.is_file():
             files = {"": path.stat()}
         elif path.is_dir():
@@ -149,14 +149,14 @@ def _hash_contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
 
 
 def _packages_of(module: str) -> list[str]:
-    """The packages between the top one and a module; importing it runs them."""
+    """Packages between the top one and a module, which run when it is imported."""
     parts = module.split(".")
     return [".".join(parts[:i]) for i in range(2, len(parts))]
 
 
 @cache
 def _source_of(module: str) -> Path | None:
-    """File of a module. Only its top package is looked up: more would import its parents."""
+    """Source file of a module, found without importing its parents."""
     top, *rest = module.split(".")
     spec = find_spec(top)
     if spec is None or spec.origin is None:
@@ -188,7 +188,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below a node: imports are among them, and expressions are most of a file."""
+    """Yield all statements below a node, without descending into expressions."""
     for block in ("body", "orelse", "finalbody", "handlers", "cases"):
         for inner in getattr(node, block, ()):
             yield inner

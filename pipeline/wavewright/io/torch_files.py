@@ -1,4 +1,4 @@
-"""Opens a file that torch.save wrote, once it is known to be a plain pickle of tensors.
+"""Open files that torch.save wrote, after checking that they are plain pickles of tensors.
 
 torch.load decides what reads a file before any unpickler is asked. An archive that holds
 `constants.pkl` goes to torch.jit.load, which runs code of the archive; a tar archive is unpacked
@@ -106,7 +106,7 @@ def _require_plain_archive(path: Path, file: BinaryIO, what: TorchFileKind) -> N
 
 
 def _within(name: str) -> str:
-    """A member's name without the folder that torch puts all members in."""
+    """Name of a member without the archive's top folder."""
     return name.partition("/")[2] if "/" in name else name
 
 
@@ -126,7 +126,7 @@ def _require_known(path: Path, names: list[str], inside: list[str], what: TorchF
 
 
 def _require_no_bomb(path: Path, file: BinaryIO, inside: int) -> None:
-    """Refuse an archive that would unpack to far more than it is; torch packs nothing."""
+    """Refuse an archive that would unpack to more than four times its size."""
     size = file.seek(0, 2)
     if inside > 4 * size:
         raise WavewrightError(
@@ -136,7 +136,7 @@ def _require_no_bomb(path: Path, file: BinaryIO, inside: int) -> None:
 
 
 def _require_plain_stream(path: Path, file: BinaryIO, what: TorchFileKind) -> None:
-    """Refuse a file that does not begin as torch's older format does, or is a tar archive too."""
+    """Refuse a file without torch's legacy magic number, or one that is also a tar archive."""
     file.seek(0)
     head = file.read(64)
     members = _tar_members(file)
@@ -159,7 +159,7 @@ def _require_plain_stream(path: Path, file: BinaryIO, what: TorchFileKind) -> No
 
 
 def _begins_with_magic(head: bytes) -> bool:
-    """Whether the first pickle is the number, and only the number, that torch.save writes first."""
+    """True if the first pickle is torch.save's magic number and nothing else."""
     numbers = []
     try:
         for opcode, argument, _ in pickletools.genops(head):
@@ -175,7 +175,7 @@ def _begins_with_magic(head: bytes) -> bool:
 
 
 def _tar_members(file: BinaryIO) -> list[str] | None:
-    """The first members of a tar archive; None where torch, too, would take it for none."""
+    """Names of a tar archive's first members; None if torch would not take it for a tar."""
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:

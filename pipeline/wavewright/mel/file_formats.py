@@ -23,7 +23,7 @@ MAX_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a se
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message, or its name where it has none."""
+    """First line of an error's message, or its type's name if it has none."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

@@ -93,7 +93,7 @@ def read_mel(
 def array_to_mel(
     array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str = "--layout "
 ) -> Floats:
-    """What `read_mel` makes of an array that `read_array` or `read_kaldi` gave.
+    """Turn an array from `read_array` or `read_kaldi` into a mel, as `read_mel` does.
 
     Args:
         array: two axes.
@@ -120,7 +120,7 @@ def array_to_mel(
 
 
 def orient(array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str) -> Floats:
-    """(n_mels, frames) float32 of an array with its axes in the order `layout`.
+    """Bring an array with axes in the order `layout` to (n_mels, frames) float32.
 
     Raises:
         WavewrightError: the number of bands is not that of `spec`.
@@ -151,7 +151,7 @@ def replace_neginf(mel: Floats, spec: MelSpec) -> tuple[Floats, int]:
 
 
 def check_mel_array(path: Path, array: Array) -> Array:
-    """What `read_array` gives of an array, or the error that it raises."""
+    """Check that an array may be a mel; drop a batch axis of length one."""
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2:

@@ -67,7 +67,7 @@ def read_mel_chunks(
 
 
 def _frames(stream: BinaryIO, beginning: bytes, bands: int) -> Iterator[Array]:
-    """(frames, bands) of as many frames as have arrived."""
+    """Yield the frames that have arrived, (frames, bands)."""
     size, held = bands * _FRAME_VALUE.itemsize, beginning
     while arrived := _read_available(stream):
         held += arrived
@@ -124,6 +124,6 @@ class _PrefixedStream:
         self.beginning, self.stream = beginning, stream
 
     def read(self, size: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """Read `size` bytes; fewer at the end."""
         taken, self.beginning = self.beginning[:size], self.beginning[size:]
         return taken + self.stream.read(size - len(taken))

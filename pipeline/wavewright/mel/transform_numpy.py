@@ -1,4 +1,4 @@
-"""The mel of whole recordings, fast, on one core.
+"""Fast log-mel of whole recordings on one core.
 
 Same definition as `mel.log_mel` (the reference, differentiable, on any device); this path is for
 data preparation. Frames are transformed in blocks that stay in the cache, by the same real FFT as
@@ -31,7 +31,7 @@ _BLOCK = 64  # frames; a block and its spectrum fit into a core's second-level c
 
 
 class _Bands(NamedTuple):
-    """The filterbank's rows without their zeros, end to end in `weights`."""
+    """Sparse filterbank: the non-zero parts of all rows, concatenated in `weights`."""
 
     first: npt.NDArray[np.int64]
     last: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ def _bands(spec: MelSpec) -> _Bands:
 
 @lru_cache(maxsize=32)
 def _window(spec: MelSpec) -> Floats:
-    """The window in the middle of n_fft samples."""
+    """Window, zero-padded to n_fft samples."""
     window = torch.hann_window(spec.win_length, periodic=spec.window_periodic).numpy()
     left = (spec.n_fft - spec.win_length) // 2
     return np.pad(window, (left, spec.n_fft - spec.win_length - left))

@@ -1,4 +1,4 @@
-"""Give back the room of results that nothing uses any more."""
+"""Remove results that nothing uses any more."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def clean(
 
 
 def _find_removable(plan: Plan, unit: Unit, keep: int) -> Iterator[tuple[Path, str, bool]]:
-    """What may go: its path, what it is, and whether it is certainly of no more use."""
+    """Yield (path, description, certainly useless) of everything that may be removed."""
     present = plan.assess(unit)
     in_use = {unit.latest, Path(os.path.realpath(present.folder))}
     results = [folder for folder, _ in published_results(unit)]
@@ -76,7 +76,7 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    """Half a result never stands under its name."""
+    """Remove a result, renamed first, so that no partial result keeps its name."""
     if not path.is_dir() or path.is_symlink():
         path.unlink()
         return

@@ -1,4 +1,4 @@
-"""Which units of a recipe's stages are up to date, which must run, and why.
+"""Plan of a recipe: units that are up to date, units that must run, and the reasons.
 
 Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its
 key is made of everything that its result depends on; the result of a key lies in the folder
@@ -48,23 +48,23 @@ class Unit:
 
     @property
     def label(self) -> str:
-        """`5 train hifigan:v3`."""
+        """Number, stage and unit name: `5 train hifigan:v3`."""
         return " ".join(filter(None, [str(self.number), self.stage.name, self.name]))
 
     @property
     def latest(self) -> Path:
-        """The folder that `latest` names, whether it is there or not."""
+        """Folder that `latest` points to; it may be missing."""
         return Path(os.path.realpath(self.home / "latest"))  # resolve() raises at a loop of links
 
     @property
     def budget(self) -> int | None:
-        """How far to go, for stages that have a budget."""
+        """Budget (such as steps) of this run; None for stages without one."""
         return getattr(self.options, self.stage.budget) if self.stage.budget else None
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is to be done about a unit.
+    """Decision about a unit.
 
     Attributes:
         unit: the unit.
@@ -88,7 +88,7 @@ class Assessment:
 
 
 class Plan:
-    """The units of a recipe and how they hang together.
+    """Units of a recipe and their dependencies.
 
     Args:
         recipe: as read.
@@ -156,7 +156,7 @@ class Plan:
         return [name for name in unit.stage.inputs if name in needs and name in self.makers]
 
     def assess(self, unit: Unit, pending: Mapping[str, str] = {}) -> Assessment:
-        """Decide about one unit; what is decided stays so until `look_again`.
+        """Assess one unit; cached until `refresh`.
 
         Args:
             unit: the unit.
@@ -169,7 +169,7 @@ class Plan:
         return self._known[unit.label]
 
     def look_again(self) -> None:
-        """Forget what was seen, because files may have changed."""
+        """Drop cached assessments, because files may have changed."""
         self._known.clear()
 
     def _assess(self, unit: Unit, pending: Mapping[str, str]) -> Assessment:
@@ -197,7 +197,7 @@ class Plan:
         )
 
     def own_changes(self, unit: Unit) -> list[str]:
-        """What differs from a unit's newest result in itself, whatever becomes of its inputs."""
+        """Differences from the unit's newest result, apart from its inputs."""
         last = read_record(unit.home / "latest")
         inputs = last.parts.get("inputs") if last else None
         if last is None or not isinstance(inputs, dict):
@@ -205,7 +205,7 @@ class Plan:
         return _differing(unit, last, self._parts(unit, inputs))
 
     def published(self, unit: Unit) -> Assessment | None:
-        """The assessment of a unit if its result is up to date or allowed to be stale."""
+        """Assessment of a unit if its result is up to date or may be stale, else None."""
         assessment = self.assess(unit)
         if assessment.state == "done":
             return assessment
@@ -216,7 +216,7 @@ class Plan:
         return replace(assessment, state="stale", folder=folder)
 
     def _parts(self, unit: Unit, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything that the result depends on, by kind."""
+        """Dependencies of a result, by kind."""
         stage = unit.stage
         outside = sorted(_external_options(unit) - stage.unkeyed)
         modules = [stage.function.__module__, *_plugin_modules(unit, inputs)]
@@ -232,7 +232,7 @@ class Plan:
         }
 
     def _compare(self, unit: Unit, parts: dict[str, Any], paths: InputPaths) -> Assessment:
-        """Look for the result of a key and, without one, say what changed since the last."""
+        """Look up the result of a key; without one, explain what changed since the last."""
         keyed = {**parts, "options": _keyed_options(unit)}
         if unit.stage.precious:  # a week of training outlives an edit; the change is reported
             del keyed["code"], keyed["libraries"]
@@ -345,7 +345,7 @@ def find_candidates(unit: Unit, key: str) -> list[tuple[Path, StageRecord | None
 
 
 def _remarks(unit: Unit, record: StageRecord, parts: Mapping[str, Any]) -> list[str]:
-    """What a user should know about a result that is used as it is."""
+    """Remarks on a result that is reused although something changed."""
     remarks = []
     if unit.budget is not None and (record.budget or 0) > unit.budget:
         remarks.append(f"has {record.budget} steps, more than the {unit.budget} asked for")
@@ -359,7 +359,7 @@ def _remarks(unit: Unit, record: StageRecord, parts: Mapping[str, Any]) -> list[
 
 
 def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
-    """What differs from the newest result of the unit."""
+    """Differences from the unit's newest result."""
     if unit.budget is not None and (smaller := find_candidates(unit, key)):
         return [f"continues from {smaller[-1][2]} to {unit.budget} steps"]
     last = read_record(unit.home / "latest")
@@ -370,7 +370,7 @@ def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _differing(unit: Unit, last: StageRecord, parts: Mapping[str, Any]) -> list[str]:
-    """Every part that is not as it was, one short sentence each."""
+    """Describe every changed part, one short sentence each."""
     before, now = dict(flatten(last.parts)), dict(flatten(dict(parts)))
     changed = []
     for name in sorted(before.keys() | now.keys()):
@@ -386,7 +386,7 @@ def _differing(unit: Unit, last: StageRecord, parts: Mapping[str, Any]) -> list[
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`librosa 0.11 -> 0.12` for every name whose value is another."""
+    """Format every changed value: `librosa 0.11 -> 0.12`."""
     return [
         f"{name} {_brief(before.get(name))} -> {_brief(now.get(name))}"
         for name in sorted(before.keys() | now.keys())

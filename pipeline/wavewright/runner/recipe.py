@@ -51,7 +51,7 @@ class _RecipeHead(BaseModel):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as read: its head, the raw sections, and where each value came from.
+    """Recipe as read: head, raw sections, and the origin of each value.
 
     Attributes:
         path: of the recipe.yaml.
@@ -145,7 +145,7 @@ class Recipe:
         return next((c for c in self.changed if place == c or place.startswith(f"{c}.")), None)
 
     def _place(self, dotted: str) -> str:
-        """`file:line` of a field, or `--set` if it came from the command line."""
+        """Source of a field: `file:line`, or `--set` if it came from the command line."""
         if self._change_of(dotted) is not None:
             return f"--set {dotted}"
         below = next((change for change in self.changed if change.startswith(f"{dotted}.")), None)

@@ -1,4 +1,4 @@
-"""`stage.json`: what a published result is, what made it, and whether it is still whole."""
+"""Record of a published result, `stage.json`: provenance and integrity."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class StageRecord(BaseModel):
 
 
 def read_record(folder: Path) -> StageRecord | None:
-    """The record of a published folder, or None if it has none that can be read."""
+    """Read the record of a published folder; None if there is none or it is damaged."""
     try:
         return StageRecord.model_validate_json((folder / RECORD_NAME).read_bytes())
     except (OSError, ValidationError):
@@ -65,12 +65,12 @@ def read_record(folder: Path) -> StageRecord | None:
 
 
 def write_record(folder: Path, record: StageRecord) -> None:
-    """Write `stage.json` whole or not at all."""
+    """Write `stage.json` atomically."""
     write_text(folder / RECORD_NAME, record.model_dump_json(indent=1), durable=True)
 
 
 def scan_outputs(folder: Path) -> dict[str, FileRecord]:
-    """Every file of a result with its sha256, logs and the record itself left out."""
+    """Record every file of a result with its sha256, except logs and the record."""
     return {
         name: FileRecord(sha256=sha256_of(folder / name), **facts)
         for name, facts in _files(folder).items()
@@ -87,7 +87,7 @@ def outputs_digest(outputs: dict[str, FileRecord]) -> str:
 
 
 def first_damage(folder: Path, record: StageRecord, *, thorough: bool = False) -> str | None:
-    """What is wrong with a published result, in words, or None.
+    """Description of the first damage to a published result, or None.
 
     A file whose size, times and inode are as recorded is taken as unchanged unless `thorough`;
     any other is hashed. ctime closes the hole of an edit that keeps size and mtime.
@@ -96,7 +96,7 @@ def first_damage(folder: Path, record: StageRecord, *, thorough: bool = False) -
 
 
 def find_damage(folder: Path, record: StageRecord, thorough: bool) -> Iterator[tuple[str, str]]:
-    """Every file that is not as it was published, with `is missing`, `was added` or `was changed`.
+    """Yield every damaged file with `is missing`, `was added` or `was changed`.
 
     See `trouble`.
     """
@@ -125,7 +125,7 @@ def environment() -> dict[str, Any]:
 
 
 def _files(folder: Path) -> dict[str, dict[str, int]]:
-    """What the quick check looks at, by name; logs and the record itself are left out."""
+    """Size, times and inode of every file but logs and the record."""
     return {
         name: {
             "size": found.st_size,

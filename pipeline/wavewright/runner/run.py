@@ -1,4 +1,4 @@
-"""Run a recipe: what is not up to date, in order, each unit in a process of its own."""
+"""Run a recipe: every unit that is not up to date, in order, each in its own process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PrintLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the command line asked for; stages by number or name."""
+    """Options of one run; stages by number or name."""
 
     stage: str | None = None
     stop_stage: str | None = None
@@ -82,7 +82,7 @@ def run(plan: Plan, request: RunRequest, say: PrintLine) -> Path | None:
 def print_overview(
     plan: Plan, first: int, last: int, request: RunRequest, say: PrintLine
 ) -> list[Unit]:
-    """Say of every unit whether it will run, and why; returns those that will."""
+    """Print whether each unit will run, and why; returns those that will."""
     pending: dict[str, str] = {}
     running = []
     for unit in plan.units:
@@ -106,7 +106,7 @@ def print_overview(
 
 
 def print_status(plan: Plan, say: PrintLine) -> None:
-    """Say of every unit where it stands, with the folder of what is up to date."""
+    """Print the state of each unit, with the folder of its result if up to date."""
     for unit in plan.units:
         assessment = plan.assess(unit)
         where = assessment.folder if assessment.state == "done" else ""
@@ -115,7 +115,7 @@ def print_status(plan: Plan, say: PrintLine) -> None:
 
 
 def verify_results(plan: Plan, say: PrintLine) -> bool:
-    """Hash every current result again; True if all are as they were published."""
+    """Hash every current result again; returns True if all are intact."""
     whole = True
     for unit in plan.units:
         folder = unit.latest
@@ -135,7 +135,7 @@ def verify_results(plan: Plan, say: PrintLine) -> bool:
 
 
 def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
-    """What is wrong with a result, and what will be done about it."""
+    """Describe a result's damage and what the next run will do about it."""
     shown = "; ".join(f"{name} {what}" for name, what in damaged[:5])
     more = f" (and {len(damaged) - 5} more files)" if len(damaged) > 5 else ""
     if unit.stage.precious:
@@ -229,7 +229,7 @@ def _execute(
 
 
 def rerun_command(plan: Plan, unit: Unit, request: RunRequest, *, force: bool = False) -> str:
-    """A line for a shell that runs one unit again, just as it ran.
+    """Shell command that runs one unit again, exactly as it ran.
 
     Args:
         plan: that the unit is of.
@@ -256,7 +256,7 @@ def rerun_command(plan: Plan, unit: Unit, request: RunRequest, *, force: bool = 
 
 
 def _this_command() -> list[str]:
-    """How this program was called."""
+    """Command by which this program was called."""
     script = Path(sys.argv[0])
     if script.name != "wavewright" or not script.is_file():
         return [sys.executable, "-m", "wavewright"]

@@ -1,4 +1,4 @@
-"""Folders of a unit's results: locked, worked in, published by one rename, and named by `latest`.
+"""Result folders of a unit: locking, working folder, publishing by rename, `latest`.
 
 A unit works in a hidden folder that survives kills. A lock on the unit's home is inherited by its
 processes, so that an orphan keeps a second runner out.
@@ -41,7 +41,7 @@ _SHARD = re.compile(r"shard-\d+\.tar")
 
 @contextmanager
 def lock_unit(unit: Unit) -> Iterator[int]:
-    """An exclusive lock that lives as long as any process holding the descriptor."""
+    """Lock a unit for as long as any process holds the descriptor."""
     descriptor = open_lock(unit)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,18 +88,18 @@ def open_lock(unit: Unit) -> int:
 
 
 def partial_folder(assessment: Assessment) -> Path:
-    """The folder in which a unit works until its result is published."""
+    """Working folder of a unit until its result is published."""
     return assessment.unit.home / f".partial-{assessment.key}"
 
 
 def can_resume(assessment: Assessment) -> bool:
-    """Whether an interrupted run left something that is gone on from."""
+    """True if an interrupted run left work that can be resumed."""
     damaged = any(reason.startswith(DAMAGED_REASON) for reason in assessment.reasons)
     return bool(assessment.key) and not damaged and partial_folder(assessment).is_dir()
 
 
 def open_partial(assessment: Assessment, force: bool) -> Path:
-    """The folder to work in: left by an interrupted run, or seeded by what went before.
+    """Open the working folder: left by an interrupted run, seeded by an older result, or new.
 
     A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
     which of its checkpoints are whole. Another stage gets those files of its damaged result that
@@ -149,7 +149,7 @@ def _link_intact(folder: Path, partial: Path) -> None:
 
 
 def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: float) -> Path:
-    """Record what was made and give it its name by one rename."""
+    """Write the record of a result and publish it by one rename."""
     unit = assessment.unit
     for leftover in [*partial.rglob(".*.partial")]:  # of an earlier attempt that was killed
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
@@ -198,7 +198,7 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
 
 
 def point_latest(unit: Unit, folder: Path) -> None:
-    """Make `latest` name the result in use."""
+    """Point `latest` to the result in use."""
     link = unit.home / "latest"
     if link.is_symlink() and os.readlink(link) == folder.name:
         return
@@ -210,7 +210,7 @@ def point_latest(unit: Unit, folder: Path) -> None:
 
 
 def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
-    """Every published result of a unit with its record, the newest first."""
+    """List a unit's published results with their records, newest first."""
     found = [
         (folder, read_record(folder))
         for folder in unit.home.glob("[!.]*")

@@ -72,20 +72,20 @@ def main() -> int:
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    """A thread that cannot write what it is for has said so elsewhere; any other is a fault."""
+    """Ignore a thread's OSError, which was reported elsewhere; show any other error."""
     if not isinstance(failed.exc_value, OSError) or os.environ.get("WAVEWRIGHT_DEBUG"):
         threading.__excepthook__(failed)
 
 
 def _needs_group(values: dict[str, Any]) -> bool:
-    """Whether a training is to be started in processes that are watched over."""
+    """True if a training needs supervised processes."""
     if "rendezvous" not in values:
         return False
     return bool(values["gpus"] * values["nodes"] > 1 or values.get("relaunches"))
 
 
 def _run_in_group(path: Path, values: dict[str, Any]) -> int:
-    """Run the job in the processes of a group, and say at the end what one of them found wrong."""
+    """Run the job in a process group; report the error of the process that failed."""
     from wavewright.training.launch import RELAUNCHES, join_command, launch, launch_on_machines
 
     command = ["wavewright.runner.worker", str(path)]
@@ -109,7 +109,7 @@ def _run_in_group(path: Path, values: dict[str, Any]) -> int:
 
 
 def _error_file(path: Path) -> Path:
-    """Where a process of a group leaves the error that ended it."""
+    """File in which a process of a group leaves the error that ended it."""
     return path.with_suffix(".error")
 
 

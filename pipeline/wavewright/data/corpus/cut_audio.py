@@ -1,4 +1,4 @@
-"""Write the prepared audio: each utterance cut out of its file, resampled, and given its gain."""
+"""Write the prepared audio: every utterance cut from its file, resampled and amplified."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # workers import this module, and do without what tables need
 
 
 class Cut(NamedTuple):
-    """How the audio of one utterance is made.
+    """Plan for cutting one utterance's audio out of its file.
 
     Attributes:
         audio: its file.
@@ -40,7 +40,7 @@ class Cut(NamedTuple):
 
 
 def plan_cut(entry: CorpusUtterance, found: ScreeningResult, gain: float) -> Cut:
-    """How an entry is cut by what screening found."""
+    """Plan the cut of an utterance from its screening result."""
     alignment = entry.alignment if found.alignment else None
     return Cut(entry.audio, entry.start, entry.end, found.start, found.stop, gain, alignment)
 
@@ -54,7 +54,7 @@ def write_audio(
     shard_size: int,
     jobs: int,
 ) -> None:
-    """Write `audio/` and `alignments/`, and enter into the rows where and how long it is."""
+    """Write `audio/` and `alignments/`, and enter location and length into the rows."""
     (prepared / "alignments").mkdir(exist_ok=True)
     folder = prepared / "audio"
     load = partial(_load, rules=rules, alignments=prepared / "alignments")
@@ -79,7 +79,7 @@ def write_audio(
 
 
 def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.ndarray:
-    """The samples of one utterance; its TextGrid is written on the way, in the samples' time."""
+    """Read the samples of one utterance, and write its TextGrid in the samples' time."""
     wav, rate = load_wav(cut.audio, channel=rules.channel, start=cut.begin, end=cut.end)
     if cut.alignment is not None:
         alignment, _ = read_checked(

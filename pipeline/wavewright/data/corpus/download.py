@@ -1,4 +1,4 @@
-"""Fetch one large file over HTTP: resumable, checked, and never half there.
+"""Download one large file over HTTP: resumable, verified and atomic.
 
 The bytes go to `NAME.part`; beside it `NAME.part.json` remembers which version of which file they
 belong to (URL and ETag or Last-Modified). A later call asks the server for the rest of exactly that
@@ -37,7 +37,7 @@ log = logging.getLogger("wavewright")
 
 @dataclass(frozen=True)
 class _PartNotes:
-    """What a `.part` file is a part of. `validator` is a strong ETag or a Last-Modified date."""
+    """Origin of a `.part` file; `validator` is a strong ETag or a Last-Modified date."""
 
     url: str
     validator: str
@@ -111,7 +111,7 @@ def fetch(
 def fetch_from_any(
     urls: Sequence[str], target: str | Path, *, sha256: str | None = None, **options: Any
 ) -> Path:
-    """`fetch` from the first of several addresses of one file that has it whole.
+    """Download a file from the first of several addresses that serves it in full.
 
     What one server sent is continued from the next: the checksum, which several addresses need,
     tells in the end whether it fits together.
@@ -141,7 +141,7 @@ def fetch_from_any(
 
 
 def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeout: float) -> None:
-    """Append to `part` until the whole file is there; raises _Again when it breaks off."""
+    """Append to `part` until the file is complete; raises _Retry when the transfer breaks off."""
     have = _resumable_bytes(part, url, resumable)
     if size is not None and have == size:
         return
@@ -182,7 +182,7 @@ def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeou
 
 
 def _range_of(response: Any, have: int) -> tuple[int, int | None]:
-    """Where the body starts in the file, and the length of the whole file where it is told."""
+    """Offset of the response body in the file, and the file's length or None."""
     length = response.headers.get("Content-Length")
     if response.status != 206:
         return 0, int(length) if length is not None else None

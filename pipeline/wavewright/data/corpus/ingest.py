@@ -1,4 +1,4 @@
-"""Bring a speech corpus into a layout that `corpus` reads: from files, or spoken here.
+"""Bring a speech corpus into a layout that `read_corpus` reads: from files, or synthesized.
 
 Folders may have LJSpeech's layout already, or hold (there or in `data/`) pairs of `ID.wav` and
 `ID.txt`; all other layouts are those of `readers`.
@@ -46,7 +46,7 @@ def publish_corpus(
     follow_links: bool = False,
     link: bool | None = None,
 ) -> None:
-    """Put a corpus of any known layout into the folder `corpus`, in a layout that is kept.
+    """Copy a corpus of any known layout into the folder `corpus`, in one of two layouts.
 
     Text is copied. Audio is copied up to 1 GB in all, so that nothing that happens to the source
     can change what was published; beyond that it is hard-linked where the filesystem can.
@@ -123,7 +123,7 @@ def _nothing_known(source: Path) -> str:
 def _publish_entries(
     source: Path, layout: str, corpus: Path, follow_links: bool, link: bool | None
 ) -> None:
-    """Audio as wavs/NAME, TextGrids as alignments/ID.TextGrid, the rest in corpus.parquet."""
+    """Write audio to wavs/NAME, TextGrids to alignments/ID.TextGrid, all else to corpus.parquet."""
     entries = read_layout(source, layout)
     usable = [entry for entry in entries if not entry.reason]
     if not usable:
@@ -149,7 +149,7 @@ def _publish_entries(
 
 
 def _file_names(entries: Iterable[CorpusUtterance]) -> dict[Path, str]:
-    """Name in wavs/ by audio file: the id of its utterance, or its own where it has several."""
+    """File name in wavs/ by audio file: its utterance's id, or its own if it has several."""
     users: dict[Path, list[str]] = {}
     for entry in entries:
         users.setdefault(entry.audio, []).append(entry.id)
@@ -192,7 +192,7 @@ def _published(entry: CorpusUtterance, names: Mapping[Path, str], corpus: Path) 
 
 
 def _pairs(source: Path) -> tuple[list[Path], list[str]]:
-    """Audio files with a text beside them, and the metadata they make."""
+    """Find audio files with a text file beside them; returns them and lines of metadata.csv."""
     folder = source / "data" if (source / "data").is_dir() else source
     audio = {path.stem: path for path in _files(folder, AUDIO_SUFFIXES)}
     texts = {path.stem: path for path in _files(folder, (".txt",))}
@@ -213,7 +213,7 @@ def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 def _put(
     source: Path, files: Iterable[Path], folder: Path, follow_links: bool, *, link: bool
 ) -> None:
-    """Copy or link regular files; anything else that carries such a name is left out, and said."""
+    """Copy or link regular files; warn about anything else."""
     root = source.resolve()
     for path in files:
         origin = Path(os.path.realpath(path))
@@ -252,7 +252,7 @@ def synthesize_corpus(
     voice: str = "en-us",
     words_per_minute: int = 160,
 ) -> None:
-    """Speak a list of sentences into a corpus in LJSpeech layout, with exact TextGrids.
+    """Synthesize sentences with espeak-ng into a corpus in LJSpeech layout, with exact TextGrids.
 
     Args:
         sentences: UTF-8, one per line; line 7 becomes the utterance `PREFIX-007`.

@@ -1,4 +1,4 @@
-"""What can be told of a recording's quality from its samples, in numbers and in flags."""
+"""Quality of a recording, measured from its samples: numbers and flags."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Quality:
 
 
 def block_power(wav: Wav, sample_rate: int) -> np.ndarray:
-    """Mean power of every whole 10 ms, without the mean of all: (blocks,) float64, at least one."""
+    """Mean power of every 10 ms block without the DC offset: (blocks,) float64, at least one."""
     block = min(max(1, round(_BLOCK * sample_rate)), len(wav))
     blocks = wav[: len(wav) // block * block].reshape(-1, block)
     mean = float(wav.mean(dtype=np.float64))
@@ -77,7 +77,7 @@ def measure_quality(wav: Wav, sample_rate: int, level: SpeechLevel) -> Quality:
 
 
 def quality_flags(wav: Wav, seconds: float, level: SpeechLevel, quality: Quality) -> Iterator[str]:
-    """What is odd about one utterance by itself."""
+    """Flag the oddities of one utterance."""
     if level.peak > 1.0:
         yield "over_full_scale"
     elif quality.clipped_share > CLIPPED_SHARE:
@@ -95,7 +95,7 @@ def quality_flags(wav: Wav, seconds: float, level: SpeechLevel, quality: Quality
 
 
 def speaking_rate_flags(rates: Mapping[str, float]) -> dict[str, str]:
-    """`fast_text` or `slow_text` by id where the text does not go with the audio's length.
+    """Flags `fast_text` and `slow_text` by id, for texts that do not match the audio's length.
 
     Args:
         rates: characters per second by id. The corpus is its own measure: odd is what lies five

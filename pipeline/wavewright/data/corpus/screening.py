@@ -1,4 +1,4 @@
-"""Look at one utterance before anything is made of it: is it usable, where is the speech, how loud?
+"""Screening of utterances: is it usable, where is the speech, how loud is it?
 
 A fault becomes a reason, an oddity a flag; neither stops the others. Reasons name no folder, so
 that they are the same wherever the corpus lies.
@@ -36,7 +36,7 @@ _SLACK = 0.05  # seconds that a segment may end after its recording
 
 @dataclass(frozen=True)
 class ScreeningRules:
-    """What is asked of an utterance, and how it will be read.
+    """Requirements on an utterance, and options for reading it.
 
     Attributes:
         sample_rate: Hz of the prepared audio.
@@ -75,7 +75,7 @@ def _no_seconds() -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class ScreeningResult:
-    """What was found.
+    """Outcome of screening one utterance.
 
     Attributes:
         id: of the utterance.
@@ -104,7 +104,7 @@ class ScreeningResult:
 
 
 def screen(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
-    """Judge one utterance; never raises for a fault of its own."""
+    """Screen one utterance; its own faults become a reason, not an error."""
     if entry.reason:
         return ScreeningResult(entry.id, entry.reason)
     try:
@@ -274,7 +274,7 @@ _CHUNK = 64  # utterances that a worker screens at a time
 def screen_all(
     entries: Sequence[CorpusUtterance], rules: ScreeningRules, jobs: int
 ) -> dict[str, ScreeningResult]:
-    """What was found, by id, for every entry; `jobs` worker processes."""
+    """Screen all utterances in `jobs` worker processes; results by id."""
     chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
     found = parallel_map(
         partial(_screen_batch, rules=rules),
@@ -290,7 +290,7 @@ def screen_all(
 def _screen_one_by_one(
     rules: ScreeningRules, entries: Sequence[CorpusUtterance]
 ) -> list[ScreeningResult]:
-    """A batch that kills its worker: find out which of it does, and leave that out."""
+    """Screen a batch that killed its worker one by one, and leave the culprit out."""
     # Two workers at least: alone, the work would be done in this process, and kill it.
     return parallel_map(
         partial(_screen_one, rules=rules),

@@ -1,4 +1,4 @@
-"""Which utterances are for training, validation (`dev`) and test. No text is in two of them."""
+"""Split utterances into train, dev (validation) and test, with no text in two splits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("wavewright")
 
 
 def read_split_lists(folder: str | Path) -> dict[str, list[str]]:
-    """Ids by split from `train.txt`, `dev.txt` and `test.txt`, as many as there are.
+    """Read ids by split from `train.txt`, `dev.txt` and `test.txt`, any of which may be missing.
 
     One utterance per line: an id, or a path of its audio; what follows a `|` is not read, so that
     the file lists of other toolkits work as they are.
@@ -49,7 +49,7 @@ def split_utterances(
     speakers: Mapping[str, str] | None = None,
     share_texts: bool = False,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Split utterances by lists where there are some, and by a hash of their ids where not.
+    """Split utterances by lists if there are any, else by a hash of their ids.
 
     Without a list of its own, `dev` or `test` is taken out of what would be training: `dev` or
     `test` texts, those whose id has the smallest SHA-256, at most a tenth of all texts and at
@@ -110,7 +110,7 @@ def split_utterances(
 def _select_listed(
     texts: Mapping[str, str], lists: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
-    """What of the lists is at hand."""
+    """Keep the listed ids that the corpus has, by split."""
     seen: dict[str, str] = {}
     for split, ids in lists.items():
         for name in ids:
@@ -170,7 +170,7 @@ def _hash(name: str) -> str:
 
 
 def _text_key(text: str) -> str:
-    """What two takes of one text have in common; an utterance of nothing else is itself."""
+    """Text without case and punctuation, by which takes of one text are matched."""
     return re.sub(r"[^\w]+", " ", normalise_text(text)).strip() or text
 
 

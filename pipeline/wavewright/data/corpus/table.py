@@ -108,7 +108,7 @@ def in_words(
 
 
 def _in_ids(entries: Mapping[str, CorpusUtterance], pattern: str, option: str) -> dict[str, str]:
-    """What the pattern's group is in each id that it matches."""
+    """Value of the pattern's group in each matching id."""
     try:
         expression = re.compile(pattern)
     except re.error as error:

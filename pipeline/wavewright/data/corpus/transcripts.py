@@ -1,4 +1,4 @@
-"""What is said, by id: from LJSpeech's metadata.csv, a Kaldi `text` or any table with a header."""
+"""Transcripts by id, from LJSpeech's metadata.csv, a Kaldi `text` or a table with a header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXTS = ("text", "normalised_text", "normalized_text", "raw_text", "raw", "tran
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Texts by id.
+    """Read texts by id.
 
     Three kinds of file are read: `id|text` or `id|raw|normalised` a line; a .csv or .tsv with a
     header that names a column of ids (or audio files) and one of texts; `id text` a line.

@@ -1,4 +1,4 @@
-"""Read a speech corpus, in one of the two layouts that `ingest` brings all others into.
+"""Utterances of a speech corpus, in one of the two layouts that `ingest` writes.
 
 That of LJSpeech-1.1: `metadata.csv` (`id|raw text|normalised text`, UTF-8, quoting off),
 `wavs/ID.wav` or another format, and, where there are some, `alignments/ID.TextGrid` and
@@ -29,7 +29,7 @@ log = logging.getLogger("wavewright")
 
 @dataclass(frozen=True, slots=True)
 class CorpusUtterance:
-    """One line of metadata and the files that go with it.
+    """Utterance of a corpus: one line of metadata and its files.
 
     `id` is legal and unique: an entry whose own id is neither is called after its line.
     `reason` says why the entry cannot be used, and is empty where it can. `start` and `end` are
@@ -51,7 +51,7 @@ class CorpusUtterance:
 def read_corpus(
     folder: str | Path, columns: Sequence[str] = METADATA_COLUMNS
 ) -> list[CorpusUtterance]:
-    """All entries of a corpus, sorted by id, faulty ones with a reason.
+    """Read all utterances of a corpus, sorted by id; faulty ones have a reason.
 
     Args:
         folder: the corpus.
@@ -159,13 +159,13 @@ def _relative_path(path: Path, folder: Path) -> str:
 
 
 def sort_and_check_ids(entries: Sequence[CorpusUtterance], where: Path) -> list[CorpusUtterance]:
-    """Sorted by id; repeated ids become faults, ids that differ in case only a warning."""
+    """Sort by id; mark repeated ids as faults, warn of ids that differ in case only."""
     _warn_about_case(entries, where)
     return sorted(_mark_repeated_ids(entries), key=lambda entry: entry.id)
 
 
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
-    """Lines of a UTF-8 text with their numbers, blank ones left out; LF, CRLF or CR end a line."""
+    """Read numbered lines of a UTF-8 text without blank ones; LF, CRLF or CR end a line."""
     path = Path(path)
     if not path.is_file():
         raise WavewrightError(f"{path}: no such file")
@@ -173,7 +173,7 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
 
 
 def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
-    """`read_lines` of what has been read already; `where` is for messages."""
+    """Number the lines of bytes already read; `where` names them in errors."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -187,7 +187,7 @@ def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
 
 
 def files_by_id(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
-    """Files with one of these suffixes, by their stem; nothing where there is no such folder."""
+    """List files with one of these suffixes by stem; empty if there is no such folder."""
     found: dict[str, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
@@ -245,7 +245,7 @@ def _warn_about_case(entries: Iterable[CorpusUtterance], where: Path) -> None:
 
 
 def _mark_repeated_ids(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
-    """Entries that share an id are all faulty: nothing says which text the audio has."""
+    """Mark all utterances that share an id as faulty: the audio may have any of their texts."""
     lines: dict[str, list[int]] = defaultdict(list)
     for index, entry in enumerate(entries):
         lines[entry.id].append(index)

@@ -1,4 +1,4 @@
-"""`index.parquet`: the truth about a folder of shards, one row per utterance, sorted by id.
+"""Index of a folder of shards, `index.parquet`: one row per utterance, sorted by id.
 
 It is kept as columns, because a list of millions of rows would take gigabytes. While a shard is
 not in an index yet, `SHARD.json` beside it holds its notes: header, sha256 and rows.
@@ -22,7 +22,7 @@ _BATCH = 65536  # rows that are turned into columns at a time
 
 
 class ShardNotes(NamedTuple):
-    """What is known of a finished shard before it is in an index."""
+    """Header, sha256 and rows of a finished shard that is not in an index yet."""
 
     header: str
     sha256: str
@@ -30,17 +30,17 @@ class ShardNotes(NamedTuple):
 
 
 def notes_path(folder: Path, shard: str) -> Path:
-    """Where the notes of a shard lie."""
+    """Path of a shard's notes."""
     return folder / f"{shard}.json"
 
 
 def write_notes(folder: Path, shard: str, notes: ShardNotes) -> None:
-    """Write them whole or not at all."""
+    """Write a shard's notes atomically."""
     write_text(notes_path(folder, shard), json.dumps(notes), durable=True)
 
 
 def read_notes(folder: Path, shard: str) -> ShardNotes | None:
-    """The notes of a shard, or None where there are none that can be read."""
+    """Read the notes of a shard; None if there are none or they are damaged."""
     try:
         header, sha256, rows = json.loads(notes_path(folder, shard).read_bytes())
         return ShardNotes(header, sha256, [IndexRow(*row) for row in rows])
@@ -49,7 +49,7 @@ def read_notes(folder: Path, shard: str) -> ShardNotes | None:
 
 
 class ShardIndex:
-    """The columns of an index.
+    """Index of a folder of shards, held as columns.
 
     Attributes:
         header: what all members share.
@@ -103,7 +103,7 @@ class ShardIndex:
         return found if found < len(self.ids) and self.ids[found] == key else -1
 
     def row(self, place: int) -> IndexRow:
-        """One row."""
+        """Row at a position."""
         return IndexRow(
             self.ids[place].decode(),
             self.shard_names[self.shards[place]],
@@ -114,12 +114,12 @@ class ShardIndex:
         )
 
     def members(self, shard: str) -> list[IndexRow]:
-        """The rows of one shard, in the order in which they lie there."""
+        """Rows of one shard, by offset."""
         places = np.flatnonzero(self.shards == self.shard_names.index(shard))
         return [self.row(place) for place in places[np.argsort(self.offsets[places])]]
 
     def by_shard(self) -> Iterator[tuple[str, list[IndexRow]]]:
-        """Every shard with its rows, both in order."""
+        """Yield every shard with its rows, both in order."""
         order = np.lexsort((self.offsets, self.shards))
         starts = np.searchsorted(self.shards[order], np.arange(len(self.shard_names) + 1))
         for number, name in enumerate(self.shard_names):
@@ -173,7 +173,7 @@ def _batches(rows: Iterable[IndexRow], schema: Any) -> Iterator[Any]:
 
 
 def convert_index_to_notes(folder: Path) -> None:
-    """Give every shard of an index its notes again and take the index away.
+    """Replace an index by notes for every shard.
 
     What is written next keeps the shards that are whole; an index would say that all are there.
     """

@@ -1,4 +1,4 @@
-"""What a folder of shards looks like: its header, its rows, and which utterance goes where."""
+"""Layout of a folder of shards: header, index rows and assignment of utterances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORMATS = {1: "pcm16", 2: "flac"}  # the second cannot be read by those that kn
 
 
 class IndexRow(NamedTuple):
-    """Where one utterance lies in its shard.
+    """Location of one utterance in its shard.
 
     `offset` and `size` are the bytes of the array as it is, or of the FLAC file; `length` counts
     samples or frames, and `rows` is the number of bands of a mel (1 for audio).
@@ -35,7 +35,7 @@ class IndexRow(NamedTuple):
 
 
 class ShardHeader(NamedTuple):
-    """What all members of a folder share."""
+    """Properties shared by all members of a folder."""
 
     sample_rate: int
     mel: MelSpec | None
@@ -83,7 +83,7 @@ def shard_number(name: str) -> int:
 
 
 def shard_plan(ids: Sequence[str], shard_size: int) -> list[list[str]]:
-    """Which ids go into which shard; it depends on nothing but the ids and the size."""
+    """Assign ids to shards; depends on the ids and the shard size only."""
     ordered = sorted(ids)
     return [ordered[i : i + shard_size] for i in range(0, len(ordered), shard_size)]
 

@@ -18,7 +18,7 @@ _FLAC_LEVEL = 7 / 8
 
 
 class EncodedMember(NamedTuple):
-    """A file to be put into a shard; the array's own bytes start at `skip`."""
+    """File of a shard; the array's own bytes start at `skip`."""
 
     suffix: str
     data: bytes
@@ -26,7 +26,7 @@ class EncodedMember(NamedTuple):
 
 
 def encode(array: Array, header: ShardHeader) -> EncodedMember:
-    """The file of one array: int16 (samples,) or float32 (n_mels, frames)."""
+    """Encode one array as a file: int16 (samples,) or float32 (n_mels, frames)."""
     check_array(array, header)
     buffer = io.BytesIO()
     if header.mel is not None:
@@ -59,7 +59,7 @@ def decode(
     stop: int,
     path: Path,
 ) -> Array:
-    """Samples or frames `start` to `stop` of a member.
+    """Decode samples or frames `start` to `stop` of a member.
 
     Args:
         read: (offset, size) -> those bytes of the shard, fewer where it ends. Only the samples'
@@ -101,7 +101,7 @@ def _decode_flac(
 
 
 class _ByteRange(io.RawIOBase):
-    """A part of a shard as a file, of which only what is asked for is read."""
+    """Byte range of a shard as a file object."""
 
     def __init__(self, read: Callable[[int, int], bytes], start: int, size: int) -> None:
         self.bytes_at, self.start, self.size, self.place = read, start, size, 0

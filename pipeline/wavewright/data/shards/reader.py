@@ -1,4 +1,4 @@
-"""Reading shards: by id and by byte range, or one whole shard after the other."""
+"""Random access by byte range to a folder of shards, and streaming of whole shards."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Shards:
         return self._row(utterance).shard
 
     def array(self, utterance: str) -> Array:
-        """int16 (samples,) or float32 (n_mels, frames)."""
+        """Read an utterance: int16 (samples,) or float32 (n_mels, frames)."""
         return self.crop(utterance, 0, self.length(utterance))
 
     def crop(self, utterance: str, start: int, stop: int) -> Array:
-        """The same, from sample or frame `start` to before `stop`.
+        """Read samples or frames `start` to `stop` (exclusive) of an utterance.
 
         Of PCM16 and mels only those bytes are read; FLAC is decoded from the frame before `start`.
         """
@@ -86,7 +86,7 @@ class Shards:
     def stream(
         self, *, seed: Seed | None = None, buffer: int = 1024, check: bool = True
     ) -> Iterator[tuple[str, Array]]:
-        """Ids and arrays of everything, read one whole shard after the other.
+        """Yield ids and arrays of all utterances, reading one whole shard after the other.
 
         While one shard is given out the next is read. Nothing in it is executed or unpickled.
 
@@ -119,7 +119,7 @@ class Shards:
 
 
 def _open_index(folder: Path) -> ShardIndex:
-    """Read an index once per process, however many tasks name it."""
+    """Open an index, cached per process."""
     try:
         found = (folder / INDEX).stat()
     except OSError:

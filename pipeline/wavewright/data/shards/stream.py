@@ -1,4 +1,4 @@
-"""Streaming: whole shards, one after the other, the next one read ahead."""
+"""Streaming of whole shards, with read-ahead and shuffling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pair = tuple[str, Array]
 def stream(
     folder: Path, index: ShardIndex, *, seed: Seed | None, buffer: int, check: bool
 ) -> Iterator[Pair]:
-    """See `Shards.stream`."""
+    """Yield ids and arrays; see `Shards.stream`."""
     if seed is None:
         yield from _in_order(folder, index, index.shard_names, check)
         return

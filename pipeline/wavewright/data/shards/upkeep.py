@@ -1,4 +1,4 @@
-"""Looking after a published folder of shards: adding to it, checking it, mending it."""
+"""Maintenance of a published folder of shards: append, verify, repair."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from wavewright.io.files import sha256_of
 
 
 class ShardDamage(NamedTuple):
-    """A shard that is not as the index says, and why that is known."""
+    """Damaged shard, and how it differs from the index."""
 
     shard: str
     reason: str
@@ -131,7 +131,7 @@ def _detail(folder: Path, index: ShardIndex, shard: str) -> str:
 def repair_shards(
     folder: str | Path, load: LoadArray, items: Mapping[str, Any] | None = None, *, jobs: int = 1
 ) -> list[ShardDamage]:
-    """Make damaged and missing shards again from their source.
+    """Rebuild damaged and missing shards from their source.
 
     Args:
         folder: with its index.

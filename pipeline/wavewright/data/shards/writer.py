@@ -1,4 +1,4 @@
-"""Writing shards: a shard appears whole or not at all, and equal inputs give equal bytes."""
+"""Writing of shards: atomic, and equal inputs give equal bytes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def write_shard(
 
 
 def read_finished_shard(folder: Path, number: int) -> list[IndexRow] | None:
-    """Rows of a shard that an interrupted run has finished and that is whole, else None."""
+    """Rows of an intact shard that an interrupted run finished, else None."""
     name = shard_name(number)
     notes = read_notes(folder, name)
     return notes.rows if notes is not None and _is_intact(folder, name, notes) else None
@@ -163,7 +163,7 @@ def write_shards(
 
 
 class ShardTasks(Sequence[ShardTask]):
-    """The tasks of a plan, each made when it is asked for."""
+    """Tasks of a plan, each made on access."""
 
     def __init__(
         self, plan: Mapping[int, list[str]], ids: Sequence[str] | Mapping[str, Any]
@@ -190,7 +190,7 @@ def write_all(
     jobs: int,
     what: str,
 ) -> None:
-    """Have every task's shard whole and with its notes."""
+    """Write the shard of every task, unless it is there intact."""
     write = partial(_write_one, folder=folder, load=load, header=header)
     parallel_map(write, tasks, jobs=jobs, what=what)
 
@@ -208,7 +208,7 @@ def _write_one(task: ShardTask, folder: Path, load: LoadArray, header: ShardHead
 
 
 def load_task(task: ShardTask, load: LoadArray) -> Iterator[tuple[str, Array]]:
-    """The arrays of a task, one after the other."""
+    """Load the arrays of a task, one after the other."""
     for place, utterance in enumerate(task.ids):
         if task.payloads is None:
             yield utterance, load(utterance)
@@ -224,7 +224,7 @@ def _is_intact(folder: Path, shard: str, notes: ShardNotes) -> bool:
 
 
 def _plan_like(like: Path, ids: Iterable[str]) -> dict[int, list[str]]:
-    """Number and ids of every shard as in another folder, without what is not in `ids`."""
+    """Plan with the numbers and order of another folder, restricted to `ids`."""
     index = ShardIndex(like)
     wanted = set(ids)
     plan = {}
@@ -257,7 +257,7 @@ def _require_same(folder: Path, header: ShardHeader, plan: Mapping[int, list[str
 def read_note_rows(
     folder: Path, names: Iterable[str], sha256: dict[str, str]
 ) -> Iterator[IndexRow]:
-    """Rows of finished shards out of their notes; puts their sha256 into the given dict."""
+    """Read the rows of finished shards from their notes; enters their sha256 into the dict."""
     for name in sorted(names):
         notes = read_notes(folder, name)
         if notes is None:
@@ -267,7 +267,7 @@ def read_note_rows(
 
 
 def remove_leftovers(folder: Path, names: set[str]) -> None:
-    """Take away what other runs left unfinished: all that the published index does not name."""
+    """Delete what interrupted runs left: shards, notes and partial files not in `names`."""
     for path in folder.glob("shard-*.tar"):
         if path.name not in names:
             path.unlink()
@@ -277,7 +277,7 @@ def remove_leftovers(folder: Path, names: set[str]) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep a second writer out of a folder, where its file system has locks."""
+    """Lock a folder against a second writer, if its file system has locks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A checkpoint in, another program's file out: what the command `export` does."""
+"""Command `export`: from a checkpoint to another program's file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def export_file(
     model: Path | None = None,
     check: bool = True,
 ) -> str:
-    """Export a vocoder; returns what it did and how the file is used.
+    """Export a vocoder; returns a summary with a usage snippet.
 
     Args:
         checkpoint: a run or step folder, or a .safetensors file.
@@ -63,7 +63,7 @@ def export_file(
 def export_vocoder(
     vocoder: Vocoder, out: Path, *, form: str = "onnx", step: int = 0, check: bool = True
 ) -> tuple[ExportMetadata, float]:
-    """Export a loaded vocoder; what the file says of itself, and the largest difference."""
+    """Export a loaded vocoder; returns the metadata and the largest parity error."""
     if form == "onnx":
         graph = waveform_graph(vocoder)
         about = ExportMetadata.of(vocoder, graph, step)

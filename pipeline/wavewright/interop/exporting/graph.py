@@ -1,4 +1,4 @@
-"""What is exported of a vocoder: a module of tensors, and what goes in and comes out, by name.
+"""Exportable graph of a vocoder: a module of tensors with named inputs and outputs.
 
 A graph has no random numbers of its own. Whatever a vocoder draws is an input, so that the same
 numbers give the same sound in every program.
@@ -26,7 +26,7 @@ _FRAMES = "frames"
 
 
 class TensorPort(FrozenModel):
-    """A tensor that goes into a graph or comes out of it.
+    """Input or output tensor of a graph.
 
     Attributes:
         name: by which clients feed it.
@@ -52,7 +52,7 @@ class TensorPort(FrozenModel):
 
 @dataclass(frozen=True)
 class ExportGraph:
-    """What an exporter writes.
+    """Module to export, with its inputs, outputs and parity test.
 
     Attributes:
         name: of the vocoder.
@@ -71,7 +71,7 @@ class ExportGraph:
 
 
 def waveform_graph(vocoder: Vocoder) -> ExportGraph:
-    """All that `generate`, or `sample` of a latent vocoder, does after its noise is drawn.
+    """Graph of `generate` (or `sample` of a latent vocoder) with the noise as inputs.
 
     Raises:
         WavewrightError: the vocoder is no graph of tensors; with the names of those that are.
@@ -107,7 +107,7 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
 
 
 def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
-    """`spectrum`: for clients that do the inverse transform themselves."""
+    """Graph of the predicted spectrum, for clients that invert it themselves."""
     plain = _copy(vocoder)
     shape = ("batch", plain.mel.n_fft // 2 + 1, _FRAMES)
     parts = {"mag": "magnitudes", "x": "cosines of phases", "y": "sines of phases"}
@@ -157,7 +157,7 @@ def _require_exportable(vocoder: Vocoder) -> None:
 
 
 def _copy(vocoder: Vocoder) -> Vocoder:
-    """As it comes from a checkpoint: weight norm folded, in float32, on the processor."""
+    """Copy of a vocoder as loaded from a checkpoint: weight norm folded, float32, on the CPU."""
     plain = type(vocoder)(vocoder.config, name=vocoder.name)
     plain.load_inference_state({key: v.cpu() for key, v in vocoder.inference_state().items()})
     return plain.eval().requires_grad_(False)
@@ -176,7 +176,7 @@ def _mel_port(spec: MelSpec) -> TensorPort:
 
 
 def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> TensorPort:
-    """Of noise for one frame and for two, which tell what grows with the frames."""
+    """Port of a noise input; its shapes for one and two frames show what grows with frames."""
     sizes = zip(one.shape, two.shape, strict=True)
     shape = tuple(size if size == twice else _per_frame(size) for size, twice in sizes)
     about = {
@@ -198,7 +198,7 @@ def _per_frame(values: int) -> str:
 
 
 def _example_mel(spec: MelSpec, batch: int, frames: int, seed: int) -> Tensor:
-    """(batch, n_mels, frames) of noise, each item quieter, in the vocoder's own convention."""
+    """Mel of white noise, (batch, n_mels, frames), each item quieter than the one before."""
     random = torch.Generator().manual_seed(seed)
     samples = max(spec.n_fft, (frames + 1) * spec.hop_length)
     level = 0.3 * 0.1 ** torch.arange(float(batch))

@@ -1,4 +1,4 @@
-"""ONNX files: a graph with all that is known of it, compared with PyTorch before it is published.
+"""ONNX files with complete metadata, compared with PyTorch before they are published.
 
 torch's exporter follows the shapes as symbols, so that one file takes any batch and any number of
 frames (the older one, by tracing, is on its way out of torch).
@@ -34,7 +34,7 @@ _TRIALS = ((1, 5), (3, 23))
 
 
 class ExportMetadata(FrozenModel):
-    """What every file says of itself; each field is a key of its metadata.
+    """Metadata of an exported file; each field is a key.
 
     Attributes:
         wavewright: version that wrote it.
@@ -58,7 +58,7 @@ class ExportMetadata(FrozenModel):
 
     @classmethod
     def of(cls, vocoder: Vocoder, graph: ExportGraph, step: int) -> ExportMetadata:
-        """What there is to say of a vocoder's graph."""
+        """Metadata of a vocoder's graph."""
         return cls(
             vocoder=vocoder.name,
             config=vocoder.config.model_dump(mode="json"),
@@ -75,7 +75,7 @@ class ExportMetadata(FrozenModel):
 def write_onnx(
     graph: ExportGraph, path: Path, *tables: FrozenModel, guarded: MelSpec | None = None
 ) -> float:
-    """Write a graph, whole or not at all.
+    """Convert a graph to ONNX, test it against PyTorch and write it atomically.
 
     Args:
         graph: what to write.
@@ -113,7 +113,7 @@ def write_onnx(
 
 
 def require_onnx_packages() -> None:
-    """Raise a MissingExtra, with what to install, unless ONNX files can be written and run."""
+    """Raise a MissingExtra unless ONNX files can be written and run."""
     try:
         for package in ("onnx", "onnxruntime", "onnxscript"):
             importlib.import_module(package)
@@ -125,13 +125,13 @@ def require_onnx_packages() -> None:
 
 
 def _metadata(tables: tuple[FrozenModel, ...]) -> dict[str, str]:
-    """Metadata: texts as they are, everything else as JSON."""
+    """Metadata as strings: texts as they are, everything else as JSON."""
     fields = {key: v for table in tables for key, v in table.model_dump(mode="json").items()}
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in fields.items()}
 
 
 def _convert(graph: ExportGraph) -> Any:
-    """The graph as an onnx.ModelProto, with names for all sizes that vary."""
+    """Convert the graph to an onnx.ModelProto, with names for all dynamic sizes."""
     weights = sum(v.numel() * v.element_size() for v in graph.module.state_dict().values())
     if weights > _MOST_BYTES:
         raise WavewrightError(
@@ -164,7 +164,7 @@ def _convert(graph: ExportGraph) -> Any:
 
 
 def _dynamic_axes(port: TensorPort, sizes: dict[str, Any]) -> dict[int, Any]:
-    """Axes of a tensor that no file fixes."""
+    """Dynamic axes of a tensor."""
     varying = {axis: sizes["batch"] for axis, size in enumerate(port.shape) if size == "batch"}
     for axis in range(len(port.shape)):
         if (values := port.per_frame(axis)) is not None:
@@ -173,7 +173,7 @@ def _dynamic_axes(port: TensorPort, sizes: dict[str, Any]) -> dict[int, Any]:
 
 
 def _tidy(model: Any, graph: ExportGraph) -> None:
-    """Our names for the sizes; no traces of the machine that it was made on."""
+    """Name the dynamic sizes, and drop traces of the exporting machine."""
     model.producer_name, model.producer_version = "wavewright", __version__
     for values, ports in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
         for value, port in zip(values, ports, strict=True):
@@ -189,7 +189,7 @@ def _tidy(model: Any, graph: ExportGraph) -> None:
 
 
 def open_session(path: Path) -> Any:
-    """An onnxruntime.InferenceSession on the processor."""
+    """Open an onnxruntime.InferenceSession on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -200,7 +200,7 @@ def open_session(path: Path) -> Any:
 def require_parity(
     graph: ExportGraph, session: Any, batch: int, frames: int, *, seed: int = 0
 ) -> float:
-    """The largest difference between ONNX Runtime and PyTorch in a trial.
+    """Largest difference between ONNX Runtime and PyTorch in a trial.
 
     In units of the largest value that must come out, where that is above 1.
 
@@ -228,7 +228,7 @@ def _require_metadata(session: Any, facts: dict[str, str], path: Path) -> None:
 
 
 def _difference(found: Tensor, wanted: Tensor) -> float:
-    """Infinite if shapes or types differ."""
+    """Largest relative difference; infinite if shapes or types differ."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return float("inf")
     return float((found - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
@@ -236,7 +236,7 @@ def _difference(found: Tensor, wanted: Tensor) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks, none of which is for users."""
+    """Silence the exporter's warnings and logs."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

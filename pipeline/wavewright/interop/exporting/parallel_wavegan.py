@@ -1,4 +1,4 @@
-"""Files of ParallelWaveGAN, which its `load_model` and ESPnet's `--vocoder_file` read as they are.
+"""ParallelWaveGAN files, readable by its `load_model` and ESPnet's `--vocoder_file`.
 
 A folder holds `checkpoint-*.pkl`, `config.yml` and `stats.h5`. The statistics are what its
 `inference(mel, normalize_before=True)`, and ESPnet, take away from a mel in log10 before the
@@ -33,7 +33,7 @@ _BASES = {"log10": 10.0, "ln": None}
 
 
 class TheirGenerator(NamedTuple):
-    """A class of theirs that computes what a vocoder of ours does.
+    """ParallelWaveGAN generator class equivalent to one of our vocoders.
 
     Attributes:
         kind: its name.
@@ -89,7 +89,7 @@ def write_parallel_wavegan(
 
 
 def mel_differences(spec: MelSpec) -> str:
-    """In which fields a mel differs from what ParallelWaveGAN and ESPnet extract; may be none."""
+    """Fields in which a mel differs from what ParallelWaveGAN and ESPnet extract; may be empty."""
     same = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
     settings = {name: getattr(spec, name) for name in same}
     differing = [
@@ -235,7 +235,7 @@ def _parallel_wavegan(vocoder: parallel_wavegan.ParallelWaveGAN) -> TheirGenerat
 
 
 def _rename_weights(vocoder: Vocoder, theirs: TheirGenerator) -> dict[str, Tensor]:
-    """The weights by their names; which of ours each is, is asked of what imports theirs."""
+    """Weights under their names, found by inverting the import's renaming."""
     ours = {key: value.cpu().clone() for key, value in vocoder.inference_state().items()}
     names = [f"{path}.{kind}" for path in theirs.modules for kind in ("weight", "bias")]
     places = theirs.rename({name: torch.tensor(place) for place, name in enumerate(names)})
@@ -249,7 +249,7 @@ def _rename_weights(vocoder: Vocoder, theirs: TheirGenerator) -> dict[str, Tenso
 
 
 def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
-    """(n_mels,) each: `(mel in log - mean) / scale` is what the network's first layer sees."""
+    """Mean and scale, (n_mels,) each, that map a mel in `log` to the network's input."""
     spec = vocoder.mel
     mean, scale = np.zeros(spec.n_mels), np.ones(spec.n_mels)
     if isinstance(spec.normalisation, StatisticsNormalisation):
@@ -266,7 +266,7 @@ def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _config(vocoder: Vocoder, theirs: TheirGenerator, log: str) -> dict[str, Any]:
-    """What `load_model` and ESPnet read, what describes the mel, and the whole MelSpec."""
+    """Configuration for `load_model` and ESPnet, with the complete MelSpec."""
     spec = vocoder.mel
     return {
         "sampling_rate": spec.sample_rate,

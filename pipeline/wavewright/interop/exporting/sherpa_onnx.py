@@ -1,4 +1,4 @@
-"""Vocoders for sherpa-onnx, which speaks Matcha's mels with an ONNX vocoder.
+"""Vocoders for sherpa-onnx, which vocodes Matcha's mels with an ONNX model.
 
 It knows two kinds by the metadata `model_type`: `hifigan` makes a waveform of a mel, `vocos` makes
 spectra, which sherpa-onnx inverts itself by the other fields. A file that lacks `model_type` ends
@@ -18,13 +18,13 @@ from wavewright.models.vocoder import Vocoder
 
 
 class WaveformFields(FrozenModel):
-    """Of one that takes a mel alone and gives samples."""
+    """Metadata of a vocoder that turns a mel into samples."""
 
     model_type: Literal["hifigan"] = "hifigan"
 
 
 class SpectrumFields(FrozenModel):
-    """Of one that gives magnitudes, cosines and sines, and how they are inverted."""
+    """Metadata of a vocoder that predicts spectra, with the parameters of their inverse."""
 
     model_type: Literal["vocos"] = "vocos"
     n_fft: int
@@ -37,7 +37,7 @@ class SpectrumFields(FrozenModel):
 
 
 def sherpa_graph(vocoder: Vocoder) -> tuple[ExportGraph, FrozenModel]:
-    """What sherpa-onnx can run of a vocoder, and the fields that it reads.
+    """Graph of a vocoder that sherpa-onnx can run, and the metadata that it reads.
 
     Spectra are given only where its transform can undo them: centred frames, and nothing to be
     done to the waveform afterwards. Others that predict spectra invert them in the graph.

@@ -1,4 +1,4 @@
-"""Lines of Python, printed for users, that run an exported file in its client."""
+"""Python snippets, printed for users, that run an exported file in its client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VALUES = {
 
 
 def onnxruntime_snippet(path: Path, about: ExportMetadata) -> str:
-    """One item of whatever goes in; runs as it stands."""
+    """Snippet for ONNX Runtime with random inputs; runs as is."""
     lines = [
         "import numpy as np",
         "import onnxruntime",
@@ -35,7 +35,7 @@ def onnxruntime_snippet(path: Path, about: ExportMetadata) -> str:
 
 
 def sherpa_onnx_snippet(path: Path, about: ExportMetadata) -> str:
-    """Its vocoder; the acoustic model's files are the user's."""
+    """Snippet for sherpa-onnx; the acoustic model's files are the user's."""
     return "\n".join(
         [
             "import sherpa_onnx",
@@ -55,7 +55,7 @@ def sherpa_onnx_snippet(path: Path, about: ExportMetadata) -> str:
 
 
 def parallel_wavegan_snippet(path: Path) -> str:
-    """Its `load_model`, and ESPnet's option."""
+    """Snippet for ParallelWaveGAN's `load_model` and ESPnet's option."""
     return "\n".join(
         [
             "from parallel_wavegan.utils import load_model",

@@ -1,4 +1,4 @@
-"""A checkpoint of somebody else's in, one of ours out: what the command `import` does."""
+"""Command `import`: from another toolkit's checkpoint to ours."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SHOWN = 5  # keys of a list in a message
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """A converted checkpoint.
+    """Result of an import.
 
     Attributes:
         model: in eval mode.
@@ -66,7 +66,7 @@ class ImportedModel:
     unfit: str = ""
 
     def __str__(self) -> str:
-        """What was recognised, and the command to hear it."""
+        """Summary of the import, with commands to listen and to fine-tune."""
         words = describe_mel(self.model.mel, self.presets)
         mel = "no mel drives it" if self._says_what_it_likes else f"mel {words}"
         facts = [
@@ -95,7 +95,7 @@ class ImportedModel:
 
     @property
     def _training(self) -> str:
-        """The variant of ours that it is, or the one nearest to it with what differs."""
+        """Command to fine-tune: the closest variant with the fields that differ."""
         name, changes = _nearest_variant(self.model)
         settings = [f"train.init_from={self.out or 'MODEL'}"]
         settings += [f"'train.vocoders.{name}.config.{key}={changes[key]}'" for key in changes]
@@ -124,7 +124,7 @@ def import_checkpoint(
     statistics: str | Path | None = None,
     adversaries: str | Path | None = None,
 ) -> ImportedModel:
-    """Convert a checkpoint of another toolkit's; nothing in it is ever run.
+    """Convert another toolkit's checkpoint without running any code in it.
 
     Args:
         path: a file of torch.save's or of safetensors, or a folder with model.safetensors or
@@ -187,7 +187,7 @@ def _write(target: Path, model: Model, step: int, against: ImportedDiscriminator
 
 
 def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
-    """A name whose published network differs least from a model's, and the fields that differ."""
+    """Closest variant of ours, and the fields in which the model differs from it."""
     system = model.name.partition(":")[0]
     kind = registry.find("vocoders", system)
     theirs = model.config.model_dump(mode="json")
@@ -202,7 +202,7 @@ def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
 
 
 def _network_fields(fields: Mapping[str, Any]) -> list[str]:
-    """Fields of the network: those of how it learns come after, its adversary first."""
+    """Configuration fields of the network, which precede those of training."""
     names = list(fields)
     return names[: names.index("adversary")] if "adversary" in names else names
 
@@ -222,7 +222,7 @@ def _candidate_formats(name: str) -> Sequence[CheckpointFormat]:
 def _recognize(
     path: Path, found: Sequence[NetworkState], allowed: Sequence[CheckpointFormat]
 ) -> tuple[CheckpointFormat, NetworkState]:
-    """The first format all of whose marks a network of the file has.
+    """Find the first format all of whose marks a network of the file has.
 
     Raises:
         WavewrightError: there is none among the allowed ones, with the nearest.
@@ -255,7 +255,7 @@ def _recognize(
 def _convert(
     path: Path, form: CheckpointFormat, network: NetworkState, beside: SidecarConfig
 ) -> tuple[dict[str, Tensor], NetworkSizes]:
-    """The tensors in our names, and the configuration that they and the file beside them tell."""
+    """Tensors in our names, and the configuration from their shapes and the sidecar."""
     require_finite(path, network.state)
     looks = f"{path}: looks like {form.system} ({form.name}), but"
     try:
@@ -315,7 +315,7 @@ def _require_fit(
     state: dict[str, Tensor],
     network: NetworkState,
 ) -> None:
-    """Refuse what the model has no place for, and what it would keep at random."""
+    """Raise if weights are missing, unexpected or of another shape."""
     own = model.inference_state()
     used = {value.data_ptr() for value in state.values()}
     ignored = [

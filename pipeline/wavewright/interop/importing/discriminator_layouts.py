@@ -1,4 +1,4 @@
-"""How each toolkit names its discriminators, and what of ours their shapes and settings tell."""
+"""Discriminators of each toolkit: key names, and our fields read from shapes and settings."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Settings = Mapping[str, Any]
 
 
 class UnsupportedDiscriminators(Exception):
-    """Discriminators that are none of ours; says why, in words."""
+    """Discriminators that ours cannot represent; the message says why."""
 
 
 @dataclass(frozen=True)
 class DiscriminatorLayout:
-    """How a toolkit names its discriminators.
+    """Key names of a toolkit's discriminators.
 
     Attributes:
         stem: pattern of all their keys' beginnings, after whatever they lie in.
@@ -45,7 +45,7 @@ def _count(state: State, pattern: str) -> int:
 
 
 def _rows(state: State, path: str) -> int:
-    """Output channels of a module, whatever the spelling of its weight."""
+    """Number of output channels of a module."""
     return state[f"{path}.bias"].shape[0]
 
 

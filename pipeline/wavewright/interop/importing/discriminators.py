@@ -1,4 +1,4 @@
-"""Discriminators of other toolkits' checkpoints, which stand in the same file or in one beside it.
+"""Discriminators of other toolkits' checkpoints, in the same file or in one beside it.
 
 Their weight norms are kept as they are, length and direction apart, since it is these that go on
 learning. What shapes do not tell, periods and strides, is as published or said by a configuration.
@@ -32,7 +32,7 @@ PLAYER = "discriminator"
 
 
 class ImportedDiscriminators(NamedTuple):
-    """Discriminators in our names.
+    """Imported discriminators in our names.
 
     Attributes:
         source: the file's name.
@@ -53,7 +53,7 @@ def find_discriminators(
     told: Settings,
     named: Path | None,
 ) -> ImportedDiscriminators | None:
-    """The discriminators that were trained against an imported generator.
+    """Find the discriminators that were trained against an imported generator.
 
     Args:
         path: the generator's file.
@@ -105,7 +105,7 @@ def _candidate_files(
 
 
 def _their_tensors(contents: Contents, layout: DiscriminatorLayout) -> State:
-    """Tensors of discriminators by their full names, without what data-parallel training adds."""
+    """Discriminator tensors by full name, without the prefix of data-parallel training."""
     found: State = {}
     for place, state in contents.states.items():
         for key, value in state.items():
@@ -170,7 +170,7 @@ def _rename_module(path: str, names: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def _number_layers(state: State) -> State:
-    """ParallelWaveGAN's small network numbers its layers, activations included."""
+    """Renumber ParallelWaveGAN's layers, which it counts with activations included."""
     numbers = [int(match[1]) for key in state if (match := re.match(r"conv_layers\.(\d+)\.", key))]
     if not numbers:
         return state
@@ -183,7 +183,7 @@ def _number_layers(state: State) -> State:
 
 
 def _channel_norms(weight: Tensor) -> Tensor:
-    """Of every output channel's weights, as torch sums them when it multiplies them out."""
+    """Norm of every output channel's weights, summed as torch's weight norm does."""
     ones = weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
     length: Tensor = torch._weight_norm_interface(weight, ones, 0)[1]
     return length
@@ -197,7 +197,7 @@ _SPELLINGS = {
 
 
 def _fit_to_module(source: str, module: nn.Module, state: State) -> State:
-    """In the spelling that the module's state dict has.
+    """Rename keys to the spelling of the module's state dict.
 
     Raises:
         Unfit: with keys that are missing or unexpected, or the first of another shape.

@@ -1,4 +1,4 @@
-"""The formats that `import` knows: a row each."""
+"""Table of the checkpoint formats that `import` knows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _always(state: State) -> bool:
 
 @dataclass(frozen=True)
 class CheckpointFormat:
-    """One toolkit's checkpoints of one system.
+    """Format of one toolkit's checkpoints of one system.
 
     Attributes:
         name: for `--format`.
@@ -67,7 +67,7 @@ class CheckpointFormat:
     kind: Literal["vocoder", "acoustic"] = "vocoder"
 
     def found(self, state: State) -> int:
-        """How many of the marks a state dict has."""
+        """Number of marks that a state dict has."""
         return sum(any(re.match(mark, key) for key in state) for mark in self.marks)
 
 
@@ -84,7 +84,7 @@ def _from_transformers(state: State) -> dict[str, Tensor]:
 
 
 def _from_melgan(state: State) -> dict[str, Tensor]:
-    """With the numbers of stages and layers, by which its modules are numbered, read off keys."""
+    """Rename MelGAN's keys; stage and layer counts are read from the keys."""
     shapes = {key: value.ndim for key, value in state.items()}
     plain = [key for key in shapes if re.fullmatch(r"(model|generator|melgan)\.\d+\.weight", key)]
     places = sorted(int(key.split(".")[1]) for key in plain)
@@ -98,7 +98,7 @@ def _from_melgan(state: State) -> dict[str, Tensor]:
 
 
 def _several_bands(state: State) -> bool:
-    """Whether ParallelWaveGAN's MelGAN ends with more than one channel."""
+    """True if ParallelWaveGAN's MelGAN ends with more than one channel."""
     numbers = [int(m[1]) for key in state if (m := re.fullmatch(r"melgan\.(\d+)\.weight", key))]
     return bool(numbers) and state[f"melgan.{max(numbers)}.weight"].shape[:1] > (1,)
 

@@ -1,4 +1,4 @@
-"""Which mel an imported network takes: its format's preset, as files beside it change it."""
+"""Mel convention of an imported network: the format's preset plus sidecar settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def choose_mel_spec(
     named: str | MelSpec,
     statistics: str | Path | None,
 ) -> MelSpec:
-    """The convention of a network's mels.
+    """Choose the convention of a network's mels.
 
     Raises:
         WavewrightError: it is not known and not named, or does not fit the weights.
@@ -82,7 +82,7 @@ def _add_normalisation(
     named: bool,
     statistics: str | Path | None,
 ) -> MelSpec:
-    """With the statistics that were given, are in the checkpoint or stand beside it."""
+    """Add statistics: given ones, those in the checkpoint, or those of a sidecar file."""
     if statistics is not None:
         return with_statistics(spec, Path(statistics))
     if spec.normalisation is not None or not form.statistics or not beside.normalises:
@@ -111,7 +111,7 @@ def _add_normalisation(
 def _joint_model_statistics(
     path: Path, network: NetworkState, beside: SidecarConfig
 ) -> tuple[Tensor, Tensor]:
-    """What the model that the network is a part of normalises by."""
+    """Mean and scale by which the joint model around the network normalises."""
     try:
         mean, scale = network.normal["mean"], network.normal["std"]
     except KeyError as error:
@@ -121,7 +121,7 @@ def _joint_model_statistics(
 
 
 def describe_mel(spec: MelSpec, likely: Sequence[str] = ()) -> str:
-    """A convention by its preset's name; of those that are the same, a likely one's."""
+    """Describe a convention by its preset's name, preferring the likely ones."""
     for name in (*likely, *MelSpec.presets()):
         differing = MelSpec.preset(name).bands_first.differences(spec.bands_first)
         if differing.keys() <= {"normalisation"}:

@@ -1,4 +1,4 @@
-"""Configuration files that toolkits keep beside their checkpoints, read as plain data."""
+"""Configuration files beside checkpoints (sidecars), read as plain data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST = 1 << 20  # bytes of a configuration
 
 
 class SidecarConfig(NamedTuple):
-    """What the files beside a checkpoint say that its weights do not.
+    """Settings from the files beside a checkpoint that its weights do not show.
 
     Attributes:
         source: the configuration's name; "" where there is none.
@@ -40,7 +40,7 @@ class SidecarConfig(NamedTuple):
 
 
 def no_sidecar(path: Path) -> SidecarConfig:
-    """For formats whose checkpoints stand alone."""
+    """Empty sidecar, for formats whose checkpoints stand alone."""
     return SidecarConfig()
 
 
@@ -57,7 +57,7 @@ _UPSAMPLING = ("upsample_rates", "upsample_kernel_sizes", "resblock_dilation_siz
 
 
 def hifigan(path: Path) -> SidecarConfig:
-    """config.json of HiFi-GAN and BigVGAN."""
+    """Read config.json of HiFi-GAN and BigVGAN."""
     given, source = _json(path, "config.json")
     if "upsample_rates" not in given:
         return SidecarConfig()
@@ -71,7 +71,7 @@ def hifigan(path: Path) -> SidecarConfig:
 
 
 def speecht5(path: Path) -> SidecarConfig:
-    """config.json of transformers' SpeechT5HifiGan; its mels follow from the sample rate."""
+    """Read config.json of transformers' SpeechT5HifiGan; the sample rate implies the mel."""
     given, source = _json(path, "config.json")
     if "upsample_rates" not in given:
         return SidecarConfig()
@@ -103,7 +103,7 @@ _PWG_FILTERS = {"taps": "taps", "cutoff_ratio": "cutoff", "beta": "beta"}
 
 
 def parallel_wavegan(path: Path) -> SidecarConfig:
-    """config.yml of ParallelWaveGAN, and its statistics."""
+    """Read config.yml of ParallelWaveGAN, and find its statistics."""
     statistics = next(
         (path.parent / n for n in ("stats.h5", "stats.npy") if (path.parent / n).is_file()), None
     )
@@ -122,7 +122,7 @@ def parallel_wavegan(path: Path) -> SidecarConfig:
 
 
 def _discriminators(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What discriminator_params say of Hayashi's discriminators beyond their shapes."""
+    """Settings of Hayashi's discriminators that their shapes do not show."""
     if not given:
         return {}
     slope = 0.1 if kind.startswith("hifigan") else 0.2
@@ -141,7 +141,7 @@ def _discriminators(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generator(file: Path, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of our configuration out of Hayashi's generator_params or ESPnet's vocoder_params."""
+    """Our fields from Hayashi's generator_params or ESPnet's vocoder_params."""
     unsaid = next((fields for name, fields in _THEIR_DEFAULTS.items() if kind.startswith(name)), {})
     names, about = dict(_PWG_GENERATOR), {**unsaid, **given}
     _require(file, given, use_causal_conv=False, use_final_nonlinear_activation=True)
@@ -172,7 +172,7 @@ def _logarithm(given: Mapping[str, Any]) -> str:
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The bank of a network of several bands, as its `load_model` builds it.
+    """PQMF parameters of a multi-band network, as its `load_model` chooses them.
 
     Up to version 0.4.2 it had another cutoff, which a later one keeps to for older files.
     """
@@ -193,7 +193,7 @@ _ESPNET_MEL = {
 
 
 def espnet(path: Path) -> SidecarConfig:
-    """config.yaml of an ESPnet model whose vocoder was trained with it (joint_text2wav).
+    """Read config.yaml of an ESPnet model with its own vocoder (joint_text2wav).
 
     Its vocoder hears what its text2mel learnt to say: mels after `normalize`, where it has one.
     """
@@ -227,7 +227,7 @@ def espnet(path: Path) -> SidecarConfig:
 
 
 def vocos(path: Path) -> SidecarConfig:
-    """config.yaml of Vocos."""
+    """Read config.yaml of Vocos."""
     given, source = _yaml(path, "config.yaml", "config.yml")
     given = _section(given, "model", "init_args") or given
     arguments = _section(given, "feature_extractor", "init_args")
@@ -241,7 +241,7 @@ def vocos(path: Path) -> SidecarConfig:
 
 
 def wavenet(path: Path) -> SidecarConfig:
-    """hparams.json of wavenet_vocoder; it does not say the statistics of its mels."""
+    """Read hparams.json of wavenet_vocoder, which lacks the statistics of its mels."""
     given, source = _json(path, "hparams.json", "config.json")
     return SidecarConfig(
         source, _pick_fields(given, {"stacks": "cycles", "log_scale_min": "log_scale_min"})
@@ -249,7 +249,7 @@ def wavenet(path: Path) -> SidecarConfig:
 
 
 def _pick_fields(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Fields of theirs in our names; a null is kept, since it says something of fmax."""
+    """Pick their fields under our names; a null is kept, since `fmax: null` has a meaning."""
     taken = {ours: given[theirs] for theirs, ours in names.items() if theirs in given}
     if taken.get("fmin", 0) is None:
         taken["fmin"] = 0.0
@@ -260,7 +260,7 @@ def _pick_fields(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
 
 
 def _require(file: Path, given: Mapping[str, Any], **allowed: Any) -> None:
-    """Refuse a network that computes otherwise than ours, which no tensor's shape would show."""
+    """Refuse a network that computes differently from ours in ways that no shape shows."""
     for name, value in allowed.items():
         if given.get(name, value) != value:
             raise WavewrightError(
@@ -270,7 +270,7 @@ def _require(file: Path, given: Mapping[str, Any], **allowed: Any) -> None:
 
 
 def _section(given: Any, *names: str) -> dict[str, Any]:
-    """The mapping at a place of a configuration; an empty one where there is none."""
+    """Nested section of a configuration; empty if missing."""
     for name in names:
         given = given.get(name) if isinstance(given, dict) else None
     return given if isinstance(given, dict) else {}
@@ -291,7 +291,7 @@ def _yaml(path: Path, *names: str) -> tuple[dict[str, Any], str]:
 
 
 def _text(path: Path, *names: str) -> tuple[str, str]:
-    """The first of such files beside a checkpoint, and its name."""
+    """Text and name of the first such file beside a checkpoint."""
     for name in names:
         file = path.parent / name
         if file.is_file():

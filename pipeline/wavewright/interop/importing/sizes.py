@@ -1,4 +1,4 @@
-"""Sizes of a network, read off its tensors: fields of our configurations.
+"""Configuration fields read from the shapes of a network's tensors.
 
 Every function takes a state dict in our names. What shapes do not tell is asked of a configuration
 file, or is as published; a tensor that is not there raises KeyError with its name.
@@ -18,7 +18,7 @@ State = Mapping[str, Tensor]
 
 
 class NetworkSizes(NamedTuple):
-    """What the shapes of a network's weights say.
+    """Sizes of a network, read from the shapes of its weights.
 
     Attributes:
         fields: of its configuration.
@@ -34,7 +34,7 @@ class NetworkSizes(NamedTuple):
 
 
 def hifigan(state: State) -> NetworkSizes:
-    """HiFi-GAN and BigVGAN; rates are half the kernels, as in every published configuration."""
+    """Sizes of HiFi-GAN; rates are half the kernels, as in every published configuration."""
     stages = count_numbers(state, r"ups\.(\d+)\.")
     kernels = [state[f"ups.{i}.weight"].shape[2] for i in range(stages)]
     blocks = count_numbers(state, r"resblocks\.(\d+)\.")
@@ -56,7 +56,7 @@ def hifigan(state: State) -> NetworkSizes:
 
 
 def bigvgan(state: State) -> NetworkSizes:
-    """BigVGAN: a HiFi-GAN whose residual blocks are of one kind."""
+    """Sizes of BigVGAN: a HiFi-GAN with one kind of residual block."""
     sizes = hifigan(state)
     del sizes.fields["resblock"]
     return sizes
@@ -73,7 +73,7 @@ def _dilations(kind: int, layers: list[int]) -> tuple[tuple[int, ...], ...] | No
 
 
 def melgan(state: State) -> NetworkSizes:
-    """MelGAN, whose upsampling kernels are twice the rates."""
+    """Sizes of MelGAN, whose upsampling kernels are twice the rates."""
     stages = count_numbers(state, r"ups\.(\d+)\.")
     rates = tuple(state[f"ups.{i}.weight"].shape[2] // 2 for i in range(stages))
     fields = {
@@ -85,7 +85,7 @@ def melgan(state: State) -> NetworkSizes:
 
 
 def multiband_melgan(state: State) -> NetworkSizes:
-    """Multi-band MelGAN: a MelGAN of several bands, whose filters no weight tells."""
+    """Sizes of Multi-band MelGAN, whose filters no weight shows."""
     sizes = melgan(state)
     del sizes.fields["base_channels"]
     bands = state["conv_post.weight"].shape[0]
@@ -97,7 +97,7 @@ _PUBLISHED_CYCLES = {30: 3, 24: 4, 20: 2, 12: 2}
 
 
 def parallel_wavegan(state: State) -> NetworkSizes:
-    """Parallel WaveGAN; the number of cycles is the published one of so many layers."""
+    """Sizes of Parallel WaveGAN; cycles are the published ones for the number of layers."""
     layers, rates = (
         count_numbers(state, r"layers\.(\d+)\."),
         _upsample_rates(state, "upsampler.smooth"),
@@ -116,7 +116,7 @@ def parallel_wavegan(state: State) -> NetworkSizes:
 
 
 def wavenet(state: State) -> NetworkSizes:
-    """WaveNet: as Parallel WaveGAN, with a distribution that the last layer's width tells."""
+    """Sizes of WaveNet; the last layer's width shows the distribution."""
     sizes = parallel_wavegan(state)
     heard, out = state["conv_pre.weight"].shape[1], state["conv_post.weight"].shape[0]
     fields = {**sizes.fields, "kernel_size": state["layers.0.dilated.weight"].shape[2]}
@@ -133,7 +133,7 @@ def wavenet(state: State) -> NetworkSizes:
 
 
 def wavernn(state: State) -> NetworkSizes:
-    """fatchord's WaveRNN; a last layer of a power of two is mu-law, another a mixture."""
+    """Sizes of fatchord's WaveRNN; a last layer of a power of two is mu-law, else a mixture."""
     rates = _upsample_rates(state, "network.stretch.smooth")
     read = state["network.reader.conv_in.weight"]
     out = state["network.fc3.weight"].shape[0]
@@ -154,12 +154,12 @@ def wavernn(state: State) -> NetworkSizes:
 
 
 def dual_softmax(state: State) -> NetworkSizes:
-    """fatchord's WaveRNN of the paper, which no mel drives."""
+    """Sizes of fatchord's dual-softmax WaveRNN, which no mel drives."""
     return NetworkSizes({"units": state["network.recurrent.weight"].shape[1]}, None, None)
 
 
 def waveglow(state: State) -> NetworkSizes:
-    """NVIDIA's WaveGlow, whose upsampling mixes four frames."""
+    """Sizes of NVIDIA's WaveGlow, whose upsampling mixes four frames."""
     flows = count_numbers(state, r"mixing\.(\d+)\.")
     widths = [state[f"mixing.{i}.weight"].shape[0] for i in range(flows)]
     early = sorted({a - b for a, b in pairwise(widths)} - {0}) or [2]
@@ -177,7 +177,7 @@ def waveglow(state: State) -> NetworkSizes:
 
 
 def tacotron2(state: State) -> NetworkSizes:
-    """NVIDIA's Tacotron 2."""
+    """Sizes of NVIDIA's Tacotron 2."""
     location = state["decoder.attention_layer.location_conv.weight"]
     fields = {
         "encoder_width": state["embedding.weight"].shape[1],
@@ -198,7 +198,7 @@ def tacotron2(state: State) -> NetworkSizes:
 
 
 def vocos(state: State) -> NetworkSizes:
-    """Vocos; its hop length is no size of a tensor."""
+    """Sizes of Vocos; no tensor shows its hop length."""
     fields = {
         "channels": state["conv_pre.weight"].shape[0],
         "hidden_channels": state["blocks.0.expand.weight"].shape[0],
@@ -208,7 +208,7 @@ def vocos(state: State) -> NetworkSizes:
 
 
 def count_numbers(state: State, pattern: str) -> int:
-    """How many numbers the pattern finds at the start of keys; never more than there are keys."""
+    """Count the distinct numbers that a pattern finds at the start of keys."""
     return len({match[1] for key in state if (match := re.match(pattern, key))})
 
 

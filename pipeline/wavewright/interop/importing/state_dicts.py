@@ -1,4 +1,4 @@
-"""What is in somebody else's checkpoint: named tensors, of which no code is ever run."""
+"""State dicts of other toolkits' checkpoints, read without running any code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NetworkState(NamedTuple):
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The file itself, or the one that a folder of transformers or Vocos keeps weights in.
+    """Path of the weights: the file itself, or the known name in a folder.
 
     Raises:
         WavewrightError: there is none.
@@ -57,7 +57,7 @@ def checkpoint_file(path: Path) -> Path:
 
 
 def open_checkpoint(path: Path) -> Contents:
-    """Read a file of torch.save's or of safetensors.
+    """Read a checkpoint of torch.save or safetensors.
 
     Raises:
         WavewrightError: it is neither, is damaged, or is ours already.
@@ -80,7 +80,7 @@ def open_checkpoint(path: Path) -> Contents:
 
 
 def find_networks(contents: Contents) -> Iterator[NetworkState]:
-    """Every state dict of a file, as it is and without what wraps it."""
+    """Yield every state dict of a file, as it is and without its wrappers."""
     for place, state in contents.states.items():
         yield NetworkState(place, "", _fold(state))
         for prefix in _WRAPPERS:
@@ -98,7 +98,7 @@ def find_networks(contents: Contents) -> Iterator[NetworkState]:
 
 
 def _global_mvn(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """ESPnet's global_mvn, which is kept beside its networks."""
+    """Statistics of ESPnet's global_mvn, stored beside its networks."""
     found = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
     return {name: value.detach().double() for name, value in found.items()}
 
@@ -123,7 +123,7 @@ _OTHER_HALF = {"weight_g": "weight_v", "original0": "original1", "original1": "o
 
 
 def _has_both_halves(key: str, state: dict[str, Tensor]) -> bool:
-    """Half a weight norm is as good as a missing weight."""
+    """True unless the key is half of an incomplete weight norm."""
     stem, _, attribute = key.rpartition(".")
     return attribute not in _OTHER_HALF or f"{stem}.{_OTHER_HALF[attribute]}" in state
 

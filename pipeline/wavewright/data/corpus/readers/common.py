@@ -1,4 +1,4 @@
-"""What readers share: entries from what a layout says, faults included."""
+"""Helpers shared by the corpus readers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_utterance(
     alignment: Path | None = None,
     reason: str = "",
 ) -> CorpusUtterance:
-    """An entry with a legal id; what is wrong with it becomes its reason.
+    """Make an utterance with a legal id; faults become its reason.
 
     Args:
         name: the id that the layout gives.
@@ -55,7 +55,7 @@ def make_utterance(
 
 
 def audio_files(folder: Path) -> Iterator[Path]:
-    """Audio files at any depth, in order; hidden files and folders are passed over."""
+    """Yield audio files at any depth, sorted, without hidden files and folders."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
@@ -66,13 +66,13 @@ def audio_files(folder: Path) -> Iterator[Path]:
 
 
 def resolve_path(text: str, folder: Path) -> Path:
-    """A path as a manifest says it; relative ones start at the manifest's folder."""
+    """Resolve a manifest's path; relative ones start at the manifest's folder."""
     path = Path(text).expanduser()
     return path if path.is_absolute() else folder / path
 
 
 def read_text(path: Path) -> str:
-    """The words of a small UTF-8 text file, on one line; empty where there is none."""
+    """Read a small UTF-8 text file as one line; empty if there is no file."""
     from wavewright.data.corpus.utterances import read_lines
 
     return " ".join(line.strip() for _, line in read_lines(path)) if path.is_file() else ""

@@ -1,4 +1,4 @@
-"""Which layout a corpus has, and its utterances."""
+"""Detect the layout of a corpus and read its utterances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 
 
 class Layout(NamedTuple):
-    """How a layout is told and read; `about` completes "a corpus is ..."."""
+    """Corpus layout: a description, a detector and a reader."""
 
     about: str
     matches: Callable[[Path], bool]
@@ -50,7 +50,7 @@ def detect_layout(source: Path) -> str | None:
 
 
 def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
-    """All utterances of a corpus in the layout of that name, sorted by id.
+    """Read all utterances of a corpus in the named layout, sorted by id.
 
     Audio paths are those of the source; entries that cannot be used say why.
 
@@ -72,7 +72,7 @@ def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
 
 
 def _require_texts(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
-    """Where some utterances have a text, one without is faulty; where none has, none is."""
+    """Mark utterances without text as faulty if any utterance has one."""
     from dataclasses import replace
 
     if not any(entry.normalised for entry in entries):

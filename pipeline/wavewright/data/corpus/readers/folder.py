@@ -11,12 +11,12 @@ from wavewright.data.corpus.utterances import CorpusUtterance
 
 
 def matches(source: Path) -> bool:
-    """Whether there is any audio file."""
+    """True if `source` is a folder with an audio file at any depth."""
     return source.is_dir() and next(audio_files(source), None) is not None
 
 
 def read(source: Path) -> list[CorpusUtterance]:
-    """All audio files. Ids are the names, with the folders where two files have one name.
+    """Read all audio files; ids are file names, with folders where names repeat.
 
     Without any text it is a corpus for vocoders only.
     """

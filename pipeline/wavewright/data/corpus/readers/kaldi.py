@@ -10,12 +10,12 @@ from wavewright.errors import WavewrightError
 
 
 def matches(source: Path) -> bool:
-    """Whether there is a wav.scp."""
+    """True if `source` has a wav.scp."""
     return (source / "wav.scp").is_file()
 
 
 def read(source: Path) -> list[CorpusUtterance]:
-    """Utterances of the folder, cut out of their recordings where there are segments.
+    """Read the folder's utterances, cut from recordings if there are segments.
 
     Raises:
         WavewrightError: a line without a value, a command where a file should be, a segment of a

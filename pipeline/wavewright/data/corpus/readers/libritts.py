@@ -12,12 +12,12 @@ _NORMALISED = ".normalized.txt"
 
 
 def matches(source: Path) -> bool:
-    """Whether such a pair lies at the right depth, in a subset or in a folder of subsets."""
+    """True if `source` is a LibriTTS subset or a folder of subsets."""
     return source.is_dir() and next(_chapters(source), None) is not None
 
 
 def _chapters(source: Path) -> Iterator[tuple[str, str, Path]]:
-    """(subset, speaker, chapter folder) of all chapters."""
+    """Yield (subset, speaker, chapter folder) for every chapter."""
     for depth, pattern in ((1, "*/*"), (2, "*/*/*"), (3, "*/*/*/*")):
         for chapter in sorted(source.glob(pattern)):
             if chapter.is_dir() and next(chapter.glob(f"*{_NORMALISED}"), None) is not None:
@@ -26,7 +26,7 @@ def _chapters(source: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def read(source: Path) -> list[CorpusUtterance]:
-    """All utterances; subsets called train-*, dev-* or test-* are the official splits."""
+    """Read all utterances; subsets named train-*, dev-* or test-* are the official splits."""
     entries = []
     for subset, speaker, chapter in _chapters(source):
         split = subset.partition("-")[0]

@@ -14,12 +14,12 @@ _SUFFIXES = (".json", ".jsonl")
 
 
 def matches(source: Path) -> bool:
-    """Whether it is such a file, or a folder in which one or several lie."""
+    """True if `source` is a NeMo manifest or a folder with one or more."""
     return bool(manifests(source))
 
 
 def manifests(source: Path, field: str = "audio_filepath") -> list[Path]:
-    """The file itself, or those of a folder, whose first line is an object with this field."""
+    """List manifests: the file, or those of a folder, whose first line has this field."""
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
     return [path for path in files if path.suffix.lower() in _SUFFIXES and _has_field(path, field)]
 
@@ -31,7 +31,7 @@ def _has_field(path: Path, field: str) -> bool:
 
 
 def read(source: Path) -> list[CorpusUtterance]:
-    """Utterances of all manifests; the ids are the audio's names, numbered where one has several.
+    """Read the utterances of all manifests; ids are audio names, numbered if repeated.
 
     Files named after a split (`train_manifest.json`, `dev.json`, ...) give it.
     """

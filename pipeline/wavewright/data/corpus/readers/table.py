@@ -42,7 +42,7 @@ log = logging.getLogger("wavewright")
 
 
 def matches(source: Path) -> bool:
-    """Whether it is such a table, or a folder in which one lies that names audio files."""
+    """True if `source` is a table that names audio files, or a folder with exactly one."""
     return _table_in(source) is not None
 
 
@@ -79,7 +79,7 @@ def _audio_column(names: list[str]) -> str | None:
 
 
 def read(source: Path) -> list[CorpusUtterance]:
-    """Utterances of the table; ids are the audio's names where there is no column for them."""
+    """Read the table's utterances; without an id column, ids are audio names."""
     path = _table_in(source)
     if path is None:
         raise WavewrightError(f"{source}: no table with a column of audio paths")
@@ -130,7 +130,7 @@ def _columns(path: Path, names: list[str]) -> dict[str, str]:
 
 
 class _TableRow:
-    """One row by our fields."""
+    """Row of a table, accessed by our field names."""
 
     def __init__(
         self,

@@ -17,12 +17,12 @@ def _audio(source: Path) -> Path | None:
 
 
 def matches(source: Path) -> bool:
-    """Whether there are wav48*/ and txt/."""
+    """True if `source` has wav48*/ and txt/."""
     return source.is_dir() and _audio(source) is not None
 
 
 def read(source: Path) -> list[CorpusUtterance]:
-    """All utterances of the first microphone; some speakers have no text and are left faulty."""
+    """Read all utterances of the first microphone; those without text are faulty."""
     folder = _audio(source)
     entries = []
     for path in sorted(folder.glob("*/*")) if folder else []:

@@ -1,4 +1,4 @@
-"""The data report's figures with their captions."""
+"""Figures of the data report with their captions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN_SPEAKERS = 20
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with what is written above and below it."""
+    """Picture with title and caption."""
 
     title: str
     picture: Markup
@@ -38,7 +38,7 @@ class Figure:
 
 
 def measure_figures(values: Mapping[str, Floats]) -> list[Figure]:
-    """Histograms of the measures that are known of any utterance."""
+    """Histograms of all measures with known values."""
     found = []
     for measure in (measure for measure in MEASURES if measure.drawn and measure.id in values):
         column = drop_unknown(values[measure.id])
@@ -81,7 +81,7 @@ def _beyond(bins: Bins, least: str, most: str) -> str:
 
 
 def speaker_figure(usable: pd.DataFrame) -> Figure | None:
-    """Time by speaker, the most heard first; None for a single speaker."""
+    """Bars of time by speaker, longest first; None for a single speaker."""
     table = usable.groupby("speaker").agg(
         seconds=("seconds", "sum"), utterances=("id", "size"), level=("level_dbfs", "median")
     )
@@ -113,7 +113,7 @@ def _speaker_note(seconds: float, utterances: int, level: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`12 s`, `3.4 min`, `5.2 h`."""
+    """Format a duration: `12 s`, `3.4 min`, `5.2 h`."""
     if seconds < 100:
         return f"{seconds:.0f}\u00a0s"
     if seconds < 6000:
@@ -122,7 +122,7 @@ def format_duration(seconds: float) -> str:
 
 
 def phone_figure(classes: Sequence[PhoneStatistics]) -> Figure | None:
-    """How long phones of each class last; None without phones."""
+    """Durations of each phone class; None without phones."""
     if not classes:
         return None
     rows = [(row.name, row.low * 1000, row.middle * 1000, row.high * 1000) for row in classes]

@@ -1,4 +1,4 @@
-"""What the flags of the manifest mean, in plain words."""
+"""Flags of the manifest, explained."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SHOWN, _SHOWN_EXAMPLES = 40, 3
 
 @dataclass(frozen=True)
 class FlagCount:
-    """One flag: how many utterances have it, and the first of them."""
+    """Flag with its number of utterances and the first of them."""
 
     flag: str
     meaning: str
@@ -49,12 +49,12 @@ class FlagCount:
 
 
 def split_flags(flags: str) -> list[str]:
-    """The flags of one row of the manifest."""
+    """Split a manifest row's flags."""
     return [flag for flag in flags.split(",") if flag]
 
 
 def flag_meaning(flag: str) -> str:
-    """A sentence, or empty for a flag that nobody has explained here."""
+    """Explanation of a flag, or an empty string."""
     channels = _CHANNELS.fullmatch(flag)
     if channels:
         return f"its file has {channels[1]} channels, of which one sound was made"
@@ -62,7 +62,7 @@ def flag_meaning(flag: str) -> str:
 
 
 def count_flags(rows: Iterable[tuple[str, str]]) -> list[FlagCount]:
-    """Flags of (id, flags) by how many have them, up to forty; ids in the order given."""
+    """Count the flags of (id, flags) pairs; the forty most frequent."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, flags in rows:
         for flag in split_flags(flags):

@@ -1,4 +1,4 @@
-"""What is measured of every utterance: columns of the manifest, and what follows from them."""
+"""Measures of every utterance: manifest columns and values derived from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN = "\u2013"
 
 @dataclass(frozen=True)
 class Measure:
-    """One number per utterance.
+    """Measure: one number per utterance.
 
     Attributes:
         id: its name in tables of values.
@@ -47,14 +47,14 @@ class Measure:
     drawn: bool = True
 
     def show(self, value: float) -> str:
-        """`3.21 s`; a dash for what is not known."""
+        """Format a value with its unit, `3.21 s`; a dash if unknown."""
         if not math.isfinite(value):
             return UNKNOWN
         space = "" if self.unit == "%" else "\u00a0"
         return f"{self.number(value)}{space}{self.unit}"
 
     def number(self, value: float) -> str:
-        """`3.21`: without the unit."""
+        """Format a value without its unit."""
         return f"{value:.{self.digits}f}".replace("-", "\u2212")
 
 
@@ -160,7 +160,7 @@ MEASURES = (
 
 
 def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
-    """Values (utterances,) by measure id, in the order of the rows; NaN where not known.
+    """Compute all measures: (utterances,) by measure id, NaN if unknown.
 
     What has no text has no rate of characters or words.
     Of words and phones per second only one is there: phones where TextGrids tell them.
@@ -191,17 +191,17 @@ def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
 
 
 def is_amplified(values: Mapping[str, Floats]) -> bool:
-    """Whether any utterance is prepared at another level than it was recorded at."""
+    """True if any prepared level differs from the recorded one."""
     return not np.allclose(values["level"], values["level_after"], equal_nan=True)
 
 
 def drop_unknown(values: Floats) -> Floats:
-    """Without what is not known."""
+    """Finite values only."""
     return values[np.isfinite(values)]
 
 
 def _per_second(counts: Floats, seconds: Floats) -> Floats:
-    """Counts per second; not known where there is no time."""
+    """Divide counts by seconds; NaN where seconds are 0."""
     quotients = np.full(len(seconds), np.nan)
     np.divide(counts, seconds, out=quotients, where=seconds > 0)
     return quotients

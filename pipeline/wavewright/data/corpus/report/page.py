@@ -1,4 +1,4 @@
-"""The page that says what a prepared corpus is like, what was left out, and what sounds odd."""
+"""Report page of a prepared corpus: contents, what was left out, and outliers to listen to."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _ENOUGH = 10  # values of which a middle 90 % says something
 
 @dataclass(frozen=True)
 class Card:
-    """One utterance as the page shows it.
+    """Card of one utterance on the page.
 
     Attributes:
         numbers: its measures, "SNR 31.2 dB".
@@ -146,7 +146,7 @@ def _about(
 
 
 def _splits(usable: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the table of splits, empty ones too, and all together last."""
+    """Rows of the table of splits, empty splits included, the total last."""
     whole = float(usable["seconds"].sum()) or 1.0
     parts = [(split, usable[usable["split"] == split]) for split in SPLITS]
     return [
@@ -198,7 +198,7 @@ def _phones(phones: Phones) -> dict[str, Any]:
 def _playable_cards(
     audio: Path, usable: pd.DataFrame, values: Mapping[str, Floats], budget: int
 ) -> dict[str, Any]:
-    """Cards of the odd ones out by measure, and of the normal ones."""
+    """Cards of the outliers by measure, and of typical utterances."""
     from wavewright.data.shards import Shards
 
     if not len(usable):

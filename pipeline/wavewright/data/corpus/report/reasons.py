@@ -1,4 +1,4 @@
-"""Why utterances were left out: single reasons, and the groups that they form."""
+"""Reasons for leaving utterances out, grouped by kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True)
 class ReasonGroup:
-    """Utterances that were left out for the same kind of reason.
+    """Group of utterances that were left out for the same kind of reason.
 
     Attributes:
         kind: the reason without names and numbers.
@@ -38,7 +38,7 @@ class ReasonGroup:
 
 @dataclass(frozen=True)
 class ReasonGroups:
-    """The groups shown, the largest first, and how much is in others that are not shown."""
+    """Largest groups, and the number of reasons in the others."""
 
     shown: list[ReasonGroup]
     count: int
@@ -47,7 +47,7 @@ class ReasonGroups:
 
 
 def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, str]]:
-    """(id, reason) of every line of quarantine.csv.
+    """Read (id, reason) of every line of quarantine.csv.
 
     Raises:
         WavewrightError: not such a table, or one of the `expected` ids is not in it.
@@ -71,7 +71,7 @@ def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, st
 
 
 def group_reasons(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> ReasonGroups:
-    """Groups of (id, reason), the largest first; `ids` are names that may stand in reasons."""
+    """Group (id, reason) pairs by kind, largest first; `ids` may occur in reasons."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, reason in rows:
         found[reason_kind(reason, ids)].append((name, reason))
@@ -88,12 +88,12 @@ def group_reasons(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> Reas
 
 
 def _example(name: str, reason: str) -> tuple[str, str]:
-    """An example under a heading that has said already whose doing it is."""
+    """Example of a group, without the prefix that the heading has."""
     return name, reason.removeprefix(LEFT_OUT)
 
 
 def reason_kind(reason: str, ids: Collection[str]) -> str:
-    """What a reason has in common with others of its kind.
+    """Reduce a reason to its kind, without names and numbers.
 
     "a.wav: too short: 0.05 s, the minimum is 0.1 s" -> "too short"
     "left out: same text as b, which is in test" -> "same text as another, which is in test"
@@ -105,6 +105,6 @@ def reason_kind(reason: str, ids: Collection[str]) -> str:
 
 
 def _word(word: str, ids: Collection[str]) -> str:
-    """An id becomes "another"; one that is also a plain word stays."""
+    """Replace an id by "another", unless it is also a plain word."""
     plain = word.isalpha() and word.islower()
     return "another" if word in ids and not plain else word
