@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -29,14 +30,18 @@ from wavewright.models.autoregressive import SequentialVocoder
 from wavewright.training.crops import whole
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--mels", type=Path, required=True)
     parser.add_argument("--utterances", type=int, default=6)
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    options = parser.parse_args(argv)
+    if options.quick:
+        parser.set_defaults(utterances=1)
+        options = parser.parse_args(argv)
     vocoder = load_vocoder(options.checkpoint)
     assert isinstance(vocoder, SequentialVocoder)
     audio, mels = Shards(options.prepared / "audio"), Shards(options.mels)

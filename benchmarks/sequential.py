@@ -18,17 +18,20 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pipeline", "stages")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / root) for root in ("pipeline", "stages", "")]
 
 import numba
 import numpy as np
 import torch
 from numba import float32
 
+from tests.support.tiny import small
 from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import SequentialVocoder
@@ -110,7 +113,7 @@ def rate(vocoder: SequentialVocoder, engine: Engine, seconds: float) -> float:
     frames = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
     mel = None
     if vocoder.conditioning == "mel":
-        mel = torch.randn(1, vocoder.mel.n_mels, frames + 2 * vocoder.own_context)
+        mel = torch.randn(1, vocoder.mel_spec.n_mels, frames + 2 * vocoder.own_context)
     window = Window(mel, 0, frames)
     numbers = torch.rand(1, frames * vocoder.hop_length, vocoder.uniforms) * 0.999 + 5e-4
     short = None if mel is None else mel[..., : 1 + 2 * vocoder.own_context]
@@ -123,16 +126,16 @@ def rate(vocoder: SequentialVocoder, engine: Engine, seconds: float) -> float:
 def first_sound(vocoder: SequentialVocoder, engine: Engine) -> float:
     """Seconds of computing until a streamed utterance is first heard."""
     vocoder.engine = engine
-    chunk = torch.randn(1, vocoder.mel.n_mels, vocoder.own_context + REACH + 1)
+    chunk = torch.randn(1, vocoder.mel_spec.n_mels, vocoder.own_context + REACH + 1)
     started = time.perf_counter()
     next(iter(vocoder.stream(iter([chunk, chunk]), seed=0)))
     return time.perf_counter() - started
 
 
-def measure(title: str, rounds: int, seconds: float) -> None:
-    """Print one vocoder's lines."""
+def measure(title: str, toy: bool, rounds: int, seconds: float) -> float:
+    """Print one vocoder's lines; returns the samples a second of its reference loop."""
     name, changes = LINES[title]
-    vocoder = build(name, changes)
+    vocoder = build(name, small(name) if toy else changes)
     sparse = "sparse" in name
     precisions = ("float32",) if sparse else ("float32", "bf16", "int8")
     lines = [Line(p, t) for p in precisions for t in ((1,) if sparse else (1, 2))]
@@ -151,7 +154,6 @@ def measure(title: str, rounds: int, seconds: float) -> None:
             if number:  # the first compiles
                 found[line].append(made)
                 reads[line].append(read_rate(size, line.threads))
-    print(f"\n{title}, {vocoder.sample_rate} Hz; reference {statistics.median(reference):.0f}/s")
     for line in lines:
         engine = Engine("fast", line.precision, line.threads)  # type: ignore[arg-type]
         loop: Any = vocoder.fast(engine)
@@ -166,24 +168,33 @@ def measure(title: str, rounds: int, seconds: float) -> None:
             f"| {title} | {line.precision} | {line.threads} | {made:,.0f} | "
             f"{min(found[line]):,.0f}-{max(found[line]):,.0f} | {made / vocoder.sample_rate:.2f} | "
             f"{times} | {loop.weight_bytes / 1e6:.2f} | {bandwidth / 1e9:.0f} | {floor:,.0f} | "
-            f"{floor / made:.2f} | {sound} |"
+            f"{floor / made:.2f} | {sound} |",
+            flush=True,
         )
+    return statistics.median(reference)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vocoder", action="append", choices=LINES, help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    options = parser.parse_args(argv)
+    if options.quick:
+        parser.set_defaults(rounds=1, seconds=0.05)
+        options = parser.parse_args(argv)
     print(
         "| vocoder | weights | threads | samples/s | range | x real time | x published loop | "
         "MB a sample | GB/s read | floor samples/s | floor / ours | first sound ms |"
     )
     print("|---|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|")
-    for title in options.vocoder or LINES:
-        measure(title, options.rounds, options.seconds)
+    references = [
+        f"{title} {measure(title, options.quick, options.rounds, options.seconds):.0f}/s"
+        for title in options.vocoder or LINES
+    ]
+    print(f"\nReference loops: {'; '.join(references)}")
 
 
 if __name__ == "__main__":

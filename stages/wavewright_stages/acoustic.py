@@ -194,7 +194,9 @@ class _Table:
             return None
         written = {id_: [network.symbols[n] for n in numbers] for id_, numbers in texts.items()}
         phones = network.reads_phones
-        return read_alignment_targets(written, self.grids, self.natural, network.mel, phones=phones)
+        return read_alignment_targets(
+            written, self.grids, self.natural, network.mel_spec, phones=phones
+        )
 
     def require_known(self, network: AcousticModel) -> None:
         """Refuse speakers that a model of several does not know, whatever their split."""
@@ -236,7 +238,9 @@ def _start_from(network: AcousticModel, path: Path) -> None:
     source = load_model(path)
     if not isinstance(source, AcousticModel):
         raise WavewrightError(f"{path}: holds the vocoder '{source.name}', no acoustic model")
-    source.mel.require_equal(network.mel, mine=f"checkpoint {path}", theirs="this training")
+    source.mel_spec.require_equal(
+        network.mel_spec, mine=f"checkpoint {path}", theirs="this training"
+    )
     try:
         new = network.load_partial(source)
     except WavewrightError as error:

@@ -15,7 +15,7 @@ from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 if TYPE_CHECKING:
     from wavewright.evaluation.report.page import TrainingCurves
     from wavewright.evaluation.results import Speed
-    from wavewright.evaluation.synthesize import Sentence, Speaker
+    from wavewright.evaluation.synthesize import EvalSystem, Sentence
     from wavewright.text.textgrid import Interval
 
 log = logging.getLogger("wavewright")
@@ -95,19 +95,19 @@ def evaluate(
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
-    speakers = synthesis.load_speakers(vocoder, baselines, mel, place, precision)
-    sources = [synthesis.shard_source("copy", mels, mel)]
+    eval_systems = synthesis.load_eval_systems(vocoder, baselines, mel, place, precision)
+    sources = [synthesis.shard_mel_source("copy", mels, mel)]
     if gta is not None:
-        sources.append(synthesis.shard_source("gta", gta, mel))
+        sources.append(synthesis.shard_mel_source("gta", gta, mel))
     if acoustic is not None:
         sources.append(
-            synthesis.acoustic_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
+            synthesis.acoustic_mel_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
         )
     natural = System(id=NATURAL, title="natural speech", kind="natural")
     spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
     spoilt = write_anchors(report, spoken, anchors)
-    systems = [natural, *spoilt, *(speaker.system for speaker in speakers)]
-    events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
+    systems = [natural, *spoilt, *(one.system for one in eval_systems)]
+    events = synthesis.synthesize_sentences(report, sentences, sources, eval_systems, seed=seed)
     phones = _phones(prepared, [sentence.id for sentence in sentences])
     chosen = evaluation.build_metrics(
         metrics or evaluation.METRICS, band_limit(mel), evaluation.PHONES if phones else ()
@@ -149,8 +149,8 @@ def evaluate(
     write_report(
         report,
         results,
-        _speed(mels, sentences, speakers, speed_seconds, speed_repeats),
-        training=_training(vocoder, speakers, prepared, mels, dev_utterances),
+        _speed(mels, sentences, eval_systems, speed_seconds, speed_repeats),
+        training=_training(vocoder, eval_systems, prepared, mels, dev_utterances),
         attention=_attention(acoustic),
         max_players=shown,
         max_megabytes=megabytes,
@@ -208,7 +208,7 @@ def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:
 def _speed(
     mels: Path,
     sentences: Sequence[Sentence],
-    speakers: Sequence[Speaker],
+    eval_systems: Sequence[EvalSystem],
     seconds: float,
     repeats: int,
 ) -> Speed:
@@ -220,20 +220,20 @@ def _speed(
     from wavewright.evaluation.speed import time_vocoders
 
     shards = Shards(mels)
-    vocoder = speakers[0].vocoder
+    vocoder = eval_systems[0].vocoder
     wanted = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
     pieces: list[np.ndarray] = []
     while sum(piece.shape[1] for piece in pieces) < wanted:
         pieces.append(shards.array(sentences[len(pieces) % len(sentences)].id))
     mel = torch.from_numpy(np.concatenate(pieces, axis=1)[None, :, :wanted].copy())
-    named = {speaker.system.id: speaker.vocoder for speaker in speakers}
+    named = {one.system.id: one.vocoder for one in eval_systems}
     device = next((v.device for v in named.values() if v.device.type != "cpu"), mel.device)
     return time_vocoders(named, mel.to(device), repeats=repeats)
 
 
 def _training(
     vocoder: Mapping[str, Path],
-    speakers: Sequence[Speaker],
+    eval_systems: Sequence[EvalSystem],
     prepared: Path,
     mels: Path,
     dev_utterances: int,
@@ -250,15 +250,15 @@ def _training(
     if not any(curves.values()):
         return None
     levels = {
-        speaker.system.title: level
-        for speaker in speakers
-        if speaker.system.kind == "baseline"
-        and (level := _dev_level(speaker, prepared, mels, dev_utterances)) is not None
+        one.system.title: level
+        for one in eval_systems
+        if one.system.kind == "baseline"
+        and (level := _dev_level(one, prepared, mels, dev_utterances)) is not None
     }
     return TrainingCurves(curves, levels)
 
 
-def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) -> float | None:
+def _dev_level(system: EvalSystem, prepared: Path, mels: Path, utterances: int) -> float | None:
     """Mean mel L1 of copy-synthesis over the first dev utterances, as training validates."""
     import torch
 
@@ -270,8 +270,8 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
     audio, shards, metric, values = Shards(prepared / "audio"), Shards(mels), MelL1(), []
     ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
     for utterance in ids[:utterances]:
-        mel = torch.from_numpy(shards.array(utterance).copy())[None].to(speaker.vocoder.device)
-        wav = speaker.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()
+        mel = torch.from_numpy(shards.array(utterance).copy())[None].to(system.vocoder.device)
+        wav = system.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()
         values.append(metric(from_pcm16(audio.array(utterance)), wav, audio.sample_rate))
     return sum(values) / len(values) if values else None
 

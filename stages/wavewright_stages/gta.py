@@ -194,7 +194,7 @@ def _make_mels(
     maker = GtaMaker(acoustic=acoustic, device=str(place), **options)
     mel.require_equal(maker.spec, mine="the recipe", theirs=f"the mels in {maker.mels}")
     mel.require_equal(
-        maker.model.mel, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
+        maker.model.mel_spec, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
     )
     shards = list_shard_members(maker.mels)
     if gpus == 1:

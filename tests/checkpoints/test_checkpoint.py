@@ -97,7 +97,7 @@ def test_a_loaded_model_is_the_saved_one_to_the_last_bit(
     assert loaded.name == "hifigan"
     assert not loaded.training
     assert torch.equal(loaded.generate(MEL), model.generate(MEL))
-    assert wavewright.load_vocoder(run / where).mel == tiny.SPEC
+    assert wavewright.load_vocoder(run / where).mel_spec == tiny.SPEC
 
 
 def test_the_variant_travels(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_joint_models_vocoder_says_what_espnet_says(
     assert CASES[case] in (None, made.model.parameter_count())
     vocoder = load_vocoder(out)
     theirs = {key.partition("/")[2]: v for key, v in said.items() if key.startswith(f"{case}/")}
-    mel = log_mel(torch.from_numpy(theirs["speech"]), vocoder.mel)[:, :20]
+    mel = log_mel(torch.from_numpy(theirs["speech"]), vocoder.mel_spec)[:, :20]
     np.testing.assert_allclose(mel.numpy(), theirs["feats"], rtol=0, atol=2e-3)
     given = torch.from_numpy(theirs["feats"])[None]
     noise = [torch.from_numpy(theirs["noise"])[None]] if "wavegan" in case else []

@@ -109,9 +109,9 @@ def test_a_melgan_learns_on_from_real_speech(
         go_on(model, *rest, **named)
 
     monkeypatch.setattr(training, "train", watched)
-    prepared_speech(tmp_path, shared / "corpora" / "ljspeech-mini" / "wavs", made.model.mel)
+    prepared_speech(tmp_path, shared / "corpora" / "ljspeech-mini" / "wavs", made.model.mel_spec)
     options = {
-        **QUICK, "mel": made.model.mel, "name": "melgan:seungwonpark", "segment_length": 4096,
+        **QUICK, "mel": made.model.mel_spec, "name": "melgan:seungwonpark", "segment_length": 4096,
         "config": {"base_channels": 8}, "init_from": made.out, "max_steps": 2,
     }  # fmt: skip
     (tmp_path / "run").mkdir()

@@ -149,7 +149,9 @@ def test_free_running_speech(official: OfficialRun, batch: TextBatch) -> None:
     )
     assert ended.tolist() == [steps]
     speech = model.generate(
-        text[0].tolist(), seed=0, max_seconds=steps * model.mel.hop_length / model.mel.sample_rate
+        text[0].tolist(),
+        seed=0,
+        max_seconds=steps * model.mel_spec.hop_length / model.mel_spec.sample_rate,
     )
     assert_equal(official, {"infer_mel_postnet": speech.mel[None]})
     assert not speech.stopped

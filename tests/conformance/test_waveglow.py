@@ -33,7 +33,7 @@ from wavewright.vocoders.waveglow import (
 
 def official(run: OfficialRun) -> WaveGlow:
     given, network = run.config, run.config["WN_config"]
-    mel = create_vocoder("waveglow").mel.model_copy(update={"n_mels": given["n_mel_channels"]})
+    mel = create_vocoder("waveglow").mel_spec.model_copy(update={"n_mels": given["n_mel_channels"]})
     vocoder = create_vocoder(
         "waveglow",
         mel=mel,
@@ -124,7 +124,7 @@ def small(**changes: Any) -> WaveGlow:
 def batch_of(vocoder: WaveGlow, frames: int, items: int = 1) -> Batch:
     random = torch.Generator().manual_seed(3)
     wav = 0.1 * torch.randn(items, frames * vocoder.hop_length, generator=random)
-    mel = torch.randn(items, vocoder.mel.n_mels, frames, generator=random)
+    mel = torch.randn(items, vocoder.mel_spec.n_mels, frames, generator=random)
     return Batch(wav, mel, [str(item) for item in range(items)])
 
 
@@ -271,7 +271,7 @@ def test_every_kind_of_official_file_is_read(
     else:
         old = in_old_layers(state) if kind == "old module" else state
         as_authors_pickle(old, path, **options)
-    read = import_checkpoint(path, mel=official(run).mel).model
+    read = import_checkpoint(path, mel=official(run).mel_spec).model
     assert isinstance(read, WaveGlow)
     expected = official(run)
     assert read.config == expected.config

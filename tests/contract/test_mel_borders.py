@@ -24,7 +24,11 @@ from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_che
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.evaluation.synthesize import acoustic_source, load_speakers, shard_source
+from wavewright.evaluation.synthesize import (
+    acoustic_mel_source,
+    load_eval_systems,
+    shard_mel_source,
+)
 from wavewright.gta.maker import GtaMaker
 from wavewright.inference.tts import load_tts
 from wavewright.inference.tts_files import synthesize_to_file
@@ -230,8 +234,8 @@ def test_mels_and_the_training_stage(world: World, tmp_path: Path) -> None:
 def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
     for a, b in PAIRS:
         trained = {"a": world.vocoder(a)}
-        expect(a, b, load_speakers, trained, [], HOUSE[b], torch.device("cpu"))
-        expect(a, b, shard_source, "gta", world.mels(a), HOUSE[b])
+        expect(a, b, load_eval_systems, trained, [], HOUSE[b], torch.device("cpu"))
+        expect(a, b, shard_mel_source, "gta", world.mels(a), HOUSE[b])
 
 
 def test_acoustic_models_in_the_evaluation_and_for_gta(
@@ -256,7 +260,9 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
             batch_size=1,
         )
         expect(a, b, getattr, maker, "model")
-        expect(a, b, acoustic_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0)
+        expect(
+            a, b, acoustic_mel_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0
+        )
 
 
 def test_vocoding_a_file_is_converted_exactly_or_refused(
@@ -299,7 +305,7 @@ def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
     monkeypatch.setattr(f"{voice}.load_model", lambda path: speakers[path.name])
     monkeypatch.setattr(f"{voice}.open_vocoder", lambda path, *_: vocoders[path.name])
     for model in speakers.values():
-        speech = AcousticOutput(torch.zeros(model.mel.n_mels, 4), torch.zeros(4, 1), True)
+        speech = AcousticOutput(torch.zeros(model.mel_spec.n_mels, 4), torch.zeros(4, 1), True)
         monkeypatch.setattr(model, "generate_batch", lambda *_, speech=speech, **__: [speech])
     for a, b in PAIRS:
         out = tmp_path / "said.wav"
@@ -321,5 +327,5 @@ def test_shards_are_bands_first_whatever_the_ecosystem(tmp_path: Path) -> None:
 
 def test_checkpoints_carry_their_convention(world: World) -> None:
     for name, spec in HOUSE.items():
-        assert load_vocoder(world.vocoder(name)).mel == spec
+        assert load_vocoder(world.vocoder(name)).mel_spec == spec
         assert Shards(world.mels(name)).mel == spec

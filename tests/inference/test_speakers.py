@@ -20,7 +20,7 @@ from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.synthesize import Sentence, acoustic_source
+from wavewright.evaluation.synthesize import Sentence, acoustic_mel_source
 from wavewright.inference.tts import load_tts
 from wavewright.inference.tts_files import synthesize_to_file
 from wavewright.mel.spec import MelSpec
@@ -303,7 +303,7 @@ def test_gta_names_a_speaker_whom_the_model_does_not_know(trained: Path, tmp_pat
 def test_free_speech_of_the_evaluation_reads_phones_as_the_speaker(
     inputs: tuple[Path, Path], trained: Path
 ) -> None:
-    source = acoustic_source(trained, STAGE_SPEC, torch.device("cpu"), seed=0, max_seconds=0.5)
+    source = acoustic_mel_source(trained, STAGE_SPEC, torch.device("cpu"), seed=0, max_seconds=0.5)
     grid = inputs[0] / "u08.TextGrid"
     said = Sentence("u08", "Never trained on?", "never trained on?", "chi", grid)
     mel = source.mel_of(said).mel

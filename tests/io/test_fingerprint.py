@@ -37,11 +37,12 @@ def package(tmp_path: Path) -> Path:
 
 
 def parts(package: Path, environment: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """code_parts of the package's start, in a Python of its own: digests are kept per process."""
+    """code_fingerprint of the package's start, in a Python of its own: digests are kept per "
+    "process."""
     code = (
         "import json, sys\n"
-        "from wavewright.io.fingerprint import code_parts\n"
-        "found = code_parts(['parts_package.start'])\n"
+        "from wavewright.io.fingerprint import code_fingerprint\n"
+        "found = code_fingerprint(['parts_package.start'])\n"
         "assert not {'parts_package', 'soundfile', 'numpy'} & set(sys.modules)\n"
         "print(json.dumps(found))"
     )

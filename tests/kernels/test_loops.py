@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.support import tiny
+from tests.support.tolerances import rounding
 from wavewright.errors import WavewrightError
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.kernels import ops as kernels
@@ -57,9 +58,16 @@ def built(name: str) -> SequentialVocoder:
     return vocoder
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_loop_is_packed_where_gradients_are_on(name: str) -> None:
+    with torch.enable_grad():
+        loop: Any = built(name).fast(Engine())
+    assert loop.weight_bytes > 0
+
+
 def mel_of(vocoder: SequentialVocoder, items: int = 1, frames: int = 9) -> Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randn(5, vocoder.mel.n_mels, frames, generator=random)[:items]
+    return torch.randn(5, vocoder.mel_spec.n_mels, frames, generator=random)[:items]
 
 
 def said(vocoder: SequentialVocoder, engine: Engine, items: int = 1) -> Tensor:
@@ -76,7 +84,7 @@ def test_the_fast_loop_says_what_the_network_says(name: str, threads: int) -> No
     plain = said(vocoder, Engine("reference"))
     assert float(plain.std()) > 0.01, "a test of silence would prove nothing"
     quick = said(vocoder, Engine(threads=threads))
-    torch.testing.assert_close(quick, plain, rtol=0, atol=1e-4)
+    torch.testing.assert_close(quick, plain, rtol=0, atol=rounding(vocoder))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -104,9 +112,10 @@ def test_a_loop_expects_what_the_network_expects(name: str, precision: Any, wron
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_is_its_items(name: str) -> None:
     vocoder = built(name)
+    most = rounding(vocoder)
     for engine in (Engine(), Engine("reference")):
         together = said(vocoder, engine, items=3)
-        torch.testing.assert_close(said(vocoder, engine), together[:1], rtol=0, atol=1e-5)
+        torch.testing.assert_close(said(vocoder, engine), together[:1], rtol=0, atol=most)
         assert not torch.equal(together[0], together[1])
 
 
@@ -119,7 +128,8 @@ def test_a_stream_joins_to_the_whole(name: str, engine: Engine, cuts: list[int])
     mel = mel_of(vocoder, items=2)
     pieces = list(vocoder.stream(torch.split(mel, cuts, dim=-1), seed=5))
     whole = vocoder.generate(mel, seed=5)
-    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=0, atol=1e-5)
+    joined = torch.cat(pieces, dim=1)
+    torch.testing.assert_close(joined, whole, rtol=0, atol=rounding(vocoder))
 
 
 def test_a_stream_speaks_before_the_end() -> None:
@@ -145,7 +155,8 @@ def test_new_weights_are_heard_at_once() -> None:
         vocoder.conv_post.bias.add_(torch.linspace(0, 9, 100))  # type: ignore[union-attr, operator]
     after = said(vocoder, Engine())
     assert not torch.equal(before, after)
-    torch.testing.assert_close(after, said(vocoder, Engine("reference")), rtol=0, atol=1e-4)
+    plain = said(vocoder, Engine("reference"))
+    torch.testing.assert_close(after, plain, rtol=0, atol=rounding(vocoder))
 
 
 def test_numbers_are_an_items_own_however_they_are_drawn() -> None:
@@ -385,7 +396,7 @@ def test_chunks_without_frames_change_nothing() -> None:
     chunks = [mel[..., :0], mel[..., :4], mel[..., :0], mel[..., 4:]]
     streamed = torch.cat(list(vocoder.stream(chunks, seed=0)), dim=1)
     whole = vocoder.generate(mel, seed=0)
-    torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(streamed, whole, rtol=0, atol=rounding(vocoder))
     assert vocoder.generate(mel[..., :0], seed=0).shape == (1, 0)
 
 

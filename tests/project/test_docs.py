@@ -22,6 +22,15 @@ def test_every_metric_stands_in_the_table_with_its_recipe() -> None:
         assert bool(star) == (name in METRICS), name
 
 
+def test_every_benchmark_stands_in_the_index_with_a_page() -> None:
+    folder = DOCS.parent / "benchmarks"
+    text = (folder / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)\.py` \| .+ \| \[(\w+\.md)\]\(\2\) \|$", text, flags=re.MULTILINE)
+    assert {script for script, _ in rows} == {path.stem for path in folder.glob("*.py")}
+    pages = {path.name for path in folder.glob("*.md")} - {"README.md"}
+    assert {page for _, page in rows} == pages
+
+
 def test_every_text_rule_stands_in_the_table_with_its_examples() -> None:
     text = (DOCS / "text.md").read_text("utf-8")
     rows = [

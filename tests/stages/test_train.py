@@ -95,7 +95,7 @@ def test_mels_of_another_rate_or_of_too_little_audio_are_refused(
 def test_it_trains_validates_and_saves(work: Path, tmp_path: Path) -> None:
     newest = train(work, tmp_path / "run", max_steps=5)
     vocoder = load_vocoder(newest)
-    assert (vocoder.name, vocoder.mel) == ("hifigan", tiny.SPEC)
+    assert (vocoder.name, vocoder.mel_spec) == ("hifigan", tiny.SPEC)
     lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
     curve = [json.loads(line) for line in lines]
     assert [line["step"] for line in curve] == list(range(6))
@@ -241,7 +241,7 @@ def test_every_vocoder_is_trained_by_any_recipe(work: Path, tmp_path: Path, name
     }
     train(work, tmp_path, name=name, config=config, adversary_start=1)
     vocoder = load_vocoder(tmp_path)
-    assert vocoder.mel == tiny.SPEC
+    assert vocoder.mel_spec == tiny.SPEC
     assert getattr(vocoder.config, "adversary_start", 1) == 1
 
 

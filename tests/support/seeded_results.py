@@ -73,7 +73,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     model = create_vocoder(name, **tiny.SMALL[name]).eval()
     if model.conditioning == "mel":
-        mel = log_mel(torch.from_numpy(speech(8000, 0.3)), model.mel)[None]
+        mel = log_mel(torch.from_numpy(speech(8000, 0.3)), model.mel_spec)[None]
         results["samples"] = digest(model.generate(mel.repeat(2, 1, 1), seed=5))
         if model.streams:
             pieces = list(model.stream(torch.split(mel, 11, dim=-1), seed=5))
@@ -87,7 +87,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         export_vocoder(model, file)
         session = onnxruntime.InferenceSession(file)
         generator = np.random.default_rng(3)
-        sizes: dict[str, tuple[int, ...]] = {"mel": (model.mel.n_mels, 24)}
+        sizes: dict[str, tuple[int, ...]] = {"mel": (model.mel_spec.n_mels, 24)}
         noises = model.noise_inputs(24) if model.conditioning == "mel" else {}
         sizes |= {key: tuple(noise.shape) for key, noise in noises.items()}
         inputs = {}
@@ -166,7 +166,7 @@ def shipped_digests() -> dict[str, str]:
         if model.conditioning != "mel":
             digests[path.stem] = digest(model.sample(1, seed=2))
             continue
-        mel = log_mel(torch.from_numpy(speech(model.sample_rate, 0.2)), model.mel)[None]
+        mel = log_mel(torch.from_numpy(speech(model.sample_rate, 0.2)), model.mel_spec)[None]
         digests[path.stem] = digest(model.generate(mel, seed=2))
     return digests
 

@@ -262,7 +262,7 @@ class Tacotron2(AcousticModel):
     def targets(self, batch: TextBatch) -> Tensor:
         """Natural mels in the network's scale, filled with silence to whole steps."""
         missing = -batch.mel.shape[2] % self.config.frames_per_step
-        silence = torch.from_numpy(silent_mel(self.mel, missing)).to(batch.mel)
+        silence = torch.from_numpy(silent_mel(self.mel_spec, missing)).to(batch.mel)
         mel = torch.cat([batch.mel, silence.expand(len(batch.mel), -1, -1)], dim=2)
         return (mel - self.config.mel_shift) / self.config.mel_scale
 
@@ -410,13 +410,13 @@ class Tacotron2(AcousticModel):
         """Most steps for a text."""
         if max_seconds is None:
             max_seconds = 2 + self.config.seconds_per_symbol * symbols
-        frames = max_seconds * self.mel.sample_rate / self.mel.hop_length
+        frames = max_seconds * self.mel_spec.sample_rate / self.mel_spec.hop_length
         return max(1, round(frames / self.config.frames_per_step))
 
     def _speeches(
         self, mel: Tensor, spoken: Spoken, symbols: Tensor, steps: Tensor, frames: Tensor
     ) -> list[AcousticOutput]:
-        """Cut a batch into utterances, on the CPU, in the convention of `self.mel`."""
+        """Cut a batch into utterances, on the CPU, in the convention of `self.mel_spec`."""
         mel = (mel * self.config.mel_scale + self.config.mel_shift).float().cpu()
         opened = (torch.sigmoid(spoken.gate) > self.config.gate_threshold).cpu()
         alignment = spoken.alignment.float().cpu()

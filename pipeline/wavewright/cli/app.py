@@ -554,7 +554,7 @@ def evaluate(
         title=title,
         max_players=shown,
         max_megabytes=megabytes,
-        cached=cached,
+        use_cache=cached,
         jobs=jobs or -1,
         command=["wavewright", *sys.argv[1:]],
     )

@@ -172,7 +172,7 @@ def run_tasks(
     """Yield index and result of `function(items[i])` for the wanted indices, as they finish.
 
     Raises:
-        PoolDied: worker processes died; what was given out before stays valid.
+        WorkersDied: worker processes died; results yielded before stay valid.
     """
     client = _dask_client()
     if client is not None:

@@ -16,7 +16,7 @@ import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
-from wavewright.data.manifest import read_manifest, usable_rows
+from wavewright.data.manifest import id_slug, read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fitted
@@ -28,7 +28,6 @@ from wavewright.evaluation.sample_metrics import (
     nearest,
 )
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
-from wavewright.evaluation.synthesize import folder_name
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
@@ -139,7 +138,7 @@ def judge(
     ]
     copies = {}
     for item in made:
-        id_, rate = folder_name(item.name), item.vocoder.sample_rate
+        id_, rate = id_slug(item.name), item.vocoder.sample_rate
         if rate != real.mel.sample_rate:
             raise WavewrightError(
                 f"'{item.name}' speaks at {rate} Hz, the corpus is at {real.mel.sample_rate} Hz"

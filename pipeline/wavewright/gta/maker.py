@@ -54,7 +54,7 @@ class GtaMaker(ShardMaker):
         model = load_model(self.acoustic, self.device)
         if not isinstance(model, AcousticModel):
             raise WavewrightError(f"{self.acoustic}: holds the vocoder '{model.name}'")
-        model.mel.require_equal(
+        model.mel_spec.require_equal(
             self.spec,
             mine=f"the acoustic model in {self.acoustic}",
             theirs=f"the mels in {self.mels}",

@@ -2,7 +2,7 @@
 
 On a processor: convolutions in channels-last order, in pieces whose tensors stay in the cache, and
 on request in bfloat16. Those that make one sample after the other are told how their compiled
-loops keep the weights. What is gained is in benchmarks/README.md.
+loops keep the weights. What is gained is in benchmarks/inference.md.
 """
 
 from __future__ import annotations

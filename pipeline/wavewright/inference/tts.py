@@ -65,13 +65,15 @@ class TTS:
 
     def pause_mel(self) -> Tensor:
         """Silence between two sentences, (n_mels, frames), in the vocoder's convention."""
-        spec = self.acoustic.mel
+        spec = self.acoustic.mel_spec
         frames = max(1, round(_PAUSE * spec.sample_rate / spec.hop_length))
         return self.convert_to_vocoder(torch.from_numpy(silent_mel(spec, frames)))
 
     def convert_to_vocoder(self, mel: Tensor) -> Tensor:
         """Convert a mel (n_mels, frames) of the acoustic model to the vocoder's convention."""
-        return convert_mel(mel, self.acoustic.mel.bands_first, self.vocoder.mel.bands_first)
+        return convert_mel(
+            mel, self.acoustic.mel_spec.bands_first, self.vocoder.mel_spec.bands_first
+        )
 
     def join_sentences(self, sentences: Sequence[SentenceResult]) -> Tensor:
         """Concatenate sentences with pauses, (n_mels, frames), in the vocoder's convention."""
@@ -112,8 +114,8 @@ def load_tts(
         vocoder.speaker = speaker
     own_speaker = speaker if model.speakers or not vocoder.speakers else ""
     model.speaker_index(own_speaker)
-    vocoder = match_mel_spec(vocoder, model.mel)
-    _require_compatible(model.mel, vocoder.mel, acoustic, checkpoint)
+    vocoder = match_mel_spec(vocoder, model.mel_spec)
+    _require_compatible(model.mel_spec, vocoder.mel_spec, acoustic, checkpoint)
     return TTS(model, vocoder, rules or default_text_rules(model), own_speaker)
 
 

@@ -134,7 +134,7 @@ def resynthesize_file(
         vocoder.speaker = speaker
     samples, _ = load_wav(wav, vocoder.sample_rate)
     try:
-        mel = log_mel(torch.from_numpy(samples), vocoder.mel)
+        mel = log_mel(torch.from_numpy(samples), vocoder.mel_spec)
     except WavewrightError as error:
         raise WavewrightError(f"{wav}: {error}") from error
     return vocode_to_file(vocoder, mel, out, seed)
@@ -198,14 +198,14 @@ def _load_for_mels(
     vocoder = open_vocoder(checkpoint, precision, engine)
     if speaker:
         vocoder.speaker = speaker
-    spec = MelSpec.preset(mel_preset) if mel_preset else vocoder.mel
+    spec = MelSpec.preset(mel_preset) if mel_preset else vocoder.mel_spec
     return match_mel_spec(vocoder, spec), spec
 
 
 def _convert(mel: Floats, spec: MelSpec, vocoder: Vocoder, where: Path, checkpoint: Path) -> Tensor:
     """Convert a mel to the vocoder's convention, (n_mels, frames)."""
     try:
-        return convert_mel(torch.from_numpy(mel), spec.bands_first, vocoder.mel.bands_first)
+        return convert_mel(torch.from_numpy(mel), spec.bands_first, vocoder.mel_spec.bands_first)
     except MelMismatch as error:
         raise MelMismatch(
             f"{where}: {error} To identify the mel's convention: wavewright doctor --mel {where} "
@@ -215,7 +215,7 @@ def _convert(mel: Floats, spec: MelSpec, vocoder: Vocoder, where: Path, checkpoi
 
 def match_mel_spec(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
     """Rebuild an untrained vocoder, such as Griffin-Lim, for a spec; return others unchanged."""
-    if vocoder.trains or vocoder.mel == spec.bands_first:
+    if vocoder.trains or vocoder.mel_spec == spec.bands_first:
         return vocoder
     return create_vocoder(vocoder.name, **{**vocoder.config.model_dump(), "mel": spec}).eval()
 

@@ -62,7 +62,7 @@ class ClientVocoder(nn.Module):
         if loaded.conditioning != "mel":
             raise WavewrightError(f"'{loaded.name}' is not driven by mels, as {self.client} needs")
         try:
-            require_convertible(self.source, loaded.mel)
+            require_convertible(self.source, loaded.mel_spec)
         except MelMismatch as error:
             raise MelMismatch(
                 f"'{loaded.name}' cannot follow this {self.client} model: {error}"
@@ -102,7 +102,7 @@ class ClientVocoder(nn.Module):
                 for item, frames in zip(mel, lengths, strict=True):
                     require_plausible_log(item[:, :frames], self.source, self.client)
             mel = _fill_with_silence(mel, lengths, self.source)
-            converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel)
+            converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel_spec)
             wavs = self.vocoder.generate(converted, seed=self.seed)
             for wav, frames in zip(wavs, lengths, strict=True):
                 wav[frames * self.vocoder.hop_length :] = 0

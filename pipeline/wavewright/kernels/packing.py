@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +32,19 @@ def tall(rows: Tensor, size: int) -> Tensor:
 
 @cache
 def has_vnni() -> bool:
-    """Whether the processor multiplies bytes by AVX-512 VNNI."""
-    from llvmlite import binding
+    """Whether the loops are compiled for a processor that multiplies bytes by AVX-512 VNNI.
 
-    return bool(binding.get_host_cpu_features().get("avx512vnni"))
+    That is this machine's, unless NUMBA_CPU_NAME or NUMBA_CPU_FEATURES names another; asking for
+    an instruction that the one named lacks would abort the process.
+    """
+    from numba import config
+    from numba.core.codegen import get_host_cpu_features
+
+    settings: Any = config
+    features: str | None = settings.CPU_FEATURES
+    if features is None:
+        features = str(get_host_cpu_features())  # type: ignore[no-untyped-call]
+    return "+avx512vnni" in features.split(",")
 
 
 def pack(matrix: Tensor, precision: str) -> Packed:

@@ -49,6 +49,7 @@ class FastWaveRNN:
         engine: precision and threads.
     """
 
+    @torch.no_grad()
     def __init__(self, vocoder: WaveRNN, engine: Engine) -> None:
         self.config, self.precision = vocoder.config, engine.precision
         network: Any = vocoder.network

@@ -153,7 +153,7 @@ class SequentialVocoder(Vocoder):
     def padded(self, mel: Tensor, before: int, after: int) -> Tensor:
         """(B, n_mels, frames) with frames beyond its ends."""
         if self.padding == "silence":
-            silence = torch.tensor(self.mel.silence, device=mel.device)[None, :, None]
+            silence = torch.tensor(self.mel_spec.silence, device=mel.device)[None, :, None]
             sides = [silence.expand(len(mel), -1, frames) for frames in (before, after)]
             return torch.cat([sides[0], mel, sides[1]], dim=-1)
         return torch.nn.functional.pad(mel, (before, after), mode="replicate")
@@ -178,7 +178,7 @@ class SequentialVocoder(Vocoder):
     def _speak(
         self, windows: Iterable[Window], batch: int | None, seed: int | None
     ) -> Iterator[Tensor]:
-        undo = InverseFilters(self.mel.target_steps, self.sample_rate)
+        undo = InverseFilters(self.mel_spec.target_steps, self.sample_rate)
         for piece in self._raw(windows, batch, seed):
             yield undo(piece).clamp(-1.0, 1.0)
 

@@ -62,9 +62,9 @@ class Validation:
         by_length = sorted(self.ids, key=self.mels.length)
         for start in range(0, len(by_length), 16):
             ids = by_length[start : start + 16]
-            batch = collate(self.mels, self.model.mel, ids, self.texts, speakers=self.voices).to(
-                self.model.device
-            )
+            batch = collate(
+                self.mels, self.model.mel_spec, ids, self.texts, speakers=self.voices
+            ).to(self.model.device)
             terms, speeches = self.model.teacher_force_with_losses(
                 batch, [utterance_seed(self.seed, id_) for id_ in ids]
             )

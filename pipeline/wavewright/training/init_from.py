@@ -74,7 +74,9 @@ class Start:
                 f"{self.path}: holds the vocoder '{source.name}', and this training is of "
                 f"'{model.name}'; name train.init_from of that system"
             )
-        source.mel.require_equal(model.mel, mine=f"checkpoint {self.path}", theirs="this training")
+        source.mel_spec.require_equal(
+            model.mel_spec, mine=f"checkpoint {self.path}", theirs="this training"
+        )
         model.prepare_for_training()
         try:
             model.load_inference_state(source.inference_state())
@@ -115,7 +117,7 @@ class Start:
 @torch.no_grad()
 def _agree(source: Vocoder, model: Vocoder) -> bool:
     """Whether two networks say the same, which equal shapes do not tell: dilations have none."""
-    mel = torch.randn(1, model.mel.n_mels, _FRAMES, generator=torch.Generator().manual_seed(0))
+    mel = torch.randn(1, model.mel_spec.n_mels, _FRAMES, generator=torch.Generator().manual_seed(0))
     said = []
     for vocoder in (source, model):
         training = vocoder.training

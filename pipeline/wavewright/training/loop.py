@@ -208,7 +208,7 @@ class _Training:
                 self.heart.took(session.step)
                 with self.heart.busy("profile"):  # which is long in being written
                     traced()
-                meter.step(sum(share.seconds(session.model.mel) for share in shares))
+                meter.step(sum(share.seconds(session.model.mel_spec) for share in shares))
                 if session.step % options.log_every == 0 or session.step == 1:
                     self._log(book, logs, meter)
                 bar.advance(note=book.note if book else "")

@@ -102,11 +102,11 @@ class VocoderValidation:
         wavs = self.model.sample(self.samples, seed=0).float().cpu()
         for number, wav in enumerate(wavs[: self.shown]):
             journal.audio(f"sample/{number}", wav, self.model.sample_rate, step)
-            journal.image(f"sample/{number}", log_mel(wav, self.model.mel), step)
+            journal.image(f"sample/{number}", log_mel(wav, self.model.mel_spec), step)
         recorded = (from_pcm16(self.audio.array(utterance)) for utterance in self.ids)
         return spectral_distance(
-            long_term_spectrum(wavs.numpy(), self.model.mel),
-            long_term_spectrum(recorded, self.model.mel),
+            long_term_spectrum(wavs.numpy(), self.model.mel_spec),
+            long_term_spectrum(recorded, self.model.mel_spec),
         )
 
     def _bits(self, utterance: str, mels: Shards) -> float:
@@ -126,7 +126,7 @@ class VocoderValidation:
         from wavewright.audio.files import from_pcm16
         from wavewright.mel.transform import log_mel
 
-        spec = self.model.mel
+        spec = self.model.mel_spec
         mel = torch.from_numpy(mels.array(utterance).copy())[None]
         natural = from_pcm16(self.audio.array(utterance))
         if self.model.speakers:

@@ -217,7 +217,7 @@ class WaveGlow(Vocoder):
     def streaming_blocks(self) -> list[StreamBlock]:
         """The flows one by one, the last first; with the noise goes the condition."""
         group, hop = self.config.group, self.hop_length
-        bands = self.mel.n_mels
+        bands = self.mel_spec.n_mels
 
         def enter(both: Tensor) -> Tensor:
             mel, noise = split_noise(both, bands, list(self.noise_inputs(1).values()))
@@ -354,7 +354,7 @@ class WaveGlow(Vocoder):
         return self._bias.get(self, "bias", self._listen_to_nothing)
 
     def _listen_to_nothing(self) -> Tensor:
-        nothing = torch.zeros(1, self.mel.n_mels, _BIAS_FRAMES, device=self.device)
+        nothing = torch.zeros(1, self.mel_spec.n_mels, _BIAS_FRAMES, device=self.device)
         steps = _BIAS_FRAMES * self.hop_length // self.config.group
         z = torch.zeros(1, self.config.group, steps, device=self.device)
         return bias_of(self.inverse(z, nothing))

@@ -25,7 +25,7 @@ from wavewright.data.corpus.utterances import (
     read_lines,
     write_corpus_table,
 )
-from wavewright.data.manifest import check_id
+from wavewright.data.manifest import check_id, id_slug
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.text.espeak import speak
@@ -156,7 +156,7 @@ def _file_names(entries: Iterable[CorpusUtterance]) -> dict[Path, str]:
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for path, ids in users.items():
-        stem = ids[0] if len(ids) == 1 else re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem)[:100]
+        stem = ids[0] if len(ids) == 1 else id_slug(path.stem)[:100]
         name, count = f"{stem}{path.suffix.lower()}", 1
         while name.casefold() in taken:
             count += 1

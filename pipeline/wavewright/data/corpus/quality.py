@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavewright.audio.files import Wav
+from wavewright.audio.levels import clipped_share
 from wavewright.audio.loudness import SpeechLevel, decibels
 
 _BLOCK = 0.01  # seconds
 _SILENCE = 40.0  # dB below the loudest 50 ms from where a block counts as silence
 _QUIETEST = 1e-10  # power, -100 dBFS: digital silence is not infinitely quiet
-_CLIPPED = 0.9999
 
 #: Thresholds of the flags.
 QUIET_DBFS = -45.0
@@ -72,7 +72,7 @@ def measure_quality(wav: Wav, sample_rate: int, level: SpeechLevel) -> Quality:
         peak_dbfs=decibels(level.peak),
         snr_db=10 * math.log10(max(speech - noise, _QUIETEST) / noise) if long_enough else math.nan,
         silence_share=float(silent.mean()),
-        clipped_share=float(np.count_nonzero(np.abs(wav) >= _CLIPPED)) / len(wav),
+        clipped_share=clipped_share(wav),
     )
 
 

@@ -103,7 +103,7 @@ def mel_differences(spec: MelSpec) -> str:
 
 
 def _generator(vocoder: Vocoder) -> TheirGenerator:
-    if vocoder.mel.target_steps:
+    if vocoder.mel_spec.target_steps:
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, which does not undo the "
             "target_steps of its mel"
@@ -250,7 +250,7 @@ def _rename_weights(vocoder: Vocoder, theirs: TheirGenerator) -> dict[str, Tenso
 
 def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale, (n_mels,) each, that map a mel in `log` to the network's input."""
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     mean, scale = np.zeros(spec.n_mels), np.ones(spec.n_mels)
     if isinstance(spec.normalisation, StatisticsNormalisation):
         mean, scale = mean + spec.normalisation.mean, scale * spec.normalisation.scale
@@ -267,7 +267,7 @@ def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _config(vocoder: Vocoder, theirs: TheirGenerator, log: str) -> dict[str, Any]:
     """Configuration for `load_model` and ESPnet, with the complete MelSpec."""
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     return {
         "sampling_rate": spec.sample_rate,
         "fft_size": spec.n_fft,

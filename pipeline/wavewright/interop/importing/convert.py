@@ -67,7 +67,7 @@ class ImportedModel:
 
     def __str__(self) -> str:
         """Summary of the import, with commands to listen and to fine-tune."""
-        words = describe_mel(self.model.mel, self.presets)
+        words = describe_mel(self.model.mel_spec, self.presets)
         mel = "no mel drives it" if self._says_what_it_likes else f"mel {words}"
         facts = [
             f"{self.format.system}, as '{self.model.name}'",
@@ -85,7 +85,9 @@ class ImportedModel:
         said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
         if self.model.kind == "vocoder":
             said += f"\n\nGo on training it with:\n    {self._training}"
-            if describe_mel(self.model.mel, self.presets) not in [f"'{p}'" for p in self.presets]:
+            if describe_mel(self.model.mel_spec, self.presets) not in [
+                f"'{p}'" for p in self.presets
+            ]:
                 said += f"\nin a recipe with its mel (wavewright config {self.out or 'MODEL'})"
         return said
 

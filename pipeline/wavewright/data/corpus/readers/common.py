@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance
-from wavewright.data.manifest import check_id
+from wavewright.data.manifest import check_id, id_slug
 from wavewright.errors import WavewrightError
 
 
@@ -35,7 +34,7 @@ def make_utterance(
         check_id(name)
     except WavewrightError as error:
         reason = f"bad id, {where}: {error}"
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", where)
+        name = id_slug(where)
     if not reason and not audio.is_file():
         reason = f"missing audio: {audio.name}, {where}"
     if not reason and end is not None and end <= start:
