@@ -39,7 +39,7 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
-_WORTH_TELLING = 0.001  # share of samples that are clipped
+_CLIPPED_SHARE = 0.001  # share of samples that are clipped
 
 
 class Sentence(NamedTuple):
@@ -254,4 +254,4 @@ def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int
     path.parent.mkdir(parents=True, exist_ok=True)
     save_wav(path, wav, vocoder.sample_rate)
     clipped = clipped_share(wav)
-    return f"{clipped:.2%} of the samples are clipped" if clipped > _WORTH_TELLING else ""
+    return f"{clipped:.2%} of the samples are clipped" if clipped > _CLIPPED_SHARE else ""

@@ -1,4 +1,4 @@
-"""What training tells of an acoustic model on the way."""
+"""Validation of an acoustic model in training: losses, attention, free-running speech."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from wavewright.acoustic.attention_plot import Panel, plot_attention
 from wavewright.acoustic.data import collate, index_speakers
 from wavewright.data.shards import Shards
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, utterance_seed
-from wavewright.training.journal import Journal
+from wavewright.training.logger import TrainingLogger
 
 
-class Validation:
-    """Measures losses and attention on dev utterances; speaks and draws a few of them.
+class AcousticValidation:
+    """Measures losses and attention on dev utterances; synthesizes and draws a few of them.
 
     Args:
-        model: that is trained.
+        model: acoustic model in training.
         mels: natural mels.
         texts: numbered texts of the dev utterances, by id.
-        speakers: who speaks them, by id.
-        seed: of the prenet's noise.
-        utterances: how many are measured.
-        spoken: how many of them are also spoken freely, and drawn.
-        picture: file for their attention.
+        speakers: speakers' names, by id.
+        seed: seed of the prenet's dropout.
+        utterances: number of utterances to measure.
+        spoken: number of them to synthesize freely and draw.
+        picture: file for the plot of their attention.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Validation:
         self.ids = sorted(texts)[:utterances]
         self.spoken = self.ids[:spoken]
 
-    def __call__(self, step: int, journal: Journal) -> dict[str, float]:
+    def __call__(self, step: int, logger: TrainingLogger) -> dict[str, float]:
         if not self.ids:
             return {}
         losses, followed = self._follow()
@@ -52,7 +52,7 @@ class Validation:
         means = _means([speech.scores._asdict() for speech in followed])
         free = _means([speech.scores._asdict() for speech in freely])
         stopped = {"free_stopped": sum(s.stopped for s in freely) / max(1, len(freely))}
-        self._draw(followed, freely, step, journal)
+        self._draw(followed, freely, step, logger)
         return {**losses, **means, **{f"free_{name}": free[name] for name in free}, **stopped}
 
     def _follow(self) -> tuple[dict[str, float], list[AcousticOutput]]:
@@ -87,16 +87,16 @@ class Validation:
         followed: Sequence[AcousticOutput],
         freely: Sequence[AcousticOutput],
         step: int,
-        journal: Journal,
+        logger: TrainingLogger,
     ) -> None:
-        """Attention into the picture; attention and mels into TensorBoard."""
+        """Plot attention into the picture; log attention and mels to TensorBoard."""
         panels = []
         for utterance, forced, free in zip(self.spoken, followed, freely, strict=False):
             symbols = [self.model.symbols[n].removeprefix("@") for n in self.texts[utterance]]
             for way, speech in (("teacher-forced", forced), ("free-running", free)):
                 panels.append(Panel(f"{utterance}, {way}, step {step}", speech, symbols))
-                journal.image(f"attention/{way}/{utterance}", speech.alignment.T, step)
-                journal.image(f"mel/{way}/{utterance}", speech.mel, step)
+                logger.image(f"attention/{way}/{utterance}", speech.alignment.T, step)
+                logger.image(f"mel/{way}/{utterance}", speech.mel, step)
         if panels:
             plot_attention(self.picture, panels)
 
