@@ -121,17 +121,19 @@ class _Table:
             log.warning("%d of %d %s utterances left out", len(refused), len(chosen), split)
         return texts
 
-    def places(
+    def alignment_targets(
         self, network: AcousticModel, texts: Mapping[str, list[int]]
     ) -> dict[str, Array] | None:
         """Where in its text each utterance is at each frame, by the TextGrids of the corpus."""
-        from wavewright.acoustic.alignment_targets import read_places
+        from wavewright.acoustic.alignment_targets import read_alignment_targets
 
-        if not network.learns_places:
+        if not network.uses_alignment_targets:
             return None
         written = {id_: [network.symbols[n] for n in numbers] for id_, numbers in texts.items()}
         phones = network.reads_phones
-        return read_places(written, self.grids, self.natural, network.mel_spec, phones=phones)
+        return read_alignment_targets(
+            written, self.grids, self.natural, network.mel_spec, phones=phones
+        )
 
     def require_known(self, network: AcousticModel) -> None:
         """Refuse speakers that a model of several does not know, whatever their split."""
@@ -177,7 +179,7 @@ def _start_from(network: AcousticModel, path: Path) -> None:
         network.mel_spec, mine=f"checkpoint {path}", theirs="this training"
     )
     try:
-        new = network.adopt(source)
+        new = network.load_partial(source)
     except WavewrightError as error:
         raise WavewrightError(f"{path}: {error}") from error
     if new:
@@ -187,7 +189,7 @@ def _start_from(network: AcousticModel, path: Path) -> None:
 def _training_data(
     network: AcousticModel, table: _Table, batch_size: int, seed: int, longest_frames: int | None
 ) -> TextMelData:
-    from wavewright.acoustic.data import TextMelData, number_speakers
+    from wavewright.acoustic.data import TextMelData, index_speakers
 
     texts = table.texts(network, "train")
     return TextMelData(
@@ -196,6 +198,6 @@ def _training_data(
         batch_size=batch_size,
         seed=seed,
         longest_frames=longest_frames,
-        places=table.places(network, texts),
-        speakers=number_speakers(network, table.speakers)[0],
+        alignment_targets=table.alignment_targets(network, texts),
+        speakers=index_speakers(network, table.speakers)[0],
     )

@@ -87,14 +87,14 @@ CHANGED: dict[str, dict[str, Any]] = {
     "gta": {
         "seed": 5,
         "source": ".",
-        "like": "hifigan",
+        "mel_preset": "hifigan",
         "layout": "frames_first",
         "stats": "other.txt",
         "length": "trim",
-        "missing": "natural",
+        "on_missing": "natural",
         "least_diagonality": 0.5,
-        "doubtful": "refuse",
-        "draws": 2,
+        "on_bad_alignment": "refuse",
+        "dropout_samples": 2,
         "batch_size": 3,
     },
     "train": TRAINING

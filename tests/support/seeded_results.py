@@ -139,7 +139,7 @@ def acoustic_digests() -> dict[str, Any]:
         logs = state.advance(batch)
         losses.append({key: float(value).hex() for key, value in logs.items()})
     model.eval()
-    forced = model.teacher_forced(batch, [1, 2])
+    forced = model.teacher_force(batch, [1, 2])
     return {"losses": losses, "teacher forced": [digest(item.mel) for item in forced]}
 
 

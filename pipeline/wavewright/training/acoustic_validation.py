@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wavewright.acoustic.attention_plot import Panel, plot_attention
-from wavewright.acoustic.data import collate, number_speakers
+from wavewright.acoustic.data import collate, index_speakers
 from wavewright.data.shards import Shards
-from wavewright.models.acoustic import AcousticModel, Speech, utterance_seed
+from wavewright.models.acoustic import AcousticModel, AcousticOutput, utterance_seed
 from wavewright.training.logger import TrainingLogger
 
 
@@ -39,7 +39,7 @@ class AcousticValidation:
         picture: Path,
     ) -> None:
         self.model, self.mels, self.texts, self.speakers = model, mels, texts, speakers
-        self.voices, _ = number_speakers(model, speakers)
+        self.voices, _ = index_speakers(model, speakers)
         self.seed, self.picture = seed, picture
         self.ids = sorted(texts)[:utterances]
         self.spoken = self.ids[:spoken]
@@ -55,27 +55,27 @@ class AcousticValidation:
         self._draw(followed, freely, step, logger)
         return {**losses, **means, **{f"free_{name}": free[name] for name in free}, **stopped}
 
-    def _follow(self) -> tuple[dict[str, float], list[Speech]]:
+    def _follow(self) -> tuple[dict[str, float], list[AcousticOutput]]:
         """Mean loss terms, and every validation utterance under teacher forcing, in order."""
         losses: list[dict[str, float]] = []
-        made: dict[str, Speech] = {}
+        made: dict[str, AcousticOutput] = {}
         by_length = sorted(self.ids, key=self.mels.length)
         for start in range(0, len(by_length), 16):
             ids = by_length[start : start + 16]
             batch = collate(
                 self.mels, self.model.mel_spec, ids, self.texts, speakers=self.voices
             ).to(self.model.device)
-            terms, speeches = self.model.follow(
+            terms, speeches = self.model.teacher_force_with_losses(
                 batch, [utterance_seed(self.seed, id_) for id_ in ids]
             )
             losses += [{name: float(value) for name, value in terms.items()}] * len(ids)
             made.update(zip(ids, speeches, strict=True))
         return _means(losses), [made[id_] for id_ in self.ids]
 
-    def _speak(self) -> list[Speech]:
+    def _speak(self) -> list[AcousticOutput]:
         if not self.spoken:
             return []
-        return self.model.speak_all(
+        return self.model.generate_batch(
             [self.texts[id_] for id_ in self.spoken],
             seeds=[utterance_seed(self.seed, id_) for id_ in self.spoken],
             max_seconds=None,
@@ -84,8 +84,8 @@ class AcousticValidation:
 
     def _draw(
         self,
-        followed: Sequence[Speech],
-        freely: Sequence[Speech],
+        followed: Sequence[AcousticOutput],
+        freely: Sequence[AcousticOutput],
         step: int,
         logger: TrainingLogger,
     ) -> None:
