@@ -27,7 +27,7 @@ from wavewright.kernels.loop import Engine
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
 from wavewright.models.autoregressive import SequentialVocoder
-from wavewright.training.crops import whole
+from wavewright.training.crops import full_utterance_batch
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         vocoder.engine = Engine(precision=precision, threads=1)
         bits, distances = [], []
         for utterance in ids:
-            batch = whole(audio, mels, utterance, vocoder)
+            batch = full_utterance_batch(audio, mels, utterance, vocoder)
             bits.append(float(vocoder.heard_bits(batch, vocoder.engine)))
             mel = torch.from_numpy(mels.array(utterance).copy())[None]
             said = vocoder.generate(mel, seed=0)[0].numpy()

@@ -101,18 +101,20 @@ def prepare(
 
     from wavewright.audio.loudness import LoudnessTarget
     from wavewright.compute.parallel_map import release_workers
-    from wavewright.data.corpus import table
     from wavewright.data.corpus.cut_audio import plan_cut, write_audio
+    from wavewright.data.corpus.labels import find_speakers, find_texts, normalize_texts
     from wavewright.data.corpus.report.page import write_data_report
-    from wavewright.data.corpus.screening import ScreeningRules, screen_all
+    from wavewright.data.corpus.screening import ScreeningRules, log_alignment_faults, screen_all
+    from wavewright.data.corpus.splits import find_split_lists
+    from wavewright.data.corpus.table import UtteranceTable
     from wavewright.data.corpus.utterances import read_corpus
 
-    # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
+    # Arrow's own allocator keeps freed memory: a quarter of this stage's.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
-    entries = {entry.id: entry for entry in read_corpus(corpus, columns)}
-    entries = table.in_words(table.with_texts(entries, text_pattern), text_rules)
+    utterances = {utterance.id: utterance for utterance in read_corpus(corpus, columns)}
+    utterances = normalize_texts(find_texts(utterances, text_pattern), text_rules)
     if require_text is None:
-        require_text = any(entry.normalised for entry in entries.values())
+        require_text = any(utterance.normalised for utterance in utterances.values())
     rules = ScreeningRules(
         sample_rate=sample_rate,
         minimum_seconds=minimum_seconds,
@@ -127,28 +129,25 @@ def prepare(
         phones_tier=phones_tier,
         words_tier=words_tier,
     )
-    found = screen_all(list(entries.values()), rules, jobs)
-    speakers = table.speakers_of(entries, speaker, speaker_pattern)
-    rows = {
-        name: table.row_of(entries[name], found[name], speakers[name], rules) for name in entries
-    }
-    table.flag_rates(rows)
-    table.write_quarantine(prepared, rows)
-    table.require_few_faults(prepared, rows, max_quarantine)
+    results = screen_all(list(utterances.values()), rules, jobs)
+    speakers = find_speakers(utterances, speaker, speaker_pattern)
+    table = UtteranceTable.from_screening(utterances, results, speakers, rules)
+    table.write_quarantine(prepared)
+    table.require_few_faults(prepared, max_quarantine)
 
-    named = {} if splits == "hash" else table.lists_of(corpus, lists, entries)
-    table.assign_splits(rows, named, dev, test, speaker_disjoint, share_texts)
-    table.write_quarantine(prepared, rows)
-    gains = table.give_gains(
-        rows, found, LoudnessTarget(policy=level, target=target_dbfs, ceiling=ceiling)
+    named = {} if splits == "hash" else find_split_lists(corpus, lists, utterances)
+    table.assign_splits(
+        named, dev=dev, test=test, speaker_disjoint=speaker_disjoint, share_texts=share_texts
     )
-    cuts = {name: plan_cut(entries[name], found[name], gain) for name, gain in gains.items()}
-    table.warn_of_alignments(found)
-    del entries, found, gains  # of a large corpus they are most of the memory
-    write_audio(prepared, rows, cuts, rules, encoding, shard_size, jobs)
+    table.write_quarantine(prepared)
+    target = LoudnessTarget(policy=level, target=target_dbfs, ceiling=ceiling)
+    gains = table.compute_gains(results, target)
+    cuts = {name: plan_cut(utterances[name], results[name], gain) for name, gain in gains.items()}
+    log_alignment_faults(results)
+    del utterances, results, gains  # most of the memory of a large corpus
+    write_audio(prepared, table, cuts, rules, encoding, shard_size, jobs)
     del cuts
     release_workers()
-    table.summarise(rows)
-    table.write_table(prepared, rows)
-    del rows
+    table.log_summary()
+    table.write_manifest(prepared)
     write_data_report(prepared, title=title or "The prepared corpus")

@@ -20,7 +20,7 @@ from wavewright.data.shards import write_shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fit_length
 from wavewright.evaluation.samples_results import SamplesResults
-from wavewright.inference.vocode import sample_files
+from wavewright.inference.vocode import write_samples
 from wavewright.registry import create_vocoder
 from wavewright_stages.classifier import classifier as classifier_stage
 from wavewright_stages.samples import samples as samples_stage
@@ -190,21 +190,21 @@ def test_the_page_says_it_all_and_asks_for_nothing(report: Path) -> None:
 
 
 def test_the_command_writes_sounds(trained: dict[str, Path], tmp_path: Path) -> None:
-    said = sample_files(trained["wavegan"], tmp_path / "a", 3, seed=1)
+    said = write_samples(trained["wavegan"], tmp_path / "a", 3, seed=1)
     assert "a: 3 sounds" in said
     files = sorted((tmp_path / "a").iterdir())
     assert [path.name for path in files] == ["0000.wav", "0001.wav", "0002.wav"]
     wav, rate = load_wav(files[0])
     assert (len(wav), rate) == (256, 8000)
-    sample_files(trained["wavegan"], tmp_path / "b", 1, seed=1)
+    write_samples(trained["wavegan"], tmp_path / "b", 1, seed=1)
     assert (tmp_path / "b" / "0000.wav").read_bytes() == files[0].read_bytes()
-    sample_files(trained["wavegan"], tmp_path / "c", 2, seed=1, interpolated=True)
+    write_samples(trained["wavegan"], tmp_path / "c", 2, seed=1, interpolated=True)
     ends = sorted((tmp_path / "c").iterdir())
     assert [end.read_bytes() for end in ends] == [path.read_bytes() for path in files[:2]]
-    quieter = sample_files(trained["wavegan"], tmp_path / "d", 1, seed=1, truncation=0.1)
+    quieter = write_samples(trained["wavegan"], tmp_path / "d", 1, seed=1, truncation=0.1)
     assert quieter
     assert (tmp_path / "d" / "0000.wav").read_bytes() != files[0].read_bytes()
-    sample_files(trained["wavenet:unconditional"], tmp_path / "e", 1, seed=1)
+    write_samples(trained["wavenet:unconditional"], tmp_path / "e", 1, seed=1)
     assert len(load_wav(tmp_path / "e" / "0000.wav")[0]) == 9 * tiny.SPEC.hop_length
 
 
@@ -222,5 +222,5 @@ def test_what_cannot_be_asked_for_is_refused(
     trained: dict[str, Path], tmp_path: Path, name: str, asked: dict[str, object], message: str
 ) -> None:
     with pytest.raises(WavewrightError, match=message):
-        sample_files(trained[name], tmp_path / "out", 1, seed=0, **asked)  # type: ignore[arg-type]
+        write_samples(trained[name], tmp_path / "out", 1, seed=0, **asked)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
