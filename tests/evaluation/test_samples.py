@@ -174,7 +174,7 @@ def test_a_copy_of_the_corpus_is_found(prepared: Path, heard: Path, tmp_path: Pa
 
 def test_one_that_mels_drive_is_refused(prepared: Path, heard: Path, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run", 1, tiny.hifigan())
-    with pytest.raises(WavewrightError, match=r"'.*' is driven by mels: judge it by the stage"):
+    with pytest.raises(WavewrightError, match=r"'.*' needs mels: evaluate it with the stage"):
         samples_stage(
             prepared, heard, {"hifigan": tmp_path / "run"}, tmp_path, seed=0, device="cpu"
         )
