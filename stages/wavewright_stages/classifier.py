@@ -1,4 +1,4 @@
-"""Train a classifier of the corpus's own classes, by which unconditional models are judged."""
+"""Train a classifier of the corpus's own classes, which scores unconditional vocoders."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def classifier(
     samples: PositiveInt = 16384,
     epochs: PositiveInt = 15,
 ) -> None:
-    """Learn the classes of the train split and count how many of the test split are told.
+    """Train a classifier on the train split and measure its accuracy on the test split.
 
     Args:
         prepared: manifest and audio shards.
-        classifier: weights, and classifier.json with the accuracies and who was mistaken for whom.
-        mel: what the classifier sees sounds by.
-        seed: of everything random.
-        classes_are: the manifest's column that has them.
-        samples: of a sound; longer ones are cut, silence follows shorter ones.
-        epochs: passes over the train split.
+        classifier: weights, and classifier.json with the accuracies and the confused classes.
+        mel: Mel convention of the classifier's input.
+        seed: Seed of initial weights and batch order.
+        classes_are: Manifest column that holds the classes.
+        samples: Samples of an input; longer sounds are cut, shorter ones padded with silence.
+        epochs: Passes over the train split.
     """
     import numpy as np
     import torch
