@@ -45,9 +45,11 @@ def samples(
     """
     from wavewright.compute.device import pick_device
     from wavewright.evaluation.report.samples_page import write_samples_report
-    from wavewright.evaluation.samples import judge, recordings, speakers
+    from wavewright.evaluation.samples import evaluate_samples, generate_all, load_corpus
 
-    real = recordings(prepared, classifier)
-    made = speakers(vocoder, count, seed, pick_device(device), precision)
-    results = judge(real, made, samples, title=title, corpus=corpus, note=note, seed=seed)
-    write_samples_report(samples, results, shown=shown, megabytes=megabytes)
+    corpus_sounds = load_corpus(prepared, classifier)
+    generated = generate_all(vocoder, count, seed, pick_device(device), precision)
+    results = evaluate_samples(
+        corpus_sounds, generated, samples, title=title, corpus=corpus, note=note, seed=seed
+    )
+    write_samples_report(samples, results, max_players=shown, max_megabytes=megabytes)
