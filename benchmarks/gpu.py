@@ -29,7 +29,7 @@ from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.transform import log_mel
 from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 
 NAMES = ["hifigan:v1", "hifigan:v3", "melgan", "vocos", "bigvgan", "parallel_wavegan"]
 BATCH, SEGMENT = 16, 8192
@@ -80,10 +80,10 @@ def training(name: str, changes: Row, precision: str, device: torch.device, load
     wav = 0.1 * torch.randn(load.batch, segment)
     mel = log_mel(wav, model.mel_spec)[..., : segment // hop]
     batch = Batch(wav, mel, ["noise"] * load.batch).to(device)
-    session = Session(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
-    session.step = 10**7  # every adversary has started
+    state = TrainState(model, 1000, device, 0, "bf16" if precision == "bf16" else "float32")
+    state.step = 10**7  # every adversary has started
     _peak(device)
-    seconds = timed(lambda: session.advance(batch), device, load.repeats)
+    seconds = timed(lambda: state.advance(batch), device, load.repeats)
     audio = batch.seconds(model.mel_spec)
     return {"seconds": seconds, "audio_per_second": audio / seconds, "GiB": _peak(device)}
 

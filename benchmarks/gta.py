@@ -35,10 +35,10 @@ def maker(arguments: argparse.Namespace, batch_size: int) -> GtaMaker:
         gta=Path(),
         device="cpu",
         seed=0,
-        missing="natural",
+        on_missing="natural",
         least_diagonality=None,
-        doubtful="keep",
-        draws=1,
+        on_bad_alignment="keep",
+        dropout_samples=1,
         batch_size=batch_size,
     )
 

@@ -31,7 +31,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 
 SEGMENT = 8192
 BATCHES = {"hifigan:v3": 4, "melgan": 16}
@@ -54,10 +54,10 @@ def crops(folder: Path, spec: MelSpec, batch: int, steps: int) -> list[Batch]:
     return made
 
 
-def session(name: str, changes: dict[str, Any], precision: str) -> Session:
+def fresh_state(name: str, changes: dict[str, Any], precision: str) -> TrainState:
     """A fresh training; the same weights at every call."""
     torch.manual_seed(0)
-    return Session(
+    return TrainState(
         create_vocoder(name, **changes),
         10**6,
         torch.device("cpu"),
@@ -68,7 +68,7 @@ def session(name: str, changes: dict[str, Any], precision: str) -> Session:
 
 def compare(name: str, changes: dict[str, Any], folder: Path, batch: int, steps: int) -> None:
     """Print the table's lines of one vocoder."""
-    published, ours, half = (session(name, changes, kind) for kind in ("", "", "bf16"))
+    published, ours, half = (fresh_state(name, changes, kind) for kind in ("", "", "bf16"))
     # Passes bring HiFi-GAN's spectral norm nearer to the true one, and ours makes one less a step.
     for one in (published, ours, half):
         with torch.no_grad():

@@ -14,7 +14,7 @@ from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
-from wavewright.training.init_from import Start
+from wavewright.training.init_from import InitFrom
 
 #: Name of a case, and parameters with weight norm folded, where the size is an official one.
 CASES = {
@@ -63,7 +63,7 @@ def _require_judged_alike(
     vocoder: Vocoder, out: Path, speech: np.ndarray, scores: np.ndarray
 ) -> None:
     """Its discriminators, as a training would start with them."""
-    Start(out).give(vocoder)
+    InitFrom(out).apply(vocoder)
     discriminator = vocoder.discriminators["discriminator"].eval()
     wav = torch.from_numpy(speech)[None, :8192]
     with torch.no_grad():

@@ -140,15 +140,15 @@ def test_free_running_speech(official: OfficialRun, batch: TextBatch) -> None:
     steps, threshold = official.config["max_decoder_steps"], official.config["gate_threshold"]
     text = batch.text[:1, : int(batch.text_lengths[0])]
     with torch.inference_mode():
-        memory = model.remember(text, torch.tensor([text.shape[1]]))
+        memory = model.encode_memory(text, torch.tensor([text.shape[1]]))
         masks = model.decoder.prenet.draw_masks([0], [steps])
-        spoken, ended = model.decoder.speak(memory, masks, torch.tensor([steps]), threshold)
+        spoken, ended = model.decoder.generate(memory, masks, torch.tensor([steps]), threshold)
     assert_equal(
         official,
         {"infer_mel": spoken.mel, "infer_gate": spoken.gate, "infer_align": spoken.alignment},
     )
     assert ended.tolist() == [steps]
-    speech = model.speak(
+    speech = model.generate(
         text[0].tolist(),
         seed=0,
         max_seconds=steps * model.mel_spec.hop_length / model.mel_spec.sample_rate,

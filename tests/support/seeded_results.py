@@ -34,7 +34,7 @@ from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.acoustic import TextBatch
 from wavewright.registry import create_vocoder, plugins
 from wavewright.training.crops import CropData
-from wavewright.training.state import Session, seed_everything
+from wavewright.training.state import TrainState, seed_everything
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +110,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         seed_everything(3, 0)
         model = create_vocoder(name, **tiny.SMALL[name])
         model.fit_statistics(data.wavs())
-        session_ = Session(model, len(data), torch.device("cpu"), 3)
+        session_ = TrainState(model, len(data), torch.device("cpu"), 3)
         results["losses"] = []
         for step in range(3):
             logs = session_.advance(data.batch(step))
@@ -133,13 +133,13 @@ def acoustic_digests() -> dict[str, Any]:
         text[row, :length] = torch.randint(1, 60, (length,), generator=generator)
         mel[row, :, :count] = torch.randn(8, count, generator=generator) - 5
     batch = TextBatch(text, torch.tensor((9, 5)), mel, torch.tensor((25, 11)), ["one", "two"])
-    session = Session(model, 3, torch.device("cpu"), 3)
+    state = TrainState(model, 3, torch.device("cpu"), 3)
     losses = []
     for _ in range(3):
-        logs = session.advance(batch)
+        logs = state.advance(batch)
         losses.append({key: float(value).hex() for key, value in logs.items()})
     model.eval()
-    forced = model.teacher_forced(batch, [1, 2])
+    forced = model.teacher_force(batch, [1, 2])
     return {"losses": losses, "teacher forced": [digest(item.mel) for item in forced]}
 
 

@@ -120,7 +120,7 @@ def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     with caplog.at_level(logging.INFO, logger="wavewright"):
         train(work, tmp_path / "run", max_steps=1, **options("hifigan", made, **thin))
     told = [record.getMessage() for record in caplog.records if PLAYER in record.getMessage()]
-    assert told == [f"{made.out}: has no {PLAYER}; a fresh one starts"]
+    assert told == [f"{made.out}: has no {PLAYER}; starting a fresh one"]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class LocationSensitiveAttention(nn.Module):
         self.location_conv = nn.Conv1d(2, filters, kernel, padding=kernel // 2, bias=False)
         self.location_dense = nn.Linear(filters, width, bias=False)
 
-    def remember(self, values: Tensor, lengths: Tensor) -> Memory:
+    def project_memory(self, values: Tensor, lengths: Tensor) -> Memory:
         """Project an encoded batch (B, symbols, memory width) once for all steps."""
         places = torch.arange(values.shape[1], device=values.device)
         return Memory(values, self.memory(values), places >= lengths[:, None])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.models.acoustic import Speech
+from wavewright.models.acoustic import AcousticOutput
 
 
 class Panel(NamedTuple):
@@ -19,7 +19,7 @@ class Panel(NamedTuple):
     """
 
     title: str
-    speech: Speech
+    speech: AcousticOutput
     symbols: Sequence[str]
 
 

@@ -31,7 +31,7 @@ from wavewright.acoustic.tacotron2_layers import Decoder, Encoder, Postnet, Pren
 from wavewright.errors import WavewrightError, shorten_list
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
-from wavewright.models.acoustic import AcousticModel, Speech, TextBatch
+from wavewright.models.acoustic import AcousticModel, AcousticOutput, TextBatch
 from wavewright.models.base import Update
 from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
@@ -200,7 +200,7 @@ class Tacotron2(AcousticModel):
         )
 
     @property
-    def learns_places(self) -> bool:
+    def uses_alignment_targets(self) -> bool:
         """True where word times are part of the loss."""
         return self.config.aligned_attention > 0
 
@@ -255,7 +255,7 @@ class Tacotron2(AcousticModel):
         frames = F.pad(heard[:, :, :-1], (1, 0)).permute(2, 0, 1)  # the first step hears zeros
         if self.training and self.config.frame_dropout:
             frames = frames * (torch.rand_like(frames[:, :, :1]) >= self.config.frame_dropout)
-        memory = self.remember(batch.text, batch.text_lengths, batch.speaker)
+        memory = self.encode_memory(batch.text, batch.text_lengths, batch.speaker)
         spoken = self.decoder(memory, frames, masks)
         return spoken, self._refine(spoken.mel, self._ends(batch))
 
@@ -266,7 +266,7 @@ class Tacotron2(AcousticModel):
         mel = torch.cat([batch.mel, silence.expand(len(batch.mel), -1, -1)], dim=2)
         return (mel - self.config.mel_shift) / self.config.mel_scale
 
-    def remember(self, text: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> Memory:
+    def encode_memory(self, text: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> Memory:
         """Encode numbered texts (B, symbols) of the given lengths (B,) and speakers (B,)."""
         keep = self._keep(text.shape[1], lengths)
         embedded = self.embedding(text).transpose(1, 2)
@@ -277,7 +277,7 @@ class Tacotron2(AcousticModel):
             voices = self.speaker_embedding(speaker)[:, None, :]
             spoken = _until(text.shape[1], lengths)[:, :, None]
             encoded = torch.cat([encoded, voices * spoken], dim=2)
-        return self.decoder.attention_layer.remember(encoded, lengths)
+        return self.decoder.attention_layer.project_memory(encoded, lengths)
 
     def _places(self, places: Tensor) -> Tensor:
         """(B, frames) -> (B, steps): the place in the middle of each step."""
@@ -339,16 +339,16 @@ class Tacotron2(AcousticModel):
                 spoken.alignment, steps, batch.text_lengths, self.config.guided_attention_sigma
             )
             losses["attention"] = self.config.guided_attention * strays
-        if self.config.aligned_attention and batch.places is not None:
+        if self.config.aligned_attention and batch.alignment_targets is not None:
             sigma = torch.full_like(steps, self.config.aligned_attention_sigma, dtype=torch.float)
-            strays = stray(spoken.alignment, self._places(batch.places), sigma)
+            strays = stray(spoken.alignment, self._places(batch.alignment_targets), sigma)
             losses["aligned"] = self.config.aligned_attention * strays
         return losses
 
     @torch.inference_mode()
-    def follow(
+    def teacher_force_with_losses(
         self, batch: TextBatch, seeds: Sequence[int]
-    ) -> tuple[dict[str, Tensor], list[Speech]]:
+    ) -> tuple[dict[str, Tensor], list[AcousticOutput]]:
         """Speak along the recordings: batch norm and dropout at rest, but for the prenet's.
 
         The prenet's dropout is part of how the network speaks; it is drawn from `seeds`.
@@ -361,33 +361,33 @@ class Tacotron2(AcousticModel):
         return self.losses(batch, spoken, refined), speeches
 
     @torch.inference_mode()
-    def speak_all(
+    def generate_batch(
         self,
         texts: Sequence[Sequence[int]],
         *,
         seeds: Sequence[int],
         max_seconds: float | None = None,
         speakers: Sequence[str] = (),
-    ) -> list[Speech]:
+    ) -> list[AcousticOutput]:
         """Say texts freely, until the gate opens or a limit is reached."""
         self.require_eval()
-        voices = [self.speaker_number(name) for name in speakers or [""] * len(texts)]
+        voices = [self.speaker_index(name) for name in speakers or [""] * len(texts)]
         lengths = torch.tensor([len(text) for text in texts], device=self.device)
         rows = [torch.tensor(list(text), device=self.device) for text in texts]
-        memory = self.remember(
+        memory = self.encode_memory(
             nn.utils.rnn.pad_sequence(rows, batch_first=True),
             lengths,
             torch.tensor(voices, device=self.device),
         )
         limits = torch.tensor([self._limit(len(text), max_seconds) for text in texts])
         masks = self.decoder.prenet.draw_masks(seeds, limits.tolist())
-        spoken, steps = self.decoder.speak(
+        spoken, steps = self.decoder.generate(
             memory, masks, limits.to(self.device), self.config.gate_threshold
         )
         ends = steps * self.config.frames_per_step
         return self._speeches(self._refine(spoken.mel, ends), spoken, lengths, steps, ends)
 
-    def adopt(self, source: AcousticModel) -> list[str]:
+    def load_partial(self, source: AcousticModel) -> list[str]:
         """Start from another model's weights; what a model of one voice lacks starts at zero.
 
         So all speakers begin with that voice, and what is known of speakers by their names is
@@ -399,7 +399,7 @@ class Tacotron2(AcousticModel):
                 "one voice"
             )
         if not self.speakers:
-            return super().adopt(source)
+            return super().load_partial(source)
         state, new = with_speakers(
             source.inference_state(), source.speakers, self.state_dict(), self.speakers
         )
@@ -415,14 +415,14 @@ class Tacotron2(AcousticModel):
 
     def _speeches(
         self, mel: Tensor, spoken: Spoken, symbols: Tensor, steps: Tensor, frames: Tensor
-    ) -> list[Speech]:
+    ) -> list[AcousticOutput]:
         """Cut a batch into utterances, on the CPU, in the convention of `self.mel_spec`."""
         mel = (mel * self.config.mel_scale + self.config.mel_shift).float().cpu()
         opened = (torch.sigmoid(spoken.gate) > self.config.gate_threshold).cpu()
         alignment = spoken.alignment.float().cpu()
         cuts = zip(symbols.tolist(), steps.tolist(), frames.tolist(), strict=True)
         return [
-            Speech(
+            AcousticOutput(
                 mel=mel[item, :, :frame_count].clone(),
                 alignment=alignment[item, :step_count, :symbol_count].clone(),
                 stopped=bool(opened[item, step_count - 1]),

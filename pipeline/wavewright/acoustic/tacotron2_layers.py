@@ -230,7 +230,7 @@ class Decoder(nn.Module):
         mel = frames.permute(1, 3, 0, 2).reshape(batch, self.n_mels, -1)
         return Spoken(mel, self.gate_layer(output).squeeze(2).t(), weights.transpose(0, 1))
 
-    def speak(
+    def generate(
         self, memory: Memory, masks: Tensor, limits: Tensor, threshold: float
     ) -> tuple[Spoken, Tensor]:
         """Hear only oneself.

@@ -17,7 +17,7 @@ from wavewright.errors import WavewrightError, os_errors_as_user_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wavewright.inference.tts import Voice
+    from wavewright.inference.tts import TTS
     from wavewright.runner.plan import Plan
     from wavewright.text.verbalisation.english import TextRules
 
@@ -389,11 +389,11 @@ def vocode(
     wavewright vocode --checkpoint exp/vocoder --mel feats.h5 --like parallel-wavegan --out a.wav;
     my-acoustic-model | wavewright vocode --checkpoint exp/vocoder --stream --mel - --out - | aplay
     """
-    from wavewright.inference.vocode import stream_file, vocode_file
+    from wavewright.inference.vocode import vocode_mel_file, vocode_mel_stream
 
     options: VocodeOptions = {
         "seed": seed,
-        "like": like,
+        "mel_preset": like,
         "layout": layout,
         "key": key,
         "precision": precision,
@@ -404,12 +404,12 @@ def vocode(
     if not stream:
         if piped:
             raise WavewrightError(f"{piped[0]} - needs --stream")
-        _say(vocode_file(checkpoint, mel, out, **options))
+        _say(vocode_mel_file(checkpoint, mel, out, **options))
         return
     source = sys.stdin.buffer if "--mel" in piped else mel
     target = sys.stdout.buffer if "--out" in piped else out
     with _heard():
-        said = stream_file(checkpoint, source, target, **options)
+        said = vocode_mel_stream(checkpoint, source, target, **options)
     print(said, file=sys.stderr if "--out" in piped else sys.stdout, flush=True)
 
 
@@ -417,7 +417,7 @@ class VocodeOptions(TypedDict):
     """What `vocode` passes on."""
 
     seed: int
-    like: str
+    mel_preset: str
     layout: str | None
     key: str
     precision: str
@@ -469,10 +469,10 @@ def copy(
 
     Example: wavewright copy --checkpoint griffinlim --wav speech.wav --out copy.wav
     """
-    from wavewright.inference.vocode import copy_file
+    from wavewright.inference.vocode import resynthesize_file
 
     _say(
-        copy_file(
+        resynthesize_file(
             checkpoint, wav, out, seed=seed, precision=precision, engine=engine, speaker=speaker
         )
     )
@@ -609,10 +609,10 @@ def sample(
     Examples: wavewright sample --checkpoint exp/wavegan --out sounds -n 20;
     wavewright sample --checkpoint exp/wavegan --out between -n 9 --interpolate
     """
-    from wavewright.inference.vocode import sample_files
+    from wavewright.inference.vocode import write_samples
 
     _say(
-        sample_files(
+        write_samples(
             checkpoint,
             out,
             count,
@@ -675,37 +675,37 @@ def say(
     --out cost.wav; wavewright say --file texts.txt --acoustic A --vocoder V --out wavs;
     wavewright say - --stream --acoustic A --vocoder V --out - | aplay
     """
-    from wavewright.inference.text_lines import STDIN, lines_of
-    from wavewright.inference.tts import open_voice
-    from wavewright.inference.tts_files import say_file, say_lines
+    from wavewright.inference.text_lines import STDIN, read_text_lines
+    from wavewright.inference.tts import load_tts
+    from wavewright.inference.tts_files import synthesize_lines, synthesize_to_file
 
     source = STDIN if text == "-" else file
     if (text is None) == (file is None):
         raise WavewrightError("say takes either a text or --file, a file of lines")
     live = stream or out == STDIN
-    lines = lines_of(source) if source is not None and not live else []
+    lines = read_text_lines(source) if source is not None and not live else []
     rules = cast("TextRules | None", text_rules)
-    voice = open_voice(
+    voice = load_tts(
         acoustic, vocoder, precision=precision, engine=engine, rules=rules, speaker=speaker
     )
     if live:
         _say_live(text or "", source, voice, out, seed)
     elif source is None:
-        _say(say_file(text or "", voice, out, seed=seed))
+        _say(synthesize_to_file(text or "", voice, out, seed=seed))
     else:
-        _say(say_lines(lines, voice, out, seed=seed, batch_size=batch_size))
+        _say(synthesize_lines(lines, voice, out, seed=seed, batch_size=batch_size))
 
 
-def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
+def _say_live(text: str, source: Path | None, voice: TTS, out: Path, seed: int) -> None:
     from wavewright.audio.files import wav_writer
-    from wavewright.inference.text_lines import STDIN, arriving
-    from wavewright.inference.tts_stream import say_live
+    from wavewright.inference.text_lines import STDIN, stream_text_lines
+    from wavewright.inference.tts_stream import stream_speech
 
-    texts = [("", text)] if source is None else arriving(source)
+    texts = [("", text)] if source is None else stream_text_lines(source)
     piped = out == STDIN
     target, name = (sys.stdout.buffer, "standard output") if piped else (out, f"{out}")
     with _heard(), wav_writer(target, voice.vocoder.sample_rate) as write:
-        done = say_live(texts, voice, write, seed=seed, name=name)
+        done = stream_speech(texts, voice, write, seed=seed, name=name)
     print(done, file=sys.stderr if piped else sys.stdout, flush=True)
 
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wavewright.acoustic import synthesis as reading
-from wavewright.acoustic.data import script
+from wavewright.acoustic import synthesis
+from wavewright.acoustic.data import model_text
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.audio.levels import clipped_share
 from wavewright.checkpoints.checkpoint import (
@@ -39,7 +39,7 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
-_WORTH_TELLING = 0.001  # share of samples that are clipped
+_CLIPPED_SHARE = 0.001  # share of samples that are clipped
 
 
 class Sentence(NamedTuple):
@@ -159,20 +159,20 @@ def acoustic_mel_source(
 
     def predict(sentence: Sentence) -> SourceMel:
         try:
-            result = reading.say(
+            result = synthesis.synthesize_sentence(
                 model,
-                script(model, sentence.normalised_text or sentence.text, sentence.alignment),
+                model_text(model, sentence.normalised_text or sentence.text, sentence.alignment),
                 seed=utterance_seed(seed, sentence.id),
                 max_seconds=max_seconds,
                 speaker=sentence.speaker if model.speakers else "",
             )
         except WavewrightError as error:
             return SourceMel(None, str(error))
-        predicted = result.speech.mel
+        predicted = result.output.mel
         remark = ""
-        if result.problem:
+        if result.failure:
             seconds = predicted.shape[-1] * mel.hop_length / mel.sample_rate
-            remark = f"the acoustic model {result.problem} (after {seconds:.1f} s)"
+            remark = f"the acoustic model {result.failure} (after {seconds:.1f} s)"
         elif result.tries > 1:
             remark = f"the acoustic model took {result.tries} tries to read it well"
         return SourceMel(predicted.float().cpu().numpy(), remark)
@@ -254,4 +254,4 @@ def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int
     path.parent.mkdir(parents=True, exist_ok=True)
     save_wav(path, wav, vocoder.sample_rate)
     clipped = clipped_share(wav)
-    return f"{clipped:.2%} of the samples are clipped" if clipped > _WORTH_TELLING else ""
+    return f"{clipped:.2%} of the samples are clipped" if clipped > _CLIPPED_SHARE else ""
