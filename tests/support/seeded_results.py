@@ -32,6 +32,9 @@ from wavewright.interop.exporting.export import export_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.acoustic import TextBatch
+from wavewright.models.capabilities import Exportable, NeedsStatistics, require_sampler
+from wavewright.models.streamable import can_stream, require_streamable
+from wavewright.models.trainable import Trainable
 from wavewright.registry import create_vocoder, plugins
 from wavewright.training.crops import CropData
 from wavewright.training.state import TrainState, seed_everything
@@ -75,12 +78,12 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
     if model.conditioning == "mel":
         mel = log_mel(torch.from_numpy(speech(8000, 0.3)), model.mel_spec)[None]
         results["samples"] = digest(model.generate(mel.repeat(2, 1, 1), seed=5))
-        if model.streams:
-            pieces = list(model.stream(torch.split(mel, 11, dim=-1), seed=5))
+        if can_stream(model):
+            pieces = list(require_streamable(model).stream(torch.split(mel, 11, dim=-1), seed=5))
             results["stream"] = digest(torch.cat(pieces, dim=1))
     else:
-        results["samples"] = digest(model.sample(2, seed=5))
-    if model.exports:
+        results["samples"] = digest(require_sampler(model).sample(2, seed=5))
+    if isinstance(model, Exportable):
         import onnxruntime
 
         file = folder / f"{name.replace(':', '-')}.onnx"
@@ -95,21 +98,22 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
             size = (2, *sizes.get(port.name, port.shape[1:]))
             inputs[port.name] = generator.standard_normal(size).astype(np.float32)
         results["onnx"] = [digest(value) for value in session.run(None, inputs)]
-    if model.trains:
+    if isinstance(model, Trainable):
         audio, mels = tiny.corpus(folder / name.replace(":", "-"))
         data = CropData(
             audio,
             mels,
             tiny.IDS,
-            segment_length=model.crop_samples or 512,
+            segment_length=model.crops.fixed_samples or 512,
             batch_size=2,
             seed=3,
-            context_frames=model.own_context,
-            padding=model.padding,
+            context_frames=model.crops.context_frames,
+            padding=model.crops.padding,
         )
         seed_everything(3, 0)
         model = create_vocoder(name, **tiny.SMALL[name])
-        model.fit_statistics(data.wavs())
+        if isinstance(model, NeedsStatistics):
+            model.fit_statistics(data.wavs())
         session_ = TrainState(model, len(data), torch.device("cpu"), 3)
         results["losses"] = []
         for step in range(3):
@@ -164,7 +168,7 @@ def shipped_digests() -> dict[str, str]:
             continue
         model = load_vocoder(path)
         if model.conditioning != "mel":
-            digests[path.stem] = digest(model.sample(1, seed=2))
+            digests[path.stem] = digest(require_sampler(model).sample(1, seed=2))
             continue
         mel = log_mel(torch.from_numpy(speech(model.sample_rate, 0.2)), model.mel_spec)[None]
         digests[path.stem] = digest(model.generate(mel, seed=2))

@@ -35,7 +35,7 @@ from wavewright.io.files import (
 )
 from wavewright.io.torch_files import open_torch_file
 from wavewright.models.base import Model
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import Vocoder, model_kind
 
 _FORMAT = 1
 _SUMS = "checkpoint.json"
@@ -62,7 +62,7 @@ def save_checkpoint(
     scratch = run / f".step-{step:08d}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    write_weights(scratch / f"{model.kind}.safetensors", model, step)
+    write_weights(scratch / f"{model_kind(model)}.safetensors", model, step)
     if training is not None:
         with os_error_context(scratch / "training.pt"):
             torch.save(_canonical(training), scratch / "training.pt")
@@ -115,7 +115,7 @@ def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | N
     }
     about = {
         "format": _FORMAT,
-        "kind": model.kind,
+        "kind": model_kind(model),
         "name": model.name,
         "config": model.config.model_dump(mode="json"),
         "step": step,
@@ -163,7 +163,9 @@ def load_vocoder(path: str | Path, device: torch.device | str = "cpu") -> Vocode
     """Load a vocoder for inference: `load_model`, refusing acoustic models."""
     model = load_model(path, device)
     if not isinstance(model, Vocoder):
-        raise WavewrightError(f"{path}: holds the {model.kind} model '{model.name}', not a vocoder")
+        raise WavewrightError(
+            f"{path}: holds the {model_kind(model)} model '{model.name}', not a vocoder"
+        )
     return model
 
 

@@ -37,6 +37,7 @@ from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
+from wavewright.models.capabilities import Sampler, require_sampler
 from wavewright.models.vocoder import Vocoder
 
 _MIN_COVARIANCE = 50  # sounds below which a covariance means little
@@ -99,9 +100,10 @@ def generate_all(
                 f"'{name}' needs mels: evaluate it with the stage 'evaluate', not 'samples'"
             )
         optimize_for_inference(vocoder, precision)
-        vocoder.sample(1, seed=seed)  # compiles
+        sampler = require_sampler(vocoder)
+        sampler.sample(1, seed=seed)  # compiles
         started = time.perf_counter()
-        sounds = generate_sounds(vocoder, count, seed)
+        sounds = generate_sounds(sampler, count, seed)
         seconds = time.perf_counter() - started
         checkpoint = chosen_checkpoint(run)
         step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
@@ -109,7 +111,7 @@ def generate_all(
     return sets
 
 
-def generate_sounds(vocoder: Vocoder, count: int, seed: int) -> np.ndarray:
+def generate_sounds(vocoder: Sampler, count: int, seed: int) -> np.ndarray:
     """Generate (count, samples), all different."""
     pieces = []
     with progress(vocoder.name, total=count, unit="sounds", shown=count > _BATCH) as bar:

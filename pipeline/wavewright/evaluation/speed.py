@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from wavewright.evaluation.results import Speed, SystemSpeed
+from wavewright.models.streamable import can_stream, require_streamable
 from wavewright.models.vocoder import Vocoder
 
 _CHUNK = 8  # frames in each chunk of a stream
@@ -63,14 +64,15 @@ def time_vocoder(
 
 def _first_sound(vocoder: Vocoder, mel: torch.Tensor, warm_ups: int, repeats: int) -> float | None:
     """Median seconds from the first frames to the first samples; None if it does not stream."""
-    if not vocoder.streams:
+    if not can_stream(vocoder):
         return None
+    stream = require_streamable(vocoder).stream
     seconds_taken = []
     with torch.inference_mode():
         for _ in range(warm_ups + repeats):
             started = time.perf_counter()
             chunks = iter(torch.split(mel, _CHUNK, dim=-1))
-            next(wav for wav in vocoder.stream(chunks, seed=0) if wav.shape[-1])
+            next(wav for wav in stream(chunks, seed=0) if wav.shape[-1])
             if mel.is_cuda:
                 torch.cuda.synchronize(mel.device)
             seconds_taken.append(time.perf_counter() - started)

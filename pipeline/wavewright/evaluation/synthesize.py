@@ -36,6 +36,8 @@ from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
 from wavewright.models.acoustic import AcousticModel, utterance_seed
+from wavewright.models.capabilities import speakers_of
+from wavewright.models.trainable import Trainable
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
@@ -93,7 +95,7 @@ def load_eval_systems(
     eval_systems = []
     for name in baselines:
         vocoder = create_vocoder(name, mel=mel).to(device).eval()
-        if vocoder.trains:
+        if isinstance(vocoder, Trainable):
             raise WavewrightError(f"'{name}' has to be trained: name it in train.vocoders instead")
         eval_systems.append(_eval_system(name, vocoder, "baseline"))
     for name, run in trained.items():
@@ -228,10 +230,9 @@ def synthesize_sentences(
                     path.unlink(missing_ok=True)  # an interrupted run may have left one
                     if source_mel.mel is not None:
                         noise_seed = utterance_seed(seed, sentence.id)
-                        if one.vocoder.speakers:
-                            one.vocoder.speaker = sentence.speaker
+                        speaker = sentence.speaker if speakers_of(one.vocoder) else ""
                         remark = _synthesize_file(
-                            one.vocoder, source_mel.mel, path, seed=noise_seed
+                            one.vocoder, source_mel.mel, path, seed=noise_seed, speaker=speaker
                         )
                         if remark:
                             events.append(event(system=name, reason=remark))
@@ -239,7 +240,9 @@ def synthesize_sentences(
     return events
 
 
-def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int) -> str:
+def _synthesize_file(
+    vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int, speaker: str
+) -> str:
     """Synthesize one mel (n_mels, frames) into a WAV file; return a remark if something is wrong.
 
     A waveform with values that are not finite is not written.
@@ -248,7 +251,7 @@ def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int
         return "the mel has no frames"
     batch = torch.tensor(mel, dtype=torch.float32, device=vocoder.device)[None]
     with torch.inference_mode():
-        wav = vocoder.generate(batch, seed=seed)[0].float().cpu().numpy()
+        wav = vocoder.generate(batch, seed=seed, speaker=speaker)[0].float().cpu().numpy()
     if not np.isfinite(wav).all():
         return "the vocoder gave values that are not finite"
     path.parent.mkdir(parents=True, exist_ok=True)

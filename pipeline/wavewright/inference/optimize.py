@@ -16,6 +16,8 @@ from torch import nn
 from wavewright.errors import WavewrightError
 from wavewright.kernels.loop import Engine
 from wavewright.models.autoregressive import AutoregressiveVocoder
+from wavewright.models.streamable import Streamable
+from wavewright.models.trainable import Trainable
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import channels_last
 
@@ -29,7 +31,7 @@ _PIECE = 320
 def optimize_for_inference(
     vocoder: Vocoder, precision: str = "float32", engine: str = "fast"
 ) -> Vocoder:
-    """Lay a loaded vocoder out for speaking, in place; it cannot be trained or saved afterwards.
+    """Prepare a loaded vocoder for fast synthesis, in place; it cannot be trained or saved then.
 
     Args:
         vocoder: in eval mode.
@@ -42,10 +44,8 @@ def optimize_for_inference(
         The same vocoder.
     """
     if vocoder.in_training:
-        raise WavewrightError(
-            f"'{vocoder.name}' is being trained; optimize_for_inference a loaded copy of it"
-        )
-    if not vocoder.trains:
+        raise WavewrightError(f"'{vocoder.name}' is being trained; optimize a loaded copy of it")
+    if not isinstance(vocoder, Trainable):
         return vocoder
     if isinstance(vocoder, AutoregressiveVocoder):
         vocoder.requires_grad_(False)
@@ -53,16 +53,16 @@ def optimize_for_inference(
         log.info("%s: %s", vocoder.name, vocoder.engine_description)
         return vocoder
     if precision in _HALVES:
-        _round(vocoder, vocoder.float32_parts, _HALVES[precision])
+        _round(vocoder, vocoder.inference.float32_modules, _HALVES[precision])
     elif precision != "float32":
         raise WavewrightError(
             f"'{vocoder.name}' speaks with precision float32, bf16 or fp16, found '{precision}'"
         )
     vocoder.requires_grad_(False)
     on_processor = vocoder.device.type == "cpu"
-    if precision in _HALVES or (on_processor and vocoder.channels_last):
+    if precision in _HALVES or (on_processor and vocoder.inference.channels_last):
         channels_last(vocoder)  # which also brings what comes in to the weights' type
-    if on_processor and vocoder.prefers_chunks:
+    if on_processor and isinstance(vocoder, Streamable) and vocoder.inference.prefers_chunks:
         vocoder.chunk_frames = _PIECE
     return vocoder
 

@@ -17,6 +17,7 @@ from wavewright.inference.vocode import match_mel_spec, open_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
 from wavewright.models.acoustic import AcousticModel
+from wavewright.models.capabilities import speakers_of
 from wavewright.models.vocoder import Vocoder
 from wavewright.text.symbols import shorten
 from wavewright.text.verbalisation.english import TextRules
@@ -33,12 +34,14 @@ class TTS:
         vocoder: its mel spec is one that the acoustic model's mels convert to exactly.
         rules: how numbers and abbreviations are read.
         speaker: speaker of the acoustic model; empty for a single-speaker model.
+        vocoder_speaker: speaker of the vocoder; empty for a single-speaker one.
     """
 
     acoustic: AcousticModel
     vocoder: Vocoder
     rules: TextRules
     speaker: str = ""
+    vocoder_speaker: str = ""
 
     def require_readable(self, text: str, where: str = "") -> None:
         """Raise if a text cannot be synthesized; see `synthesis.require_readable`."""
@@ -110,13 +113,13 @@ def load_tts(
     model, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
     if not isinstance(model, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{model.name}', no acoustic model")
-    if speaker and vocoder.speakers:
-        vocoder.speaker = speaker
-    own_speaker = speaker if model.speakers or not vocoder.speakers else ""
+    vocoder_speaker = speaker if speakers_of(vocoder) else ""
+    vocoder.check_speaker(vocoder_speaker)
+    own_speaker = speaker if model.speakers or not speakers_of(vocoder) else ""
     model.speaker_index(own_speaker)
     vocoder = match_mel_spec(vocoder, model.mel_spec)
     _require_compatible(model.mel_spec, vocoder.mel_spec, acoustic, checkpoint)
-    return TTS(model, vocoder, rules or default_text_rules(model), own_speaker)
+    return TTS(model, vocoder, rules or default_text_rules(model), own_speaker, vocoder_speaker)
 
 
 def _require_compatible(source: MelSpec, target: MelSpec, mine: Path, theirs: Path) -> None:

@@ -26,7 +26,9 @@ def synthesize_to_file(text: str, tts: TTS, out: Path, *, seed: int) -> str:
     """
     tts.require_readable(text)
     (_, results), *_ = tts.synthesize_texts({"": text}, seeds={"": seed})
-    summary = vocode_to_file(tts.vocoder, tts.join_sentences(results), out, seed)
+    summary = vocode_to_file(
+        tts.vocoder, tts.join_sentences(results), out, seed, tts.vocoder_speaker
+    )
     return " ".join([summary, *describe_failures(results)])
 
 

@@ -16,6 +16,7 @@ from wavewright.audio.files import Wav
 from wavewright.inference.tts import TTS, describe_failures
 from wavewright.inference.vocode import describe_vocoder
 from wavewright.models.acoustic import utterance_seed
+from wavewright.models.streamable import can_stream, require_streamable
 
 _CHUNK = 1.0  # seconds of mel per call of a streaming vocoder
 _FADE = 0.005  # seconds
@@ -64,7 +65,8 @@ def stream_speech(
     """
     source, samples = _SentenceMels(), 0
     mels = source.generate(texts, tts, seed)
-    for wav in _streamed(mels, tts, seed) if tts.vocoder.streams else _faded(mels, tts, seed):
+    streaming = can_stream(tts.vocoder)
+    for wav in _streamed(mels, tts, seed) if streaming else _faded(mels, tts, seed):
         if not samples:
             latency = time.perf_counter() - source.started
             print(f"first sound after {latency:.2f} s", file=sys.stderr, flush=True)
@@ -87,7 +89,8 @@ def _streamed(mels: Iterable[Tensor], tts: TTS, seed: int) -> Iterator[Wav]:
                 yield tts.pause_mel()[None]
             yield from torch.split(mel, frames, dim=-1)
 
-    for wav in tts.vocoder.stream(chunks(), seed=seed):
+    vocoder = require_streamable(tts.vocoder)
+    for wav in vocoder.stream(chunks(), seed=seed, speaker=tts.vocoder_speaker):
         yield _array(wav)
 
 
@@ -95,7 +98,8 @@ def _faded(mels: Iterable[Tensor], tts: TTS, seed: int) -> Iterator[Wav]:
     silence = np.zeros(tts.pause_mel().shape[-1] * tts.vocoder.hop_length, np.float32)
     for number, mel in enumerate(mels):
         sentence_seed = seed if number == 0 else utterance_seed(seed, f"sentence {number}")
-        wav = _array(tts.vocoder.generate(mel, seed=sentence_seed))
+        speaker = tts.vocoder_speaker
+        wav = _array(tts.vocoder.generate(mel, seed=sentence_seed, speaker=speaker))
         wav = fade_edges(wav, tts.vocoder.sample_rate)
         yield np.concatenate([silence, wav]) if number else wav
 

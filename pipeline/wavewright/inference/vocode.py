@@ -20,7 +20,10 @@ from wavewright.mel.pipe import read_mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.autoregressive import AutoregressiveVocoder
+from wavewright.models.capabilities import require_sampler
 from wavewright.models.latent import LatentVocoder
+from wavewright.models.streamable import require_streamable
+from wavewright.models.trainable import Trainable
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, plugins
 
@@ -59,7 +62,8 @@ def vocode_mel_file(
     """
     vocoder, spec = _load_for_mels(checkpoint, mel_preset, precision, engine, speaker)
     values = read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key)
-    return vocode_to_file(vocoder, _convert(values, spec, vocoder, mel, checkpoint), out, seed)
+    converted = _convert(values, spec, vocoder, mel, checkpoint)
+    return vocode_to_file(vocoder, converted, out, seed, speaker)
 
 
 def vocode_mel_stream(
@@ -106,7 +110,7 @@ def vocode_mel_stream(
             started = started or time.perf_counter()
             yield _convert(array, spec, vocoder, name, checkpoint)[None]
 
-    wavs = vocoder.stream(mel_stream(), seed=seed)
+    wavs = require_streamable(vocoder).stream(mel_stream(), seed=seed, speaker=speaker)
     with wav_writer(out, vocoder.sample_rate) as write:
         for wav in wavs:
             write(wav[0].cpu().numpy())
@@ -130,14 +134,13 @@ def resynthesize_file(
 ) -> str:
     """Resynthesize a recording (copy synthesis) into a WAV file; return a summary."""
     vocoder = open_vocoder(checkpoint, precision, engine)
-    if speaker:
-        vocoder.speaker = speaker
+    vocoder.check_speaker(speaker)
     samples, _ = load_wav(wav, vocoder.sample_rate)
     try:
         mel = log_mel(torch.from_numpy(samples), vocoder.mel_spec)
     except WavewrightError as error:
         raise WavewrightError(f"{wav}: {error}") from error
-    return vocode_to_file(vocoder, mel, out, seed)
+    return vocode_to_file(vocoder, mel, out, seed, speaker)
 
 
 def write_samples(
@@ -182,7 +185,7 @@ def write_samples(
         else:
             wavs = vocoder.sample(count, seed=seed, truncation=truncation)
     else:
-        wavs = vocoder.sample(count, seed=seed)
+        wavs = require_sampler(vocoder).sample(count, seed=seed)
     elapsed = time.perf_counter() - started
     out.mkdir(parents=True, exist_ok=True)
     for number, wav in enumerate(wavs.float().cpu().numpy()):
@@ -196,8 +199,7 @@ def _load_for_mels(
 ) -> tuple[Vocoder, MelSpec]:
     """Load a vocoder; return it with the convention of its input mels."""
     vocoder = open_vocoder(checkpoint, precision, engine)
-    if speaker:
-        vocoder.speaker = speaker
+    vocoder.check_speaker(speaker)
     spec = MelSpec.preset(mel_preset) if mel_preset else vocoder.mel_spec
     return match_mel_spec(vocoder, spec), spec
 
@@ -215,7 +217,7 @@ def _convert(mel: Floats, spec: MelSpec, vocoder: Vocoder, where: Path, checkpoi
 
 def match_mel_spec(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
     """Rebuild an untrained vocoder, such as Griffin-Lim, for a spec; return others unchanged."""
-    if vocoder.trains or vocoder.mel_spec == spec.bands_first:
+    if isinstance(vocoder, Trainable) or vocoder.mel_spec == spec.bands_first:
         return vocoder
     return create_vocoder(vocoder.name, **{**vocoder.config.model_dump(), "mel": spec}).eval()
 
@@ -225,7 +227,7 @@ def open_vocoder(where: Path, precision: str = "float32", engine: str = "fast") 
     if where.exists() or str(where).partition(":")[0] not in plugins("vocoders"):
         return optimize_for_inference(load_vocoder(where), precision, engine)
     vocoder = create_vocoder(str(where))
-    if vocoder.trains:
+    if isinstance(vocoder, Trainable):
         raise WavewrightError(f"'{where}' must be trained first: give a checkpoint of it")
     return vocoder.eval()
 
@@ -234,10 +236,10 @@ def _layout(name: str) -> Layout:
     return "frames_first" if name == "frames_first" else "bands_first"
 
 
-def vocode_to_file(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:
+def vocode_to_file(vocoder: Vocoder, mel: Tensor, out: Path, seed: int, speaker: str = "") -> str:
     """Vocode one mel (n_mels, frames) into a WAV file; return a summary."""
     started = time.perf_counter()
-    wav = vocoder.generate(mel[None], seed=seed)[0].cpu().numpy()
+    wav = vocoder.generate(mel[None], seed=seed, speaker=speaker)[0].cpu().numpy()
     elapsed = time.perf_counter() - started
     save_wav(out, wav, vocoder.sample_rate)
     seconds = len(wav) / vocoder.sample_rate

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -21,8 +22,9 @@ from wavewright.io.progress import progress
 from wavewright.kernels.loop import CompiledLoop, Engine, Loop, LoopWindow, UniformSampler
 from wavewright.kernels.packing import has_vnni
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import HasLikelihood, Sampler
 from wavewright.models.config import ModelConfig
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.streamable import Streamable
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.upsample_network import REACH
 from wavewright.nn.weight_cache import WeightCache
@@ -45,17 +47,14 @@ class AutoregressiveConfig(ModelConfig):
     sample_frames: int = Field(default=64, gt=0)
 
 
-class AutoregressiveVocoder(Vocoder):
+class AutoregressiveVocoder(Streamable, HasLikelihood, Sampler):
     """Base of vocoders that feed their output back as input.
 
     Attributes:
         engine: sample loop that `generate`, `stream` and `sample` use.
         uniforms_per_sample: uniform random numbers that one sample uses.
-        own_context: frames on either side that the network reads, without those of the smoothing.
     """
 
-    tells_likelihood = True
-    undoes_steps = True
     uniforms_per_sample: int
     config: AutoregressiveConfig
 
@@ -63,22 +62,21 @@ class AutoregressiveVocoder(Vocoder):
         super().__init__(config, name=name)
         self.engine = Engine()
         self.conditioning = config.conditioning  # type: ignore[misc]
-        self.streams = config.conditioning == "mel"  # type: ignore[misc]
-        self.own_context = config.context_frames if config.conditioning == "mel" else 0
+        context = config.context_frames if config.conditioning == "mel" else 0
+        self.crops = replace(self.crops, context_frames=context)
         self._loop_cache = WeightCache()
 
     @property
     def look_ahead(self) -> int | None:
         """Frames of context and of smoothing; the past is all in the network's state."""
-        return self.own_context + REACH if self.streams else None
+        return self.crops.context_frames + REACH if self.conditioning == "mel" else None
 
-    @property
-    def speaker_embedding(self) -> Tensor | None:
-        """(1, speaker_channels, 1) of the active speaker; None for single-speaker networks."""
+    def embed_speaker(self, name: str | None) -> Tensor | None:
+        """(1, speaker_channels, 1) of a speaker, by default the first; None for one speaker."""
         return None
 
     @abstractmethod
-    def reference_loop(self, batch: int) -> Loop:
+    def reference_loop(self, batch: int, speaker: str | None = None) -> Loop:
         """Build the PyTorch loop for a batch, starting from silence."""
 
     @abstractmethod
@@ -98,18 +96,18 @@ class AutoregressiveVocoder(Vocoder):
         """`bits_per_sample` (1) of one item by a compiled loop, whose weights may be quantized."""
         mel = self.mel_with_context(batch) if self.conditioning == "mel" else None
         window = LoopWindow(mel, 0, batch.wav.shape[1] // self.hop_length)
-        loop = self.compiled_loop(engine).from_silence(self.speaker_embedding)
+        loop = self.compiled_loop(engine).from_silence(self.embed_speaker(None))
         return self.bits_from_logits(batch, loop.teacher_forced_logits(window, self.targets(batch)))
 
-    def start_loop(self, batch: int) -> Loop:
+    def start_loop(self, batch: int, speaker: str | None = None) -> Loop:
         """Build a loop of the chosen engine for a batch, starting from silence."""
         if self._uses_reference:
-            return self.reference_loop(batch)
+            return self.reference_loop(batch, speaker)
         if batch == 1:
-            return self._cached_loop(self.engine)
+            return self._cached_loop(self.engine, speaker)
         workers = self.engine.threads or torch.get_num_threads()
         single = Engine(self.engine.name, self.engine.precision, 1)
-        return _ParallelLoops([self._cached_loop(single) for _ in range(batch)], workers)
+        return _ParallelLoops([self._cached_loop(single, speaker) for _ in range(batch)], workers)
 
     @property
     def engine_description(self) -> str:
@@ -128,46 +126,53 @@ class AutoregressiveVocoder(Vocoder):
     def _uses_reference(self) -> bool:
         return self.engine.name == "reference" or self.device.type != "cpu"
 
-    def _cached_loop(self, engine: Engine) -> CompiledLoop:
+    def _cached_loop(self, engine: Engine, speaker: str | None = None) -> CompiledLoop:
         """Compiled loop from silence; weights are packed again only after they have changed."""
         loop = self._loop_cache.get(self, engine, lambda: self.compiled_loop(engine))
-        return loop.from_silence(self.speaker_embedding)
+        return loop.from_silence(self.embed_speaker(speaker))
 
     @torch.no_grad()
-    def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
+    def generate(
+        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
+    ) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); item i draws from (seed, i)."""
         self._require_conditioning("mel", "sample")
+        self.check_speaker(speaker)
         self.check_mel(mel)
         windows = self._split_windows([mel], _CHUNK_FRAMES)
-        return self._generate_windows(windows, mel.shape[-1], len(mel), seed)
+        return self._generate_windows(windows, mel.shape[-1], len(mel), seed, speaker)
 
     @torch.no_grad()
-    def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
+    def stream(
+        self, mel_chunks: Iterable[Tensor], *, seed: int | None = None, speaker: str | None = None
+    ) -> Iterator[Tensor]:
         """(B, n_mels, any frames) in, (B, frames * hop_length) out, `look_ahead` frames later."""
         self._require_conditioning("mel", "sample")
+        self.check_speaker(speaker)
         undo = InverseFilters(self.mel_spec.target_steps, self.sample_rate)
-        for chunk in self._run_loop(self._split_windows(mel_chunks, None), None, seed):
+        for chunk in self._run_loop(self._split_windows(mel_chunks, None), None, seed, speaker):
             yield undo(chunk).clamp(-1.0, 1.0)
 
     @torch.no_grad()
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+    def sample(self, n: int, *, seed: int | None = None, speaker: str | None = None) -> Tensor:
         """(n, samples) from an unconditional network; item i draws from (seed, i)."""
         self._require_conditioning("none", "generate")
+        self.check_speaker(speaker)
         frames = self.config.sample_frames
         windows = [
             LoopWindow(None, 0, min(_CHUNK_FRAMES, frames - start))
             for start in range(0, frames, _CHUNK_FRAMES)
         ]
-        return self._generate_windows(windows, frames, n, seed)
+        return self._generate_windows(windows, frames, n, seed, speaker)
 
     def mel_with_context(self, batch: Batch) -> Tensor:
         """Mels of a batch with the frames that the network reads beyond the ends of the crops."""
-        missing = self.own_context - batch.context
+        missing = self.crops.context_frames - batch.context
         return self.pad_mel(batch.mel, missing, missing)
 
     def pad_mel(self, mel: Tensor, before: int, after: int) -> Tensor:
         """Extend mels (B, n_mels, frames) by silence or by their end frames (`padding`)."""
-        if self.padding == "silence":
+        if self.crops.padding == "silence":
             silence = torch.tensor(self.mel_spec.silence, device=mel.device)[None, :, None]
             sides = [silence.expand(len(mel), -1, frames) for frames in (before, after)]
             return torch.cat([sides[0], mel, sides[1]], dim=-1)
@@ -180,19 +185,28 @@ class AutoregressiveVocoder(Vocoder):
             )
 
     def _generate_windows(
-        self, windows: Iterable[LoopWindow], frames: int, batch: int, seed: int | None
+        self,
+        windows: Iterable[LoopWindow],
+        frames: int,
+        batch: int,
+        seed: int | None,
+        speaker: str | None,
     ) -> Tensor:
         """Concatenate the samples of all windows, with a progress bar for long utterances."""
         long = frames > _PROGRESS_CHUNKS * _CHUNK_FRAMES
         chunks = []
         with progress(self.name, total=frames, unit="frames", shown=long) as bar:
-            for chunk in self._run_loop(windows, batch, seed):
+            for chunk in self._run_loop(windows, batch, seed, speaker):
                 chunks.append(chunk)
                 bar.advance(chunk.shape[1] // self.hop_length)
         return self.postprocess(torch.cat(chunks, dim=1)) if chunks else torch.zeros(batch, 0)
 
     def _run_loop(
-        self, windows: Iterable[LoopWindow], batch: int | None, seed: int | None
+        self,
+        windows: Iterable[LoopWindow],
+        batch: int | None,
+        seed: int | None,
+        speaker: str | None,
     ) -> Iterator[Tensor]:
         """Yield the network's samples window by window; `batch` is read if unconditional."""
         loop: Loop | None = None
@@ -201,7 +215,7 @@ class AutoregressiveVocoder(Vocoder):
             if loop is None or noise is None:
                 size = batch if window.mel is None else len(window.mel)
                 assert size is not None
-                loop = self.start_loop(size)
+                loop = self.start_loop(size, speaker)
                 noise = UniformSampler(item_seeds(seed, size), self.uniforms_per_sample)
             yield loop(window, noise.draw(window.frames * self.hop_length)).float().cpu()
 
@@ -209,7 +223,8 @@ class AutoregressiveVocoder(Vocoder):
         self, mel_chunks: Iterable[Tensor], size: int | None
     ) -> Iterator[LoopWindow]:
         """Yield windows of `size` frames; None: all frames whose look-ahead has arrived."""
-        context, buffer, before = self.own_context, None, 0
+        context, look_ahead = self.crops.context_frames, self.look_ahead or 0
+        buffer, before = None, 0
         for chunk in mel_chunks:
             self.check_mel(chunk)
             if not chunk.shape[-1]:
@@ -219,7 +234,7 @@ class AutoregressiveVocoder(Vocoder):
                 buffer = self.pad_mel(chunk, context, 0)
             else:
                 buffer = torch.cat([buffer, chunk], dim=-1)
-            ready = buffer.shape[-1] - 2 * context - REACH - before
+            ready = buffer.shape[-1] - context - look_ahead - before
             if ready > 0 and size is None:
                 buffer, before = yield from self._next_window(buffer, before, ready)
         if buffer is None:
@@ -235,7 +250,7 @@ class AutoregressiveVocoder(Vocoder):
         self, buffer: Tensor, before: int, frames: int
     ) -> Generator[LoopWindow, None, tuple[Tensor, int]]:
         """Yield the next `frames` of the buffer; return the rest of it and its new `before`."""
-        stop = before + frames + REACH + 2 * self.own_context
+        stop = before + frames + REACH + 2 * self.crops.context_frames
         yield LoopWindow(buffer[..., :stop], before, frames)
         new_before = min(REACH, before + frames)
         return buffer[..., before + frames - new_before :], new_before

@@ -59,7 +59,7 @@ class Sampler(Vocoder):
     """Vocoder that makes waveforms of a latent vector or of nothing."""
 
     @abstractmethod
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+    def sample(self, n: int, *, seed: int | None = None, speaker: str | None = None) -> Tensor:
         """Draw n waveforms: (n, samples) float32 in [-1, 1]; item i is that of (seed, i)."""
 
 

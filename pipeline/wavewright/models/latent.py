@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from wavewright.errors import WavewrightError, did_you_mean
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import Exportable, Sampler
 from wavewright.models.config import ModelConfig, OptimizerConfig
-from wavewright.models.vocoder import Vocoder
+from wavewright.models.vocoder import CropSpec
 from wavewright.nn.gan_losses import gradient_penalty, wasserstein_critic
 from wavewright.nn.noise import NoiseSpec, item_seeds, uniform_noise
 
@@ -54,8 +55,13 @@ class LatentConfig(ModelConfig):
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.9)
 
+    @property
+    @abstractmethod
+    def samples(self) -> int:
+        """Samples of a waveform."""
 
-class LatentVocoder(Vocoder):
+
+class LatentVocoder(Sampler, Exportable):
     """Base of vocoders that are driven by a latent vector.
 
     Attributes:
@@ -68,27 +74,26 @@ class LatentVocoder(Vocoder):
     def __init__(self, config: LatentConfig, *, name: str = "") -> None:
         super().__init__(config, name=name)
         self._label = ""
+        self.crops = CropSpec(
+            fixed_samples=config.samples,
+            label_column=config.labelled_by if config.classes else "",
+        )
 
     @abstractmethod
-    def generated(self, latent: Tensor) -> Tensor:
-        """(B, latent_size + classes) -> what the critic judges, in [-1, 1]."""
+    def generate_features(self, latent: Tensor) -> Tensor:
+        """Generator: (B, latent_size + classes) -> features that the critic sees, in [-1, 1]."""
 
     @abstractmethod
-    def judged(self, wav: Tensor) -> Tensor:
-        """(B, crop_samples) of the corpus -> the same of it."""
+    def extract_features(self, wav: Tensor) -> Tensor:
+        """Features of recordings: (B, samples) -> the shape that the generator makes."""
 
     @abstractmethod
-    def sounding(self, generated: Tensor) -> Tensor:
-        """What was generated -> (B, crop_samples)."""
+    def features_to_wav(self, features: Tensor) -> Tensor:
+        """Invert `extract_features`: features -> (B, samples)."""
 
     @abstractmethod
-    def critic(self) -> nn.Module:
-        """A new network: what is judged, and a step's random numbers -> (B, features)."""
-
-    @property
-    def labelled_by(self) -> str:
-        """The manifest's column that has the classes; empty without classes."""
-        return self.config.labelled_by if self.config.classes else ""
+    def build_critic(self) -> nn.Module:
+        """New network that maps features and a step's random numbers to (B, out_features)."""
 
     @property
     def label(self) -> str:
@@ -115,22 +120,39 @@ class LatentVocoder(Vocoder):
         return truncation * uniform_noise(item_seeds(seed, n), size, self.device)
 
     @torch.no_grad()
-    def sample(self, n: int, *, seed: int | None = None, truncation: float = 1.0) -> Tensor:
-        """(n, crop_samples); sound i is that of (seed, i)."""
-        return self.speak(self.latents(n, seed=seed, truncation=truncation), seed=seed)
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        speaker: str | None = None,
+        truncation: float = 1.0,
+    ) -> Tensor:
+        """Draw n waveforms (n, samples); item i is that of (seed, i).
+
+        Args:
+            n: how many.
+            seed: of vectors and classes; None draws afresh.
+            speaker: none; classes have the `label`.
+            truncation: see `latents`.
+        """
+        self.check_speaker(speaker)
+        latents = self.latents(n, seed=seed, truncation=truncation)
+        return self.synthesize_latents(latents, seed=seed)
 
     @torch.no_grad()
     def interpolate(self, n: int, *, seed: int | None = None) -> Tensor:
-        """(n, crop_samples) from the first sound of a seed to its second, in equal steps."""
+        """(n, samples) from the first sound of a seed to its second, in equal steps."""
         first, last = self.latents(2, seed=seed)
         share = torch.linspace(0, 1, n, device=self.device)[:, None]
-        return self.speak(torch.lerp(first[None], last[None], share), seed=seed, same_class=True)
+        latents = torch.lerp(first[None], last[None], share)
+        return self.synthesize_latents(latents, seed=seed, same_class=True)
 
     @torch.no_grad()
-    def speak(
+    def synthesize_latents(
         self, latents: Tensor, *, seed: int | None = None, same_class: bool = False
     ) -> Tensor:
-        """Sounds of given vectors.
+        """Turn vectors into waveforms, a few at a time.
 
         Args:
             latents: (n, latent_size).
@@ -138,7 +160,7 @@ class LatentVocoder(Vocoder):
             same_class: whether all sounds are of the class that the first one's is.
 
         Returns:
-            (n, crop_samples) in [-1, 1].
+            (n, samples) in [-1, 1].
         """
         seeds = item_seeds(seed, len(latents))
         numbers = self._classes_of([seeds[0]] * len(seeds) if same_class else seeds)
@@ -160,17 +182,17 @@ class LatentVocoder(Vocoder):
             label: (B), numbers of classes; none is needed without classes.
 
         Returns:
-            (B, crop_samples) in [-1, 1].
+            (B, samples) in [-1, 1].
         """
         given = latent
         if self.config.classes and label is not None:
             given = torch.cat([latent, self._one_hot(label)], dim=1)
-        wav = self.postprocess(self.sounding(self.generated(given)))
+        wav = self.postprocess(self.features_to_wav(self.generate_features(given)))
         return wav.float().clamp(-1.0, 1.0)
 
     def build_discriminators(self) -> dict[str, nn.Module]:
         """One player."""
-        return {"critic": Judge(self.critic(), len(self.config.classes))}
+        return {"critic": CriticHead(self.build_critic(), len(self.config.classes))}
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam for both players, at one constant rate."""
@@ -183,9 +205,9 @@ class LatentVocoder(Vocoder):
             yield self._generator_update(batch, step)
 
     def _critic_update(self, batch: Batch, step: int) -> Update:
-        real, labels = self.judged(batch.wav), self._labels_of(batch)
+        real, labels = self.extract_features(batch.wav), self._labels_of(batch)
         with torch.no_grad():
-            fake = self.generated(self._drawn(batch, 0, labels))
+            fake = self.generate_features(self._draw_inputs(batch, 0, labels))
         random = np.random.default_rng([step, 0])
         score: Callable[[Tensor], Tensor] = partial(
             self.discriminators["critic"], labels=labels, random=random
@@ -198,12 +220,12 @@ class LatentVocoder(Vocoder):
 
     def _generator_update(self, batch: Batch, step: int) -> Update:
         labels = self._labels_of(batch)
-        fake = self.generated(self._drawn(batch, 2, labels))
+        fake = self.generate_features(self._draw_inputs(batch, 2, labels))
         random = np.random.default_rng([step, 1])
         loss = -self.discriminators["critic"](fake, labels=labels, random=random).mean()
         return Update("generator", loss, {"generator": loss})
 
-    def _drawn(self, batch: Batch, purpose: int, labels: Tensor) -> Tensor:
+    def _draw_inputs(self, batch: Batch, purpose: int, labels: Tensor) -> Tensor:
         size = (self.config.latent_size,)
         latent = uniform_noise(batch.seeds_for(purpose), size, batch.wav.device)
         return torch.cat([latent, self._one_hot(labels)], dim=1)
@@ -241,7 +263,7 @@ class LatentVocoder(Vocoder):
         return classes.index(label)
 
 
-class Judge(nn.Module):
+class CriticHead(nn.Module):
     """A critic's features, and the score that they make."""
 
     def __init__(self, features: nn.Module, classes: int) -> None:

@@ -52,6 +52,11 @@ class CropSpec:
     label_column: str = ""
 
 
+def model_kind(model: Model) -> Literal["vocoder", "acoustic"]:
+    """Kind of a model, which names its files."""
+    return "vocoder" if isinstance(model, Vocoder) else "acoustic"
+
+
 class Vocoder(Model):
     """Mel (or noise) to waveform.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wavewright.errors import WavewrightError
 from wavewright.mel.transform import log_mel
+from wavewright.models.capabilities import require_sampler
 from wavewright.models.vocoder import Vocoder
 
 FRAMES = 12
@@ -44,7 +45,7 @@ def ready(vocoder: Vocoder) -> Vocoder:
 def speak(vocoder: Vocoder) -> Tensor:
     if vocoder.conditioning == "mel":
         return vocoder.generate(example_mel(vocoder), seed=3)
-    return vocoder.sample(2, seed=3)
+    return require_sampler(vocoder).sample(2, seed=3)
 
 
 def check_wav(wav: Tensor, shape: tuple[int, int], what: str) -> None:

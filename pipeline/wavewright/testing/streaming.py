@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from wavewright.models.streamable import Streamable, can_stream
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.receptive_field import ReceptiveField
 from wavewright.testing.inputs import (
@@ -21,13 +22,15 @@ from wavewright.testing.inputs import (
 
 
 def check_streaming(vocoder: Vocoder) -> None:
-    """`stream` joined equals `generate` of the whole, or refuses if `streams` is False.
+    """`stream` joined equals `generate` of the whole, or refuses without a look-ahead.
 
     In chunks of one frame, of several, of none, and all at once; of one frame and of many. Where
     `look_ahead` is declared, a frame is spoken once so many more have arrived.
     """
     vocoder = ready(vocoder)
-    if not vocoder.streams:
+    if not isinstance(vocoder, Streamable):
+        return
+    if not can_stream(vocoder):
         mel = example_mel(vocoder, batch=1)
         refuses(lambda: list(vocoder.stream(torch.split(mel, 5, dim=-1))), "stream()")
         return
@@ -55,7 +58,7 @@ def check_streaming(vocoder: Vocoder) -> None:
         _check_promptness(vocoder, vocoder.look_ahead)
 
 
-def _check_promptness(vocoder: Vocoder, look_ahead: int) -> None:
+def _check_promptness(vocoder: Streamable, look_ahead: int) -> None:
     arrived, said = 0, 0
 
     def arriving() -> Iterator[Tensor]:
@@ -90,7 +93,7 @@ def check_receptive_field(vocoder: Vocoder) -> None:
     ever so small.
     """
     vocoder = ready(vocoder)
-    if vocoder.conditioning != "mel" or vocoder.receptive_field is None:
+    if not isinstance(vocoder, Streamable) or vocoder.receptive_field is None:
         return
     declared, found = vocoder.receptive_field, measured_receptive_field(vocoder)
     expect(
@@ -106,7 +109,7 @@ def check_receptive_field(vocoder: Vocoder) -> None:
 
 
 @torch.no_grad()
-def measured_receptive_field(vocoder: Vocoder) -> ReceptiveField:
+def measured_receptive_field(vocoder: Streamable) -> ReceptiveField:
     """Measure the receptive field by a frame of NaN in the midst of others.
 
     Args:
@@ -139,7 +142,9 @@ def measured_receptive_field(vocoder: Vocoder) -> ReceptiveField:
 def check_chunked(vocoder: Vocoder) -> None:
     """`generate` in pieces equals `generate` of the whole, if `receptive_field` is declared."""
     whole, pieces = ready(vocoder), ready(vocoder)
-    if whole.conditioning != "mel" or whole.receptive_field is None:
+    if not isinstance(whole, Streamable) or not isinstance(pieces, Streamable):
+        return
+    if whole.receptive_field is None:
         return
     pieces.chunk_frames = 3
     mel = example_mel(whole, frames=sum(whole.receptive_field) + 9)

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import HasLikelihood
 from wavewright.models.config import OptimizerConfig
+from wavewright.models.trainable import Trainable, require_trainable
 from wavewright.models.vocoder import Vocoder
 from wavewright.testing.inputs import (
     expect,
     noise_waves,
-    refuses,
 )
 
 _LATE = 10**9  # a step by which every adversary has started
@@ -50,9 +51,10 @@ def check_overfit(
     Raises:
         AssertionError: it learnt too little, speaks in silence, or its loss is no number.
     """
-    if not vocoder.trains or vocoder.conditioning != "mel":
+    if not isinstance(vocoder, Trainable) or vocoder.conditioning != "mel":
         return
     model = copy.deepcopy(vocoder).train()
+    trainable = require_trainable(model)
     model.prepare_for_training()
     batch = _spoken_batch(model, samples)
     players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
@@ -62,7 +64,7 @@ def check_overfit(
     }
     for step in range(steps):
         torch.manual_seed(step)
-        for update in model.updates(batch, 0):
+        for update in trainable.updates(batch, 0):
             expect(
                 math.isfinite(float(update.loss.detach())),
                 f"step {step}: the loss of '{update.player}' is {float(update.loss.detach())}; "
@@ -73,7 +75,7 @@ def check_overfit(
             update.loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
             optimisers[update.player].step()
     model.eval()
-    if model.tells_likelihood:
+    if isinstance(model, HasLikelihood):
         bits = float(model.bits_per_sample(batch).mean())
         expect(bits <= reaches, f"after {steps} steps: expected {reaches:g} bits, found {bits:.3g}")
         return
@@ -106,10 +108,9 @@ def check_training(vocoder: Vocoder, *, segment_length: int | None = None) -> No
     """
     model = copy.deepcopy(vocoder).train()
     batch = _example_batch(model, segment_length)
-    if not model.trains:
-        refuses(lambda: list(model.updates(batch, 0)), "updates(), because trains is False")
+    _check_methods(type(model))
+    if not isinstance(model, Trainable):
         return
-    _check_learns(type(model))
     keys, count = model.inference_state().keys(), model.parameter_count()
     model.prepare_for_training()
     expect(
@@ -133,18 +134,19 @@ def check_training(vocoder: Vocoder, *, segment_length: int | None = None) -> No
     )
 
 
-def _check_learns(system: type[Vocoder]) -> None:
-    """It has methods of its own to learn by: those that it inherits refuse to."""
-    for name in ("updates", "optimizer_config"):
-        expect(
-            getattr(system, name) is not getattr(Vocoder, name),
-            f"trains is True, so {system.__name__} must have a method {name}(); if there is "
-            "nothing to learn, declare trains = False",
-        )
+def _check_methods(system: type[Vocoder]) -> None:
+    """Whoever has one of the methods of `Trainable` needs both."""
+    methods = ("updates", "optimizer_config")
+    missing = [name for name in methods if not hasattr(system, name)]
+    expect(
+        len(missing) != 1,
+        f"{system.__name__} must have a method {''.join(missing)}(), as it has the other of "
+        f"{' and '.join(methods)}; without either there is nothing to train",
+    )
 
 
 def _train_once(
-    model: Vocoder, players: dict[str, nn.Module], batch: Batch, step: int
+    model: Trainable, players: dict[str, nn.Module], batch: Batch, step: int
 ) -> Iterator[str]:
     """Names of the players that stepped."""
     updates = model.updates(batch, step)
@@ -237,7 +239,7 @@ def _oldest(loss: Tensor) -> int:
 def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
     hop = vocoder.hop_length
     fewest = -(-max(4096, vocoder.mel_spec.n_fft) // hop) * hop
-    samples = vocoder.crop_samples or segment_length or fewest
+    samples = vocoder.crops.fixed_samples or segment_length or fewest
     wav = noise_waves(2, samples)
     mel = log_mel(wav, vocoder.mel_spec)[..., : samples // hop]
     return Batch(wav=wav, mel=mel, ids=["first", "second"])

@@ -235,8 +235,8 @@ def full_utterance_batch(
         segment_length=frames * spec.hop_length,
         batch_size=1,
         seed=0,
-        context_frames=vocoder.own_context,
-        padding=vocoder.padding,
+        context_frames=vocoder.crops.context_frames,
+        padding=vocoder.crops.padding,
         labels={utterance: label},
     )
     return data.batch(0)

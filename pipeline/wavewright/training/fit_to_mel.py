@@ -56,7 +56,7 @@ def changes_for(name: str, mel: MelSpec, config: Mapping[str, Any]) -> dict[str,
     kind: type[Vocoder] = registry.find("vocoders", system)
     published = kind.configure(system, variant or None).model_dump()
     try:
-        return kind.fitted_to(mel, {**published, **config})
+        return kind.Config.fit_to_mel(mel, {**published, **config})
     except ValueError as error:
         raise WavewrightError(f"{name}: {error}") from error
 

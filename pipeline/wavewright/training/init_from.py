@@ -17,6 +17,7 @@ from wavewright.checkpoints.checkpoint import (
 )
 from wavewright.checkpoints.discriminators import Players, read_adversaries
 from wavewright.errors import WavewrightError
+from wavewright.models.capabilities import require_sampler
 from wavewright.models.vocoder import Vocoder
 
 log = logging.getLogger("wavewright")
@@ -122,13 +123,9 @@ def _agree(source: Vocoder, model: Vocoder) -> bool:
     for vocoder in (source, model):
         training = vocoder.training
         vocoder.eval()
-        speaker = vocoder._speaker
-        if vocoder.speakers:
-            vocoder.speaker = vocoder.speakers[0]
         if vocoder.conditioning == "mel":
             wavs.append(vocoder.generate(mel, seed=0))
         else:
-            wavs.append(vocoder.sample(1, seed=0))
+            wavs.append(require_sampler(vocoder).sample(1, seed=0))
         vocoder.train(training)
-        vocoder._speaker = speaker
     return wavs[0].shape == wavs[1].shape and bool((wavs[0] - wavs[1]).abs().max() < _TOLERANCE)

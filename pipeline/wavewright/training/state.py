@@ -22,6 +22,7 @@ from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, 
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
 from wavewright.models.config import OptimizerConfig
+from wavewright.models.trainable import require_trainable
 from wavewright.training.amp import MixedPrecision
 from wavewright.training.distributed import World
 from wavewright.training.ema import EMA
@@ -78,6 +79,7 @@ class TrainState:
         world: World | None = None,
         guard: LossGuard | None = None,
     ) -> None:
+        self.trainable = require_trainable(model)
         if not model.in_training:
             model.prepare_for_training()
         self.model, self.device, self.seed = model, device, seed
@@ -86,7 +88,7 @@ class TrainState:
         self.players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
         for player in self.players.values():
             player.to(device).train()
-        self.rules = {name: model.optimizer_config(name) for name in self.players}
+        self.rules = {name: self.trainable.optimizer_config(name) for name in self.players}
         if restart and not self.rules["generator"].learning_rate:
             raise WavewrightError(
                 f"'{model.name}' has a learning rate of 0, which {restart.learning_rate:g} from "
@@ -116,7 +118,7 @@ class TrainState:
         logs: dict[str, Tensor] = {}
         self.skipped = None
         buffers = self._buffers() if self.guard.action == "skip" else []
-        asked = [self.model.updates(share.to(self.device), self.step) for share in shares]
+        asked = [self.trainable.updates(share.to(self.device), self.step) for share in shares]
         while True:
             player, losses = self._learn(asked, shares, logs)
             if not player:
@@ -233,7 +235,7 @@ class TrainState:
 
         def updates(batch: Any) -> Iterator[Any]:
             seed_everything(self.seed, self.step)
-            asked = self.model.updates(batch.to(self.device), _LATE)
+            asked = self.trainable.updates(batch.to(self.device), _LATE)
             while True:
                 with self.precision.autocast():
                     update = next(asked, None)

@@ -11,6 +11,7 @@ from wavewright.data.manifest import labels_by_id, read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
+from wavewright.models.trainable import Trainable
 from wavewright.models.vocoder import Vocoder
 from wavewright.training.crops import CropData
 from wavewright.training.fit_to_mel import changes_for
@@ -63,10 +64,10 @@ def build_vocoder(
     if source is not None and "adversary" not in config:
         fields |= source.adversary_fields(name)
     model = registry.create_vocoder(name, **fields)
-    if not model.trains:
+    if not isinstance(model, Trainable):
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
-    if model.crop_samples is not None:
-        log.info("%s: segment_length is %d, its own", name, model.crop_samples)
+    if model.crops.fixed_samples is not None:
+        log.info("%s: segment_length is %d, its own", name, model.crops.fixed_samples)
     return model
 
 
@@ -85,16 +86,16 @@ def build_crops(
     audio, natural = Shards(prepared / "audio"), Shards(mels)
     ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
     fields: dict[str, Any] = {
-        "segment_length": model.crop_samples or options.segment_length,
+        "segment_length": model.crops.fixed_samples or options.segment_length,
         "batch_size": options.batch_size,
         "seed": options.seed,
         "crops_per_utterance": options.crops_per_utterance,
         "compute_mels": options.compute_mels,
-        "context_frames": model.own_context,
-        "padding": model.padding,
+        "context_frames": model.crops.context_frames,
+        "padding": model.crops.padding,
     }
-    if model.labelled_by:
-        fields["labels"] = labels_by_id(prepared, model.labelled_by)
+    if model.crops.label_column:
+        fields["labels"] = labels_by_id(prepared, model.crops.label_column)
     if gta is None:
         if options.features != "natural":
             raise WavewrightError(
@@ -167,6 +168,6 @@ def _changes_to_learn_alone(name: str, adversary_start: int) -> dict[str, Any]:
     system = registry.find("vocoders", name.partition(":")[0])
     if not adversary_start or "adversary_start" not in system.Config.model_fields:
         return {}
-    for key, value in system.learning_alone.items():
+    for key, value in system.Config.generator_only_overrides.items():
         log.info("%s: %s is %s, to learn alone before adversary_start", name, key, value)
-    return {**system.learning_alone, "adversary_start": adversary_start}
+    return {**system.Config.generator_only_overrides, "adversary_start": adversary_start}

@@ -10,6 +10,7 @@ from wavewright.data.manifest import labels_by_id
 
 if TYPE_CHECKING:
     from wavewright.data.shards import Shards
+    from wavewright.models.capabilities import HasLikelihood
     from wavewright.models.vocoder import Vocoder
     from wavewright.training.logger import TrainingLogger
 
@@ -47,7 +48,8 @@ class VocoderValidation:
         dev = usable_rows(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
         self.ids = dev[:utterances]
         self.sources = {"": Shards(mels)}
-        self.labels = labels_by_id(prepared, model.labelled_by) if model.labelled_by else {}
+        column = model.crops.label_column
+        self.labels = labels_by_id(prepared, column) if column else {}
         self.gta_ids: list[str] = []
         if gta is not None:
             aligned = Shards(gta)
@@ -67,7 +69,9 @@ class VocoderValidation:
     @property
     def metric_names(self) -> list[str]:
         """Names of all validation metrics, the main one first."""
-        names = ["bits_per_sample"] if self.model.tells_likelihood else []
+        from wavewright.models.capabilities import HasLikelihood
+
+        names = ["bits_per_sample"] if isinstance(self.model, HasLikelihood) else []
         names += [metric.name for metric in self.metrics] + ["ltas_db"] * bool(self.samples)
         return [name + suffix for suffix in self.sources for name in names]
 
@@ -75,12 +79,13 @@ class VocoderValidation:
         import numpy as np
 
         from wavewright.models.autoregressive import AutoregressiveVocoder
+        from wavewright.models.capabilities import HasLikelihood
 
         means = {}
         for suffix, mels in self.sources.items():
             ids = self.gta_ids if suffix else self.ids
-            if self.model.tells_likelihood:
-                bits = [self._bits(id_, mels) for id_ in ids]
+            if isinstance(self.model, HasLikelihood):
+                bits = [self._bits(self.model, id_, mels) for id_ in ids]
                 means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
             if isinstance(self.model, AutoregressiveVocoder):  # which are slow
                 ids = ids[: self.logged]
@@ -99,8 +104,9 @@ class VocoderValidation:
         from wavewright.audio.files import from_pcm16
         from wavewright.mel.transform import log_mel
         from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
+        from wavewright.models.capabilities import require_sampler
 
-        wavs = self.model.sample(self.samples, seed=0).float().cpu()
+        wavs = require_sampler(self.model).sample(self.samples, seed=0).float().cpu()
         for number, wav in enumerate(wavs[: self.logged]):
             logger.audio(f"sample/{number}", wav, self.model.sample_rate, step)
             logger.image(f"sample/{number}", log_mel(wav, self.model.mel_spec), step)
@@ -110,13 +116,13 @@ class VocoderValidation:
             long_term_spectrum(recorded, self.model.mel_spec),
         )
 
-    def _bits(self, utterance: str, mels: Shards) -> float:
+    def _bits(self, model: HasLikelihood, utterance: str, mels: Shards) -> float:
         """Bits per sample of a whole utterance under teacher forcing."""
         from wavewright.training.crops import full_utterance_batch
 
         label = self.labels.get(utterance, "")
-        batch = full_utterance_batch(self.audio, mels, utterance, self.model, label)
-        return float(self.model.bits_per_sample(batch.to(self.model.device)))
+        batch = full_utterance_batch(self.audio, mels, utterance, model, label)
+        return float(model.bits_per_sample(batch.to(model.device)))
 
     def _measure(
         self, utterance: str, mels: Shards, suffix: str, step: int, logger: TrainingLogger
@@ -126,13 +132,13 @@ class VocoderValidation:
 
         from wavewright.audio.files import from_pcm16
         from wavewright.mel.transform import log_mel
+        from wavewright.models.capabilities import speakers_of
 
         spec = self.model.mel_spec
         mel = torch.from_numpy(mels.array(utterance).copy())[None]
         natural = from_pcm16(self.audio.array(utterance))
-        if self.model.speakers:
-            self.model.speaker = self.labels[utterance]
-        wav = self.model.generate(mel, seed=0)[0].float().cpu()
+        speaker = self.labels[utterance] if speakers_of(self.model) else None
+        wav = self.model.generate(mel, seed=0, speaker=speaker)[0].float().cpu()
         if utterance in self.ids[: self.logged]:
             if step == 0:
                 recording = torch.from_numpy(natural)

@@ -89,7 +89,7 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
         self.register_buffer("running_std", torch.ones(bins))
         self.apply(initialise)
 
-    def generated(self, latent: Tensor) -> Tensor:
+    def generate_features(self, latent: Tensor) -> Tensor:
         """(B, latent_size + classes) -> (B, 1, 128 frames, 128 bins) in [-1, 1]."""
         x = torch.unflatten(self.enter(latent), 1, (_SIDE, _SIDE, -1)).permute(0, 3, 1, 2)
         for i, layer in enumerate(self.ups):
@@ -98,14 +98,14 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
             x = cropped(x, self.config.kernel_size, 2, 2)
         return torch.tanh(x)
 
-    def judged(self, wav: Tensor) -> Tensor:
+    def extract_features(self, wav: Tensor) -> Tensor:
         """(B, samples) -> (B, 1, 128, 128), normalised, without the highest bin."""
         level = (self.log_magnitude(wav) - self.running_mean) / self.running_std
         return (level / self.config.deviations)[:, None, :, :_SIZE].clamp(-1.0, 1.0)
 
-    def sounding(self, generated: Tensor) -> Tensor:
+    def features_to_wav(self, features: Tensor) -> Tensor:
         """(B, 1, 128, 128) -> (B, samples); the highest bin is everywhere at its mean."""
-        level = F.pad(generated.float()[:, 0], (0, 1)) * self.config.deviations
+        level = F.pad(features.float()[:, 0], (0, 1)) * self.config.deviations
         return self.inverted(torch.exp(level * self.running_std + self.running_mean))
 
     def log_magnitude(self, wav: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
         self.running_mean.copy_(mean)
         self.running_std.copy_((square / count - mean.square()).clamp(min=1e-8).sqrt())
 
-    def critic(self) -> nn.Module:
+    def build_critic(self) -> nn.Module:
         """The generator's mirror image."""
         return SpecGANCritic(self.config)
 

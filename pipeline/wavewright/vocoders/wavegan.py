@@ -101,7 +101,7 @@ class WaveGAN(LatentVocoder):
             self.filter = nn.Conv1d(1, 1, config.filter_size, bias=False)
         self.apply(initialise)
 
-    def generated(self, latent: Tensor) -> Tensor:
+    def generate_features(self, latent: Tensor) -> Tensor:
         """(B, latent_size + classes) -> (B, samples) in [-1, 1]."""
         config = self.config
         x = torch.unflatten(self.enter(latent), 1, (_FRAMES, -1)).mT
@@ -118,15 +118,15 @@ class WaveGAN(LatentVocoder):
             x = in_float32(self.filter, F.pad(x, same_padding(config.filter_size, 1)))
         return x.squeeze(1)
 
-    def judged(self, wav: Tensor) -> Tensor:
+    def extract_features(self, wav: Tensor) -> Tensor:
         """The waveform itself."""
         return wav
 
-    def sounding(self, generated: Tensor) -> Tensor:
+    def features_to_wav(self, features: Tensor) -> Tensor:
         """The waveform itself."""
-        return generated
+        return features
 
-    def critic(self) -> nn.Module:
+    def build_critic(self) -> nn.Module:
         """The generator's mirror image."""
         return WaveGANCritic(self.config)
 
@@ -169,7 +169,7 @@ def rename_official(variables: Mapping[str, np.ndarray], of: str) -> dict[str, T
 
     Args:
         variables: by name, such as `G/upconv_0/conv2d_transpose/kernel`; `|` may stand for `/`.
-        of: `G`, for our generator, or `D`, for `Judge`.
+        of: `G`, for our generator, or `D`, for `CriticHead`.
     """
     renamed = {}
     for key, value in variables.items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -24,6 +25,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import AutoregressiveConfig, AutoregressiveVocoder
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
+from wavewright.models.capabilities import MultiSpeaker
 from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.initialization import for_relu
@@ -76,6 +78,13 @@ class WaveNetConfig(AutoregressiveConfig):
     halve_every: int = Field(default=200_000, gt=0)
     clip_norm: float | None = None
     ema_decay: float = Field(default=0.9999, gt=0, lt=1)
+
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Upsampling rates whose product is the hop length."""
+        if fields["conditioning"] == "none":
+            return {}
+        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -147,7 +156,7 @@ class Layer(nn.Module):
         return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
 
 
-class WaveNet(AutoregressiveVocoder):
+class WaveNet(MultiSpeaker, AutoregressiveVocoder):
     """WaveNet with its likelihood and its training schedule."""
 
     Config: ClassVar[type[ModelConfig]] = WaveNetConfig
@@ -189,7 +198,8 @@ class WaveNet(AutoregressiveVocoder):
     def __init__(self, config: WaveNetConfig, *, name: str = "wavenet") -> None:
         super().__init__(config, name=name)
         self.uniforms_per_sample = uniforms_of(config.distribution, config.mixtures)
-        self._speaker = config.speakers[0] if config.speakers else ""
+        if config.speakers:
+            self.crops = replace(self.crops, label_column="speaker")
         self.conv_pre = nn.Conv1d(config.in_channels, config.residual_channels, 1)
         if config.conditioning == "mel":
             self.upsampler = ContextStretch(
@@ -202,24 +212,16 @@ class WaveNet(AutoregressiveVocoder):
         self.conv_post = nn.Conv1d(config.skip_channels, config.out_channels, 1)
         self.apply(for_relu)
 
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Upsampling rates whose product is the hop length."""
-        if fields["conditioning"] == "none":
-            return {}
-        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
-
     @property
     def speakers(self) -> tuple[str, ...]:
         """Names of the speakers."""
         return self.config.speakers
 
-    @property
-    def speaker_embedding(self) -> Tensor | None:
-        """(1, speaker_channels, 1) of the active speaker; None for single-speaker networks."""
+    def embed_speaker(self, name: str | None) -> Tensor | None:
+        """(1, speaker_channels, 1) of a speaker, by default the first; None for one speaker."""
         if not self.speakers:
             return None
-        number = torch.tensor([self.speakers.index(self.speaker)], device=self.device)
+        number = torch.tensor([self._speaker_index(name or self.speakers[0])], device=self.device)
         embedding: Tensor = self.voices(number)[..., None]
         return embedding
 
@@ -286,9 +288,9 @@ class WaveNet(AutoregressiveVocoder):
             return draw_gaussian(parameters, uniforms, config.log_scale_min)
         return draw_logistics(parameters, uniforms, config.log_scale_min)
 
-    def reference_loop(self, batch: int) -> Loop:
+    def reference_loop(self, batch: int, speaker: str | None = None) -> Loop:
         """Build the PyTorch loop for a batch."""
-        return _ReferenceLoop(self, batch)
+        return _ReferenceLoop(self, batch, self.embed_speaker(speaker))
 
     def compiled_loop(self, engine: Engine) -> CompiledLoop:
         """Build the compiled loop for one utterance."""
@@ -364,8 +366,8 @@ class WaveNet(AutoregressiveVocoder):
 class _ReferenceLoop:
     """PyTorch loop that stores the past inputs of every layer."""
 
-    def __init__(self, network: WaveNet, batch: int) -> None:
-        self.network, self.speaker_embedding = network, network.speaker_embedding
+    def __init__(self, network: WaveNet, batch: int, speaker_embedding: Tensor | None) -> None:
+        self.network, self.speaker_embedding = network, speaker_embedding
         config, device = network.config, network.device
         self.last_output = torch.full((batch,), network.silence, device=device)
         if config.distribution == "categorical":

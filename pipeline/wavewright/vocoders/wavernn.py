@@ -30,6 +30,7 @@ from wavewright.models.base import Update
 from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.models.pruning import Pruning
+from wavewright.models.vocoder import CropSpec
 from wavewright.nn.dual_softmax import SILENT_BYTES, DualSoftmax, DualSoftmaxSampler
 from wavewright.nn.likelihood import (
     categorical_nll,
@@ -90,6 +91,13 @@ class WaveRNNConfig(AutoregressiveConfig):
     clip_norm: float | None = 4.0
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
 
+    @classmethod
+    def fit_to_mel(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Upsampling rates whose product is the hop length; the paper's cell has none."""
+        if fields["network"] == "dual-softmax":
+            return {}
+        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.network == "fatchord":
@@ -133,7 +141,7 @@ class WaveRNN(AutoregressiveVocoder):
 
     Config: ClassVar[type[ModelConfig]] = WaveRNNConfig
     config: WaveRNNConfig
-    padding = "silence"
+    crops = CropSpec(padding="silence")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mol": {},
         "raw9": {"distribution": "categorical"},
@@ -167,14 +175,7 @@ class WaveRNN(AutoregressiveVocoder):
                 context_frames=config.context_frames,
             )
 
-    @classmethod
-    def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Upsampling rates whose product is the hop length; the paper's cell has none."""
-        if fields["network"] == "dual-softmax":
-            return {}
-        return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
-
-    def reference_loop(self, batch: int) -> Loop:
+    def reference_loop(self, batch: int, speaker: str | None = None) -> Loop:
         """Build the PyTorch loop for a batch."""
         return (_DualSoftmaxLoop if self.dual else _TwoGRUsLoop)(self, batch)
 
@@ -208,7 +209,7 @@ class WaveRNN(AutoregressiveVocoder):
             )
         self.check_mel(mel)
         frames = mel.shape[-1]
-        context = self.own_context
+        context = self.crops.context_frames
         padded = self.pad_mel(mel.to(self.device, torch.float32), context, context)
         smooth, read = (folding.fold(values[0]) for values in self.network.condition(padded))
         sampler = UniformSampler(item_seeds(seed, len(smooth)), self.uniforms_per_sample)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from wavewright.audio.filters import Gain
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
+from wavewright.models.capabilities import Exportable, PredictsSpectrum, require_sampler
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import NoiseSpec
@@ -76,7 +77,7 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     Raises:
         WavewrightError: the vocoder is no graph of tensors; with the names of those that are.
     """
-    _require_exportable(vocoder)
+    vocoder = _require_exportable(vocoder)
     plain = _copy(vocoder)
     driven = plain.conditioning == "mel"
     longer = plain.noise_inputs(2)
@@ -86,7 +87,7 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     if driven:
         samples: int | str = _per_frame(plain.hop_length)
     else:
-        samples = plain.sample(1, seed=0).shape[1]
+        samples = require_sampler(plain).sample(1, seed=0).shape[1]
     wav = TensorPort(
         name="wav",
         shape=("batch", samples),
@@ -97,16 +98,18 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
         drawn = plain.draw_noise(batch, frames, seed=seed)
         if not driven:
-            return drawn, [plain.sample(batch, seed=seed)]
+            return drawn, [require_sampler(plain).sample(batch, seed=seed)]
         mel = _example_mel(plain.mel_spec, batch, frames, seed)
         return [mel, *drawn], [plain.generate(mel, seed=seed)]
 
     inputs = ([_mel_port(plain.mel_spec)] if driven else []) + ports
     module = _Waveform(_precomputed_copy(vocoder))
-    return ExportGraph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
+    return ExportGraph(
+        vocoder.name, vocoder.inference.export_atol, module, tuple(inputs), (wav,), trial
+    )
 
 
-def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
+def spectrum_graph(vocoder: PredictsSpectrum) -> ExportGraph:
     """Graph of the predicted spectrum, for clients that invert it themselves."""
     plain = _copy(vocoder)
     shape = ("batch", plain.mel_spec.n_fft // 2 + 1, _FRAMES)
@@ -123,7 +126,10 @@ def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
 
     module = _Spectrum(_precomputed_copy(vocoder))
     inputs = (_mel_port(plain.mel_spec),)
-    return ExportGraph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
+    return ExportGraph(vocoder.name, vocoder.inference.export_atol, module, inputs, outputs, trial)
+
+
+V = TypeVar("V", bound=Vocoder)
 
 
 class _Waveform(nn.Module):
@@ -136,14 +142,20 @@ class _Waveform(nn.Module):
         return self.vocoder.synthesize(*given)
 
 
-class _Spectrum(_Waveform):
-    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+class _Spectrum(nn.Module):
+    def __init__(self, vocoder: PredictsSpectrum) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+        self.eval()
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.vocoder.predict_spectrum(*given)
 
 
-def _require_exportable(vocoder: Vocoder) -> None:
-    if not vocoder.exports:
-        able = [name for name in FIRST_PARTY["vocoders"] if find("vocoders", name).exports]
+def _require_exportable(vocoder: Vocoder) -> Exportable:
+    if not isinstance(vocoder, Exportable):
+        names = FIRST_PARTY["vocoders"]
+        able = [name for name in names if issubclass(find("vocoders", name), Exportable)]
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported: it does not speak by one pass through a "
             f"network. Vocoders that can be exported: {', '.join(able)}."
@@ -154,19 +166,21 @@ def _require_exportable(vocoder: Vocoder) -> None:
             f"'{vocoder.name}' cannot be exported: undoing the target_steps of its mel "
             f"({', '.join(others)}) takes one sample after the other; only gain can be undone"
         )
+    return vocoder
 
 
-def _copy(vocoder: Vocoder) -> Vocoder:
+def _copy(vocoder: V) -> V:
     """Copy of a vocoder as loaded from a checkpoint: weight norm folded, float32, on the CPU."""
     plain = type(vocoder)(vocoder.config, name=vocoder.name)
     plain.load_inference_state({key: v.cpu() for key, v in vocoder.inference_state().items()})
     return plain.eval().requires_grad_(False)
 
 
-def _precomputed_copy(vocoder: Vocoder) -> Vocoder:
-    settled = _copy(vocoder)
-    settled.precompute()
-    return settled
+def _precomputed_copy(vocoder: V) -> V:
+    copy = _copy(vocoder)
+    if isinstance(copy, Exportable):
+        copy.precompute()
+    return copy
 
 
 def _mel_port(spec: MelSpec) -> TensorPort:

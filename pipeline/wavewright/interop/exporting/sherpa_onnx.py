@@ -13,6 +13,7 @@ from typing import Literal
 
 from wavewright.errors import WavewrightError
 from wavewright.interop.exporting.graph import ExportGraph, spectrum_graph, waveform_graph
+from wavewright.models.capabilities import PredictsSpectrum
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 
@@ -54,7 +55,7 @@ def sherpa_graph(vocoder: Vocoder) -> tuple[ExportGraph, FrozenModel]:
             f"but a mel: it is driven by {', '.join(port.name for port in graph.inputs)}. "
             "--format onnx can be used with onnxruntime."
         )
-    if vocoder.predicts_spectra and spec.framing == "center" and not spec.target_steps:
+    if isinstance(vocoder, PredictsSpectrum) and spec.framing == "center" and not spec.target_steps:
         fields = SpectrumFields(n_fft=spec.n_fft, hop_length=spec.hop_length, win_length=spec.n_fft)
         return spectrum_graph(vocoder), fields
     return graph, WaveformFields()

@@ -36,6 +36,7 @@ from wavewright.interop.importing.state_dicts import (
 from wavewright.io.files import atomic_write, sha256_of
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Model
+from wavewright.models.vocoder import Vocoder
 
 _SHOWN = 5  # keys of a list in a message
 
@@ -83,7 +84,7 @@ class ImportedModel:
         if self.unfit:
             facts.append(f"without its discriminators, which are not among ours ({self.unfit})")
         said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
-        if self.model.kind == "vocoder":
+        if isinstance(self.model, Vocoder):
             said += f"\n\nGo on training it with:\n    {self._training}"
             if describe_mel(self.model.mel_spec, self.presets) not in [
                 f"'{p}'" for p in self.presets
@@ -107,7 +108,7 @@ class ImportedModel:
     @property
     def _command(self) -> str:
         out = self.out or "MODEL"
-        if self.model.kind == "acoustic":
+        if not isinstance(self.model, Vocoder):
             return (
                 f'wavewright say "Good morning." --acoustic {out} --vocoder VOCODER '
                 "--out morning.wav"
