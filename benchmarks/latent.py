@@ -56,7 +56,7 @@ def measure(name: str, changes: dict[str, Any], sounds: int, rounds: int) -> Non
             whole.append(seconds_of(lambda: vocoder.sample(sounds, seed=0)))
             part.append(min(seconds_of(lambda: vocoder.generated(latents)) for _ in range(5)))
     peak, spent = max(peaks), statistics.median(whole)
-    audio = sounds * (vocoder.crop_samples or 0) / vocoder.sample_rate
+    audio = sounds * (vocoder.crops.fixed_samples or 0) / vocoder.sample_rate
     print(
         f"| {name} | {sounds} | {each / 1e9:.2f} | {spent:.1f} | {audio / spent:.0f} | "
         f"{each * sounds / min(whole) / peak:.0%} | {each * len(latents) / min(part) / peak:.0%} | "

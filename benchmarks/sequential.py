@@ -113,10 +113,10 @@ def rate(vocoder: AutoregressiveVocoder, engine: Engine, seconds: float) -> floa
     frames = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
     mel = None
     if vocoder.conditioning == "mel":
-        mel = torch.randn(1, vocoder.mel_spec.n_mels, frames + 2 * vocoder.own_context)
+        mel = torch.randn(1, vocoder.mel_spec.n_mels, frames + 2 * vocoder.crops.context_frames)
     window = LoopWindow(mel, 0, frames)
     numbers = torch.rand(1, frames * vocoder.hop_length, vocoder.uniforms_per_sample) * 0.999 + 5e-4
-    short = None if mel is None else mel[..., : 1 + 2 * vocoder.own_context]
+    short = None if mel is None else mel[..., : 1 + 2 * vocoder.crops.context_frames]
     loop(LoopWindow(short, 0, 1), numbers[:, : vocoder.hop_length])
     started = time.perf_counter()
     loop(window, numbers)
@@ -126,7 +126,7 @@ def rate(vocoder: AutoregressiveVocoder, engine: Engine, seconds: float) -> floa
 def first_sound(vocoder: AutoregressiveVocoder, engine: Engine) -> float:
     """Seconds of computing until a streamed utterance is first heard."""
     vocoder.engine = engine
-    chunk = torch.randn(1, vocoder.mel_spec.n_mels, vocoder.own_context + REACH + 1)
+    chunk = torch.randn(1, vocoder.mel_spec.n_mels, vocoder.crops.context_frames + REACH + 1)
     started = time.perf_counter()
     next(iter(vocoder.stream(iter([chunk, chunk]), seed=0)))
     return time.perf_counter() - started

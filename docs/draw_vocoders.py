@@ -112,7 +112,7 @@ def draw(name: str) -> Path:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     if isinstance(vocoder, LatentVocoder):
         seen = layers(vocoder, lambda: vocoder.sample(1, seed=0))
-        seconds = (vocoder.crop_samples or 0) / vocoder.sample_rate
+        seconds = (vocoder.crops.fixed_samples or 0) / vocoder.sample_rate
         way = vocoder.interpolate(21, seed=0).numpy()
         apart = [float(np.linalg.norm(wav - way[0])) for wav in way]
         right.plot(np.linspace(0, 1, 21), np.array(apart) / max(apart), color=SECOND)

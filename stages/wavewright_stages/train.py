@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wavewright.mel.spec import MelSpec
+from wavewright.models.capabilities import NeedsStatistics
 from wavewright.stage import In, InMaybe, Out, stage
 from wavewright.training.options import VocoderTrainingOptions
 
@@ -55,7 +56,7 @@ def train(
     data = vocoder_setup.build_crops(model, prepared, mels, gta, options)
     if source is not None:
         source.apply(model)
-    elif latest_checkpoint(vocoder) is None:
+    elif isinstance(model, NeedsStatistics) and latest_checkpoint(vocoder) is None:
         model.fit_statistics(data.wavs())
     validation = VocoderValidation(
         model,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.models.latent import Judge, LatentVocoder
+from wavewright.models.capabilities import require_sampler
+from wavewright.models.latent import CriticHead, LatentVocoder
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.specgan import SpecGAN
 from wavewright.vocoders.wavegan import rename_official, shifted
@@ -46,7 +47,7 @@ def test_a_vector_becomes_the_official_sound(
     vocoder.load_inference_state({**state, **statistics})
     assert vocoder.parameter_count() == run.meta["n_params"]
     with torch.no_grad():
-        made = vocoder.generated(torch.from_numpy(run.inputs["z"]))
+        made = vocoder.generate_features(torch.from_numpy(run.inputs["z"]))
     (output,) = run.outputs
     expected = torch.from_numpy(run.outputs[output]).squeeze(-1)
     torch.testing.assert_close(
@@ -79,7 +80,7 @@ def test_phases_are_shuffled_as_officially(fixture_folder: FixtureFolder, by: in
 def test_every_layer_and_call_draws_one_shift_for_the_whole_batch() -> None:
     vocoder = small("wavegan")
     judge = vocoder.build_discriminators()["critic"]
-    assert isinstance(judge, Judge)
+    assert isinstance(judge, CriticHead)
     wav = torch.randn(1, 16384).repeat(2, 1)
     scores = [judge(wav, torch.full((2,), -1), np.random.default_rng(seed)) for seed in range(6)]
     assert all(torch.allclose(score[0], score[1]) for score in scores)
@@ -122,7 +123,7 @@ def test_images_are_the_official_ones(features: tuple[SpecGAN, OfficialRun]) -> 
     tolerance = run.tolerance
     torch.testing.assert_close(level.exp(), expected.exp(), rtol=0, atol=tolerance["exp(logmag)"])
     torch.testing.assert_close(level, expected, rtol=0, atol=tolerance["logmag"])
-    image, spec = vocoder.judged(wav)[:, 0], torch.from_numpy(run.outputs["spec"])[..., 0]
+    image, spec = vocoder.extract_features(wav)[:, 0], torch.from_numpy(run.outputs["spec"])[..., 0]
     torch.testing.assert_close(image, spec, rtol=0, atol=tolerance["spec"])
 
 
@@ -135,7 +136,7 @@ def test_phases_are_found_as_officially(
     vocoder.config = vocoder.config.model_copy(update={"iterations": iterations})
     name = f"griffinlim{iterations}"
     expected = torch.from_numpy(run.outputs[name])[..., 0]
-    made = vocoder.sounding(image)
+    made = vocoder.features_to_wav(image)
     torch.testing.assert_close(made, expected, rtol=0, atol=run.tolerance[name])
 
 
@@ -154,7 +155,7 @@ def test_statistics_are_of_the_crops_and_travel_with_the_weights(tmp_path: Path)
     path = tmp_path / "vocoder.safetensors"
     write_weights(path, vocoder, step=0)
     again = load_vocoder(path)
-    assert torch.equal(again.sample(2, seed=0), vocoder.sample(2, seed=0))
+    assert torch.equal(require_sampler(again).sample(2, seed=0), vocoder.sample(2, seed=0))
 
 
 def test_more_iterations_and_momentum_fit_the_magnitudes_better() -> None:

@@ -105,7 +105,7 @@ def test_recorded_noise_gives_the_official_samples(
     vocoder, numbers = built(run), recorded(run)
     vocoder.engine = engine
     mel = torch.from_numpy(run.inputs["c"])
-    frames = mel.shape[-1] - 2 * vocoder.own_context
+    frames = mel.shape[-1] - 2 * vocoder.crops.context_frames
     with torch.no_grad():
         wav = vocoder.start_loop(len(mel))(LoopWindow(mel, 0, frames), numbers)
     if "gen_label" in run.outputs:

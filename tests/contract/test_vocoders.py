@@ -73,7 +73,9 @@ OVERFIT: dict[str, tuple[dict[str, Any], int, float]] = {
 }
 
 
-@pytest.mark.parametrize("name", [n for n in DRIVEN_BY_MELS if find("vocoders", n).trains])
+@pytest.mark.parametrize(
+    "name", [n for n in DRIVEN_BY_MELS if hasattr(find("vocoders", n), "updates")]
+)
 def test_it_learns_by_heart_and_is_quiet_in_silence(name: str) -> None:
     changes, steps, reaches = OVERFIT[name]
     torch.manual_seed(0)
@@ -100,7 +102,6 @@ def test_checking_changes_nothing(name: str) -> None:
 def test_it_says_what_it_is(name: str) -> None:
     system = find("vocoders", name)
     assert issubclass(system, Vocoder)
-    assert system.kind == "vocoder"
     config = system.Config.model_fields
     driven = {system.conditioning}
     if "conditioning" in config:  # of which some variants make use

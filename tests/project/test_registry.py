@@ -17,6 +17,8 @@ import wavewright.nn
 from tests.support import published_vocoders, tiny
 from wavewright import registry
 from wavewright.errors import UnknownName, WavewrightError
+from wavewright.models.acoustic import AcousticModel
+from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders.hifigan import HiFiGAN
 
 
@@ -160,5 +162,5 @@ def test_an_unknown_variant_lists_the_known() -> None:
 
 
 def test_models_of_both_kinds_are_made_by_name() -> None:
-    assert registry.create_model("vocoder", "hifigan", **tiny.HIFIGAN).kind == "vocoder"
-    assert registry.create_model("acoustic", "tacotron2:small").kind == "acoustic"
+    assert isinstance(registry.create_model("vocoder", "hifigan", **tiny.HIFIGAN), Vocoder)
+    assert isinstance(registry.create_model("acoustic", "tacotron2:small"), AcousticModel)

@@ -24,7 +24,7 @@ class Batch:
         mel: (B, n_mels, frames) of the same crops; samples = frames * hop_length.
         ids: the utterances, for messages.
         seeds: of each crop's noise; empty draws from torch's own generator.
-        context: frames by which `mel` is longer on either side, for vocoders with `crops.context_frames`.
+        context: frames by which `mel` is longer on either side, as the vocoder's `crops` ask.
         labels: what each crop is, by the vocoder's `crops.label_column`; empty where nobody asks.
     """
 

@@ -169,4 +169,4 @@ class Vocoder(Model):
     def check_speaker(self, name: str | None) -> None:
         """Raise unless `name` is empty or one of the speakers of a `MultiSpeaker` vocoder."""
         if name:
-            raise WavewrightError(f"'{self.name}' cannot speak as '{name}'. It has one speaker.")
+            raise WavewrightError(f"'{self.name}' cannot speak as '{name}'. It has one voice.")

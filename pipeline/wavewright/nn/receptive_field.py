@@ -79,7 +79,7 @@ def _heard_by(layer: nn.Module, span: Span) -> Span:
     if isinstance(layer, nn.Sequential):
         return input_span(layer, span)
     if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | ChannelsLastConv):
-        raise TypeError(f"what {type(layer).__name__} hears is not known")
+        raise TypeError(f"the input span of {type(layer).__name__} is not known")
     stride, padding = _last(layer.stride), _last(layer.padding)
     reach = (layer.weight.shape[-1] - 1) * _last(layer.dilation)
     if isinstance(layer, nn.ConvTranspose1d) or getattr(layer, "transposed", False) is True:

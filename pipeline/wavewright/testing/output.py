@@ -102,15 +102,15 @@ def check_refusals(vocoder: Vocoder) -> None:
 
 def check_target_steps(vocoder: Vocoder) -> None:
     """The `target_steps` of its mel are undone on the output of a network that is trained."""
+    if not isinstance(vocoder, Trainable):
+        return
     steps = (Gain(factor=0.5),)
     mel = vocoder.mel_spec.model_copy(update={"target_steps": steps})
     config = vocoder.config.model_copy(update={"mel": mel})
     other = type(vocoder)(config)
     other.load_inference_state(vocoder.inference_state())
     given = example_mel(vocoder)
-    wav = ready(vocoder).generate(given, seed=3)
-    if isinstance(vocoder, Trainable):
-        wav = (wav / 0.5).clamp(-1.0, 1.0)
+    wav = (ready(vocoder).generate(given, seed=3) / 0.5).clamp(-1.0, 1.0)
     expect(
         close(other.eval().generate(given, seed=3), wav),
         "generate() must undo the target_steps of its mel, by self.postprocess(wav), if it learns",

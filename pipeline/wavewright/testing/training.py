@@ -116,7 +116,7 @@ def check_training(vocoder: Vocoder, *, segment_length: int | None = None) -> No
     expect(
         model.inference_state().keys() == keys and model.parameter_count() == count,
         "prepare_for_training() must not change inference_state(): fold weight norm, and keep "
-        "adversaries out of the modules",
+        "discriminators out of the modules",
     )
     players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
     for name in players:
