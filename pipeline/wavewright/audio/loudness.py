@@ -77,7 +77,7 @@ class LoudnessTarget:
     target: float
     ceiling: float
 
-    def gains(
+    def compute_gains(
         self, levels: Mapping[str, SpeechLevel], speakers: Mapping[str, str], train: Iterable[str]
     ) -> tuple[dict[str, float], set[str]]:
         """Gain by id, and the ids whose gain the ceiling has reduced.

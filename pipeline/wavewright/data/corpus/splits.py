@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, read_lines
+from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance, read_lines
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
 from wavewright.text.symbols import normalise_text
@@ -33,6 +33,21 @@ def read_split_lists(folder: str | Path) -> dict[str, list[str]]:
     if not lists:
         raise WavewrightError(f"{folder}: no train.txt, dev.txt or test.txt in it")
     return lists
+
+
+def find_split_lists(
+    corpus: Path, lists: Path | None, utterances: Mapping[str, CorpusUtterance]
+) -> dict[str, list[str]]:
+    """Ids by split, from the folder `lists`, the corpus's splits/ or the utterances."""
+    if lists is not None:
+        return read_split_lists(lists)
+    if (corpus / "splits").is_dir():
+        return read_split_lists(corpus / "splits")
+    ids: dict[str, list[str]] = {}
+    for name, utterance in utterances.items():
+        if utterance.split:
+            ids.setdefault(utterance.split, []).append(name)
+    return ids
 
 
 def _id_of(line: str) -> str:

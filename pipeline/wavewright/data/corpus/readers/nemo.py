@@ -35,7 +35,7 @@ def read(source: Path) -> list[CorpusUtterance]:
 
     Files named after a split (`train_manifest.json`, `dev.json`, ...) give it.
     """
-    entries: list[CorpusUtterance] = []
+    utterances: list[CorpusUtterance] = []
     taken: dict[str, int] = {}
     for path in manifests(source):
         split = _split_of(path)
@@ -45,8 +45,8 @@ def read(source: Path) -> list[CorpusUtterance]:
             taken[audio.stem] = taken.get(audio.stem, 0) + 1
             repeat = taken[audio.stem]
             name = str(values.get("id") or (f"{audio.stem}-{repeat}" if repeat > 1 else audio.stem))
-            entries.append(_make_utterance(values, name, audio, split, path, number))
-    return entries
+            utterances.append(_make_utterance(values, name, audio, split, path, number))
+    return utterances
 
 
 def _parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
