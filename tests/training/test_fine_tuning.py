@@ -16,7 +16,7 @@ from tests.stages.test_train import made_work, train
 from tests.support import tiny
 from tests.support.official_discriminators import FAMILIES, PLAYER, trained
 from wavewright.checkpoints.checkpoint import load_training
-from wavewright.checkpoints.discriminators import adversaries_file
+from wavewright.checkpoints.discriminators import discriminators_file
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.models.vocoder import Vocoder
@@ -73,7 +73,7 @@ def test_training_goes_on_where_theirs_stopped(
 ) -> None:
     source, made = imported(tmp_path, family)
     assert made.out is not None
-    assert adversaries_file(made.out).is_file()
+    assert discriminators_file(made.out).is_file()
     asked = options(family, made)
     newest = train(work, tmp_path / "run", max_steps=2, **asked)
 
@@ -115,7 +115,7 @@ def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     made = import_checkpoint(tmp_path / "theirs" / "g_00000042", mel=tiny.SPEC, out=made.out)
     assert made.out is not None
     assert made.adversaries is None
-    assert not adversaries_file(made.out).exists(), "those of the import before are gone"
+    assert not discriminators_file(made.out).exists(), "those of the import before are gone"
     thin = {"adversary": {"periods": (2,), "scales": 1, "width_divisor": 8}}
     with caplog.at_level(logging.INFO, logger="wavewright"):
         train(work, tmp_path / "run", max_steps=1, **options("hifigan", made, **thin))
@@ -158,7 +158,7 @@ def test_another_mel_or_system_is_refused(work: Path, tmp_path: Path) -> None:
 def test_discriminators_of_another_file_are_refused(work: Path, tmp_path: Path) -> None:
     _, made = imported(tmp_path, "melgan")
     assert made.out is not None
-    stray = adversaries_file(made.out)
+    stray = discriminators_file(made.out)
     theirs = stray.read_bytes()
     (tmp_path / "theirs" / "best_netD.pt").unlink()
     source = trained("melgan", **{**FAMILIES["melgan"].changes, "mel_weight": 1.0})
@@ -193,7 +193,7 @@ def test_discriminators_that_ours_are_not_stay_behind(tmp_path: Path) -> None:
         assert made.adversaries is None
         assert "without its discriminators, which are not among ours" in str(made)
         assert words in " ".join(str(made).split())
-        assert not adversaries_file(out).exists()
+        assert not discriminators_file(out).exists()
 
 
 def test_discriminators_may_be_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wavewright import registry
 from wavewright.checkpoints.checkpoint import write_weights
-from wavewright.checkpoints.discriminators import adversaries_file, write_adversaries
+from wavewright.checkpoints.discriminators import discriminators_file, write_discriminators
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.interop.importing.discriminator_layouts import UnsupportedDiscriminators
 from wavewright.interop.importing.discriminators import (
@@ -183,9 +183,9 @@ def _write(target: Path, model: Model, step: int, against: ImportedDiscriminator
     with atomic_write(target) as scratch:
         write_weights(scratch, model, step)
         if against is not None:
-            write_adversaries(target, {PLAYER: against.state}, sha256_of(scratch))
+            write_discriminators(target, {PLAYER: against.state}, sha256_of(scratch))
     if against is None:  # of an earlier import under this name
-        adversaries_file(target).unlink(missing_ok=True)
+        discriminators_file(target).unlink(missing_ok=True)
 
 
 def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
