@@ -24,12 +24,12 @@ _FORMAT = 1
 Players = dict[str, dict[str, Tensor]]
 
 
-def adversaries_file(weights: Path) -> Path:
+def discriminators_file(weights: Path) -> Path:
     """Where the adversaries of a vocoder's file are, if it has any."""
     return weights.with_name(f"{weights.stem}.adversaries.safetensors")
 
 
-def write_adversaries(
+def write_discriminators(
     weights: Path, players: Mapping[str, Mapping[str, Tensor]], digest: str
 ) -> Path:
     """Write adversaries beside a vocoder's file.
@@ -44,7 +44,7 @@ def write_adversaries(
     """
     from safetensors.torch import save_file
 
-    path = adversaries_file(weights)
+    path = discriminators_file(weights)
     state = {
         f"{player}/{key}": value.detach().cpu().contiguous().clone()
         for player, tensors in players.items()
@@ -56,7 +56,7 @@ def write_adversaries(
     return path
 
 
-def read_adversaries(weights: Path) -> Players:
+def read_discriminators(weights: Path) -> Players:
     """State dicts by player of what stands beside a vocoder's file; none if nothing does.
 
     Raises:
@@ -64,7 +64,7 @@ def read_adversaries(weights: Path) -> Players:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = adversaries_file(weights)
+    path = discriminators_file(weights)
     if not path.is_file():
         return {}
     try:

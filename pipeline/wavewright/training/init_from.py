@@ -15,7 +15,7 @@ from wavewright.checkpoints.checkpoint import (
     load_vocoder,
     weights_file,
 )
-from wavewright.checkpoints.discriminators import Players, read_adversaries
+from wavewright.checkpoints.discriminators import Players, read_discriminators
 from wavewright.errors import WavewrightError
 from wavewright.models.vocoder import Vocoder
 
@@ -45,7 +45,7 @@ class InitFrom:
     def adversaries(self) -> Players:
         """State dicts of its adversaries, by player; none where it has none."""
         if not self.path.is_dir():
-            return read_adversaries(weights_file(self.path))
+            return read_discriminators(weights_file(self.path))
         if not (self.path / "training.pt").is_file():
             return {}
         players = load_training(self.path)["players"]
