@@ -26,7 +26,7 @@ from wavewright.data.shards import Shards
 from wavewright.kernels.loop import Engine
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
-from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.training.crops import full_utterance_batch
 
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.set_defaults(utterances=1)
         options = parser.parse_args(argv)
     vocoder = load_vocoder(options.checkpoint)
-    assert isinstance(vocoder, SequentialVocoder)
+    assert isinstance(vocoder, AutoregressiveVocoder)
     audio, mels = Shards(options.prepared / "audio"), Shards(options.mels)
     manifest = read_manifest(options.prepared / "manifest.parquet")
     ids = usable_rows(manifest, "dev")["id"].tolist()[: options.utterances]
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         bits, distances = [], []
         for utterance in ids:
             batch = full_utterance_batch(audio, mels, utterance, vocoder)
-            bits.append(float(vocoder.heard_bits(batch, vocoder.engine)))
+            bits.append(float(vocoder.bits_per_sample_quantized(batch, vocoder.engine)))
             mel = torch.from_numpy(mels.array(utterance).copy())[None]
             said = vocoder.generate(mel, seed=0)[0].numpy()
             natural = from_pcm16(audio.array(utterance))

@@ -32,9 +32,9 @@ import torch
 from numba import float32
 
 from tests.support.tiny import small
-from wavewright.kernels.loop import Engine, Window
+from wavewright.kernels.loop import Engine, LoopWindow
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.nn.upsample_network import REACH
 from wavewright.registry import create_vocoder
 
@@ -91,11 +91,11 @@ class Line(NamedTuple):
     threads: int
 
 
-def build(name: str, changes: dict[str, Any]) -> SequentialVocoder:
+def build(name: str, changes: dict[str, Any]) -> AutoregressiveVocoder:
     """Random weights of a size that keeps signals alive; pruned ones pruned to the end."""
     torch.manual_seed(0)
     vocoder = create_vocoder(name, **changes).eval()
-    assert isinstance(vocoder, SequentialVocoder)
+    assert isinstance(vocoder, AutoregressiveVocoder)
     for parameter in vocoder.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
@@ -106,24 +106,24 @@ def build(name: str, changes: dict[str, Any]) -> SequentialVocoder:
 
 
 @torch.no_grad()
-def rate(vocoder: SequentialVocoder, engine: Engine, seconds: float) -> float:
+def rate(vocoder: AutoregressiveVocoder, engine: Engine, seconds: float) -> float:
     """Samples a second of one utterance after a first window of it."""
     vocoder.engine = engine
-    loop = vocoder.start(1)
+    loop = vocoder.start_loop(1)
     frames = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
     mel = None
     if vocoder.conditioning == "mel":
         mel = torch.randn(1, vocoder.mel_spec.n_mels, frames + 2 * vocoder.own_context)
-    window = Window(mel, 0, frames)
-    numbers = torch.rand(1, frames * vocoder.hop_length, vocoder.uniforms) * 0.999 + 5e-4
+    window = LoopWindow(mel, 0, frames)
+    numbers = torch.rand(1, frames * vocoder.hop_length, vocoder.uniforms_per_sample) * 0.999 + 5e-4
     short = None if mel is None else mel[..., : 1 + 2 * vocoder.own_context]
-    loop(Window(short, 0, 1), numbers[:, : vocoder.hop_length])
+    loop(LoopWindow(short, 0, 1), numbers[:, : vocoder.hop_length])
     started = time.perf_counter()
     loop(window, numbers)
     return frames * vocoder.hop_length / (time.perf_counter() - started)
 
 
-def first_sound(vocoder: SequentialVocoder, engine: Engine) -> float:
+def first_sound(vocoder: AutoregressiveVocoder, engine: Engine) -> float:
     """Seconds of computing until a streamed utterance is first heard."""
     vocoder.engine = engine
     chunk = torch.randn(1, vocoder.mel_spec.n_mels, vocoder.own_context + REACH + 1)
@@ -147,7 +147,7 @@ def measure(title: str, toy: bool, rounds: int, seconds: float) -> float:
         reference.append(rate(vocoder, Engine("reference"), 0.02))
         for line in lines:
             engine = Engine("fast", line.precision, line.threads)  # type: ignore[arg-type]
-            size = vocoder.fast(engine).weight_bytes  # type: ignore[attr-defined]
+            size = vocoder.compiled_loop(engine).weight_bytes
             made = rate(vocoder, engine, seconds)
             if vocoder.conditioning == "mel":
                 sounds[line].append(first_sound(vocoder, engine))
@@ -156,7 +156,7 @@ def measure(title: str, toy: bool, rounds: int, seconds: float) -> float:
                 reads[line].append(read_rate(size, line.threads))
     for line in lines:
         engine = Engine("fast", line.precision, line.threads)  # type: ignore[arg-type]
-        loop: Any = vocoder.fast(engine)
+        loop = vocoder.compiled_loop(engine)
         if line.threads > loop.threads:
             continue
         made, bandwidth = statistics.median(found[line]), statistics.median(reads[line])

@@ -1,4 +1,4 @@
-"""Stage 6: let every vocoder speak the test split under three conditions, measure, report."""
+"""Stage 6: synthesize the test split by every vocoder in three conditions, measure, report."""
 
 from __future__ import annotations
 
@@ -56,34 +56,33 @@ def evaluate(
         prepared: manifest and audio shards.
         mels: natural mels, for copy-synthesis.
         gta: teacher-forced mels; None leaves that condition out, and the report says so.
-        acoustic: the acoustic model, for free-running TTS; None leaves that out likewise.
+        acoustic: acoustic model for free-running TTS; None leaves that condition out.
         vocoder: trained vocoders, by name.
         report: index.html, results.json, results.csv, report.md, speed.json and wavs/. All but
             the speeds and the page that shows them are the same for equal inputs.
-        mel: the convention; must be that of every input.
-        seed: of all noise.
-        title: the page's heading.
-        corpus: what the speech is, in a few words.
-        note: a sentence shown at the head, such as how far the training went.
-        split: which utterances.
-        utterances: how many of them, spread over the split; None for all.
-        baselines: vocoders that need no training, by name.
-        anchors: spoilt recordings that show what the numbers mean, by name
+        mel: Mel convention; must be that of every input.
+        seed: Seed of all noise.
+        title: Heading of the page.
+        corpus: Description of the speech, in a few words.
+        note: Sentence at the head of the page, such as how far the training went.
+        split: Split to evaluate.
+        utterances: Number of utterances, spread over the split; null takes all.
+        baselines: Vocoders that need no training, by name.
+        anchors: Degraded recordings that give the numbers a scale, by name
             (`wavewright.evaluation.anchors`).
-        metrics: by name; the first that applies to a condition decides its headline; empty for
-            `evaluation.METRICS`. Those that can are also confined to the band of a band-limited
-            mel, and to classes of phones where there are TextGrids.
-        max_seconds: longest free-running utterance; None lets the acoustic model decide.
-        dev_utterances: first utterances of the dev split on which the baselines are held against
-            the training curve: the number that training validated on.
-        speed_seconds: seconds of audio in a timed call.
-        speed_repeats: timed calls, after two to warm up.
-        shown: most utterances to embed in the page; the others stay in wavs/.
-        megabytes: largest page; fewer utterances are embedded to stay below it.
-        precision: of the trained vocoders' arithmetic; int8 only if all make one sample after
-            the other.
-        jobs: worker processes for the metrics.
-        device: auto, cpu or cuda, for the synthesis.
+        metrics: Metrics by name; the first that applies to a condition decides its headline. Empty
+            means `wavewright.evaluation.measure.METRICS`. Those that can are also confined to the
+            band of a band-limited mel, and to classes of phones where there are TextGrids.
+        max_seconds: Longest free-running utterance; null lets the acoustic model decide.
+        dev_utterances: First utterances of the dev split on which baselines are compared with the
+            training curve; set it to the training's `validation_utterances`.
+        speed_seconds: Seconds of audio in a timed call.
+        speed_repeats: Timed calls, after two to warm up.
+        shown: Most utterances to embed in the page; the others stay in wavs/.
+        megabytes: Largest size of the page; fewer utterances are embedded to stay below it.
+        precision: Arithmetic of the trained vocoders; `int8` only if all are autoregressive.
+        jobs: Worker processes for the metrics; -1 means one per CPU.
+        device: Device of the synthesis: `auto`, `cpu` or `cuda`.
     """
     from wavewright.compute.device import pick_device
     from wavewright.evaluation import measure as evaluation
@@ -160,7 +159,7 @@ def evaluate(
 def _sentences(
     prepared: Path, split: str, utterances: int | None
 ) -> tuple[list[Sentence], int, int]:
-    """The test sentences, how many the split has, and how many of all splits are quarantined."""
+    """Sentences to evaluate, number in the split, and number quarantined in all splits."""
     from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.evaluation.layout import pick_evenly
     from wavewright.evaluation.synthesize import Sentence
@@ -196,7 +195,7 @@ def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
 
 
 def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:
-    """Why a condition is not there."""
+    """Reasons for absent conditions."""
     absent = {}
     if gta is None:
         absent["gta"] = "Not evaluated: this run made no GTA mels."
@@ -238,7 +237,7 @@ def _training(
     mels: Path,
     dev_utterances: int,
 ) -> TrainingCurves | None:
-    """The vocoders' validation curves, and the baselines' mel L1 on the same clips."""
+    """Validation curves of the vocoders, and mel L1 of the baselines on the same clips."""
     from wavewright.evaluation.report.page import TrainingCurves
 
     curves = {}
@@ -277,6 +276,6 @@ def _dev_level(system: EvalSystem, prepared: Path, mels: Path, utterances: int) 
 
 
 def _attention(acoustic: Path | None) -> bytes | None:
-    """The acoustic model's attention plot, if it left one."""
+    """Attention plot of the acoustic model, if there is one."""
     picture = acoustic / "attention.png" if acoustic else None
     return picture.read_bytes() if picture and picture.is_file() else None

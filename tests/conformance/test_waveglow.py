@@ -19,6 +19,7 @@ from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.checkpoints.pickle_reader import read_contents
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
+from wavewright.interop.importing.official_names import rename_waveglow
 from wavewright.models.batch import Batch
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
@@ -27,7 +28,6 @@ from wavewright.vocoders.waveglow import (
     WaveGlow,
     bias_of,
     denoised,
-    rename_official,
 )
 
 
@@ -46,7 +46,7 @@ def official(run: OfficialRun) -> WaveGlow:
         kernel_size=network["kernel_size"],
     )
     assert isinstance(vocoder, WaveGlow)
-    state = rename_official(run.state_dict)
+    state = rename_waveglow(run.state_dict)
     assert len(state) == len(fold_weight_norm(run.state_dict)), "nothing is left out"
     vocoder.load_inference_state(state)
     assert vocoder.parameter_count() == run.meta["n_params"]

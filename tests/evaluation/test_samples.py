@@ -18,7 +18,7 @@ from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.classifier import Classifier, fitted
+from wavewright.evaluation.classifier import Classifier, fit_length
 from wavewright.evaluation.samples_results import SamplesResults
 from wavewright.inference.vocode import write_samples
 from wavewright.registry import create_vocoder
@@ -113,11 +113,11 @@ def test_the_classifier_tells_what_it_never_saw(heard: Path) -> None:
     assert about["utterances"] == {"train": 56, "dev": 8, "test": 16}
     network = Classifier.load(heard)
     again = Classifier.load(heard)
-    wavs = np.stack([fitted(word("low", 99), SAMPLES), fitted(word("high", 99), SAMPLES)])
-    told, features = network.hear(wavs)
+    wavs = np.stack([fit_length(word("low", 99), SAMPLES), fit_length(word("high", 99), SAMPLES)])
+    told, features = network.predict(wavs)
     assert told.argmax(axis=1).tolist() == [1, 0]
     assert features.shape == (2, 128)
-    assert np.array_equal(again.hear(wavs)[0], told)
+    assert np.array_equal(again.predict(wavs)[0], told)
 
 
 def test_a_column_without_classes_is_refused(prepared: Path, tmp_path: Path) -> None:
@@ -156,17 +156,17 @@ def test_no_sound_is_made_twice(report: Path) -> None:
 
 
 def test_a_copy_of_the_corpus_is_found(prepared: Path, heard: Path, tmp_path: Path) -> None:
-    from wavewright.evaluation.samples import Made, judge, recordings
+    from wavewright.evaluation.samples import GeneratedSounds, evaluate_samples, load_corpus
 
-    real = recordings(prepared, heard)
-    stolen = Made(
+    real = load_corpus(prepared, heard)
+    stolen = GeneratedSounds(
         "thief",
         create_vocoder("wavegan", **tiny.SMALL["wavegan"]),
         None,
         real.sounds["train"][:5] + 1e-5,
         1.0,
     )
-    results = judge(real, [stolen], tmp_path, title="", corpus="", note="", seed=0)
+    results = evaluate_samples(real, [stolen], tmp_path, title="", corpus="", note="", seed=0)
     thief = results.sets[-1]
     assert results.copies == {"thief": 5}
     assert [sound.nearest for sound in thief.examples] == real.ids["train"][:5]
@@ -174,7 +174,7 @@ def test_a_copy_of_the_corpus_is_found(prepared: Path, heard: Path, tmp_path: Pa
 
 def test_one_that_mels_drive_is_refused(prepared: Path, heard: Path, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run", 1, tiny.hifigan())
-    with pytest.raises(WavewrightError, match=r"'.*' is driven by mels: judge it by the stage"):
+    with pytest.raises(WavewrightError, match=r"'.*' needs mels: evaluate it with the stage"):
         samples_stage(
             prepared, heard, {"hifigan": tmp_path / "run"}, tmp_path, seed=0, device="cpu"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 from wavewright.evaluation.measure import METRICS, metric_class
@@ -55,3 +56,9 @@ def test_every_fault_names_tests_that_there_are() -> None:
             assert (DOCS.parent / place).exists(), f"{number}: {place}"
             if name:
                 assert f"def {name}(" in (DOCS.parent / place).read_text(), f"{number}: {name}"
+
+
+def test_the_page_of_options_is_what_the_stages_say() -> None:
+    namespace = runpy.run_path(str(DOCS / "write_options.py"))
+    written = (DOCS / "options.md").read_text("utf-8")
+    assert written == namespace["page"](), "run python docs/write_options.py"

@@ -19,7 +19,7 @@ from wavewright.mel.files import Floats, Layout, read_mel
 from wavewright.mel.pipe import read_mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
-from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.models.latent import LatentVocoder
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, plugins
@@ -246,5 +246,5 @@ def vocode_to_file(vocoder: Vocoder, mel: Tensor, out: Path, seed: int) -> str:
 
 def describe_vocoder(vocoder: Vocoder) -> str:
     """Name of a vocoder, with the engine of an autoregressive one."""
-    engine = f": {vocoder.engine_in_use}" if isinstance(vocoder, SequentialVocoder) else ""
+    engine = f": {vocoder.engine_description}" if isinstance(vocoder, AutoregressiveVocoder) else ""
     return vocoder.name + engine

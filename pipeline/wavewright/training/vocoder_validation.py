@@ -40,7 +40,7 @@ class VocoderValidation:
         from wavewright.data.shards import Shards
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
-        from wavewright.models.autoregressive import SequentialVocoder
+        from wavewright.models.autoregressive import AutoregressiveVocoder
 
         self.model, self.logged = model, logged
         self.audio = Shards(prepared / "audio")
@@ -56,7 +56,7 @@ class VocoderValidation:
                 self.sources["_gta"] = aligned
         # An unconditional sample has no recording to be compared with.
         self.metrics = (MelL1(), MSTFT()) if model.conditioning == "mel" else ()
-        slow = isinstance(model, SequentialVocoder)
+        slow = isinstance(model, AutoregressiveVocoder)
         self.samples = 0 if self.metrics else logged if slow else max(logged, utterances)
 
     @property
@@ -74,7 +74,7 @@ class VocoderValidation:
     def __call__(self, step: int, logger: TrainingLogger) -> dict[str, float]:
         import numpy as np
 
-        from wavewright.models.autoregressive import SequentialVocoder
+        from wavewright.models.autoregressive import AutoregressiveVocoder
 
         means = {}
         for suffix, mels in self.sources.items():
@@ -82,7 +82,7 @@ class VocoderValidation:
             if self.model.tells_likelihood:
                 bits = [self._bits(id_, mels) for id_ in ids]
                 means[f"bits_per_sample{suffix}"] = float(np.mean(bits)) if bits else math.nan
-            if isinstance(self.model, SequentialVocoder):  # which are slow
+            if isinstance(self.model, AutoregressiveVocoder):  # which are slow
                 ids = ids[: self.logged]
             if not self.metrics:
                 continue

@@ -11,7 +11,13 @@ from typing import Literal
 from torch import Tensor
 
 from wavewright.acoustic.tacotron2 import from_nvidia
-from wavewright.interop.importing import sidecar_configs, sizes
+from wavewright.interop.importing import sidecar_configs as beside
+from wavewright.interop.importing import sizes
+from wavewright.interop.importing.official_names import (
+    rename_waveglow,
+    rename_wavenet,
+    rename_wavernn,
+)
 from wavewright.interop.importing.sidecar_configs import SidecarConfig
 from wavewright.interop.importing.sizes import NetworkSizes
 from wavewright.vocoders import (
@@ -21,10 +27,7 @@ from wavewright.vocoders import (
     multiband_melgan,
     parallel_wavegan,
     vocos,
-    waveglow,
 )
-from wavewright.vocoders import wavenet as wavenets
-from wavewright.vocoders import wavernn as wavernns
 
 State = Mapping[str, Tensor]
 
@@ -182,22 +185,22 @@ FORMATS: tuple[CheckpointFormat, ...] = (
     CheckpointFormat(
         "wavenet", "WaveNet of r9y9", "wavenet",
         (r"first_conv\.weight", r"conv_layers\.0\.conv1x1c\.", r"last_conv_layers\.3\."),
-        wavenets.rename_official, sizes.wavenet, sidecar=sidecar_configs.wavenet,
+        rename_wavenet, sizes.wavenet, beside=beside.wavenet,
     ),
     CheckpointFormat(
         "wavernn", "WaveRNN of fatchord", "wavernn",
         (r"upsample\.resnet\.conv_in\.", r"I\.weight", r"rnn1\.", r"fc3\."),
-        wavernns.rename_official, sizes.wavernn, {80: "wavernn-reflect"}, left_out=r"step$",
+        rename_wavernn, sizes.wavernn, {80: "wavernn-reflect"}, left_out=r"step$",
     ),
     CheckpointFormat(
         "wavernn-dual-softmax", "dual-softmax WaveRNN of fatchord", "wavernn:dual-softmax",
         (r"R\.weight", r"I_coarse\.weight", r"I_fine\.weight", r"O4\.weight"),
-        wavernns.rename_official, sizes.dual_softmax, left_out=r"step$",
+        rename_wavernn, sizes.dual_softmax, left_out=r"step$",
     ),
     CheckpointFormat(
         "waveglow", "WaveGlow of NVIDIA", "waveglow",
         (r"upsample\.weight", r"WN\.0\.start\.weight", r"convinv\.0\.conv\.weight"),
-        waveglow.rename_official, sizes.waveglow, {80: "tacotron2"},
+        rename_waveglow, sizes.waveglow, {80: "tacotron2"},
         left_out=r"WN\.\d+\.(cond|res|skip)_layers\.",
     ),
     CheckpointFormat(
