@@ -11,8 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from wavewright.acoustic.tacotron2 import from_nvidia
-from wavewright.interop.importing import sidecar_configs as beside
-from wavewright.interop.importing import sizes
+from wavewright.interop.importing import sidecar_configs, sizes
 from wavewright.interop.importing.official_names import (
     rename_waveglow,
     rename_wavenet,
@@ -185,7 +184,7 @@ FORMATS: tuple[CheckpointFormat, ...] = (
     CheckpointFormat(
         "wavenet", "WaveNet of r9y9", "wavenet",
         (r"first_conv\.weight", r"conv_layers\.0\.conv1x1c\.", r"last_conv_layers\.3\."),
-        rename_wavenet, sizes.wavenet, beside=beside.wavenet,
+        rename_wavenet, sizes.wavenet, sidecar=sidecar_configs.wavenet,
     ),
     CheckpointFormat(
         "wavernn", "WaveRNN of fatchord", "wavernn",
