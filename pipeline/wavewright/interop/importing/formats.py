@@ -10,8 +10,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from wavewright.acoustic.tacotron2 import from_nvidia
-from wavewright.interop.importing import sidecar_configs, sizes
+from wavewright.acoustic import tacotron2
+from wavewright.interop.importing import sidecar_configs as beside
+from wavewright.interop.importing import sizes
 from wavewright.interop.importing.official_names import (
     rename_waveglow,
     rename_wavenet,
@@ -205,7 +206,7 @@ FORMATS: tuple[CheckpointFormat, ...] = (
     CheckpointFormat(
         "tacotron2", "Tacotron 2 of NVIDIA", "tacotron2",
         (r"embedding\.weight", r"encoder\.lstm\.", r"decoder\.prenet\.", r"postnet\."),
-        from_nvidia, sizes.tacotron2, {80: "tacotron2"}, kind="acoustic",
+        tacotron2.rename_official, sizes.tacotron2, {80: "tacotron2"}, kind="acoustic",
     ),
     CheckpointFormat(
         "vocos", "Vocos of gemelo-ai", "vocos",
