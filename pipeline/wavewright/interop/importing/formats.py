@@ -11,8 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from wavewright.acoustic import tacotron2
-from wavewright.interop.importing import sidecar_configs as beside
-from wavewright.interop.importing import sizes
+from wavewright.interop.importing import sidecar_configs, sizes
 from wavewright.interop.importing.official_names import (
     rename_waveglow,
     rename_wavenet,
