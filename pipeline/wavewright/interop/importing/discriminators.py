@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from wavewright import registry
-from wavewright.checkpoints.pickle_reader import Contents
+from wavewright.checkpoints.pickle_reader import CheckpointContents
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.discriminator_layouts import (
     LAYOUTS,
@@ -47,7 +47,7 @@ class ImportedDiscriminators(NamedTuple):
 
 def find_discriminators(
     path: Path,
-    contents: Contents,
+    contents: CheckpointContents,
     form: CheckpointFormat,
     fields: Mapping[str, Any],
     settings: Settings,
@@ -89,8 +89,8 @@ _SIBLINGS = (
 
 
 def _candidate_files(
-    path: Path, contents: Contents, named: Path | None
-) -> Iterator[tuple[Path, Contents]]:
+    path: Path, contents: CheckpointContents, named: Path | None
+) -> Iterator[tuple[Path, CheckpointContents]]:
     if named is not None:
         if not named.is_file():
             raise WavewrightError(f"{named}: no such file")
@@ -104,7 +104,7 @@ def _candidate_files(
                 yield file, open_checkpoint(file)
 
 
-def _their_tensors(contents: Contents, layout: DiscriminatorLayout) -> State:
+def _their_tensors(contents: CheckpointContents, layout: DiscriminatorLayout) -> State:
     """Discriminator tensors by full name, without the prefix of data-parallel training."""
     tensors: State = {}
     for place, state in contents.states.items():
