@@ -114,7 +114,7 @@ def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     (tmp_path / "theirs" / "do_00000042").unlink()
     made = import_checkpoint(tmp_path / "theirs" / "g_00000042", mel=tiny.SPEC, out=made.out)
     assert made.out is not None
-    assert made.adversaries is None
+    assert made.discriminators is None
     assert not discriminators_file(made.out).exists(), "those of the import before are gone"
     thin = {"adversary": {"periods": (2,), "scales": 1, "width_divisor": 8}}
     with caplog.at_level(logging.INFO, logger="wavewright"):

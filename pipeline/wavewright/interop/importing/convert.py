@@ -188,9 +188,9 @@ def import_checkpoint(
 def _write(target: Path, model: Model, step: int, imported: ImportedDiscriminators | None) -> None:
     with atomic_write(target) as scratch:
         write_weights(scratch, model, step)
-        if against is not None:
-            write_discriminators(target, {PLAYER: against.state}, sha256_of(scratch))
-    if against is None:  # of an earlier import under this name
+        if imported is not None:
+            write_discriminators(target, {PLAYER: imported.state}, sha256_of(scratch))
+    if imported is None:  # of an earlier import under this name
         discriminators_file(target).unlink(missing_ok=True)
 
 
