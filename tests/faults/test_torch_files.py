@@ -264,7 +264,7 @@ def test_one_beside_a_harmless_file_is_refused(tmp_path: Path, hostile: bytes) -
             import_checkpoint(path)
         named = path.rename(tmp_path / "alone.pt")
         with pytest.raises(WavewrightError, match=rf"{beside}: {SCRIPT}"):
-            import_checkpoint(named, adversaries=tmp_path / beside)
+            import_checkpoint(named, discriminators=tmp_path / beside)
 
 
 @pytest.mark.parametrize(

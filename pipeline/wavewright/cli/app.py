@@ -880,7 +880,11 @@ def import_(
     from wavewright.interop.importing.convert import import_checkpoint
 
     _say(
-        str(import_checkpoint(file, form, mel, out, statistics=statistics, adversaries=adversaries))
+        str(
+            import_checkpoint(
+                file, form, mel, out, statistics=statistics, discriminators=adversaries
+            )
+        )
     )
 
 

@@ -91,16 +91,16 @@ def find_networks(contents: CheckpointContents) -> Iterator[NetworkState]:
             }
             if inner:
                 within = "" if prefix == "module." else prefix
-                found = f"{place}.{prefix}".strip(".")
+                inner_place = f"{place}.{prefix}".strip(".")
                 yield NetworkState(
-                    found, within, _fold(inner), _global_mvn(state) if within else {}
+                    inner_place, within, _fold(inner), _global_mvn(state) if within else {}
                 )
 
 
 def _global_mvn(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Statistics of ESPnet's global_mvn, stored beside its networks."""
-    found = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
-    return {name: value.detach().double() for name, value in found.items()}
+    statistics = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
+    return {name: value.detach().double() for name, value in statistics.items()}
 
 
 def _warn_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
@@ -113,9 +113,9 @@ def _warn_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
 
 
 def _fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole = {key: value for key, value in state.items() if _has_both_halves(key, state)}
+    complete = {key: value for key, value in state.items() if _has_both_halves(key, state)}
     return fold_weight_norm(
-        {k: v.detach().float() if v.is_floating_point() else v for k, v in whole.items()}
+        {k: v.detach().float() if v.is_floating_point() else v for k, v in complete.items()}
     )
 
 
