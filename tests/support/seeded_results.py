@@ -37,7 +37,8 @@ from wavewright.models.streamable import can_stream, require_streamable
 from wavewright.models.trainable import Trainable
 from wavewright.registry import create_vocoder, plugins
 from wavewright.training.crops import CropData
-from wavewright.training.state import TrainState, seed_everything
+from wavewright.training.seeding import seed_everything
+from wavewright.training.state import TrainState
 
 ROOT = Path(__file__).resolve().parents[2]
 

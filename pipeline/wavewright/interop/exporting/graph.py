@@ -96,11 +96,11 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     )
 
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        drawn = plain.draw_noise(batch, frames, seed=seed)
+        noise = plain.draw_noise(batch, frames, seed=seed)
         if not driven:
-            return drawn, [require_sampler(plain).sample(batch, seed=seed)]
+            return noise, [require_sampler(plain).sample(batch, seed=seed)]
         mel = _example_mel(plain.mel_spec, batch, frames, seed)
-        return [mel, *drawn], [plain.generate(mel, seed=seed)]
+        return [mel, *noise], [plain.generate(mel, seed=seed)]
 
     inputs = ([_mel_port(plain.mel_spec)] if driven else []) + ports
     module = _Waveform(_precomputed_copy(vocoder))
@@ -138,8 +138,8 @@ class _Waveform(nn.Module):
         self.vocoder = vocoder
         self.eval()
 
-    def forward(self, *given: Tensor) -> Tensor:
-        return self.vocoder.synthesize(*given)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.vocoder.synthesize(*inputs)
 
 
 class _Spectrum(nn.Module):
@@ -148,8 +148,8 @@ class _Spectrum(nn.Module):
         self.vocoder = vocoder
         self.eval()
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.vocoder.predict_spectrum(*given)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.vocoder.predict_spectrum(*inputs)
 
 
 def _require_exportable(vocoder: Vocoder) -> Exportable:
