@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavewright.acoustic.attention import guided_attention_loss, stray
+from wavewright.acoustic.attention import attention_distance_loss, guided_attention_loss
 from wavewright.acoustic.rnn import LoopLinear, lstm_cell
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
@@ -172,13 +172,13 @@ def test_aligned_attention_knows_no_place_but_the_stated_ones() -> None:
     expected = torch.linspace(0, 9, 30)[None]
     sigma = torch.tensor([2.0])
     right, wrong = diagonal(30, 10), diagonal(30, 10).flip(0)
-    assert float(stray(right[None], expected, sigma)) < 0.05
-    assert float(stray(wrong[None], expected, sigma)) > 0.6
+    assert float(attention_distance_loss(right[None], expected, sigma)) < 0.05
+    assert float(attention_distance_loss(wrong[None], expected, sigma)) > 0.6
     half = expected.clone()
     half[:, 15:] = torch.nan
     mixed = torch.cat([right[:15], wrong[15:]])
-    assert float(stray(mixed[None], half, sigma)) < 0.05
-    assert float(stray(wrong[None], torch.full((1, 30), torch.nan), sigma)) == 0
+    assert float(attention_distance_loss(mixed[None], half, sigma)) < 0.05
+    assert float(attention_distance_loss(wrong[None], torch.full((1, 30), torch.nan), sigma)) == 0
 
 
 @torch.inference_mode()
@@ -190,7 +190,7 @@ def test_known_places_become_a_loss_at_the_middle_of_each_step() -> None:
     spoken, refined = model(batch)
     loss = model.losses(batch, spoken, refined)["aligned"]
     expected = torch.tensor([[1.0, 4.0, 7.0, torch.nan]])
-    same = stray(spoken.alignment, expected, torch.tensor([2.0]))
+    same = attention_distance_loss(spoken.alignment, expected, torch.tensor([2.0]))
     assert float(loss) == pytest.approx(float(same))
     batch.alignment_targets = None
     assert "aligned" not in model.losses(batch, spoken, refined)

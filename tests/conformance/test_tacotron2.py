@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.acoustic.tacotron2 import Tacotron2, Tacotron2Config, from_nvidia
-from wavewright.acoustic.tacotron2_layers import Spoken
+from wavewright.acoustic.tacotron2 import Tacotron2, rename_official
+from wavewright.acoustic.tacotron2_config import Tacotron2Config
+from wavewright.acoustic.tacotron2_layers import DecoderOutput
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import TextBatch
 
@@ -57,11 +58,13 @@ def built(official: OfficialRun, **changes: Any) -> Tacotron2:
         "ignore_padding": False,
     }
     model = Tacotron2(Tacotron2Config.model_validate({**fields, **changes}))
-    model.load_inference_state(from_nvidia(official.state_dict))
+    model.load_inference_state(rename_official(official.state_dict))
     return model.eval()
 
 
-def as_official(spoken_refined: tuple[Spoken, Tensor], batch: TextBatch) -> dict[str, Tensor]:
+def as_official(
+    spoken_refined: tuple[DecoderOutput, Tensor], batch: TextBatch
+) -> dict[str, Tensor]:
     """Their outputs hold fixed values beyond the end of each utterance."""
     spoken, refined = spoken_refined
     beyond = torch.arange(batch.mel.shape[2]) >= batch.mel_lengths[:, None]

@@ -751,20 +751,22 @@ def listening_test(
     --candidate hifigan=wavs/hifigan --candidate vocos=wavs/vocos --out test;
     wavewright listening-test --kind webmushra --reference a --candidate b=b --out mushra
     """
-    from wavewright.evaluation.listening.design import Kind, Options
-    from wavewright.evaluation.listening.page import make_test, named_folders
+    from wavewright.evaluation.listening.design import ListeningOptions, TestKind
+    from wavewright.evaluation.listening.page import parse_candidates, write_listening_test
     from wavewright.evaluation.listening.webmushra import export_webmushra
 
-    folders = named_folders(candidate)
+    folders = parse_candidates(candidate)
     drawn = {} if seed is None else {"seed": seed}
-    options = Options(utterances=utterances, title=title, question=question, **drawn)
+    options = ListeningOptions(utterances=utterances, title=title, question=question, **drawn)
     if kind == ListeningKind.webmushra:
         if single_file:
             raise WavewrightError("--single-file: webMUSHRA needs its sounds beside it")
         remarks = export_webmushra(reference, folders, out, options)
     else:
-        asked = cast(Kind, kind.value)
-        remarks = make_test(asked, reference, folders, out, options, single_file=single_file)
+        test_kind = cast(TestKind, kind.value)
+        remarks = write_listening_test(
+            test_kind, reference, folders, out, options, single_file=single_file
+        )
     for remark in remarks:
         _say(remark)
 
@@ -878,7 +880,11 @@ def import_(
     from wavewright.interop.importing.convert import import_checkpoint
 
     _say(
-        str(import_checkpoint(file, form, mel, out, statistics=statistics, adversaries=adversaries))
+        str(
+            import_checkpoint(
+                file, form, mel, out, statistics=statistics, discriminators=adversaries
+            )
+        )
     )
 
 

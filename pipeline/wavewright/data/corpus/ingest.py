@@ -113,10 +113,10 @@ def _is_ljspeech(source: Path) -> bool:
 
 
 def _nothing_known(source: Path) -> str:
-    known = ", ".join(layout.about for layout in LAYOUTS.values())
+    layouts = ", ".join(layout.about for layout in LAYOUTS.values())
     return (
         f"{source}: neither metadata.csv with wavs/ID.wav (LJSpeech layout), nor pairs of ID.wav "
-        f"and ID.txt (there or in data/), nor any of: {known}"
+        f"and ID.txt (there or in data/), nor any of: {layouts}"
     )
 
 
@@ -154,14 +154,14 @@ def _file_names(utterances: Iterable[CorpusUtterance]) -> dict[Path, str]:
     for utterance in utterances:
         users.setdefault(utterance.audio, []).append(utterance.id)
     names: dict[Path, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for path, ids in users.items():
         stem = ids[0] if len(ids) == 1 else id_slug(path.stem)[:100]
         name, count = f"{stem}{path.suffix.lower()}", 1
-        while name.casefold() in taken:
+        while name.casefold() in used:
             count += 1
             name = f"{stem}.{count}{path.suffix.lower()}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         names[path] = name
     return names
 
@@ -278,9 +278,9 @@ def synthesize_corpus(
     with progress("speak", total=len(lines), unit="sentences") as bar:
         for number, line in lines:
             name = check_id(f"{prefix}-{number:03d}")
-            spoken = speak(line, voice=voice, words_per_minute=words_per_minute)
-            save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(spoken.wav), spoken.sample_rate)
-            write_alignment(corpus / "alignments" / f"{name}.TextGrid", spoken.alignment)
+            speech = speak(line, voice=voice, words_per_minute=words_per_minute)
+            save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(speech.wav), speech.sample_rate)
+            write_alignment(corpus / "alignments" / f"{name}.TextGrid", speech.alignment)
             rows.append(f"{name}|{line}|{line}\n")
             bar.advance()
     (corpus / "metadata.csv").write_text("".join(rows), encoding="utf-8", newline="\n")

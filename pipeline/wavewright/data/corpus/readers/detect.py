@@ -36,16 +36,16 @@ def detect_layout(source: Path) -> str | None:
     Raises:
         WavewrightError: it could be several.
     """
-    found = [
+    names = [
         name for name, layout in LAYOUTS.items() if name != "folder" and layout.matches(source)
     ]
-    if len(found) > 1:
+    if len(names) > 1:
         raise WavewrightError(
-            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in found)}; say which "
-            f"with --set download.layout=NAME ({', '.join(found)})"
+            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in names)}; say which "
+            f"with --set download.layout=NAME ({', '.join(names)})"
         )
-    if found:
-        return found[0]
+    if names:
+        return names[0]
     return "folder" if folder.matches(source) else None
 
 
