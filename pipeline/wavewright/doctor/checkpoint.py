@@ -15,7 +15,7 @@ from wavewright.mel.spec import MelSpec, format_differences
 
 @dataclass(frozen=True)
 class Target:
-    """What a mel must fit: a checkpoint's convention, or one named with --like."""
+    """What a mel must fit: a checkpoint's convention, or one named with --mel-preset."""
 
     spec: MelSpec
     words: str
@@ -103,7 +103,7 @@ def compare(diagnosis: Diagnosis, found: Explained, target: Target, mel: Path, w
     where = str(target.checkpoint or "CHECKPOINT")
     if as_it_is and not found.variant and _convertible(spec, wanted):
         diagnosis.mend.append(
-            f"wavewright vocode --checkpoint {where} --mel {mel} --like {diagnosis.names[0]} "
+            f"wavewright vocode --checkpoint {where} --mel {mel} --mel-preset {diagnosis.names[0]} "
             f"--out OUT.wav{turned}"
         )
         return
@@ -139,7 +139,7 @@ def compare_values(
     if convertible:
         diagnosis.mend.append(
             f"if it is {listed(convertible)}: wavewright vocode --checkpoint {where} --mel {mel} "
-            f"--like {convertible[0]} --out OUT.wav{_turned(layout)}"
+            f"--mel-preset {convertible[0]} --out OUT.wav{_turned(layout)}"
         )
     else:
         diagnosis.mend.append("recompute the mel from its recording, ww.log_mel(wav, spec)")
@@ -149,7 +149,7 @@ def compare_named(diagnosis: Diagnosis, target: Target, like: str) -> None:
     """Note whether mels of the preset `like` can be given to the checkpoint."""
     source, wanted = numbers(MelSpec.preset(like)), numbers(target.spec)
     differing = told_apart(source, wanted)
-    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --like {like}"
+    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --mel-preset {like}"
     if not differing:
         found = f"mels of {like} fit {target.words} as they are"
     elif _convertible(source, wanted):
