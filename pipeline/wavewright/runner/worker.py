@@ -49,7 +49,7 @@ def main() -> int:
             os_errors_as_user_errors(where),
             engine(backend, job.get("scheduler", ""), values.get("jobs")),
         ):
-            stage.function(**paths, **values)
+            stage.function(**paths, **stage.arguments(options))
     except WavewrightError as error:
         print(f"error: {error}", file=sys.stderr)
         if "WORLD_SIZE" in os.environ:
