@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,8 @@ import typer
 
 from wavewright.cli.options import print_line
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
+
+_FROM_THE_RECIPE = ("mel", "seed", "name")  # sections of their own, or made by the runner
 
 
 def list_plugins(
@@ -166,10 +169,27 @@ def config(
 
 
 def _print_stage(name: str) -> None:
+    """Print a recipe's section of a stage: every option with its doc, type and default."""
     from wavewright.registry import find
-    from wavewright.stage import format_options
+    from wavewright.stage import options_of
 
-    print_line(format_options(find("stages", name)))
+    stage = find("stages", name)
+    print_line(f"# {stage.summary}\n{name}:")
+    for option in options_of(stage):
+        if option.name in _FROM_THE_RECIPE:
+            continue
+        facts = [f"one of {', '.join(option.choices)}" if option.choices else option.type]
+        if option.kind == "budget":
+            facts.append("a larger value continues")
+        if option.kind == "unkeyed":
+            facts.append("a change runs nothing again")
+        doc = option.doc[:1].upper() + option.doc[1:].rstrip(".")
+        text = f"{doc} ({'; '.join(facts)})."
+        print_line(textwrap.fill(text, 100, initial_indent="  # ", subsequent_indent="  # "))
+        if option.required:
+            print_line(f"  # {option.name}: required")
+        else:
+            print_line(f"  {option.name}: {json.dumps(option.default, ensure_ascii=False)}")
 
 
 def _print_mel(preset: str, statistics: Path | None) -> None:
