@@ -42,7 +42,7 @@ import soundfile
 
 from wavewright.audio.files import load_wav, resample, to_pcm16
 from wavewright.compute.parallel_map import parallel_map
-from wavewright.data.corpus.entries import read_corpus
+from wavewright.data.corpus.utterances import read_corpus
 from wavewright.data.manifest import read_manifest, write_manifest
 from wavewright.data.shards import Array, Encoding, Shards, write_shards
 from wavewright.mel.spec import MelSpec

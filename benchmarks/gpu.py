@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 
 import torch
 
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.transform import log_mel
 from wavewright.models.batch import Batch
 from wavewright.registry import create_vocoder
@@ -82,7 +82,7 @@ def inference(name: str, precision: str, device: torch.device, repeats: int) -> 
     """Ten seconds of audio, one utterance."""
     torch.manual_seed(0)
     vocoder = create_vocoder(name).to(device).eval()
-    quick = quicken(copy.deepcopy(vocoder), precision)
+    quick = optimize_for_inference(copy.deepcopy(vocoder), precision)
     frames = round(10 * vocoder.sample_rate / vocoder.hop_length)
     mel = (torch.randn(1, vocoder.mel.n_mels, frames) - 4).to(device)
     _peak(device)

@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE.parent / root) for root in ("pipeline", "stages")]
 import numpy as np
 import torch
 
-from wavewright.evaluation.layout import evenly
+from wavewright.evaluation.layout import pick_evenly
 from wavewright.gta.maker import GtaMaker
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     makers = {size: maker(arguments, size) for size in (1, arguments.batch)}
-    ids = evenly(sorted(makers[1].texts), arguments.utterances)
+    ids = pick_evenly(sorted(makers[1].texts), arguments.utterances)
     made, took = {}, {size: [] for size in makers}  # type: ignore[var-annotated]
     for lap in range(arguments.rounds + 1):
         for size, one in makers.items():

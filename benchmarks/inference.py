@@ -2,10 +2,11 @@
 
     python benchmarks/inference.py [--vocoder NAME]... [--seconds 10] [--rounds 7] [--threads 2]
 
-Each vocoder in its official size, batch 1: the plain module of eager torch; `quicken`ed, as every
-command uses it; and that in bfloat16. Turn by turn in one process; medians, and the median of the
-rounds' own ratios. The last column but one is the rate of arithmetic against the best that this
-processor reaches in products of 512 x 512 matrices, measured in the same rounds.
+Each vocoder in its official size, batch 1: the plain module of eager torch; after
+`optimize_for_inference`, as every command uses it; and that in bfloat16. Turn by turn in one
+process; medians, and the median of the rounds' own ratios. The last column but one is the rate of
+arithmetic against the best that this processor reaches in products of 512 x 512 matrices, measured
+in the same rounds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
@@ -59,7 +60,8 @@ def measure(name: str, seconds: float, rounds: int) -> None:
     frames = round(seconds * plain.sample_rate / plain.hop_length)
     mel = torch.randn(1, plain.mel.n_mels, frames) - 4
     quick = {
-        precision: quicken(copy.deepcopy(plain), precision) for precision in ("float32", "bf16")
+        precision: optimize_for_inference(copy.deepcopy(plain), precision)
+        for precision in ("float32", "bf16")
     }
     runs: dict[str, Callable[[], torch.Tensor]] = {
         "plain": lambda: plain.generate(mel, seed=0),

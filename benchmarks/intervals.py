@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE.parent / root) for root in ("pipeline", "stages")]
 
 import numpy as np
 
-from wavewright.evaluation.statistics import RESAMPLES, estimate
+from wavewright.evaluation.statistics import RESAMPLES, estimate_mean
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 KINDS: dict[str, tuple[Draw, float]] = {
@@ -38,7 +38,7 @@ def coverage(kind: str, n: int, samples: int) -> tuple[float, float, float]:
     ours, plain, widths = 0, 0, []
     for _ in range(samples):
         values = draw(rng, n)
-        found = estimate(values.tolist())
+        found = estimate_mean(values.tolist())
         low, high = np.percentile(counts @ values, [2.5, 97.5])
         assert found.low is not None
         assert found.high is not None

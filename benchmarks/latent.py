@@ -24,7 +24,7 @@ import torch
 from inference import matrix_rate
 from torch.utils.flop_counter import FlopCounterMode
 
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder
 
@@ -39,7 +39,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 def measure(name: str, sounds: int, rounds: int) -> None:
     """Print the table's line of one vocoder."""
     torch.manual_seed(0)
-    vocoder = quicken(create_vocoder(name).eval())
+    vocoder = optimize_for_inference(create_vocoder(name).eval())
     plain = create_vocoder(name)
     assert isinstance(vocoder, LatentVocoder)
     assert isinstance(plain, LatentVocoder)

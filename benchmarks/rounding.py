@@ -20,7 +20,7 @@ import torch
 
 from wavewright.audio.files import from_pcm16
 from wavewright.checkpoints.checkpoint import load_vocoder
-from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.manifest import read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.kernels.loop import Engine
 from wavewright.metrics.mel_l1 import MelL1
@@ -41,7 +41,7 @@ def main() -> None:
     assert isinstance(vocoder, SequentialVocoder)
     audio, mels = Shards(options.prepared / "audio"), Shards(options.mels)
     manifest = read_manifest(options.prepared / "manifest.parquet")
-    ids = usable(manifest, "dev")["id"].tolist()[: options.utterances]
+    ids = usable_rows(manifest, "dev")["id"].tolist()[: options.utterances]
     metrics = (MelL1(), MSTFT())
     print("| vocoder | weights | bits a sample | mel L1 | M-STFT |")
     print("|---|---|---:|---:|---:|")

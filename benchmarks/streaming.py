@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pi
 import torch
 from torch import Tensor
 
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
@@ -50,7 +50,7 @@ def build(name: str) -> Vocoder:
     for parameter in vocoder.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
-    return quicken(vocoder)
+    return optimize_for_inference(vocoder)
 
 
 def example(vocoder: Vocoder, frames: int) -> Tensor:

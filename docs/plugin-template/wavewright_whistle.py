@@ -10,13 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright.mel.spec import MelSpec
-from wavewright.models.base import Update
-from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
-from wavewright.models.vocoder import Vocoder
-from wavewright.nn.inverse_stft import InverseSTFT
-from wavewright.nn.spectral import loss_spec, mel_l1, stft_losses
+from wavewright import Batch, MelSpec, ModelConfig, OptimizerConfig, Update, Vocoder
+from wavewright.nn import InverseSTFT, loss_spec, mel_l1, stft_losses
 
 
 class WhistleConfig(ModelConfig):
@@ -64,9 +59,9 @@ class Whistle(Vocoder):
             wav: Tensor = self.inverse(size * phase.cos(), size * phase.sin())
         return wav
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam, a little slower after every epoch."""
-        return Optimisation(learning_rate=self.config.learning_rate, decay_per_epoch=0.999)
+        return OptimizerConfig(learning_rate=self.config.learning_rate, decay_per_epoch=0.999)
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
         """One step on how far spectra are from the recording's, at one mel and three STFTs."""

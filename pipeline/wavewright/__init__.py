@@ -19,24 +19,40 @@ from wavewright._version import __version__
 if TYPE_CHECKING:
     from wavewright.checkpoints.checkpoint import load_vocoder as load_vocoder
     from wavewright.errors import WavewrightError as WavewrightError
+    from wavewright.inference.optimize import optimize_for_inference as optimize_for_inference
     from wavewright.interop.importing.convert import import_checkpoint as import_checkpoint
     from wavewright.mel.spec import MelSpec as MelSpec
     from wavewright.mel.transform import convert_mel as convert_mel
     from wavewright.mel.transform import log_mel as log_mel
+    from wavewright.models.base import Update as Update
+    from wavewright.models.batch import Batch as Batch
+    from wavewright.models.config import ModelConfig as ModelConfig
+    from wavewright.models.config import OptimizerConfig as OptimizerConfig
     from wavewright.models.vocoder import Vocoder as Vocoder
+    from wavewright.nn.noise import NoiseSpec as NoiseSpec
     from wavewright.registry import create_vocoder as create_vocoder
+    from wavewright.registry import describe_vocoders as describe_vocoders
     from wavewright.registry import list_vocoders as list_vocoders
+    from wavewright.vocoder_info import VocoderInfo as VocoderInfo
 
 _PUBLIC = {
+    "Batch": "models.batch",
     "MelSpec": "mel.spec",
+    "ModelConfig": "models.config",
+    "NoiseSpec": "nn.noise",
+    "OptimizerConfig": "models.config",
+    "Update": "models.base",
     "Vocoder": "models.vocoder",
+    "VocoderInfo": "vocoder_info",
     "WavewrightError": "errors",
     "convert_mel": "mel.transform",
     "create_vocoder": "registry",
+    "describe_vocoders": "registry",
     "import_checkpoint": "interop.importing.convert",
     "list_vocoders": "registry",
     "load_vocoder": "checkpoints.checkpoint",
     "log_mel": "mel.transform",
+    "optimize_for_inference": "inference.optimize",
 }
 __all__ = ["__version__", "testing", *_PUBLIC]
 

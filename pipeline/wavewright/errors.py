@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one or two sentences naming file, field, found and allowed.
+"""Errors that users can fix: one or two sentences naming file, field, found and allowed.
 
 The command line prints them without a traceback and exits with `exit_code`.
 """
@@ -27,37 +27,37 @@ _HINTS = {
 
 
 class WavewrightError(ValueError):
-    """An expected error; its text is the whole message to the user."""
+    """Expected error; its text is the complete message to the user."""
 
     exit_code = 2
 
 
 class MelMismatch(WavewrightError):
-    """Two sides of a border do not mean the same thing by "mel"."""
+    """Two mels that must agree follow different conventions."""
 
 
 class UnknownName(WavewrightError, LookupError):
-    """A name that nothing answers to; the text lists what does."""
+    """Unknown name; the message lists the known ones."""
 
 
 class MissingExtra(WavewrightError):
-    """A feature whose optional packages are not installed."""
+    """Optional packages of a feature are not installed."""
 
 
 class Locked(WavewrightError):
-    """Another run works on the same folder."""
+    """Another process works on the same folder."""
 
     exit_code = 75
 
 
 class Stale(WavewrightError):
-    """A stage before the first one asked for is missing or out of date."""
+    """A stage before the first requested one is missing or out of date."""
 
     exit_code = 77
 
 
 def os_error_reason(error: OSError) -> str:
-    """Why the system refused something: `No space left on device (the disk is full)`."""
+    """Reason of a system error: `No space left on device (the disk is full)`."""
     said = error.strerror or str(error)
     known = os.strerror(error.errno) if error.errno else said
     said = known if known in said else said  # libraries wrap the system's words in their own
@@ -65,7 +65,7 @@ def os_error_reason(error: OSError) -> str:
 
 
 def format_os_error(error: OSError, where: object = "a file") -> str:
-    """`FILE: why`; `where` if the error names no file."""
+    """Format a system error as `FILE: reason`; `where` stands in if the error names no file."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         _, target, why = error.args[0][0]  # the first of those that could not be copied
         full = os.strerror(errno.ENOSPC) in str(why)
@@ -74,7 +74,7 @@ def format_os_error(error: OSError, where: object = "a file") -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; torch and the loader of libraries tell by the words alone."""
+    """True if an allocation failed; torch and the dynamic loader say so in the message only."""
     chain: BaseException | None = error
     while chain is not None:
         if isinstance(chain, MemoryError):
@@ -89,7 +89,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def os_errors_as_user_errors(where: object) -> Iterator[None]:
-    """What the system refuses inside is an expected error; `where` if it names no file."""
+    """Turn system errors inside into WavewrightErrors; `where` stands in for the file name."""
     try:
         yield
     except OSError as error:
@@ -107,12 +107,12 @@ class StageFailed(WavewrightError):
 
 
 def shorten_list(names: Sequence[str], limit: int = 8) -> str:
-    """Names for a message, by commas; of many the first ones, and how many more there are."""
+    """Join names with commas; of many, only the first ones and the number of others."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'X'?` for the closest known name, or an empty string."""
+    """Suggest the closest known name, ` Did you mean 'X'?`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -6,11 +6,14 @@ nothing unnamed is ever imported.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
+from wavewright.vocoder_info import VariantInfo, VocoderInfo
 
 if TYPE_CHECKING:
     from wavewright.models.vocoder import Vocoder
@@ -89,23 +92,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "clipped": "wavewright.metrics.clipped:Clipped",
     },
 }
-_CONDITIONING = {  # the first is the system's own, the others some variants'
-    **dict.fromkeys(
-        (
-            "bigvgan",
-            "griffinlim",
-            "hifigan",
-            "melgan",
-            "multiband_melgan",
-            "parallel_wavegan",
-            "vocos",
-            "waveglow",
-        ),
-        ("mel",),
-    ),
-    **dict.fromkeys(("specgan", "wavegan"), ("latent",)),
-    **dict.fromkeys(("wavenet", "wavernn"), ("mel", "none")),
-}
+_PUBLISHED = Path(__file__).with_name("vocoders") / "published.json"
 
 
 class Plugin(NamedTuple):
@@ -182,11 +169,51 @@ def list_vocoders(conditioning: str | None = None) -> list[str]:
     names = list(plugins("vocoders"))
     if conditioning is None:
         return names
+    published = {
+        info.name: {variant.conditioning for variant in info.variants} for info in _published()
+    }
     return [
         name
         for name in names
-        if conditioning in (_CONDITIONING.get(name) or (find("vocoders", name).conditioning,))
+        if conditioning in (published.get(name) or {find("vocoders", name).conditioning})
     ]
+
+
+def describe_vocoders() -> list[VocoderInfo]:
+    """Facts about every installed vocoder, ours first.
+
+    Ours are read from a table, without torch; other packages' vocoders are loaded to learn them.
+    """
+    published = {info.name: info for info in _published()}
+    return [
+        published.get(name) or _describe_plugin(plugin)
+        for name, plugin in plugins("vocoders").items()
+    ]
+
+
+@cache
+def _published() -> tuple[VocoderInfo, ...]:
+    table = json.loads(_PUBLISHED.read_text("utf-8"))
+    return tuple(
+        VocoderInfo(
+            name,
+            about["title"],
+            about["source"],
+            "wavewright",
+            tuple(VariantInfo(**variant) for variant in about["variants"]),
+        )
+        for name, about in table.items()
+    )
+
+
+def _describe_plugin(plugin: Plugin) -> VocoderInfo:
+    try:
+        system = find("vocoders", plugin.name)
+        about = (system.__doc__ or "").strip().partition("\n")[0]
+        variants = system.describe_variants(plugin.name)
+    except Exception as error:  # other people's code
+        return VocoderInfo(plugin.name, plugin.name, "", plugin.distribution, problem=str(error))
+    return VocoderInfo(plugin.name, system.__name__, about, plugin.distribution, variants)
 
 
 def create_vocoder(name: str, **config: Any) -> Vocoder:

@@ -155,10 +155,10 @@ class _Table:
     """
 
     def __init__(self, prepared: Path, natural: Shards) -> None:
-        from wavewright.data.manifest import read_manifest, usable
+        from wavewright.data.manifest import read_manifest, usable_rows
 
         self.path, self.natural = prepared / "manifest.parquet", natural
-        self.rows = usable(read_manifest(self.path))
+        self.rows = usable_rows(read_manifest(self.path))
         self.speakers = self._column("speaker")
         grids = self._column("alignment")
         self.grids = {id_: prepared / path for id_, path in grids.items() if path}

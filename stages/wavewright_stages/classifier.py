@@ -40,14 +40,14 @@ def classifier(
     import torch
 
     from wavewright.audio.files import from_pcm16
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards
     from wavewright.evaluation.classifier import Classifier, fitted
 
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, labels = {}, {}
     for split in ("train", "dev", "test"):
-        rows = usable(manifest, split)
+        rows = usable_rows(manifest, split)
         if rows.empty:
             raise WavewrightError(f"{prepared}: no usable utterances in split '{split}'")
         wavs = [fitted(from_pcm16(audio.array(id_)), samples) for id_ in rows["id"]]

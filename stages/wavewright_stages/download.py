@@ -64,9 +64,9 @@ def download(
             raise WavewrightError(f"download.source: there is no {source}")
         _unpack(source, corpus, layout)
     elif sentences is not None:
-        from wavewright.data.corpus.ingest import speak_corpus
+        from wavewright.data.corpus.ingest import synthesize_corpus
 
-        speak_corpus(
+        synthesize_corpus(
             sentences, corpus, prefix=prefix, voice=voice, words_per_minute=words_per_minute
         )
     elif url is not None:

@@ -13,7 +13,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.evaluation.report.page import Training
+    from wavewright.evaluation.report.page import TrainingCurves
     from wavewright.evaluation.results import Speed
     from wavewright.evaluation.synthesize import Sentence, Speaker
     from wavewright.text.textgrid import Interval
@@ -91,7 +91,7 @@ def evaluate(
     from wavewright.evaluation.anchors import write_anchors
     from wavewright.evaluation.metric_cache import MetricCache
     from wavewright.evaluation.report.page import write_report
-    from wavewright.evaluation.results import NATURAL, Results, System, limit
+    from wavewright.evaluation.results import NATURAL, Results, System, band_limit
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
@@ -110,10 +110,12 @@ def evaluate(
     events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
     phones = _phones(prepared, [sentence.id for sentence in sentences])
     chosen = evaluation.build_metrics(
-        metrics or evaluation.METRICS, limit(mel), evaluation.PHONES if phones else ()
+        metrics or evaluation.METRICS, band_limit(mel), evaluation.PHONES if phones else ()
     )
     seconds = sum(utterance.seconds for utterance in spoken)
-    for line in evaluation.costly(chosen.metrics, seconds * len(systems) * len(sources)):
+    for line in evaluation.slow_metric_notices(
+        chosen.metrics, seconds * len(systems) * len(sources)
+    ):
         log.info("%s", line)
     found = evaluation.measure(
         report,
@@ -135,13 +137,13 @@ def evaluate(
         seed=seed,
         sample_rate=mel.sample_rate,
         mel=mel,
-        band=limit(mel),
+        band=band_limit(mel),
         absent_metrics=chosen.absent,
-        versions=evaluation.versions(chosen.metrics),
-        conditions=evaluation.conditions(_absent(gta, acoustic)),
+        versions=evaluation.package_versions(chosen.metrics),
+        conditions=evaluation.condition_infos(_absent(gta, acoustic)),
         systems=tuple(systems),
         utterances=tuple(spoken),
-        events=(*events, *evaluation.late(found.values)),
+        events=(*events, *evaluation.delay_events(found.values)),
         **found._asdict(),
     )
     write_report(
@@ -150,8 +152,8 @@ def evaluate(
         _speed(mels, sentences, speakers, speed_seconds, speed_repeats),
         training=_training(vocoder, speakers, prepared, mels, dev_utterances),
         attention=_attention(acoustic),
-        shown=shown,
-        megabytes=megabytes,
+        max_players=shown,
+        max_megabytes=megabytes,
     )
 
 
@@ -159,12 +161,12 @@ def _sentences(
     prepared: Path, split: str, utterances: int | None
 ) -> tuple[list[Sentence], int, int]:
     """The test sentences, how many the split has, and how many of all splits are quarantined."""
-    from wavewright.data.manifest import read_manifest, usable
-    from wavewright.evaluation.layout import evenly
+    from wavewright.data.manifest import read_manifest, usable_rows
+    from wavewright.evaluation.layout import pick_evenly
     from wavewright.evaluation.synthesize import Sentence
 
     manifest = read_manifest(prepared / "manifest.parquet")
-    rows = usable(manifest, split)
+    rows = usable_rows(manifest, split)
     if rows.empty:
         raise WavewrightError(
             f"{prepared / 'manifest.parquet'}: no usable utterances in split '{split}'"
@@ -172,8 +174,8 @@ def _sentences(
     columns = (rows[name].tolist() for name in ("id", "text", "normalised_text", "speaker"))
     grids = [prepared / path if path else None for path in rows["alignment"]]
     everything = [Sentence(*row) for row in zip(*columns, grids, strict=True)]
-    chosen = everything if utterances is None else evenly(everything, utterances)
-    return chosen, len(everything), len(manifest) - len(usable(manifest))
+    chosen = everything if utterances is None else pick_evenly(everything, utterances)
+    return chosen, len(everything), len(manifest) - len(usable_rows(manifest))
 
 
 def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
@@ -235,9 +237,9 @@ def _training(
     prepared: Path,
     mels: Path,
     dev_utterances: int,
-) -> Training | None:
+) -> TrainingCurves | None:
     """The vocoders' validation curves, and the baselines' mel L1 on the same clips."""
-    from wavewright.evaluation.report.page import Training
+    from wavewright.evaluation.report.page import TrainingCurves
 
     curves = {}
     for name, run in vocoder.items():
@@ -253,7 +255,7 @@ def _training(
         if speaker.system.kind == "baseline"
         and (level := _dev_level(speaker, prepared, mels, dev_utterances)) is not None
     }
-    return Training(curves, levels)
+    return TrainingCurves(curves, levels)
 
 
 def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) -> float | None:
@@ -261,12 +263,12 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
     import torch
 
     from wavewright.audio.files import from_pcm16
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards
     from wavewright.metrics.mel_l1 import MelL1
 
     audio, shards, metric, values = Shards(prepared / "audio"), Shards(mels), MelL1(), []
-    ids = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
+    ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
     for utterance in ids[:utterances]:
         mel = torch.from_numpy(shards.array(utterance).copy())[None].to(speaker.vocoder.device)
         wav = speaker.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()

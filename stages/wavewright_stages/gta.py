@@ -19,7 +19,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
-    from wavewright.data.shards import Row
+    from wavewright.data.shards import IndexRow
     from wavewright.gta.foreign.collection import Collection
     from wavewright.gta.shard_maker import Entry, ShardMaker
 
@@ -88,7 +88,7 @@ def gta(
         gpus: processes, each on a GPU of its own and with its own list of shards.
         device: auto, cpu or cuda.
     """
-    from wavewright.data.shards import Header, publish_index, remove_leftovers
+    from wavewright.data.shards import ShardHeader, publish_index, remove_leftovers
     from wavewright.gta.report import write_report
 
     gta.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def gta(
             "gta.missing may be 'natural' or 'leave_out' instead of 'fail'."
         )
     rows = [row for part, _ in made.parts for row in part]
-    publish_index(gta, rows, Header(made.maker.natural.sample_rate, mel))
+    publish_index(gta, rows, ShardHeader(made.maker.natural.sample_rate, mel))
     remove_leftovers(gta, {row.shard for row in rows})
     _picture(gta, made.maker, entries)
     for notes in gta.glob("shard-*.notes.json"):
@@ -133,7 +133,7 @@ class _Made(NamedTuple):
     """Rows and entries of every shard, their maker, and more for the report's summary."""
 
     maker: ShardMaker
-    parts: list[tuple[list[Row], list[Entry]]]
+    parts: list[tuple[list[IndexRow], list[Entry]]]
     summary: dict[str, Any]
 
 
@@ -252,7 +252,7 @@ def _convention(
     collection: Collection, source: Path, like: MelSpec | str, stats: Path | None
 ) -> MelSpec:
     """Of mels that another toolkit made, statistics included."""
-    from wavewright.data.mel_statistics import statistics_for
+    from wavewright.data.mel_statistics import with_statistics
 
     if isinstance(like, MelSpec):
         given = like
@@ -266,7 +266,7 @@ def _convention(
             "or 'tacotron2' ('wavewright list mels' has all)"
         )
     if stats is not None:
-        return statistics_for(given, stats)
+        return with_statistics(given, stats)
     if collection.normalised:
         raise WavewrightError(
             f"gta.stats: the mels in {source} are normalised (norm/); name the file of their "

@@ -26,7 +26,7 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
         mel: the convention.
         jobs: worker processes; -1 means one per processor.
     """
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards, write_shards
 
     audio = Shards(prepared / "audio")
@@ -35,7 +35,7 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
             f"{audio.folder}: audio at {audio.sample_rate} Hz, but mel.sample_rate is "
             f"{mel.sample_rate} Hz"
         )
-    ids = usable(read_manifest(prepared / "manifest.parquet"))["id"].tolist()
+    ids = usable_rows(read_manifest(prepared / "manifest.parquet"))["id"].tolist()
     write_shards(
         mels,
         ids,

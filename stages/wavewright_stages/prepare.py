@@ -99,13 +99,13 @@ def prepare(
     """
     import pyarrow
 
-    from wavewright.audio.loudness import Loudness
+    from wavewright.audio.loudness import LoudnessTarget
     from wavewright.compute.parallel_map import release_workers
     from wavewright.data.corpus import table
-    from wavewright.data.corpus.cut_audio import cut_of, write_audio
-    from wavewright.data.corpus.entries import read_corpus
+    from wavewright.data.corpus.cut_audio import plan_cut, write_audio
     from wavewright.data.corpus.report.page import write_data_report
-    from wavewright.data.corpus.screening import Rules, screen_all
+    from wavewright.data.corpus.screening import ScreeningRules, screen_all
+    from wavewright.data.corpus.utterances import read_corpus
 
     # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
@@ -113,7 +113,7 @@ def prepare(
     entries = table.in_words(table.with_texts(entries, text_pattern), text_rules)
     if require_text is None:
         require_text = any(entry.normalised for entry in entries.values())
-    rules = Rules(
+    rules = ScreeningRules(
         sample_rate=sample_rate,
         minimum_seconds=minimum_seconds,
         maximum_seconds=maximum_seconds,
@@ -140,9 +140,9 @@ def prepare(
     table.assign_splits(rows, named, dev, test, speaker_disjoint, share_texts)
     table.write_quarantine(prepared, rows)
     gains = table.give_gains(
-        rows, found, Loudness(policy=level, target=target_dbfs, ceiling=ceiling)
+        rows, found, LoudnessTarget(policy=level, target=target_dbfs, ceiling=ceiling)
     )
-    cuts = {name: cut_of(entries[name], found[name], gain) for name, gain in gains.items()}
+    cuts = {name: plan_cut(entries[name], found[name], gain) for name, gain in gains.items()}
     table.warn_of_alignments(found)
     del entries, found, gains  # of a large corpus they are most of the memory
     write_audio(prepared, rows, cuts, rules, encoding, shard_size, jobs)

@@ -163,7 +163,7 @@ def train(
     if start is not None:
         start.give(model)
     elif latest_checkpoint(vocoder) is None:
-        model.meet(data.wavs())
+        model.fit_statistics(data.wavs())
     pruning = getattr(model.config, "pruning", None)  # before its end, weights are too many
     starts = [gta_start or 0, getattr(model.config, "adversary_start", 0)]
     starts.append(pruning.stop if pruning else 0)
@@ -231,11 +231,11 @@ def _alone(name: str, adversary_start: int) -> dict[str, Any]:
 def _crops(
     prepared: Path, mels: Path, gta: Path | None, features: Features, gta_start: int, **options: Any
 ) -> CropData:
-    from wavewright.data.manifest import read_manifest, usable
+    from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards
     from wavewright.training.crops import CropData
 
-    ids = usable(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
+    ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
     natural = Shards(mels)
     if gta is None:
         if features != "natural":

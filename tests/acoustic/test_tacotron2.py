@@ -279,7 +279,7 @@ def test_two_utterances_can_be_learnt_by_heart() -> None:
         learning_rate=1e-2,
     ).train()
     batch = some_batch(symbols=(6, 8), frames=(16, 22))
-    rate = model.optimisation("generator").learning_rate
+    rate = model.optimizer_config("generator").learning_rate
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     losses = []
     for step in range(80):

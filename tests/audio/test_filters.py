@@ -15,10 +15,10 @@ from wavewright.audio.filters import (
     Gain,
     HighPass,
     PreEmphasis,
-    WavStep,
-    apply_steps,
-    memory,
-    undo_steps,
+    WavFilter,
+    apply_filters,
+    filter_history,
+    undo_filters,
 )
 from wavewright.errors import WavewrightError
 
@@ -44,13 +44,13 @@ def rms(wav: Tensor) -> float:
 def test_the_high_pass_passes_above_its_cutoff(hertz: float, least: float, most: float) -> None:
     step = HighPass(cutoff=70.0, taps=1023)
     wav = tone(hertz, 1.0)
-    assert least <= rms(apply_steps(wav, (step,), RATE)) / rms(wav) <= most
+    assert least <= rms(apply_filters(wav, (step,), RATE)) / rms(wav) <= most
 
 
 def test_the_high_pass_delays_by_half_its_length() -> None:
     click = torch.zeros(1000, dtype=torch.float64)
     click[300] = 1.0
-    answer = apply_steps(click, (HighPass(cutoff=70.0),), RATE)
+    answer = apply_filters(click, (HighPass(cutoff=70.0),), RATE)
     assert int(answer.abs().argmax()) == 300 + 127
     assert not answer[:300].any(), "it is causal"
 
@@ -58,34 +58,34 @@ def test_the_high_pass_delays_by_half_its_length() -> None:
 def test_pre_emphasis_is_a_difference() -> None:
     wav = noise(2, 50).double()
     expected = lfilter([1.0, -0.85], [1.0], wav.numpy())
-    found = apply_steps(wav, (PreEmphasis(coefficient=0.85),), RATE).numpy()
+    found = apply_filters(wav, (PreEmphasis(coefficient=0.85),), RATE).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_what_a_vocoder_learns_is_undone_exactly() -> None:
     wav = 0.1 * noise(3, 20000)
-    learnt = apply_steps(wav, LEARNT, RATE)
+    learnt = apply_filters(wav, LEARNT, RATE)
     assert float((learnt - wav).abs().max()) > 0.05
-    assert float((undo_steps(learnt, LEARNT, RATE) - wav).abs().max()) < 1e-6
+    assert float((undo_filters(learnt, LEARNT, RATE) - wav).abs().max()) < 1e-6
 
 
 def test_a_high_pass_is_not_undone_in_silence() -> None:
     with pytest.raises(WavewrightError, match=r"high-pass filter \(70 Hz\) cannot be undone"):
-        undo_steps(noise(100), (HighPass(cutoff=70.0),), RATE)
+        undo_filters(noise(100), (HighPass(cutoff=70.0),), RATE)
 
 
 def test_a_piece_with_its_memory_equals_the_whole() -> None:
     steps = (HighPass(cutoff=70.0), *LEARNT)
-    assert memory(steps) == 254 + 1
+    assert filter_history(steps) == 254 + 1
     wav = noise(5000)
-    whole = apply_steps(wav, steps, RATE)
-    piece = apply_steps(wav[1000 - 255 : 2000], steps, RATE)[255:]
+    whole = apply_filters(wav, steps, RATE)
+    piece = apply_filters(wav[1000 - 255 : 2000], steps, RATE)[255:]
     assert float((piece - whole[1000:2000]).abs().max()) < 1e-6
 
 
 def test_steps_are_differentiable() -> None:
     wav = noise(600).requires_grad_()
-    apply_steps(wav, (HighPass(cutoff=70.0), *LEARNT), RATE).sum().backward()  # type: ignore[no-untyped-call]
+    apply_filters(wav, (HighPass(cutoff=70.0), *LEARNT), RATE).sum().backward()  # type: ignore[no-untyped-call]
     assert wav.grad is not None
     assert bool(wav.grad.isfinite().all())
 
@@ -102,4 +102,4 @@ def test_steps_are_differentiable() -> None:
 )
 def test_wrong_values_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        TypeAdapter(WavStep).validate_python(values)
+        TypeAdapter(WavFilter).validate_python(values)

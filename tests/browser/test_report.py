@@ -42,7 +42,7 @@ def tight_page(tmp_path_factory: pytest.TempPathFactory, page: Path) -> Path:
     """The same with room for about half of the sounds."""
     megabytes = 0.5e-6 * page.stat().st_size
     folder = tmp_path_factory.mktemp("tight")
-    return small_report(folder, utterances=UTTERANCES, seconds=SECONDS, megabytes=megabytes)[0]
+    return small_report(folder, utterances=UTTERANCES, seconds=SECONDS, max_megabytes=megabytes)[0]
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_filters_work_together_and_are_counted(tab: Tab) -> None:
 
 def test_a_large_table_sorts_and_filters_at_once(browser: Tab, tmp_path: Path) -> None:
     """Fifty utterances, five systems, three conditions and fifteen metrics."""
-    page = write_report(tmp_path, large_results(), None, shown=0)
+    page = write_report(tmp_path, large_results(), None, max_players=0)
     browser.open(page)
     browser.run("document.querySelector('#numbers details').open = true")
     assert browser.run("document.querySelectorAll('#values tbody tr').length") == 750

@@ -109,7 +109,7 @@ def test_the_variant_travels(tmp_path: Path) -> None:
 
 def test_a_training_model_is_saved_folded(tmp_path: Path) -> None:
     trained = tiny.hifigan()
-    trained.start_training()
+    trained.prepare_for_training()
     save_checkpoint(tmp_path, 1, trained)
     _, state = read_weights(tmp_path / "step-00000001" / "vocoder.safetensors")
     assert state.keys() == tiny.hifigan().state_dict().keys(), "no weight norm, no adversaries"

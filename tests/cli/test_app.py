@@ -311,9 +311,7 @@ def test_config_says_what_a_name_is(wavewright_command: Command, name: str, answ
     assert answer in wavewright_command.error("config", name)
 
 
-def test_config_of_a_foreign_file_names_import(
-    wavewright_command: Command, tmp_path: Path
-) -> None:
+def test_config_of_a_foreign_file_names_import(wavewright_command: Command, tmp_path: Path) -> None:
     (tmp_path / "g_1").write_bytes(b"")
     assert "wavewright import" in wavewright_command.error("config", str(tmp_path / "g_1"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients.support import Answers, recording, require_like_copy, run_client, weights
 from wavewright.errors import MelMismatch
-from wavewright.interop.espnet import mel_of_config
+from wavewright.interop.espnet import mel_spec_of_config
 from wavewright.interop.exporting.export import export_file
 
 
@@ -32,7 +32,9 @@ def answers(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
         natural_checkpoint=next((folder / "for-ln").glob("*.pkl")),
     )
     # What it writes itself is read alike.
-    assert mel_of_config(folder / "work" / "natural" / "config.yaml") == mel_of_config(config)
+    assert mel_spec_of_config(folder / "work" / "natural" / "config.yaml") == mel_spec_of_config(
+        config
+    )
     wide = folder / "work" / "wide" / "config.yaml"
     with pytest.raises(MelMismatch, match=r"fmin 0\.0 vs 80\.0, fmax 8000\.0 vs 7600\.0"):
         export_file(weights("espnet"), folder / "no", form="parallel-wavegan", model=wide)

@@ -53,7 +53,7 @@ def test_a_joint_models_vocoder_says_what_espnet_says(
     given = torch.from_numpy(theirs["feats"])[None]
     noise = [torch.from_numpy(theirs["noise"])[None]] if "wavegan" in case else []
     with torch.no_grad():
-        wav = vocoder.said(given, *noise)[0].numpy()
+        wav = vocoder.synthesize_frames(given, *noise)[0].numpy()
     assert np.abs(wav).max() > 1e-3
     np.testing.assert_allclose(wav, theirs["wav"], rtol=0, atol=1e-5)
     _require_judged_alike(vocoder, out, theirs["speech"], theirs["scores"])
@@ -64,7 +64,7 @@ def _require_judged_alike(
 ) -> None:
     """Its discriminators, as a training would start with them."""
     Start(out).give(vocoder)
-    discriminator = vocoder.adversaries["discriminator"].eval()
+    discriminator = vocoder.discriminators["discriminator"].eval()
     wav = torch.from_numpy(speech)[None, :8192]
     with torch.no_grad():
         judged = discriminator(wav)

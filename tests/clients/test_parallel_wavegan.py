@@ -58,7 +58,7 @@ def test_its_own_load_model_says_what_we_say(root: Path, shared: Path, tmp_path:
         mel = log_mel(wav, vocoder.mel)[None]
         in_log10 = vocoder.mel.model_copy(update={"log": "log10", "layout": "frames_first"})
         given: dict[str, Any] = {"mel": convert_mel(mel, vocoder.mel, in_log10)[0].numpy()}
-        for noise in vocoder.eval().drawn(1, mel.shape[-1], seed=0):
+        for noise in vocoder.eval().draw_noise(1, mel.shape[-1], seed=0):
             given["noise"] = noise.numpy()
         expected[name] = vocoder.generate(mel, seed=0)[0].numpy()
         checkpoint, *_ = write_parallel_wavegan(vocoder, tmp_path / name, 1)

@@ -72,7 +72,7 @@ def either(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each engine in turn."""
     name = str(request.param)
     address = request.getfixturevalue("scheduler") if name == "dask" else ""
-    with engines.engine(name, address):
+    with engines.use_engine(name, address):
         yield name
 
 
@@ -89,7 +89,7 @@ def test_one_job_stays_in_this_process_and_two_do_not(either: str) -> None:
 
 def test_a_cluster_of_its_own_is_started_and_ended() -> None:
     distributed = pytest.importorskip("distributed")
-    with engines.engine("dask", jobs=1):
+    with engines.use_engine("dask", jobs=1):
         first = parallel_map(in_process, range(6), jobs=-1, what="test")
         assert parallel_map(threads, range(2), jobs=2, what="test") == [["1"] * 4] * 2
         address = distributed.default_client().scheduler.address

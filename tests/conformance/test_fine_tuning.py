@@ -19,7 +19,7 @@ from wavewright.audio.files import from_pcm16, load_wav, to_pcm16
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
-from wavewright.interop.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
@@ -52,11 +52,11 @@ def prepared_speech(folder: Path, clips: Path, mel: MelSpec) -> None:
     write_shards(folder / "mels", IDS, mels.__getitem__, mel=mel, sample_rate=rate)
 
 
-def judge(made: Imported) -> torch.nn.Module:
+def judge(made: ImportedModel) -> torch.nn.Module:
     """The imported discriminators."""
     assert made.adversaries is not None
     vocoder = create_vocoder(made.model.name, **made.model.config.model_dump())
-    discriminator = vocoder.build_adversaries()[PLAYER]
+    discriminator = vocoder.build_discriminators()[PLAYER]
     discriminator.load_state_dict(made.adversaries.state)
     return discriminator.eval()
 
@@ -104,7 +104,7 @@ def test_a_melgan_learns_on_from_real_speech(
 
     def watched(model: Vocoder, *rest: Any, **named: Any) -> None:
         with torch.no_grad():
-            begun.append((model.eval()(given), dict(model.adversaries[PLAYER].state_dict())))
+            begun.append((model.eval()(given), dict(model.discriminators[PLAYER].state_dict())))
         begun[0][1].update({key: value.clone() for key, value in begun[0][1].items()})
         go_on(model, *rest, **named)
 

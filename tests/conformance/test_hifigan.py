@@ -11,7 +11,11 @@ from torch.nn.utils import parametrize
 
 from tests.support.official import FixtureFolder
 from wavewright.models.vocoder import Vocoder
-from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.gan_losses import (
+    feature_matching,
+    least_squares_discriminator,
+    least_squares_generator,
+)
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import MultiScaleDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded
@@ -100,7 +104,7 @@ def test_weight_norm_does_not_change_what_a_generator_says(fixture_folder: Fixtu
     vocoder.load_inference_state(fold_weight_norm(run.state_dict))
     mel = torch.from_numpy(run.inputs["mel"])
     plain = vocoder.generate(mel)
-    vocoder.start_training()
+    vocoder.prepare_for_training()
     assert parametrize.is_parametrized(vocoder.conv_pre)  # type: ignore[arg-type]
     torch.testing.assert_close(vocoder.generate(mel), plain, rtol=0, atol=1e-5)
     kept = vocoder.inference_state()
@@ -118,7 +122,7 @@ def test_parameters_are_the_published_ones_in_every_state(name: str, count: int)
     vocoder: Vocoder = create_vocoder(name)
     assert vocoder.parameter_count() == count
     if name != "hifigan:v1":  # building the full adversaries once is enough
-        vocoder.start_training()
+        vocoder.prepare_for_training()
         assert vocoder.parameter_count() == count, "weight norm and adversaries do not count"
 
 
@@ -148,7 +152,7 @@ def test_the_multi_period_discriminator_gives_the_official_scores(
         for j, feature in enumerate(real_features[i]):
             check(feature.mean(), f"fmap_real_{i}_{j}_mean", "scores")
             check(feature.std(), f"fmap_real_{i}_{j}_std", "scores")
-    check(least_squares_critic(real, fake), "loss_disc", "losses")
+    check(least_squares_discriminator(real, fake), "loss_disc", "losses")
     check(least_squares_generator(fake), "loss_gen_adv", "losses")
     # The official function has the published weight of 2 inside; ours is in the config.
     check(2 * feature_matching(real_features, fake_features), "loss_fm", "losses")

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from tests.support.official import FixtureFolder
 from wavewright.nn.gan_losses import feature_matching
-from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
+from wavewright.nn.melgan_discriminator import MelGANDiscriminator
 from wavewright.nn.weight_norm import fold_weight_norm, load_folded
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.melgan import (
     MelGAN,
     rename_official,
-    summed_squares_critic,
+    summed_squares_discriminator,
     summed_squares_generator,
 )
 
@@ -66,9 +66,9 @@ def test_a_tail_of_silence_is_cut_off_again() -> None:
 
 
 @pytest.fixture(scope="module")
-def discriminator(fixture_folder: FixtureFolder) -> AveragedScalesDiscriminator:
-    module = create_vocoder("melgan").build_adversaries()["discriminator"]
-    assert isinstance(module, AveragedScalesDiscriminator)
+def discriminator(fixture_folder: FixtureFolder) -> MelGANDiscriminator:
+    module = create_vocoder("melgan").build_discriminators()["discriminator"]
+    assert isinstance(module, MelGANDiscriminator)
     renamed: dict[str, Tensor] = {}
     for key, value in fixture_folder("melgan-seungwonpark-disc-seeded").state_dict.items():
         _, scale, _, layer, rest = key.split(".", 4)
@@ -80,7 +80,7 @@ def discriminator(fixture_folder: FixtureFolder) -> AveragedScalesDiscriminator:
 
 @torch.no_grad()
 def test_the_discriminator_gives_the_official_scores_and_losses(
-    fixture_folder: FixtureFolder, discriminator: AveragedScalesDiscriminator
+    fixture_folder: FixtureFolder, discriminator: MelGANDiscriminator
 ) -> None:
     run = fixture_folder("melgan-seungwonpark-disc-seeded")
     real, real_features = discriminator(torch.from_numpy(run.inputs["y"]).squeeze(1))
@@ -89,7 +89,7 @@ def test_the_discriminator_gives_the_official_scores_and_losses(
         for found, kind in ((real, "real"), (fake, "fake")):
             expected = torch.from_numpy(run.outputs[f"score_{kind}_{scale}"]).flatten(1)
             torch.testing.assert_close(found[scale], expected, rtol=0, atol=run.tolerance["scores"])
-    critic = summed_squares_critic(real, fake)
+    critic = summed_squares_discriminator(real, fake)
     generator = summed_squares_generator(fake) + 10 * feature_matching(real_features, fake_features)
     rtol = run.tolerance["losses_relative"]
     assert float(critic) == pytest.approx(float(run.outputs["loss_d"][0]), rel=rtol)
@@ -97,7 +97,7 @@ def test_the_discriminator_gives_the_official_scores_and_losses(
 
 
 def test_the_discriminator_has_the_published_size(
-    discriminator: AveragedScalesDiscriminator,
+    discriminator: MelGANDiscriminator,
 ) -> None:
     state = fold_weight_norm(discriminator.state_dict())
     assert sum(value.numel() for value in state.values()) == 16_913_859

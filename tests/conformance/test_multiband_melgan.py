@@ -78,13 +78,13 @@ def test_both_spellings_of_weight_norm_are_read(
 def test_sizes_are_those_of_version_2() -> None:
     vocoder = built()
     assert (vocoder.parameter_count(), vocoder.hop_length) == (2_534_356, 256)
-    judges = fold_weight_norm(vocoder.build_adversaries()["discriminator"].state_dict())
+    judges = fold_weight_norm(vocoder.build_discriminators()["discriminator"].state_dict())
     assert sum(value.numel() for value in judges.values()) == 4_350_915
 
 
 def test_the_schedule_is_that_of_version_2() -> None:
     vocoder = built()
-    rules = [vocoder.optimisation(player) for player in ("generator", "discriminator")]
+    rules = [vocoder.optimizer_config(player) for player in ("generator", "discriminator")]
     assert all((rule.amsgrad, rule.eps, rule.clip_norm) == (True, 1e-7, None) for rule in rules)
     assert [rule.starts_at for rule in rules] == [0, 200_000]
     steps = (0, 99_999, 100_000, 600_000, 10**6)
@@ -101,7 +101,7 @@ def crops(vocoder: MultiBandMelGAN) -> Batch:
 
 def small(**changes: Any) -> MultiBandMelGAN:
     vocoder = built(**{**tiny.SMALL["multiband_melgan"], **changes})
-    vocoder.start_training()
+    vocoder.prepare_for_training()
     return vocoder
 
 
@@ -133,7 +133,7 @@ def test_until_the_discriminators_start_only_spectra_teach() -> None:
 def test_afterwards_the_mean_of_the_scales_is_added() -> None:
     vocoder = small(adversary_start=0)
     batch = crops(vocoder)
-    judge = vocoder.adversaries["discriminator"]
+    judge = vocoder.discriminators["discriminator"]
     generator, critic = vocoder.updates(batch, 0)
     with torch.no_grad():
         said = judge(vocoder(batch.mel))[0]
@@ -164,7 +164,7 @@ def test_fewer_frames_than_can_be_reflected_are_spoken_with_silence_after_them(
     spec = built().mel.model_copy(update={"hop_length": 4 * math.prod(rates)})
     vocoder = built(mel=spec, upsample_rates=rates, channels=8).eval()
     mel = torch.randn(1, 80, 1)
-    followed = vocoder.followed(mel)
+    followed = vocoder.pad_end(mel)
     fewest = followed.shape[-1]
     assert torch.equal(followed[0, :, 1:].T, torch.tensor(spec.silence).expand(fewest - 1, 80))
     with torch.no_grad(), pytest.raises(RuntimeError, match="Padding size"):
@@ -173,7 +173,7 @@ def test_fewer_frames_than_can_be_reflected_are_spoken_with_silence_after_them(
     torch.testing.assert_close(
         vocoder.generate(mel), longer[:, : vocoder.hop_length], rtol=0, atol=1e-6
     )
-    assert vocoder.followed(longer.new_zeros(1, 80, fewest)).shape[-1] == fewest
+    assert vocoder.pad_end(longer.new_zeros(1, 80, fewest)).shape[-1] == fewest
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from wavewright.nn.quantisation import (
+from wavewright.nn.quantization import (
     Rounding,
     join16,
     label_value,

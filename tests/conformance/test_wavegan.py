@@ -58,7 +58,7 @@ def test_a_vector_becomes_the_official_sound(
 def test_the_critic_judges_as_the_official_one(fixture_folder: FixtureFolder, name: str) -> None:
     run = fixture_folder(f"{name}-tf-discriminator-small")
     vocoder = small(name, **({"shuffle": 0} if name == "wavegan" else {}))
-    judge = vocoder.build_adversaries()["critic"]
+    judge = vocoder.build_discriminators()["critic"]
     judge.load_state_dict(rename_official(variables(run), "D"))
     assert sum(value.numel() for value in judge.parameters()) == run.meta["n_params"]
     x = torch.from_numpy(run.inputs["x"]).squeeze(-1)
@@ -78,7 +78,7 @@ def test_phases_are_shuffled_as_officially(fixture_folder: FixtureFolder, by: in
 
 def test_every_layer_and_call_draws_one_shift_for_the_whole_batch() -> None:
     vocoder = small("wavegan")
-    judge = vocoder.build_adversaries()["critic"]
+    judge = vocoder.build_discriminators()["critic"]
     assert isinstance(judge, Judge)
     wav = torch.randn(1, 16384).repeat(2, 1)
     scores = [judge(wav, torch.full((2,), -1), np.random.default_rng(seed)) for seed in range(6)]
@@ -145,7 +145,7 @@ def test_statistics_are_of_the_crops_and_travel_with_the_weights(tmp_path: Path)
     vocoder = small("specgan")
     assert isinstance(vocoder, SpecGAN)
     crops = 0.1 * np.random.default_rng(0).standard_normal((3, 16384)).astype(np.float32)
-    vocoder.meet(iter(crops))
+    vocoder.fit_statistics(iter(crops))
     levels: Tensor = vocoder.log_magnitude(torch.from_numpy(crops)).reshape(-1, 129)
     torch.testing.assert_close(vocoder.running_mean, levels.mean(dim=0), rtol=0, atol=1e-4)
     torch.testing.assert_close(

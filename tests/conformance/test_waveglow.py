@@ -156,7 +156,7 @@ def test_new_weights_are_heard_at_once() -> None:
     vocoder = small(temperature=1.0)
     batch = batch_of(vocoder, 4)
     before = vocoder.generate(batch.mel, seed=0)
-    vocoder.start_training()
+    vocoder.prepare_for_training()
     optimiser = torch.optim.SGD(vocoder.parameters(), lr=0.1)
     for update in vocoder.updates(batch, 0):
         update.loss.backward()  # type: ignore[no-untyped-call]

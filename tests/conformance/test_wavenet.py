@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.support.official import FixtureFolder, OfficialRun
 from wavewright.kernels.loop import Engine, Window
 from wavewright.mel.spec import MelSpec
-from wavewright.nn.quantisation import mu_law_decode
+from wavewright.nn.quantization import mu_law_decode
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.wavenet import WaveNet, rename_official

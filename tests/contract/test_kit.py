@@ -16,7 +16,7 @@ from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.models.vocoder import Vocoder
 
 
@@ -56,14 +56,14 @@ class Toy(Vocoder):
             whole = self.generate(torch.cat(chunks, dim=-1), seed=seed)
             yield from torch.split(whole, 50, dim=1)
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         return {"critic": nn.Linear(self.hop_length, 1)}
 
-    def optimisation(self, player: str) -> Optimisation:
-        return Optimisation(learning_rate=1e-3)
+    def optimizer_config(self, player: str) -> OptimizerConfig:
+        return OptimizerConfig(learning_rate=1e-3)
 
     def judged(self, wav: Tensor) -> Tensor:
-        score: Tensor = self.adversaries["critic"](wav.reshape(len(wav), -1, self.hop_length))
+        score: Tensor = self.discriminators["critic"](wav.reshape(len(wav), -1, self.hop_length))
         return score
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
@@ -178,9 +178,9 @@ class LosesItsLoss(Toy):
 
 
 class AdversaryInside(Toy):
-    def start_training(self) -> None:
-        super().start_training()
-        self.inside = self.adversaries["critic"]
+    def prepare_for_training(self) -> None:
+        super().prepare_for_training()
+        self.inside = self.discriminators["critic"]
 
 
 class HidesItsNoiseFromTheGraph(Toy):
@@ -197,7 +197,7 @@ class LearnsNothing(Toy):
 
 
 class HasNoOptimiser(Toy):
-    optimisation = Vocoder.optimisation
+    optimizer_config = Vocoder.optimizer_config
 
 
 class GivesAListOfUpdates(Toy):

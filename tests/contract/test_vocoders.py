@@ -34,8 +34,8 @@ def small(name: str) -> Vocoder:
         testing.check_target_steps,
         testing.check_saving,
         testing.check_streaming,
-        testing.check_reach,
-        testing.check_pieces,
+        testing.check_receptive_field,
+        testing.check_chunked,
         testing.check_training,
     ],
 )
@@ -93,7 +93,7 @@ def test_checking_changes_nothing(name: str) -> None:
     assert vocoder.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[key]) for key, value in vocoder.state_dict().items())
     assert vocoder.training
-    assert not vocoder.adversaries
+    assert not vocoder.discriminators
 
 
 @pytest.mark.parametrize("name", list_vocoders())

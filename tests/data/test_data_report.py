@@ -34,10 +34,10 @@ from wavewright.data.corpus.report import clips as data_clips
 from wavewright.data.corpus.report import figures as data_figures
 from wavewright.data.corpus.report import phones as data_phones
 from wavewright.data.corpus.report.charts import binned, common_edges, waveform
-from wavewright.data.corpus.report.flags import flagged, meaning_of
-from wavewright.data.corpus.report.measures import measured
+from wavewright.data.corpus.report.flags import count_flags, flag_meaning
+from wavewright.data.corpus.report.measures import compute_measures
 from wavewright.data.corpus.report.page import write_data_report
-from wavewright.data.corpus.report.reasons import grouped, kind_of
+from wavewright.data.corpus.report.reasons import group_reasons, reason_kind
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
@@ -252,12 +252,12 @@ def test_reasons_of_one_kind_have_one_name(reason: str, kind: str | None) -> Non
         "c": "sample rate … Hz is outside … to …",
         "l": "same text as another, which is in test",
     }
-    assert kind_of(reason, {"made-003"}) == (expected[reason[0]] if kind is None else kind)
+    assert reason_kind(reason, {"made-003"}) == (expected[reason[0]] if kind is None else kind)
 
 
 def test_groups_come_by_size_and_the_rest_is_counted() -> None:
     rows = [(f"u{i}", f"kind {'abcdefghijklmnopqrstuvwxyz'[i % 26]}") for i in range(60)]
-    found = grouped(rows, set())
+    found = group_reasons(rows, set())
     assert found.count == 60
     assert len(found.shown) == 20
     assert [group.count for group in found.shown] == sorted(
@@ -278,11 +278,11 @@ def test_every_flag_of_the_screening_has_an_explanation() -> None:
     flags = {first or second for first, second in found} | {"less_gain", "12_channels"}
     flags |= set(re.findall(r'"((?:fast|slow)\w*)"', source))
     assert len(flags) > 8
-    assert sorted(flag for flag in flags if not meaning_of(flag)) == []
+    assert sorted(flag for flag in flags if not flag_meaning(flag)) == []
 
 
 def test_a_flag_that_nobody_explains_is_shown_all_the_same() -> None:
-    found = flagged([("a", "brand_new"), ("b", "brand_new,clipped")])
+    found = count_flags([("a", "brand_new"), ("b", "brand_new,clipped")])
     assert [(row.flag, row.count) for row in found] == [("brand_new", 2), ("clipped", 1)]
     assert found[0].meaning == ""
 
@@ -304,7 +304,9 @@ def test_a_lone_giant_does_not_flatten_the_others() -> None:
     edges = common_edges(values)
     assert edges[-1] < 6
     assert binned(values, edges).above == 1
-    figure = next(f for f in data_figures.figures({"duration": values}) if f.title == "Duration")
+    figure = next(
+        f for f in data_figures.measure_figures({"duration": values}) if f.title == "Duration"
+    )
     assert "1 further right, up to 900.00 s." in figure.caption.replace("\u00a0", " ")
 
 
@@ -317,16 +319,16 @@ def test_equal_values_make_one_bar(value: float) -> None:
 
 def test_what_is_not_known_is_counted_and_not_drawn() -> None:
     column = np.array([30.0, 40.0, np.nan, np.inf])
-    (figure,) = data_figures.figures({"snr": column})
+    (figure,) = data_figures.measure_figures({"snr": column})
     assert "Not known of 2." in figure.caption
     assert "Median 35.0" in figure.caption
-    assert data_figures.figures({"snr": np.full(3, np.nan)}) == []
+    assert data_figures.measure_figures({"snr": np.full(3, np.nan)}) == []
 
 
 def test_levels_before_and_after_are_both_drawn_where_they_differ() -> None:
     level = np.random.default_rng(0).normal(-30, 2, 200)
-    (same,) = data_figures.figures({"level": level, "level_after": level})
-    (moved,) = data_figures.figures({"level": level, "level_after": level + 6})
+    (same,) = data_figures.measure_figures({"level": level, "level_after": level})
+    (moved,) = data_figures.measure_figures({"level": level, "level_after": level + 6})
     assert "outline" not in same.picture
     assert "no gain was applied" in same.caption
     assert 'class="outline"' in moved.picture
@@ -352,14 +354,15 @@ def test_phones_are_counted_by_class_and_label(tmp_path: Path) -> None:
         manifest_row("c"),
     ]
     phones = phones_of(tmp_path, rows)
-    classes = {row.name: row for row in data_phones.by_class(phones)}
+    classes = {row.name: row for row in data_phones.statistics_by_class(phones)}
     assert {name: row.count for name, row in classes.items()} == {
         "vowels": 2, "stops": 1, "nasals": 1, "other": 1, "silence": 1,
     }  # fmt: skip
     assert classes["vowels"].utterances == 2
     assert classes["vowels"].middle == pytest.approx(0.2)
     assert sum(row.share for row in classes.values()) == pytest.approx(1.0)
-    assert [row.name for row in data_phones.by_label(phones)] == ["AH0", "AH1", "B", "qq", "ŋ"]
+    labels = [row.name for row in data_phones.statistics_by_label(phones)]
+    assert labels == ["AH0", "AH1", "B", "qq", "ŋ"]
     assert phones.aligned() == 2
     np.testing.assert_array_equal(phones.spoken(), [2, 3, np.nan])
     np.testing.assert_allclose(phones.longest(), [0.4, 0.3, np.nan], rtol=1e-6)
@@ -380,8 +383,8 @@ def test_phones_of_both_alphabets_have_their_class(label: str, expected: str) ->
 
 def test_the_odd_ones_out_are_the_ends_of_the_order(tmp_path: Path) -> None:
     frame = table_of(varied_rows(40))
-    values = measured(frame, phones_of(tmp_path, varied_rows(40)))
-    found = {item.heading: item for item in data_clips.extremes(values, 3)}
+    values = compute_measures(frame, phones_of(tmp_path, varied_rows(40)))
+    found = {item.heading: item for item in data_clips.find_extremes(values, 3)}
     assert found["Shortest"].rows == frame["seconds"].nsmallest(3).index.to_list()
     assert found["Noisiest"].rows == frame["snr_db"].nsmallest(3).index.to_list()
     assert found["Fastest"].rows == frame["characters_per_second"].nlargest(3).index.to_list()
@@ -392,11 +395,11 @@ def test_the_odd_ones_out_are_the_ends_of_the_order(tmp_path: Path) -> None:
 
 def test_what_is_the_same_everywhere_is_not_odd() -> None:
     values = {"duration": np.array([1.0, 1.0, 1.0]), "snr": np.array([np.nan, 30.0, np.nan])}
-    assert data_clips.extremes(values, 3) == []
+    assert data_clips.find_extremes(values, 3) == []
 
 
 def test_only_what_is_clipped_is_most_clipped() -> None:
-    (found,) = data_clips.extremes({"clipped": np.array([0.0, 0.0, 2.0, 0.0])}, 3)
+    (found,) = data_clips.find_extremes({"clipped": np.array([0.0, 0.0, 2.0, 0.0])}, 3)
     assert (found.heading, found.rows) == ("Most clipped", [2])
 
 
@@ -405,8 +408,8 @@ def test_normal_ones_are_normal_and_drawn_by_their_ids(tmp_path: Path) -> None:
     for row in rows[::4]:
         row["flags"] = "clipped"
     frame = table_of(rows)
-    values = measured(frame, phones_of(tmp_path, rows))
-    chosen = data_clips.normal(frame, values, 4)
+    values = compute_measures(frame, phones_of(tmp_path, rows))
+    chosen = data_clips.pick_typical(frame, values, 4)
     assert len(chosen) == 4
     assert (frame.loc[chosen, "flags"] == "").all()
     assert frame.loc[chosen, "speaker"].value_counts().to_dict() == {"anna": 2, "bert": 2}
@@ -414,7 +417,7 @@ def test_normal_ones_are_normal_and_drawn_by_their_ids(tmp_path: Path) -> None:
     assert frame.loc[chosen, "snr_db"].between(low, high).all()
     # Another table that holds these and others finds the same ones, wherever they stand.
     fewer = frame.drop(index=[i for i in range(80) if i % 7 == 0 and i not in chosen])
-    assert set(data_clips.normal(frame, {}, 80)) > set(data_clips.normal(fewer, {}, 3))
+    assert set(data_clips.pick_typical(frame, {}, 80)) > set(data_clips.pick_typical(fewer, {}, 3))
 
 
 # Sounds
@@ -501,7 +504,7 @@ def test_a_hundred_thousand_utterances_make_a_page_of_the_same_size(
         def crop(self, name: str, start: int, stop: int) -> np.ndarray:
             return self.pcm[start:stop]
 
-    monkeypatch.setattr("wavewright.shards.Shards", Endless)
+    monkeypatch.setattr("wavewright.data.shards.Shards", Endless)
     count, rng = 100_000, np.random.default_rng(0)
     frame = pd.DataFrame([manifest_row("u")] * count)
     frame["id"] = [f"u{i:06d}" for i in range(count)]

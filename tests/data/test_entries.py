@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wavewright.data.corpus.entries import read_corpus
+from wavewright.data.corpus.utterances import read_corpus
 from wavewright.errors import WavewrightError
 
 

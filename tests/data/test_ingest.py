@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from wavewright.data.corpus import ingest as module
-from wavewright.data.corpus.entries import read_corpus
-from wavewright.data.corpus.ingest import publish_corpus, speak_corpus
+from wavewright.data.corpus.ingest import publish_corpus, synthesize_corpus
+from wavewright.data.corpus.utterances import read_corpus
 from wavewright.errors import WavewrightError
 from wavewright.text.textgrid import read_alignment
 
@@ -135,8 +135,8 @@ def test_a_spoken_corpus(tmp_path: Path) -> None:
 
     sentences = tmp_path / "sentences.txt"
     sentences.write_text("Good morning.\n\nHow are you?\n")
-    speak_corpus(sentences, tmp_path / "one", prefix="tiny")
-    speak_corpus(sentences, tmp_path / "two", prefix="tiny")
+    synthesize_corpus(sentences, tmp_path / "one", prefix="tiny")
+    synthesize_corpus(sentences, tmp_path / "two", prefix="tiny")
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
     assert (tmp_path / "one/metadata.csv").read_text() == (
         "tiny-001|Good morning.|Good morning.\ntiny-003|How are you?|How are you?\n"
@@ -150,7 +150,7 @@ def test_a_spoken_corpus(tmp_path: Path) -> None:
 def test_a_pipe_would_break_the_table(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("One.\nTwo | three.\n")
     with pytest.raises(WavewrightError, match=r"line 2 has a '\|'"):
-        speak_corpus(tmp_path / "s.txt", tmp_path / "corpus", prefix="x")
+        synthesize_corpus(tmp_path / "s.txt", tmp_path / "corpus", prefix="x")
 
 
 def test_the_recipes_sentences(root: Path) -> None:

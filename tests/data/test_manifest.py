@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wavewright.data.manifest import COLUMNS, LISTS, check_id, read_manifest, usable, write_manifest
+from wavewright.data.manifest import (
+    COLUMNS,
+    LISTS,
+    check_id,
+    read_manifest,
+    usable_rows,
+    write_manifest,
+)
 from wavewright.errors import WavewrightError
 
 
@@ -72,9 +79,9 @@ def test_the_bytes_do_not_depend_on_the_order(tmp_path: Path) -> None:
 def test_usable_leaves_out_the_quarantined(tmp_path: Path) -> None:
     write_manifest(pd.DataFrame(ROWS), tmp_path / "m.parquet")
     frame = read_manifest(tmp_path / "m.parquet")
-    assert usable(frame)["id"].tolist() == ["a", "b", "c"]
-    assert usable(frame, "train")["id"].tolist() == ["a"]
-    assert usable(frame, "test")["id"].tolist() == ["b"]
+    assert usable_rows(frame)["id"].tolist() == ["a", "b", "c"]
+    assert usable_rows(frame, "train")["id"].tolist() == ["a"]
+    assert usable_rows(frame, "test")["id"].tolist() == ["b"]
 
 
 @pytest.mark.parametrize("utterance", ["LJ001-0001", "a", "A.b_c-9", "x" * 128, ".hidden"])

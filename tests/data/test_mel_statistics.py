@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.support import tiny
 from wavewright.cli.app import app
-from wavewright.data.mel_statistics import statistics_for
+from wavewright.data.mel_statistics import with_statistics
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.mel.transform import convert_mel
@@ -24,7 +24,7 @@ PWG = MelSpec.preset("parallel-wavegan")
 
 def test_measured_statistics_make_mean_0_and_scale_1(tmp_path: Path) -> None:
     tiny.corpus(tmp_path)
-    spec = statistics_for(tiny.SPEC, tmp_path / "mels")
+    spec = with_statistics(tiny.SPEC, tmp_path / "mels")
     mels = [torch.from_numpy(tiny.mel(utterance)) for utterance in tiny.IDS]
     values = torch.cat([convert_mel(mel, tiny.SPEC, spec) for mel in mels], dim=1).double()
     assert values.mean(dim=1).numpy() == pytest.approx(np.zeros(8), abs=1e-5)
@@ -34,9 +34,9 @@ def test_measured_statistics_make_mean_0_and_scale_1(tmp_path: Path) -> None:
 def test_shards_of_another_convention_are_refused(tmp_path: Path) -> None:
     tiny.corpus(tmp_path)
     with pytest.raises(MelMismatch, match=r"the convention and the mels in .*: fmax 3000\.0 vs 4"):
-        statistics_for(tiny.SPEC.model_copy(update={"fmax": 3000.0}), tmp_path / "mels")
+        with_statistics(tiny.SPEC.model_copy(update={"fmax": 3000.0}), tmp_path / "mels")
     with pytest.raises(WavewrightError, match="holds audio where mels"):
-        statistics_for(tiny.SPEC, tmp_path / "audio")
+        with_statistics(tiny.SPEC, tmp_path / "audio")
 
 
 def write(kind: str, folder: Path) -> Path:
@@ -56,7 +56,7 @@ def write(kind: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["pwg", "hdf5", "espnet"])
 def test_other_toolkits_files_are_read(tmp_path: Path, kind: str) -> None:
-    how = statistics_for(PWG, write(kind, tmp_path)).normalisation
+    how = with_statistics(PWG, write(kind, tmp_path)).normalisation
     assert isinstance(how, StatisticsNormalisation)
     np.testing.assert_allclose(how.mean, MEAN, rtol=1e-6)
     np.testing.assert_allclose(how.scale, SCALE, rtol=1e-6)
@@ -75,19 +75,19 @@ def test_other_toolkits_files_are_read(tmp_path: Path, kind: str) -> None:
 def test_what_is_none_is_refused(tmp_path: Path, array: np.ndarray, words: str) -> None:
     np.save(tmp_path / "stats.npy", array, allow_pickle=True)
     with pytest.raises(WavewrightError, match=words):
-        statistics_for(PWG, tmp_path / "stats.npy")
+        with_statistics(PWG, tmp_path / "stats.npy")
 
 
 def test_a_mel_is_normalised_once() -> None:
     with pytest.raises(WavewrightError, match="already has a normalisation"):
-        statistics_for(MelSpec.preset("wavernn"), Path("stats.npy"))
+        with_statistics(MelSpec.preset("wavernn"), Path("stats.npy"))
 
 
 def test_the_printed_configuration_is_a_recipes_mel_section(tmp_path: Path) -> None:
     stats = write("pwg", tmp_path)
     said = CliRunner().invoke(app, ["config", "mel:parallel-wavegan", "--statistics", str(stats)])
     assert said.exit_code == 0
-    assert MelSpec.model_validate(YAML(typ="safe").load(said.stdout)) == statistics_for(PWG, stats)
+    assert MelSpec.model_validate(YAML(typ="safe").load(said.stdout)) == with_statistics(PWG, stats)
 
 
 @pytest.mark.parametrize("name", MelSpec.presets())

@@ -14,7 +14,7 @@ from wavewright.data.corpus.quality import (
     block_power,
     measure_quality,
     quality_flags,
-    rate_flags,
+    speaking_rate_flags,
 )
 
 RATE = 22050
@@ -104,12 +104,12 @@ def test_texts_that_do_not_go_with_their_audio() -> None:
     rates = {
         f"u{i}": float(rate) for i, rate in enumerate(15 * np.exp(0.1 * rng.standard_normal(60)))
     }
-    assert rate_flags(rates) == {}
-    assert rate_flags({**rates, "long": 40.0, "cut": 4.0, "none": math.nan}) == {
+    assert speaking_rate_flags(rates) == {}
+    assert speaking_rate_flags({**rates, "long": 40.0, "cut": 4.0, "none": math.nan}) == {
         "long": "fast_text",
         "cut": "slow_text",
     }
 
 
 def test_a_few_utterances_say_nothing() -> None:
-    assert rate_flags({"a": 10.0, "b": 11.0, "c": 100.0}) == {}
+    assert speaking_rate_flags({"a": 10.0, "b": 11.0, "c": 100.0}) == {}

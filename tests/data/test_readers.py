@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from wavewright.data.corpus.entries import Entry, read_corpus
 from wavewright.data.corpus.ingest import publish_corpus
 from wavewright.data.corpus.readers.detect import LAYOUTS, detect_layout, read_layout
+from wavewright.data.corpus.utterances import CorpusUtterance, read_corpus
 from wavewright.errors import UnknownName, WavewrightError
 
 RATE = 8000
@@ -283,5 +283,5 @@ def test_the_same_corpus_gives_the_same_table(tmp_path: Path) -> None:
 
 
 def test_entries_keep_their_defaults() -> None:
-    entry = Entry("a", "", "", "", Path(), None, "")
+    entry = CorpusUtterance("a", "", "", "", Path(), None, "")
     assert (entry.start, entry.end, entry.split) == (0.0, None, "")

@@ -13,12 +13,12 @@ import pytest
 import soundfile
 
 from wavewright.audio.files import Wav
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.screening import Rules, energy_bounds, screen
+from wavewright.data.corpus.screening import ScreeningRules, energy_bounds, screen
+from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
 
 RATE = 22_050
-RULES = Rules(
+RULES = ScreeningRules(
     sample_rate=RATE,
     minimum_seconds=0.1,
     maximum_seconds=20.0,
@@ -37,8 +37,8 @@ def burst(silence: float = 0.5, seconds: float = 1.0) -> Wav:
     return np.pad(noise, round(silence * RATE)).astype(np.float32)
 
 
-def entry(path: Path, text: str = "Hello.", alignment: Path | None = None) -> Entry:
-    return Entry("a", text, text, "", path, alignment, "")
+def entry(path: Path, text: str = "Hello.", alignment: Path | None = None) -> CorpusUtterance:
+    return CorpusUtterance("a", text, text, "", path, alignment, "")
 
 
 def written(path: Path, wav: Wav, rate: int = RATE) -> Path:

@@ -17,8 +17,8 @@ import soundfile
 
 from wavewright.data.shards import (
     Array,
-    Damage,
-    Header,
+    ShardDamage,
+    ShardHeader,
     Shards,
     append_shards,
     repair_shards,
@@ -125,7 +125,7 @@ def test_one_frame_and_one_band_are_no_special_case(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         Shards(tmp_path / "m").crop("u02", 1, 4), mel("u02", n_mels=1)[:, 1:4]
     )
-    write_shard(tmp_path / "m", 9, [("a", np.ones((80, 1), np.float32))], Header(RATE, MEL))
+    write_shard(tmp_path / "m", 9, [("a", np.ones((80, 1), np.float32))], ShardHeader(RATE, MEL))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (2, 1), (0, 100_000)])
@@ -192,7 +192,7 @@ def test_an_interrupted_run_keeps_its_finished_shards(tmp_path: Path, jobs: int)
 def test_shards_left_by_other_utterances_are_not_kept(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
-    write_shard(folder, 0, [("w00", audio("w99"))], Header(RATE, None))
+    write_shard(folder, 0, [("w00", audio("w99"))], ShardHeader(RATE, None))
     write_audio(folder)
     assert Shards(folder).ids == IDS
 
@@ -215,13 +215,13 @@ def test_wrong_arrays_are_refused(
     tmp_path: Path, array: Array, spec: MelSpec | None, words: str
 ) -> None:
     with pytest.raises(WavewrightError, match=words):
-        write_shard(tmp_path, 0, [("a", array)], Header(RATE, spec))
+        write_shard(tmp_path, 0, [("a", array)], ShardHeader(RATE, spec))
     assert not (tmp_path / "shard-00000.tar").exists()
 
 
 def test_an_illegal_id_reaches_no_archive(tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match=r"utterance id '\.\./a' is not allowed"):
-        write_shard(tmp_path, 0, [("../a", audio("u00"))], Header(RATE, None))
+        write_shard(tmp_path, 0, [("../a", audio("u00"))], ShardHeader(RATE, None))
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_stream_stops_at_a_damaged_shard(tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match=r"shard-00001\.tar: is not as the index says"):
         next(found)
     assert verify_shards(folder) == [
-        Damage("shard-00001.tar", "was cut short: 2 of its 3 utterances are there")
+        ShardDamage("shard-00001.tar", "was cut short: 2 of its 3 utterances are there")
     ]
 
 
@@ -399,8 +399,8 @@ def test_repair_makes_damaged_and_missing_shards_again(tmp_path: Path) -> None:
     damage(folder / "shard-00001.tar")
     (folder / "shard-00002.tar").unlink()
     wanted = [
-        Damage("shard-00001.tar", "was changed: its sha256 is another"),
-        Damage("shard-00002.tar", "is missing"),
+        ShardDamage("shard-00001.tar", "was changed: its sha256 is another"),
+        ShardDamage("shard-00002.tar", "is missing"),
     ]
     assert verify_shards(folder, jobs=2) == wanted
     assert repair_shards(folder, audio, jobs=2) == wanted

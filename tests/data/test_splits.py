@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wavewright.data.corpus.splits import read_lists, split_utterances
+from wavewright.data.corpus.splits import read_split_lists, split_utterances
 from wavewright.errors import WavewrightError
 
 TEXTS = {
@@ -97,19 +97,19 @@ def test_repeated_takes_are_left_out_by_list() -> None:
 
 def test_list_files(tmp_path: Path) -> None:
     (tmp_path / "dev.txt").write_text("a.b_1\nDUMMY/LJ001-0001.wav|Text.\n\n x-2 \n")
-    assert read_lists(tmp_path) == {"dev": ["a.b_1", "LJ001-0001", "x-2"]}
+    assert read_split_lists(tmp_path) == {"dev": ["a.b_1", "LJ001-0001", "x-2"]}
     with pytest.raises(WavewrightError, match=r"no train\.txt, dev\.txt or test\.txt"):
-        read_lists(tmp_path / "nowhere")
+        read_split_lists(tmp_path / "nowhere")
 
 
 def test_shipped_lists_are_the_official_ones(root: Path, shared: Path) -> None:
-    ljspeech = read_lists(root / "recipes/ljspeech/splits")
+    ljspeech = read_split_lists(root / "recipes/ljspeech/splits")
     official = shared / "corpora/ljspeech-meta/filelists/nvidia-tacotron2"
     for split, name in (("dev", "val"), ("test", "test")):
         lines = (official / f"ljs_audio_text_{name}_filelist.txt").read_text().splitlines()
         assert sorted(ljspeech[split]) == sorted(line.partition(".")[0][6:] for line in lines)
     kathleen = (shared / "corpora/kathleen/splits/dev.txt").read_text().split()
-    assert read_lists(root / "recipes/kathleen/splits") == {"test": kathleen}
+    assert read_split_lists(root / "recipes/kathleen/splits") == {"test": kathleen}
 
 
 def test_utterances_without_text_are_each_their_own() -> None:

@@ -13,7 +13,7 @@ import soundfile
 from tests.support.reports import RATE, speech
 from wavewright.cli.app import main
 from wavewright.evaluation.results import Results
-from wavewright.evaluation.statistics import FEW
+from wavewright.evaluation.statistics import MIN_UNITS
 
 METRICS = ("--metric", "mel_l1", "--metric", "mstft", "--metric", "lag")
 
@@ -67,14 +67,14 @@ def test_the_nearer_copy_wins_and_the_test_says_so(report: Path) -> None:
     assert rows["near", "mel_l1"].mean < rows["far", "mel_l1"].mean  # type: ignore[operator]
     gap = next(gap for gap in results.differences if gap.metric == "mel_l1")
     assert (gap.a, gap.b, gap.n) == ("near", "far", 7)
-    assert gap.told_apart
+    assert gap.significant
     assert "near is closest to the recordings" in (report / "report.md").read_text()
 
 
 def test_what_cannot_be_read_costs_all_systems_that_utterance_and_is_told(report: Path) -> None:
     results = results_of(report)
     assert {row.n for row in results.summary} == {7}
-    assert FEW <= 7
+    assert MIN_UNITS <= 7
     assert [(e.utterance, e.system) for e in results.events] == [("ann_1", "far")]
     assert "not readable" in results.events[0].reason
 
@@ -176,7 +176,7 @@ def test_conditions_stand_side_by_side(folders: Path, tmp_path: Path) -> None:
                f"a@tts={far}", "--metric", "mel_l1", "--metric", "mel_l1_dtw")  # fmt: skip
     assert run("evaluate", *options, "--jobs", "1", "--out", tmp_path / "out") == 0
     results = results_of(tmp_path / "out")
-    assert [condition.id for condition in results.present()] == ["copy", "tts"]
+    assert [condition.id for condition in results.evaluated_conditions()] == ["copy", "tts"]
     found = {(r.system, r.condition, r.metric) for r in results.summary if r.system == "a"}
     assert found == {("a", "copy", "mel_l1"), ("a", "tts", "mel_l1_dtw")}
 

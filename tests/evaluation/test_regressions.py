@@ -9,7 +9,12 @@ import pytest
 
 from tests.support.reports import small_report
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.regressions import Comparison, compare_results, lines, read_results
+from wavewright.evaluation.regressions import (
+    ReportComparison,
+    compare_results,
+    comparison_lines,
+    read_results,
+)
 from wavewright.evaluation.results import Results
 
 
@@ -30,14 +35,14 @@ def moved(results: Results, by: float, scatter: float = 0.0) -> Results:
     return results.model_copy(update={"values": tuple(values)})
 
 
-def verdicts(comparison: Comparison) -> dict[tuple[str, str], str]:
+def verdicts(comparison: ReportComparison) -> dict[tuple[str, str], str]:
     return {(c.system, c.metric.id): c.verdict for c in comparison.changes if c.condition == "copy"}
 
 
 def test_an_evaluation_is_the_same_as_itself(results: Results) -> None:
     found = compare_results(results, results)
     assert {change.verdict for change in found.changes} == {"same"}
-    assert not found.regressed
+    assert not found.has_regressions
 
 
 @pytest.mark.parametrize(("by", "verdict"), [(0.1, "worse"), (-0.1, "better")])
@@ -45,12 +50,14 @@ def test_a_change_of_every_utterance_is_seen(results: Results, by: float, verdic
     found = compare_results(results, moved(results, by))
     assert verdicts(found)["toy-v1", "mel_l1"] == verdict
     assert verdicts(found)["griffinlim", "mel_l1"] == "same"
-    assert found.regressed == (verdict == "worse")
-    assert any(line.startswith(f"{verdict}: toy-v1, copy, mel_l1 ") for line in lines(found))
+    assert found.has_regressions == (verdict == "worse")
+    assert any(
+        line.startswith(f"{verdict}: toy-v1, copy, mel_l1 ") for line in comparison_lines(found)
+    )
 
 
 def test_scatter_alone_is_no_regression(results: Results) -> None:
-    assert not compare_results(results, moved(results, 0.0, scatter=0.1)).regressed
+    assert not compare_results(results, moved(results, 0.0, scatter=0.1)).has_regressions
 
 
 def test_values_that_went_missing_are_a_regression(results: Results) -> None:
@@ -62,7 +69,7 @@ def test_values_that_went_missing_are_a_regression(results: Results) -> None:
     ]
     found = compare_results(results, results.model_copy(update={"values": tuple(values)}))
     assert verdicts(found)["toy-v1", "mstft"] == "lost values"
-    assert found.regressed
+    assert found.has_regressions
 
 
 def test_other_definitions_and_other_systems_are_told(results: Results) -> None:

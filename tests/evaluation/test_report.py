@@ -17,10 +17,10 @@ import pytest
 import soundfile
 
 from tests.support.reports import HOSTILE, RATE, small_report
-from wavewright.evaluation.layout import evenly
-from wavewright.evaluation.report.ranking import groups, ranking
-from wavewright.evaluation.report.tables import results_csv, summary_tables
-from wavewright.evaluation.report.verdict import answers
+from wavewright.evaluation.layout import pick_evenly
+from wavewright.evaluation.report.ranking import rank_metric
+from wavewright.evaluation.report.tables import results_csv
+from wavewright.evaluation.report.view import build_view
 from wavewright.evaluation.results import (
     Difference,
     MetricInfo,
@@ -30,8 +30,8 @@ from wavewright.evaluation.results import (
     Utterance,
     Value,
 )
-from wavewright.evaluation.statistics import compare, estimate, holm
-from wavewright.evaluation.summary import distance, summarise
+from wavewright.evaluation.statistics import compare_paired, estimate_mean, holm
+from wavewright.evaluation.summary import distance, summarize
 from wavewright.webpage import figures
 
 MEL_L1 = MetricInfo(
@@ -81,25 +81,25 @@ def test_intervals_cover_the_mean_about_as_often_as_the_report_says() -> None:
         (rng.normal(size=(300, 200)), 0.0),
         (rng.lognormal(size=(300, 200)), np.exp(0.5)),
     ):
-        found = [estimate(sample.tolist()) for sample in samples]
+        found = [estimate_mean(sample.tolist()) for sample in samples]
         covered = sum(one.low <= mean <= one.high for one in found)  # type: ignore[operator]
         assert 0.90 <= covered / 300 <= 0.985
 
 
 def test_values_that_are_nearly_all_equal_get_no_absurd_interval() -> None:
     """One utterance of eight is clipped: most resamples have no spread at all."""
-    found = estimate([0.0] * 7 + [0.06])
+    found = estimate_mean([0.0] * 7 + [0.06])
     assert (found.low, found.n) == (0.0, 8)
     assert found.high == pytest.approx(0.0225, abs=0.01)
 
 
 def test_a_pooled_ratio_weighs_its_denominators() -> None:
     """Two errors in 10 words and none in 30 are two in 40; its interval is that of the ratio."""
-    found = estimate([0.2, 0.0] * 10, weights=[10.0, 30.0] * 10)
+    found = estimate_mean([0.2, 0.0] * 10, weights=[10.0, 30.0] * 10)
     assert found.mean == pytest.approx(0.05)
     assert found.low < 0.05 < found.high  # type: ignore[operator]
-    same = estimate([0.2, 0.0] * 10, weights=[10.0, 10.0] * 10)
-    plain = estimate([0.2, 0.0] * 10)
+    same = estimate_mean([0.2, 0.0] * 10, weights=[10.0, 10.0] * 10)
+    plain = estimate_mean([0.2, 0.0] * 10)
     assert (same.low, same.high) == pytest.approx((plain.low, plain.high))
 
 
@@ -107,8 +107,8 @@ def test_pooled_ratios_of_two_systems_have_denominators_of_their_own() -> None:
     """An F1 weighs by what a system calls voiced: 8 of 10 and 1 of 30 pool to 9 of 40."""
     a, weights_a = [0.8, 1 / 30] * 10, [10.0, 30.0] * 10
     b, weights_b = [0.5, 0.5] * 10, [20.0, 20.0] * 10
-    found = compare(a, b, weights_a, weights_b)
-    assert found.gap.mean == pytest.approx(9 / 40 - 0.5)
+    found = compare_paired(a, b, weights_a, weights_b)
+    assert found.difference.mean == pytest.approx(9 / 40 - 0.5)
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 20, size=(4000, 20))
     ratios = [
@@ -116,8 +116,8 @@ def test_pooled_ratios_of_two_systems_have_denominators_of_their_own() -> None:
         for v, w in ((a, weights_a), (b, weights_b))
     ]
     low, high = np.percentile(ratios[0] - ratios[1], [2.5, 97.5])
-    assert found.gap.low == pytest.approx(low, abs=0.3 * (high - low))
-    assert found.gap.high == pytest.approx(high, abs=0.3 * (high - low))
+    assert found.difference.low == pytest.approx(low, abs=0.3 * (high - low))
+    assert found.difference.high == pytest.approx(high, abs=0.3 * (high - low))
 
 
 def test_speakers_are_resampled_from_six_on() -> None:
@@ -125,11 +125,11 @@ def test_speakers_are_resampled_from_six_on() -> None:
     rng = np.random.default_rng(2)
     speakers = [f"s{index // 10}" for index in range(80)]
     values = (np.repeat(rng.normal(size=8), 10) + 0.1 * rng.normal(size=80)).tolist()
-    clustered, plain = estimate(values, speakers=speakers), estimate(values)
+    clustered, plain = estimate_mean(values, speakers=speakers), estimate_mean(values)
     assert clustered.high - clustered.low > 2 * (plain.high - plain.low)  # type: ignore[operator]
     few = [name if name in ("s0", "s1") else "s2" for name in speakers]
-    assert estimate(values, speakers=few) == plain
-    gap = compare([value + 0.01 for value in values], values, speakers=speakers)
+    assert estimate_mean(values, speakers=few) == plain
+    gap = compare_paired([value + 0.01 for value in values], values, speakers=speakers)
     assert gap.test == "sign-flip by speaker"
     assert gap.p == pytest.approx(2 / 2**8)
 
@@ -143,7 +143,7 @@ def test_holm_steps_down() -> None:
 
 @pytest.mark.parametrize(("n", "p"), [(5, None), (6, 2 / 2**6), (8, 2 / 2**8)])
 def test_a_signed_rank_test_needs_six(n: int, p: float | None) -> None:
-    found = compare([1.0 + 0.1 * i for i in range(n)], [0.5] * n)
+    found = compare_paired([1.0 + 0.1 * i for i in range(n)], [0.5] * n)
     assert (found.p is None) == (p is None)
     assert found.p == p or found.p == pytest.approx(p)
     assert found.effect is None or found.effect == 1.0
@@ -165,21 +165,21 @@ def test_systems_that_share_a_letter_cannot_be_told_apart(report: tuple[Path, Re
     results = report[1].model_copy(
         update={"systems": files(*names), "summary": rows, "differences": gaps}
     )
-    assert groups(results, "copy", MEL_L1) == {"a": "a", "b": "ab", "c": "b"}
+    assert rank_metric(results, "copy", MEL_L1).letters == {"a": "a", "b": "ab", "c": "b"}
 
 
 def test_undefined_values_are_counted_and_never_averaged() -> None:
-    found = estimate([1.0, None, 3.0, float("nan")])
+    found = estimate_mean([1.0, None, 3.0, float("nan")])
     assert (found.mean, found.n, found.missing) == (2.0, 2, 2)
-    assert estimate([None]).mean is None
-    assert estimate([4.0]).low is None
+    assert estimate_mean([None]).mean is None
+    assert estimate_mean([4.0]).low is None
 
 
 def test_a_paired_difference_is_narrower_than_its_parts() -> None:
     rng = np.random.default_rng(1)
     hard = rng.normal(size=30).tolist()
     easier = [value - 0.1 + 0.001 * rng.normal() for value in hard]
-    gap, alone = compare(hard, easier).gap, estimate(hard)
+    gap, alone = compare_paired(hard, easier).difference, estimate_mean(hard)
     assert gap.mean == pytest.approx(0.1, abs=0.01)
     assert gap.high - gap.low < 0.1 * (alone.high - alone.low)  # type: ignore[operator]
 
@@ -200,7 +200,7 @@ def files(*names: str) -> list[System]:
 
 def test_means_are_taken_over_the_same_utterances() -> None:
     ids, rows = values_of(a=[1.0, 2.0, 9.0], b=[2.0, 3.0, None], never=[None, None, None])
-    summary, differences = summarise(files("a", "b", "never"), ["copy"], [MEL_L1], ids, rows)
+    summary, differences = summarize(files("a", "b", "never"), ["copy"], [MEL_L1], ids, rows)
     found = {row.system: row for row in summary}
     assert (found["a"].mean, found["a"].n, found["a"].missing) == (1.5, 2, 0)
     assert (found["b"].mean, found["b"].n, found["b"].missing) == (2.5, 2, 1)
@@ -210,8 +210,8 @@ def test_means_are_taken_over_the_same_utterances() -> None:
 
 def test_the_order_of_systems_changes_no_number() -> None:
     ids, rows = values_of(a=[1.0, 2.0, 4.0], b=[2.0, 3.0, 4.0])
-    one, _ = summarise(files("a", "b"), ["copy"], [MEL_L1], ids, rows)
-    other, _ = summarise(files("b", "a"), ["copy"], [MEL_L1], ids, rows)
+    one, _ = summarize(files("a", "b"), ["copy"], [MEL_L1], ids, rows)
+    other, _ = summarize(files("b", "a"), ["copy"], [MEL_L1], ids, rows)
     assert set(one) == set(other)
 
 
@@ -226,10 +226,15 @@ def test_nearness_follows_the_direction_of_a_metric() -> None:
 # Words and tables
 
 
+def verdict(results: Results) -> str:
+    """Sentences about copy-synthesis."""
+    return build_view(results).conditions["copy"].verdict
+
+
 def with_values(results: Results, **columns: list[float | None]) -> Results:
     """The results with these mel L1 columns under copy-synthesis in place of all values."""
     ids, rows = values_of(**columns)
-    summary, differences = summarise(files(*columns), ["copy"], [MEL_L1], ids, rows)
+    summary, differences = summarize(files(*columns), ["copy"], [MEL_L1], ids, rows)
     names = {"natural": "natural speech", "a": "system a", "b": "system b"}
     systems = [
         results.systems[1].model_copy(update={"id": name, "title": names[name]}) for name in columns
@@ -250,7 +255,7 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
     report: tuple[Path, Results],
 ) -> None:
     results = with_values(report[1], a=[0.4] * 8, b=[0.1, 0.3] * 4)
-    text = answers(results)["copy"]
+    text = verdict(results)
     assert text.startswith("system b is closest to the recordings: mel L1 0.200 [")
     assert "against 0.400" in text
     assert "50% lower, p = 0.008 (n = 8)" in text
@@ -258,25 +263,25 @@ def test_the_answer_names_the_closest_system_and_by_how_much(
 
 def test_a_difference_around_zero_is_no_victory(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1, 0.4] * 4, b=[0.4, 0.1] * 4)
-    text = answers(results)["copy"]
+    text = verdict(results)
     assert "cannot be told apart" in text
     low, high = re.findall(r"difference \[(\S+), (\S+)\], p = 1\.000", text)[0]
     assert (low[0], high[0]) == ("\u2212", "+")
-    (table,) = summary_tables(results, results.conditions[0])
+    (table,) = build_view(results).conditions["copy"].tables
     ranks = {s.title: c[0].rank for s, c in table.rows}
     assert sorted(ranks.values()) == ["best", "tie"]
 
 
 def test_too_few_utterances_are_called_too_few(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1] * 3, b=[0.4] * 3)
-    assert "too few" in answers(results)["copy"]
+    assert "too few" in verdict(results)
 
 
 def test_too_few_utterances_for_so_many_tests_are_said(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1] * 7, b=[0.4] * 7)
-    assert "too few" not in answers(results)["copy"]
+    assert "too few" not in verdict(results)
     many = [gap for gap in results.differences for _ in range(6)]
-    text = answers(results.model_copy(update={"differences": tuple(many)}))["copy"]
+    text = verdict(results.model_copy(update={"differences": tuple(many)}))
     assert "too few utterances for 6 tests" in text
 
 
@@ -290,13 +295,14 @@ def test_metrics_that_disagree_are_named(report: tuple[Path, Results]) -> None:
     results = results.model_copy(
         update={"metrics": (MEL_L1, other), "summary": (*results.summary, *turned)}
     )
-    assert answers(results)["copy"].endswith("By M-STFT, system b is first.")
+    assert verdict(results).endswith("By M-STFT, system b is first.")
 
 
 def test_the_noisier_system_is_further_away(report: tuple[Path, Results]) -> None:
     _, results = report
     for metric in results.metrics_of("copy"):
-        assert [row.system for row in ranking(results, "copy", metric)] == ["griffinlim", "toy-v1"]
+        ranked = rank_metric(results, "copy", metric).ranked
+        assert [row.system for row in ranked] == ["griffinlim", "toy-v1"]
 
 
 def test_csv_and_json_hold_the_same_values(report: tuple[Path, Results]) -> None:
@@ -416,7 +422,7 @@ def test_tables_are_labelled_and_failures_are_told(report: tuple[Path, Results])
 def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Path) -> None:
     whole, results = small_report(tmp_path / "whole")
     megabytes = 0.6 * whole.stat().st_size / 1e6
-    part, _ = small_report(tmp_path / "part", megabytes=megabytes)
+    part, _ = small_report(tmp_path / "part", max_megabytes=megabytes)
     assert part.stat().st_size <= megabytes * 1e6
     read = Page(part.read_text("utf-8"))
     assert len(read.all("article")) == len(results.utterances)
@@ -429,7 +435,7 @@ def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Pa
 
 
 def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path) -> None:
-    page, results = small_report(tmp_path, megabytes=0.001)
+    page, results = small_report(tmp_path, max_megabytes=0.001)
     text = page.read_text("utf-8")
     assert "<article" not in text
     assert f"0 of {len(results.utterances)} utterances; the others are in" in text
@@ -450,9 +456,9 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path, report: tuple[Path, Resul
 
 
 def test_shown_utterances_are_spread_over_the_set() -> None:
-    assert evenly(list(range(10)), 4) == [0, 3, 6, 9]
-    assert evenly(list(range(3)), 9) == [0, 1, 2]
-    assert evenly(list(range(10)), 1) == [0]
+    assert pick_evenly(list(range(10)), 4) == [0, 3, 6, 9]
+    assert pick_evenly(list(range(3)), 9) == [0, 1, 2]
+    assert pick_evenly(list(range(10)), 1) == [0]
 
 
 # Pictures

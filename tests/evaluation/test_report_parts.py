@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 
 from tests.support.reports import RATE, SYSTEMS, large_results, made_up_speed, small_report, speech
-from wavewright.evaluation.report import charts as comparisons
-from wavewright.evaluation.report import contours, outliers, tables, utterances
-from wavewright.evaluation.report import embedded_data as raw
-from wavewright.evaluation.report import formatting as digits
-from wavewright.evaluation.report.markdown import results_markdown
+from wavewright.evaluation.report import charts, contours, formatting, outliers
+from wavewright.evaluation.report.embedded_data import embed_results
+from wavewright.evaluation.report.markdown import report_markdown
 from wavewright.evaluation.report.page import write_report
-from wavewright.evaluation.report.pairwise import drawn, pairings
-from wavewright.evaluation.report.ranking import groups
-from wavewright.evaluation.report.verdict import answers, blame
+from wavewright.evaluation.report.pairwise import SystemPair, charted_pairs, system_pairs
+from wavewright.evaluation.report.ranking import rank_metric
+from wavewright.evaluation.report.tables import SummaryTable
+from wavewright.evaluation.report.view import build_view
 from wavewright.evaluation.results import MetricInfo, Results, System, Utterance, Value
-from wavewright.evaluation.summary import summarise
+from wavewright.evaluation.summary import summarize
 from wavewright.metrics.metric import Condition
 from wavewright.webpage import figures
 
@@ -61,7 +60,7 @@ def results_of(
         for (s, c, m), column in columns.items()
         for index, value in enumerate(column)
     ]
-    summary, differences = summarise(systems, EVERY, metrics, spoken, values)
+    summary, differences = summarize(systems, EVERY, metrics, spoken, values)
     return large_results().model_copy(
         update={
             "systems": tuple(systems),
@@ -72,6 +71,22 @@ def results_of(
             "differences": differences,
         }
     )
+
+
+def verdict(results: Results) -> str:
+    """Sentences about copy-synthesis."""
+    return build_view(results).conditions["copy"].verdict
+
+
+def tables_of(results: Results) -> Sequence[SummaryTable]:
+    """Tables of copy-synthesis."""
+    return build_view(results).conditions["copy"].tables
+
+
+def pairs_of(results: Results) -> list[SystemPair]:
+    """Pairs of systems by the first metric of copy-synthesis."""
+    systems = {system.id: system for system in results.systems}
+    return system_pairs(rank_metric(results, "copy", results.metrics[0]), systems)
 
 
 def around(mean: float, count: int = 8) -> list[float]:
@@ -85,7 +100,7 @@ def test_the_worst_come_first_and_the_others_are_spread() -> None:
     good, bad = around(1.0, 20), around(2.0, 20)
     good[13], bad[4] = 9.0, 2.5
     results = results_of({("a", "copy", "mel_l1"): good, ("b", "copy", "mel_l1"): bad})
-    chosen = outliers.choose(results, 6)
+    chosen = build_view(results, max_players=6).selection
     assert [choice.utterance.id for choice in chosen[:2]] == ["u13", "u4"]
     assert chosen[0].reason.startswith("mel_l1 9.000 of a in copy-synthesis is 4.2 standard dev")
     assert (chosen[0].system, chosen[0].condition) == ("a", "copy")
@@ -100,7 +115,7 @@ def test_the_worst_come_first_and_the_others_are_spread() -> None:
 def test_half_of_the_shown_are_the_worst_at_most() -> None:
     rng = np.random.default_rng(0)
     results = results_of({("a", "copy", "mel_l1"): rng.normal(size=50).tolist()})
-    chosen = outliers.choose(results, 7)
+    chosen = build_view(results, max_players=7).selection
     assert [bool(choice.reason) for choice in chosen] == [True] * 4 + [False] * 3
     assert len({choice.utterance.id for choice in chosen}) == 7
 
@@ -109,7 +124,8 @@ def test_an_anchor_makes_nobody_one_of_the_worst() -> None:
     wild = [*around(1.0, 9), 50.0]
     columns = {("a", "copy", "mel_l1"): [1.0] * 10, ("low", "copy", "mel_l1"): wild}
     results = results_of(columns, kinds={"low": "anchor"})
-    assert not any(choice.reason for choice in outliers.choose(results, 4))
+    selection = build_view(results, max_players=4).selection
+    assert not any(choice.reason for choice in selection)
 
 
 def test_deviations_are_positive_where_a_value_is_worse() -> None:
@@ -119,18 +135,18 @@ def test_deviations_are_positive_where_a_value_is_worse() -> None:
         ("a", "copy", "pesq"): [4.0, 4.1, 3.9, 4.0, 1.0],
         ("a", "copy", "ratio"): [1.0, 1.01, 0.99, 1.0, 0.5],
     }
-    found = outliers.deviations(results_of(columns, (higher, ratio)))
+    found = outliers.standard_deviations(results_of(columns, (higher, ratio)))
     assert found["a", "copy", "pesq", "u4"] > 1.5
     assert found["a", "copy", "ratio", "u4"] > 1.5
-    assert outliers.deviations(results_of({("a", "copy", "mel_l1"): [1.0] * 9})) == {}
+    assert outliers.standard_deviations(results_of({("a", "copy", "mel_l1"): [1.0] * 9})) == {}
 
 
 def test_outliers_are_marked_in_words_and_undefined_values_say_why() -> None:
     column: list[float | None] = [*around(1.0, 18), 9.0, None]
     results = results_of({("a", "copy", "mel_l1"): column})
-    rows = utterances.rows(results, outliers.deviations(results))
-    assert (rows[0].utterance.id, rows[0].numbers[0].odd) == ("u18", "+4.1 SD")
-    assert sum(bool(row.numbers[0].odd) for row in rows) == 1
+    rows = build_view(results).rows
+    assert (rows[0].utterance.id, rows[0].cells[0].outlier) == ("u18", "+4.1 SD")
+    assert sum(bool(row.cells[0].outlier) for row in rows) == 1
     assert rows[-1].utterance.id == "u19"
     assert rows[-1].worse is None
 
@@ -145,11 +161,11 @@ def test_a_doubtful_difference_is_the_first_named_less_the_other(names: str) -> 
     noise = rng.normal(size=20)
     columns = {"a": 1.0 + noise, "b": 1.05 + noise + 0.2 * rng.normal(size=20)}
     results = results_of({(n, "copy", "mel_l1"): columns[n].tolist() for n in names})
-    said = answers(results)["copy"]
+    said = verdict(results)
     means = {row.system: row.mean or 0 for row in results.summary if row.condition == "copy"}
     assert "cannot be told apart" in said
     ends = re.findall(r"difference \[(\S+), (\S+)\]", said)[0]
-    low, high = (float(end.replace(digits.MINUS, "-")) for end in ends)
+    low, high = (float(end.replace(formatting.MINUS, "-")) for end in ends)
     assert low < means[said[0]] - means[said[6]] < high
     assert abs(low) > high  # the first is the nearer one
 
@@ -160,7 +176,7 @@ def test_metrics_that_disagree_are_listed_like_words() -> None:
     for one in metrics:
         near, far = ("a", "b") if one.id == "m" else ("b", "a")
         columns |= {(near, "copy", one.id): around(1.0), (far, "copy", one.id): around(2.0)}
-    assert answers(results_of(columns, metrics))["copy"].endswith("By x, y and z, b is first.")
+    assert verdict(results_of(columns, metrics)).endswith("By x, y and z, b is first.")
 
 
 @pytest.mark.parametrize(
@@ -175,21 +191,22 @@ def test_metrics_that_disagree_are_listed_like_words() -> None:
 def test_blame_follows_the_share_of_copy_synthesis(copy: float, gta: float, words: str) -> None:
     columns = {("a", "copy", "mel_l1"): around(copy), ("a", "gta", "mel_l1"): around(gta)}
     columns |= {("b", "copy", "mel_l1"): around(3.0), ("b", "gta", "mel_l1"): around(3.1)}
-    assert words in blame(results_of(columns))
+    assert words in build_view(results_of(columns)).bottleneck
 
 
 def test_blame_counts_from_the_perfect_score_of_a_metric() -> None:
     pesq = metric("pesq", direction="higher", ideal=4.5)
     columns = {("a", "copy", "pesq"): around(4.3), ("a", "gta", "pesq"): around(3.5)}
-    said = blame(results_of(columns, (pesq,)))
+    said = build_view(results_of(columns, (pesq,))).bottleneck
     assert "20% is there already in copy-synthesis" in said
     assert "away from 4.5" in said
 
 
 def test_without_gta_nobody_is_blamed() -> None:
-    assert blame(results_of({("a", "copy", "mel_l1"): around(1.0)})) == ""
+    only_copy = {("a", "copy", "mel_l1"): around(1.0)}
+    assert build_view(results_of(only_copy)).bottleneck == ""
     only_tts = {("a", "copy", "mel_l1"): around(1.0), ("a", "tts", "mel_l1"): around(2.0)}
-    assert blame(results_of(only_tts)) == ""
+    assert build_view(results_of(only_tts)).bottleneck == ""
 
 
 # Tables
@@ -204,10 +221,10 @@ def test_letters_join_those_that_cannot_be_told_apart() -> None:
         ("c", "copy", "mel_l1"): rng.normal(3.0, 0.2, size=30).tolist(),
     }
     results = results_of(columns)
-    letters = groups(results, "copy", results.metrics[0])
+    letters = rank_metric(results, "copy", results.metrics[0]).letters
     assert letters["a"] == letters["b"] == "a"
     assert letters["c"] == "b"
-    (table,) = tables.summary_tables(results, results.conditions[0])
+    (table,) = tables_of(results)
     assert {s.id: cells[0].letters for s, cells in table.rows} == letters
 
 
@@ -215,14 +232,12 @@ def test_anchors_never_win_and_few_values_have_no_interval() -> None:
     columns = {("low", "copy", "mel_l1"): [0.1] * 4, ("a", "copy", "mel_l1"): [0.2] * 4}
     columns |= {("b", "copy", "mel_l1"): [0.9] * 4}
     results = results_of(columns, kinds={"low": "anchor"})
-    (table,) = tables.summary_tables(results, results.conditions[0])
+    (table,) = tables_of(results)
     cells = {system.id: row[0] for system, row in table.rows}
     assert (cells["low"].rank, cells["a"].rank) == ("", "best")
     assert {cell.interval for cell in cells.values()} == {"too few"}
     assert {cell.letters for cell in cells.values()} == {""}
-    assert (
-        answers(results)["copy"].startswith("a is closest") or "a and b" in answers(results)["copy"]
-    )
+    assert verdict(results).startswith("a is closest") or "a and b" in verdict(results)
 
 
 def test_many_metrics_make_several_readable_tables() -> None:
@@ -235,7 +250,7 @@ def test_many_metrics_make_several_readable_tables() -> None:
     ]
     columns = {("a", "copy", one.id): around(1.0) for one in metrics}
     results = results_of(columns, metrics)
-    found = tables.summary_tables(results, results.conditions[0])
+    found = tables_of(results)
     heads = [[one.id for one in table.metrics] for table in found]
     assert heads[0] + heads[1] == [
         *("m0", "m1", "m2", "m7_8k", "m7", "m3", "m4", "m5", "m6", "m8"),
@@ -246,11 +261,16 @@ def test_many_metrics_make_several_readable_tables() -> None:
 
 
 def test_numbers_have_decimals_for_their_size_and_a_true_minus() -> None:
-    assert [digits.decimals([value]) for value in (0.1, 12.0, 281.4, 5000.0)] == [3, 2, 1, 0]
-    assert digits.fixed(-0.5, 2) == "\u22120.50"
-    assert digits.fixed(0.5, 2, signed=True) == "+0.50"
-    assert digits.fixed(-0.0004, 3) == "0.000"
-    assert digits.interval(-1, 2, 1, signed=True) == "[\u22121.0, +2.0]"
+    assert [formatting.decimal_places([value]) for value in (0.1, 12.0, 281.4, 5000.0)] == [
+        3,
+        2,
+        1,
+        0,
+    ]
+    assert formatting.format_fixed(-0.5, 2) == "\u22120.50"
+    assert formatting.format_fixed(0.5, 2, signed=True) == "+0.50"
+    assert formatting.format_fixed(-0.0004, 3) == "0.000"
+    assert formatting.format_interval(-1, 2, 1, signed=True) == "[\u22121.0, +2.0]"
 
 
 # Pairs and charts
@@ -270,7 +290,7 @@ def four() -> Results:
 
 def test_pairs_put_the_better_system_first() -> None:
     results = four()
-    found = pairings(results, "copy", results.metrics[0])
+    found = pairs_of(results)
     order = [(pair.better.id, pair.worse.id) for pair in found]
     assert order == [("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
     for pair in found:
@@ -278,20 +298,20 @@ def test_pairs_put_the_better_system_first() -> None:
         assert pair.high is not None
         assert pair.low <= pair.mean <= pair.high < 0
         assert pair.effect == pytest.approx(-1.0)
-        assert pair.told_apart
+        assert pair.significant
 
 
 def test_too_many_pairs_are_drawn_against_the_best_only() -> None:
     results = large_results()
-    found = pairings(results, "copy", results.metrics[0])
-    assert drawn(found) == found
-    more = drawn(found * 2)
+    found = pairs_of(results)
+    assert charted_pairs(found) == found
+    more = charted_pairs(found * 2)
     assert {pair.better for pair in more} == {found[0].better}
 
 
 def test_forest_plots_have_a_line_at_zero_and_a_mark_for_every_pair() -> None:
     results = four()
-    chart = comparisons.forest(pairings(results, "copy", results.metrics[0]), results.metrics[0])
+    chart = charts.forest_plot(pairs_of(results), results.metrics[0])
     (zero,) = re.findall(r'class="zero" x1="([\d.]+)"', chart)
     dots = [float(x) for x in re.findall(r'class="dot apart" cx="([\d.]+)"', chart)]
     assert len(dots) == 6
@@ -301,10 +321,10 @@ def test_forest_plots_have_a_line_at_zero_and_a_mark_for_every_pair() -> None:
 
 def test_faster_systems_stand_farther_left_and_names_are_escaped() -> None:
     points = [
-        comparisons.Point(HOSTILE_NAME, 0, 0.01, 1.0, 0.9, 1.1),
-        comparisons.Point("b", 1, 10.0, 0.5, None, None),
+        charts.SpeedPoint(HOSTILE_NAME, 0, 0.01, 1.0, 0.9, 1.1),
+        charts.SpeedPoint("b", 1, 10.0, 0.5, None, None),
     ]
-    chart = comparisons.scatter(points, metric())
+    chart = charts.scatter_plot(points, metric())
     fast, slow = (float(x) for x in re.findall(r"(?:cx=\"|d=\"M)([\d.]+)", chart)[:2])
     assert fast < slow
     assert "<img" not in chart
@@ -327,29 +347,29 @@ def test_differences_are_white_where_equal_and_red_where_louder() -> None:
 # Pitch
 
 
-@pytest.mark.skipif(not contours.available(), reason="pyworld is not installed")
+@pytest.mark.skipif(not contours.pitch_available(), reason="pyworld is not installed")
 def test_a_contour_follows_a_gliding_buzz() -> None:
     t = np.arange(RATE) / RATE
     phase = 2 * np.pi * (120 * t + 40 * t**2)  # 120 Hz, rising to 200
     buzz = 0.1 * np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
-    found = contours.contour(buzz, RATE)
+    found = contours.pitch_contour(buzz, RATE)
     assert found is not None
     at = [float(found.hertz[round(seconds / contours.STEP)]) for seconds in (0.3, 0.7)]
     assert at == pytest.approx([144.0, 176.0], rel=0.02)
-    low, high = contours.span([found])
+    low, high = contours.pitch_range([found])
     assert low < 124
     assert high > 196
-    assert contours.contour(speech(0)[:100], RATE) is None
+    assert contours.pitch_contour(speech(0)[:100], RATE) is None
 
 
 def test_a_contour_breaks_where_there_is_no_pitch() -> None:
     hertz = np.array([0.0, 100.0, 100.0, 0.0, 200.0, 200.0])
-    one = contours.Contour(hertz, seconds=0.06)
-    chart = contours.chart(None, one, (100.0, 200.0), "<i>x</i>")
+    one = contours.PitchContour(hertz, seconds=0.06)
+    chart = contours.contour_chart(None, one, (100.0, 200.0), "<i>x</i>")
     (path,) = re.findall(r' d="([^"]+)"', chart)
     assert path == "M167 100L333 100M667 0L833 0"
     assert "&lt;i&gt;x&lt;/i&gt;: median 150 Hz, 67% of the time voiced" in chart
-    assert contours.chart(None, None, (100.0, 200.0), "x") == ""
+    assert contours.contour_chart(None, None, (100.0, 200.0), "x") == ""
 
 
 def test_the_page_says_so_where_pitch_cannot_be_had(
@@ -378,9 +398,9 @@ def test_data_in_the_page_is_what_results_json_holds(tmp_path: Path) -> None:
 
 def test_data_that_is_too_large_for_the_page_is_left_out_by_parts() -> None:
     results = large_results()
-    whole, missing = raw.embedded(results)
+    whole, missing = embed_results(results)
     assert missing == []
-    part, missing = raw.embedded(results, most=len(whole) // 2)
+    part, missing = embed_results(results, max_bytes=len(whole) // 2)
     assert missing == ["values"]
     assert "summary" in json.loads(part)
 
@@ -407,7 +427,7 @@ def test_hostile_names_stay_text_in_page_and_markdown(tmp_path: Path) -> None:
     )
     page = write_report(tmp_path, changed, made_up_speed())
     assert "<img src=x" not in page.read_text("utf-8")
-    text = results_markdown(changed, made_up_speed())
+    text = report_markdown(build_view(changed, made_up_speed()))
     assert "<img" not in text
     assert "[a](b)" not in text
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):

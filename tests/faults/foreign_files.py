@@ -17,7 +17,7 @@ from wavewright.checkpoints.checkpoint import load_model
 from wavewright.data.corpus.archive import extract
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing import convert, formats
-from wavewright.interop.importing.sizes import Sizes
+from wavewright.interop.importing.sizes import NetworkSizes
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import ModelConfig
 from wavewright.models.vocoder import Vocoder
@@ -48,9 +48,9 @@ class Pair(Vocoder):
         return wav
 
 
-PAIR = formats.Format(
+PAIR = formats.CheckpointFormat(
     "pair", "the collection's network", "pair", (r"conv\.weight", r"out\.weight"), dict,
-    lambda state: Sizes({}, 80, 256), {80: "hifigan"},
+    lambda state: NetworkSizes({}, 80, 256), {80: "hifigan"},
 )  # fmt: skip
 
 

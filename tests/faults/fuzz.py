@@ -28,7 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavewright.runner.record import read_record, trouble
+from wavewright.runner.record import first_damage, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCES = 24
@@ -136,7 +136,7 @@ def torn(recipe: Recipe) -> Iterator[str]:
         record = read_record(folder)
         if record is None:
             yield f"{name} has no record"
-        elif what := trouble(folder, record, thorough=True):
+        elif what := first_damage(folder, record, thorough=True):
             yield f"{name}: {what}"
         for leftover in folder.rglob("*.partial*"):
             yield f"{name}: {leftover.name} was left in it"

@@ -19,7 +19,7 @@ from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, 
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.training.amp import Precision
 from wavewright.training.crops import CropData
 from wavewright.training.nan_guard import BadStep, Guard
@@ -93,17 +93,17 @@ class Toy(Model):
         self.weight = nn.Parameter(torch.tensor(2.0))
         self.memory = nn.BatchNorm1d(1, affine=False)
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         critic = nn.Linear(1, 1, bias=False)
         nn.init.constant_(critic.weight, 3.0)
         return {"critic": critic}
 
-    def optimisation(self, player: str) -> Optimisation:
-        return Optimisation(learning_rate=0.01)
+    def optimizer_config(self, player: str) -> OptimizerConfig:
+        return OptimizerConfig(learning_rate=0.01)
 
     def updates(self, batch: Any, step: int) -> Iterator[Update]:
         self.memory(batch.wav)
-        critic = self.adversaries["critic"].weight
+        critic = self.discriminators["critic"].weight
         assert isinstance(critic, Tensor)
         yield Update("critic", critic.square().sum(), {"critic": 1.0})
         # The square root of nothing: a loss of 0 whose gradient is infinite.

@@ -17,7 +17,7 @@ from wavewright.io import fingerprint
 from wavewright.mel.spec import MelSpec
 from wavewright.runner.plan import Plan
 from wavewright.runner.recipe import load_recipe
-from wavewright.runner.run import Request, overview
+from wavewright.runner.run import RunRequest, print_overview
 from wavewright.runner.store import open_partial, publish
 
 AFTER = {
@@ -206,7 +206,7 @@ def pretend(plan: Plan) -> None:
 def running(plan: Plan, said: list[str] | None = None) -> list[str]:
     """Names of the stages that would run."""
     lines = [] if said is None else said
-    units = overview(plan, 0, len(plan.stages) - 1, Request(explain=True), lines.append)
+    units = print_overview(plan, 0, len(plan.stages) - 1, RunRequest(explain=True), lines.append)
     return [unit.stage.name for unit in units]
 
 
@@ -309,7 +309,7 @@ def test_an_upgrade_is_explained_by_every_stage_that_uses_it(
     uses = {
         stage.name
         for stage in plan.stages
-        if library in fingerprint.code_parts([stage.function.__module__])[1]
+        if library in fingerprint.code_fingerprint([stage.function.__module__])[1]
     }
     assert stages <= uses
     assert named == {name for name in uses if name not in ("acoustic", "train")}

@@ -130,8 +130,8 @@ def test_python_asks_the_system_for_what_it_syncs(tmp_path: Path) -> None:
         pytest.skip("there is no strace")
     (tmp_path / "file").write_text("x")
     code = (
-        "from pathlib import Path\nfrom wavewright.io.files import sync\n"
-        f"sync(Path({str(tmp_path)!r}))\nsync(Path({str(tmp_path / 'file')!r}))"
+        "from pathlib import Path\nfrom wavewright.io.files import fsync_path\n"
+        f"fsync_path(Path({str(tmp_path)!r}))\nfsync_path(Path({str(tmp_path / 'file')!r}))"
     )
     trace = tmp_path / "trace.txt"
     done = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import call, said
 from tests.recipes.conftest import Toy, make_toy
 from tests.recipes.test_runner import ALL
-from wavewright.runner.record import read_record, trouble
+from wavewright.runner.record import first_damage, read_record
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_a_file_that_is_gone_or_too_many_is_noticed(done: Toy, stage: str, chang
     assert not (result(done, stage) / "a").exists()
     record = read_record(result(done, stage))
     assert record is not None
-    assert trouble(result(done, stage), record, thorough=True) is None
+    assert first_damage(result(done, stage), record, thorough=True) is None
 
 
 def test_a_whole_result_deleted_is_made_again(done: Toy) -> None:
@@ -207,7 +207,7 @@ def test_a_spoilt_record_makes_its_stage_run_again(done: Toy, how: str) -> None:
     assert done.ran() == ["shout"]
     record = read_record(result(done, "01_shout"))
     assert record is not None
-    assert trouble(result(done, "01_shout"), record, thorough=True) is None
+    assert first_damage(result(done, "01_shout"), record, thorough=True) is None
 
 
 @pytest.mark.parametrize("how", ["nothing", "garbage", "future version", "gone"])

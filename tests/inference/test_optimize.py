@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.support import tiny
 from wavewright.errors import WavewrightError
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import ChannelsLastConv
 from wavewright.registry import create_vocoder, list_vocoders
@@ -32,7 +32,7 @@ def mel_of(vocoder: Vocoder, frames: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_the_same(name: str) -> None:
     plain = small(name)
-    quick = quicken(copy.deepcopy(plain))
+    quick = optimize_for_inference(copy.deepcopy(plain))
     for frames in (1, 5, 700):  # more than two pieces
         mel = mel_of(plain, frames)
         found, expected = quick.generate(mel, seed=1), plain.generate(mel, seed=1)
@@ -45,7 +45,7 @@ def test_it_says_the_same(name: str) -> None:
 )
 def test_in_half_precision_it_says_nearly_the_same(name: str, precision: str) -> None:
     plain = small(name)
-    quick = quicken(copy.deepcopy(plain), precision)
+    quick = optimize_for_inference(copy.deepcopy(plain), precision)
     mel = mel_of(plain, 50)
     found, expected = quick.generate(mel, seed=1), plain.generate(mel, seed=1)
     assert found.dtype == torch.float32
@@ -57,7 +57,7 @@ def test_in_half_precision_it_says_nearly_the_same(name: str, precision: str) ->
 @pytest.mark.parametrize("name", ["wavegan", "specgan"])
 def test_sounds_from_noise_stay_the_same(name: str, precision: str) -> None:
     plain = small(name)
-    quick = quicken(copy.deepcopy(plain), precision)
+    quick = optimize_for_inference(copy.deepcopy(plain), precision)
     found, expected = quick.sample(3, seed=1), plain.sample(3, seed=1)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -81,8 +81,10 @@ def test_a_convolution_keeps_its_numbers(conv: nn.Conv1d | nn.ConvTranspose1d) -
 
 def test_what_is_in_training_is_not_touched() -> None:
     vocoder = tiny.hifigan()
-    vocoder.start_training()
-    with pytest.raises(WavewrightError, match="'hifigan' is being trained; quicken a loaded copy"):
-        quicken(vocoder)
+    vocoder.prepare_for_training()
+    with pytest.raises(
+        WavewrightError, match="'hifigan' is being trained; optimize_for_inference a loaded copy"
+    ):
+        optimize_for_inference(vocoder)
     with pytest.raises(WavewrightError, match="precision float32, bf16 or fp16, found 'fp8'"):
-        quicken(small("hifigan"), "fp8")
+        optimize_for_inference(small("hifigan"), "fp8")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.support import tiny
-from wavewright.audio.files import endless_header, load_wav, to_pcm16
+from wavewright.audio.files import load_wav, streaming_wav_header, to_pcm16
 from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.text_lines import arriving, lines_of
@@ -278,7 +278,7 @@ def test_the_command_streams_lines_to_a_pipe(
     outlet = Recorder()
     say_live([("", "ab."), ("", "No. 5")], voice, outlet, seed=0, name="recorder")
     expected = to_pcm16(np.concatenate(outlet.pieces)).astype(int)
-    assert answer.stdout[:44] == endless_header(8000)
+    assert answer.stdout[:44] == streaming_wav_header(8000)
     found = np.frombuffer(answer.stdout[44:], "<i2").astype(int)
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= 1

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from tests.support import tiny
-from wavewright.audio.files import endless_header, load_wav, wav_writer
+from wavewright.audio.files import load_wav, streaming_wav_header, wav_writer
 from wavewright.audio.wav_header import header_flags
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.cli import app as cli
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.inference.vocode import stream_file, vocode_file
-from wavewright.mel.pipe import mel_chunks
+from wavewright.mel.pipe import read_mel_chunks
 from wavewright.registry import create_vocoder
 
 MEL = tiny.mel("tone5")
@@ -45,7 +45,7 @@ def arrays(*mels: np.ndarray) -> bytes:
 
 
 def read(given: bytes, **options: Any) -> np.ndarray:
-    return np.concatenate(list(mel_chunks(io.BytesIO(given), tiny.SPEC, **options)), axis=1)
+    return np.concatenate(list(read_mel_chunks(io.BytesIO(given), tiny.SPEC, **options)), axis=1)
 
 
 def trickle(given: bytes, sizes: Iterator[int]) -> BinaryIO:
@@ -66,7 +66,7 @@ def test_frames_come_out_as_they_went_in_however_the_pipe_cuts_them() -> None:
     random = np.random.default_rng(0)
     cuts = iter(lambda: int(random.integers(1, 100)), 0)
     with trickle(FRAMES, cuts) as pipe:
-        found = np.concatenate(list(mel_chunks(pipe, tiny.SPEC)), axis=1)
+        found = np.concatenate(list(read_mel_chunks(pipe, tiny.SPEC)), axis=1)
     np.testing.assert_array_equal(found, MEL)
 
 
@@ -172,7 +172,7 @@ def test_a_wav_without_a_length_can_be_read(tmp_path: Path) -> None:
     with path.open("wb") as stream, wav_writer(stream, 8000) as write:
         for piece in np.split(np.linspace(-1, 1, 1000), 4):
             write(piece)
-    assert path.read_bytes().startswith(endless_header(8000))
+    assert path.read_bytes().startswith(streaming_wav_header(8000))
     wav, rate = load_wav(path)
     assert rate == 8000
     np.testing.assert_allclose(wav, np.linspace(-1, 1, 1000), atol=1.01 / 32768)
@@ -221,7 +221,7 @@ def test_sound_comes_out_while_the_mel_still_goes_in(
     live = Live(checkpoint, source_environment)
     live.mel.write(FRAMES[: (look_ahead + 1) * SIZE])
     live.mel.flush()
-    assert live.sound.read(44) == endless_header(8000)
+    assert live.sound.read(44) == streaming_wav_header(8000)
     first = live.sound.read(2 * tiny.SPEC.hop_length)  # its frame is spoken, the pipe is open
     live.mel.write(FRAMES[(look_ahead + 1) * SIZE :])
     live.mel.close()

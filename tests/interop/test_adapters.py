@@ -21,9 +21,9 @@ from wavewright.interop.adapter import ClientVocoder
 from wavewright.interop.coqui import CoquiVocoder
 from wavewright.interop.espnet import ESPnetVocoder
 from wavewright.interop.exporting.export import export_file
-from wavewright.interop.exporting.parallel_wavegan import unlike_theirs, write_parallel_wavegan
+from wavewright.interop.exporting.parallel_wavegan import mel_differences, write_parallel_wavegan
 from wavewright.interop.importing.convert import import_checkpoint
-from wavewright.interop.log_base import require_likely_base
+from wavewright.interop.log_base import require_plausible_log
 from wavewright.interop.nemo import NemoVocoder
 from wavewright.interop.transformers import TransformersVocoder
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
@@ -155,7 +155,7 @@ def test_a_seed_makes_noise_the_same() -> None:
 def test_a_path_is_loaded_and_made_quick(tmp_path: Path) -> None:
     write_weights(tmp_path / "v.safetensors", tiny.hifigan(), 0)
     adapter = ESPnetVocoder(tmp_path / "v.safetensors", LOG10)
-    assert adapter.vocoder.piece_frames
+    assert adapter.vocoder.chunk_frames
     mel = speech_like(LOG10)
     wav = ESPnetVocoder(tiny.hifigan(), LOG10)(mel)
     torch.testing.assert_close(adapter(mel), wav, rtol=0, atol=1e-5)
@@ -193,7 +193,7 @@ def test_another_logarithm_is_caught_by_its_values() -> None:
 
 def test_what_is_no_speech_is_not_judged() -> None:
     for value in (torch.zeros(8, 200), torch.full((8, 200), -11.5), speech_like(LOG10, 20).mT):
-        require_likely_base(value, tiny.SPEC, "a client")
+        require_plausible_log(value, tiny.SPEC, "a client")
 
 
 def test_every_real_utterance_is_judged_rightly(shared: Path) -> None:
@@ -208,10 +208,10 @@ def test_every_real_utterance_is_judged_rightly(shared: Path) -> None:
         other = {"ln": "log10", "log10": "ln"}[spec.log]
         for file in files:
             mel = log_mel(torch.from_numpy(load_wav(file, spec.sample_rate)[0]), spec)
-            require_likely_base(mel, spec, "a client")
+            require_plausible_log(mel, spec, "a client")
             wrong = spec.model_copy(update={"log": other})
             with pytest.raises(MelMismatch, match=f"speech in {spec.log}"):
-                require_likely_base(mel, wrong, "a client")
+                require_plausible_log(mel, wrong, "a client")
 
 
 # ESPnet's settings.
@@ -252,10 +252,10 @@ def small(mel: MelSpec | str) -> Vocoder:
 
 
 def test_espnets_settings_are_a_preset() -> None:
-    assert espnet.mel_of(text2speech()) == MelSpec.preset("espnet")
-    natural = espnet.mel_of(text2speech(log_base=None))
+    assert espnet.mel_spec_of(text2speech()) == MelSpec.preset("espnet")
+    natural = espnet.mel_spec_of(text2speech(log_base=None))
     assert natural == MelSpec.preset("espnet").model_copy(update={"log": "ln"})
-    longer = espnet.mel_of(text2speech({"fs": 24000, "n_fft": 2048, "n_shift": 300,
+    longer = espnet.mel_spec_of(text2speech({"fs": 24000, "n_fft": 2048, "n_shift": 300,
                                         "win_length": 1200}))  # fmt: skip
     assert longer == MelSpec.preset("espnet-24k")
 
@@ -265,7 +265,7 @@ def test_attach_speaks_whatever_base_the_training_had(log_base: int | None) -> N
     speaker, vocoder = text2speech(log_base=log_base), small("espnet")
     adapter = espnet.attach(speaker, vocoder)
     assert speaker.vocoder is adapter
-    mel = speech_like(espnet.mel_of(speaker), 20)
+    mel = speech_like(espnet.mel_spec_of(speaker), 20)
     in_log10 = speech_like(MelSpec.preset("espnet"), 20)
     wav = vocoder.generate(in_log10.mT[None])[0]
     torch.testing.assert_close(adapter(mel), wav, rtol=0, atol=1e-6)
@@ -288,7 +288,7 @@ def test_attach_refuses_other_mels() -> None:
         espnet.attach(text2speech({"fmin": 0}), small("espnet"))
     speaker = text2speech()
     speaker.prefer_normalized_feats = True
-    assert espnet.mel_of(speaker) == MelSpec.preset("espnet")  # nothing is normalised
+    assert espnet.mel_spec_of(speaker) == MelSpec.preset("espnet")  # nothing is normalised
     speaker.normalize = "its statistics"
     with pytest.raises(WavewrightError, match="prefer_normalized_feats=False"):
         espnet.attach(speaker, small("espnet"))
@@ -326,7 +326,7 @@ AT_44K = {"sample_rate": 44100, "n_fft": 2048, "n_window_size": 2048, "n_window_
     ],
 )  # fmt: skip
 def test_nemos_settings_are_presets(section: dict[str, Any], preset: str) -> None:
-    assert nemo.mel_of(section) == MelSpec.preset(preset)
+    assert nemo.mel_spec_of(section) == MelSpec.preset(preset)
     model = SimpleNamespace(cfg=SimpleNamespace(preprocessor=section))
     assert nemo.vocoder_for(model, small(preset)).source == MelSpec.preset(preset)
 
@@ -335,9 +335,9 @@ def test_nemos_defaults_are_those_of_speech_recognition() -> None:
     bare = {name: FASTPITCH[name] for name in ("sample_rate", "features", "n_fft")}
     bare |= {"window_size": 0.02, "window_stride": 0.01}
     with pytest.raises(WavewrightError, match=r"normalize per_feature, preemph 0\.97"):
-        nemo.mel_of(bare)
+        nemo.mel_spec_of(bare)
     with pytest.raises(WavewrightError, match="with log False"):
-        nemo.mel_of({**FASTPITCH, "log": False})
+        nemo.mel_spec_of({**FASTPITCH, "log": False})
 
 
 def test_nemos_fastpitch_cannot_drive_a_vocoder_of_its_hifigan() -> None:
@@ -397,7 +397,7 @@ class FakeProcessor(SimpleNamespace):
 )
 def test_coquis_settings_are_a_mel_spec(change: dict[str, Any]) -> None:
     processor = FakeProcessor(**change)
-    spec = coqui.mel_of(processor)
+    spec = coqui.mel_spec_of(processor)
     if not change:
         assert spec == MelSpec.preset("coqui")
     natural = MelSpec.preset("coqui").model_copy(update={"log": "ln", "normalisation": None})
@@ -409,12 +409,12 @@ def test_coquis_settings_are_a_mel_spec(change: dict[str, Any]) -> None:
 
 def test_coquis_statistics_and_oddities() -> None:
     scaler = SimpleNamespace(mean_=np.full(80, -40.0), scale_=np.full(80, 20.0))
-    how = coqui.mel_of(FakeProcessor(mel_scaler=scaler)).normalisation
+    how = coqui.mel_spec_of(FakeProcessor(mel_scaler=scaler)).normalisation
     assert how == StatisticsNormalisation(mean=(-40.0,) * 80, scale=(20.0,) * 80)
     with pytest.raises(WavewrightError, match=r"with preemphasis 0\.97"):
-        coqui.mel_of(FakeProcessor(preemphasis=0.97))
+        coqui.mel_spec_of(FakeProcessor(preemphasis=0.97))
     with pytest.raises(WavewrightError, match=r"with spec_gain 5.0, log_func base 10"):
-        coqui.mel_of(FakeProcessor(spec_gain=5.0))
+        coqui.mel_spec_of(FakeProcessor(spec_gain=5.0))
 
 
 def test_coquis_synthesizer_hands_its_mels_over_as_they_were_said() -> None:
@@ -519,7 +519,7 @@ def test_what_parallel_wavegan_has_no_network_for_is_refused(tmp_path: Path) -> 
 
 
 def test_the_command_says_whose_mels_it_needs(root: Path, tmp_path: Path) -> None:
-    assert unlike_theirs(SPEC_PWG) == unlike_theirs(MelSpec.preset("espnet-24k")) == ""
+    assert mel_differences(SPEC_PWG) == mel_differences(MelSpec.preset("espnet-24k")) == ""
     weights = root / "recipes/kathleen/weights/hifigan-v3.safetensors"
     said = export_file(weights, tmp_path / "pwg", form="parallel-wavegan")
     assert "framing hop vs center" in said

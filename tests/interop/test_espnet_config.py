@@ -13,7 +13,7 @@ import torch
 from tests.support import tiny
 from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.interop.espnet import mel_of_config
+from wavewright.interop.espnet import mel_spec_of_config
 from wavewright.interop.exporting.export import export_file
 from wavewright.io.strict_yaml import parse_yaml
 from wavewright.mel.spec import MelSpec
@@ -65,9 +65,7 @@ def test_what_cannot_be_followed_is_refused_and_nothing_written(weights: Path) -
     with pytest.raises(WavewrightError, match=r"config\.yaml: .*log_base"):
         written(weights, f"{ESPNET}, log_base: 2")
     assert not weights.with_name("out").exists()
-    with pytest.raises(
-        WavewrightError, match="--espnet-config names the model of files"
-    ):
+    with pytest.raises(WavewrightError, match="--espnet-config names the model of files"):
         export_file(weights, weights.with_name("v.onnx"), model=weights)
 
 
@@ -84,15 +82,15 @@ def test_what_is_no_such_configuration_is_said(tmp_path: Path, text: str, messag
     path = tmp_path / "config.yaml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(WavewrightError, match=message):
-        mel_of_config(path)
+        mel_spec_of_config(path)
     with pytest.raises(WavewrightError, match=r"none\.yaml: not readable \(No such file"):
-        mel_of_config(tmp_path / "none.yaml")
+        mel_spec_of_config(tmp_path / "none.yaml")
 
 
 def test_rates_are_read_as_espnet_reads_them(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG % "fs: 24k, n_fft: 2048, hop_length: 300, win_length: 1200")
-    spec = mel_of_config(path)
+    spec = mel_spec_of_config(path)
     assert (spec.sample_rate, spec.n_fft, spec.hop_length, spec.win_length) == (
         24000, 2048, 300, 1200,
     )  # fmt: skip

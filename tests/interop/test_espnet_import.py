@@ -21,7 +21,7 @@ from tests.support.official_discriminators import (
 from tests.support.official_files import random_twin, spelled
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import WavewrightError
-from wavewright.interop.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.models.vocoder import Vocoder
 from wavewright.vocoders.hifigan import HiFiGAN
@@ -45,7 +45,7 @@ normalize_conf: {stats_file: exp/tts_stats/train/feats_stats.npz}
 
 def in_training(name: str, **changes: Any) -> Vocoder:
     vocoder = random_twin(name, **changes)
-    vocoder.start_training()
+    vocoder.prepare_for_training()
     return vocoder.eval()
 
 
@@ -73,7 +73,7 @@ def statistics() -> dict[str, Tensor]:
     }
 
 
-def same(made: Imported, expected: Vocoder) -> None:
+def same(made: ImportedModel, expected: Vocoder) -> None:
     assert made.out is not None
     mel = torch.randn(1, 80, 6, generator=torch.Generator().manual_seed(1))
     found = load_vocoder(made.out).generate(mel, seed=0)

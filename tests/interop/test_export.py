@@ -17,9 +17,14 @@ from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.exporting import onnx as onnx_files
 from wavewright.interop.exporting.export import export_file, export_vocoder
 from wavewright.interop.exporting.graph import waveform_graph
-from wavewright.interop.exporting.onnx import About, open_session, require_parity, write_onnx
+from wavewright.interop.exporting.onnx import (
+    ExportMetadata,
+    open_session,
+    require_parity,
+    write_onnx,
+)
 from wavewright.interop.exporting.sherpa_onnx import SpectrumFields, WaveformFields
-from wavewright.interop.exporting.snippets import for_onnxruntime, for_sherpa_onnx
+from wavewright.interop.exporting.snippets import onnxruntime_snippet, sherpa_onnx_snippet
 from wavewright.mel.spec import MelSpec
 from wavewright.models.latent import LatentVocoder
 from wavewright.models.vocoder import Vocoder
@@ -52,14 +57,14 @@ def in_a_fresh_namespace(snippet: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def hifigan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, About]:
+def hifigan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportMetadata]:
     path = tmp_path_factory.mktemp("hifigan") / "v.onnx"
     about, _ = export_vocoder(small("hifigan"), path, step=7)
     return path, about
 
 
 @pytest.fixture(scope="module")
-def wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, About]:
+def wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportMetadata]:
     """One that knows classes."""
     path = tmp_path_factory.mktemp("wavegan") / "v.onnx"
     about, _ = export_vocoder(small("wavegan", classes=("zero", "one", "two")), path)
@@ -67,7 +72,7 @@ def wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, About]:
 
 
 @pytest.fixture(scope="module")
-def parallel_wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, About]:
+def parallel_wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportMetadata]:
     path = tmp_path_factory.mktemp("pwg") / "v.onnx"
     about, _ = export_vocoder(small("parallel_wavegan"), path)
     return path, about
@@ -75,7 +80,7 @@ def parallel_wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ab
 
 @pytest.mark.parametrize(("batch", "frames"), [(1, 1), (3, 2), (1, 8), (2, 131)])
 def test_the_file_says_what_generate_says(
-    hifigan: tuple[Path, About], batch: int, frames: int
+    hifigan: tuple[Path, ExportMetadata], batch: int, frames: int
 ) -> None:
     mel = torch.randn(batch, 8, frames, generator=torch.Generator().manual_seed(1)) - 3
     (wav,) = fed(hifigan[0], mel=mel)
@@ -84,7 +89,7 @@ def test_the_file_says_what_generate_says(
 
 
 def test_noise_is_an_input_and_gives_what_its_seed_gives(
-    parallel_wavegan: tuple[Path, About],
+    parallel_wavegan: tuple[Path, ExportMetadata],
 ) -> None:
     path, about = parallel_wavegan
     assert [(port.name, port.shape) for port in about.inputs] == [
@@ -92,14 +97,14 @@ def test_noise_is_an_input_and_gives_what_its_seed_gives(
         ("noise", ("batch", "frames * 16")),
     ]
     vocoder, mel = small("parallel_wavegan"), torch.randn(2, 8, 9)
-    (noise,) = vocoder.drawn(2, 9, seed=5)
+    (noise,) = vocoder.draw_noise(2, 9, seed=5)
     (wav,) = fed(path, mel=mel, noise=noise)
     torch.testing.assert_close(wav, vocoder.generate(mel, seed=5), rtol=0, atol=1e-5)
     (other,) = fed(path, mel=mel, noise=-noise)
     assert (wav - other).abs().max() > 1e-3
 
 
-def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, About]) -> None:
+def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, ExportMetadata]) -> None:
     path, about = wavegan
     assert [(port.name, port.dtype) for port in about.inputs] == [
         ("latent", "float32"),
@@ -114,7 +119,7 @@ def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, About]) -> No
         (wav,) = fed(path, latent=latents, label=torch.full((4,), number))
         torch.testing.assert_close(wav, vocoder.speak(latents, seed=2), rtol=0, atol=1e-5)
     vocoder.label = ""
-    drawn = vocoder.drawn(4, 1, seed=2)
+    drawn = vocoder.draw_noise(4, 1, seed=2)
     (wav,) = fed(path, latent=drawn[0], label=drawn[1])
     torch.testing.assert_close(wav, vocoder.sample(4, seed=2), rtol=0, atol=1e-5)
 
@@ -127,15 +132,15 @@ def test_waveglow_takes_its_bias_away_in_the_graph(tmp_path: Path) -> None:
     for coupling in vocoder.couplings:
         torch.nn.init.normal_(coupling.end.weight, std=0.05)  # type: ignore[union-attr, arg-type]
     graph = waveform_graph(vocoder)
-    write_onnx(graph, tmp_path / "v.onnx", About.of(vocoder, graph, 0))
+    write_onnx(graph, tmp_path / "v.onnx", ExportMetadata.of(vocoder, graph, 0))
     assert require_parity(graph, open_session(tmp_path / "v.onnx"), 2, 31, seed=9) < 1e-4
 
 
 def test_a_trained_vocoder_exports_as_its_folded_self(
-    hifigan: tuple[Path, About], tmp_path: Path
+    hifigan: tuple[Path, ExportMetadata], tmp_path: Path
 ) -> None:
     vocoder = small("hifigan")
-    vocoder.start_training()  # weight norm on every layer
+    vocoder.prepare_for_training()  # weight norm on every layer
     export_vocoder(vocoder, tmp_path / "v.onnx")
     mel = torch.randn(1, 8, 6)
     torch.testing.assert_close(
@@ -155,10 +160,10 @@ def test_a_gain_is_undone_in_the_graph_and_pre_emphasis_is_refused(tmp_path: Pat
         export_vocoder(vocoder, tmp_path / "w.onnx")
 
 
-def test_the_file_says_all_that_is_known(hifigan: tuple[Path, About]) -> None:
+def test_the_file_says_all_that_is_known(hifigan: tuple[Path, ExportMetadata]) -> None:
     path, about = hifigan
     found = metadata(path)
-    assert found.keys() == About.model_fields.keys()
+    assert found.keys() == ExportMetadata.model_fields.keys()
     assert MelSpec.model_validate(json.loads(found["mel"])) == tiny.SPEC
     assert found["mel_fingerprint"] == tiny.SPEC.fingerprint
     assert (found["vocoder"], found["step"]) == ("hifigan", "7")
@@ -169,17 +174,17 @@ def test_the_file_says_all_that_is_known(hifigan: tuple[Path, About]) -> None:
     session = open_session(path)
     assert session.get_inputs()[0].shape == ["batch", 8, "frames"]
     assert session.get_outputs()[0].shape == ["batch", "frames * 16"]
-    assert About.model_validate(about.model_dump()) == about
+    assert ExportMetadata.model_validate(about.model_dump()) == about
 
 
-def test_the_file_tells_nothing_of_this_machine(hifigan: tuple[Path, About]) -> None:
+def test_the_file_tells_nothing_of_this_machine(hifigan: tuple[Path, ExportMetadata]) -> None:
     assert str(Path(__file__).parents[2]).encode() not in hifigan[0].read_bytes()
 
 
 @pytest.mark.parametrize("which", ["hifigan", "wavegan", "parallel_wavegan"])
 def test_the_snippet_runs(which: str, request: pytest.FixtureRequest) -> None:
     path, about = request.getfixturevalue(which)
-    wav = in_a_fresh_namespace(for_onnxruntime(path, about))["wav"]
+    wav = in_a_fresh_namespace(onnxruntime_snippet(path, about))["wav"]
     frames = 100 * 16
     assert wav.shape == (1, 256 if which == "wavegan" else frames)
     assert np.isfinite(wav).all()
@@ -190,7 +195,7 @@ def test_for_sherpa_onnx_vocos_gives_its_spectra(tmp_path: Path) -> None:
     assert isinstance(vocoder, Vocos)
     about, _ = export_vocoder(vocoder, tmp_path / "v.onnx", form="sherpa-onnx")
     found = metadata(tmp_path / "v.onnx")
-    assert found.keys() == About.model_fields.keys() | SpectrumFields.model_fields.keys()
+    assert found.keys() == ExportMetadata.model_fields.keys() | SpectrumFields.model_fields.keys()
     expected = {
         "model_type": "vocos",
         "n_fft": "64",
@@ -218,10 +223,10 @@ def test_for_sherpa_onnx_others_give_a_waveform(tmp_path: Path) -> None:
     path = tmp_path / "v.onnx"  # this Vocos has frames that are not centred
     about, _ = export_vocoder(small("vocos"), path, form="sherpa-onnx")
     found = metadata(path)
-    assert found.keys() == About.model_fields.keys() | WaveformFields.model_fields.keys()
+    assert found.keys() == ExportMetadata.model_fields.keys() | WaveformFields.model_fields.keys()
     assert found["model_type"] == "hifigan"
     assert len(about.inputs) == len(about.outputs) == 1
-    compile(for_sherpa_onnx(path, about), "snippet", "exec")
+    compile(sherpa_onnx_snippet(path, about), "snippet", "exec")
 
 
 @pytest.mark.parametrize("name", ["parallel_wavegan", "waveglow", "wavegan"])
@@ -240,10 +245,10 @@ def test_those_that_cannot_name_those_that_can(tmp_path: Path) -> None:
 
 
 def test_a_file_that_says_something_else_is_not_published(
-    hifigan: tuple[Path, About], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hifigan: tuple[Path, ExportMetadata], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vocoder = small("hifigan")
-    monkeypatch.setattr(onnx_files, "_converted", lambda _: onnx.load(hifigan[0]))
+    monkeypatch.setattr(onnx_files, "_convert", lambda _: onnx.load(hifigan[0]))
     graph = waveform_graph(vocoder)
     given, expected = graph.trial(1, 5, 0)
     wrong = [value + 0.001 for value in expected]
@@ -251,7 +256,7 @@ def test_a_file_that_says_something_else_is_not_published(
     path.write_bytes(b"what was there")
     bad = type(graph)(**{**vars(graph), "trial": lambda *_: (given, wrong)})
     with pytest.raises(WavewrightError, match=r"differ by 0.001, allowed is 0.0001"):
-        write_onnx(bad, path, About.of(vocoder, graph, 0))
+        write_onnx(bad, path, ExportMetadata.of(vocoder, graph, 0))
     assert [p.name for p in tmp_path.iterdir()] == ["v.onnx"]
     assert path.read_bytes() == b"what was there"
     monkeypatch.undo()

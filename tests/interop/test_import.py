@@ -24,7 +24,7 @@ from tests.support.official_files import (
 )
 from wavewright.errors import WavewrightError
 from wavewright.interop.exporting.parallel_wavegan import write_parallel_wavegan
-from wavewright.interop.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.interop.importing.formats import FORMATS
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
@@ -63,7 +63,7 @@ def speecht5_name(key: str) -> str:
     return key.replace("ups.", "upsampler.")
 
 
-def require_same(made: Imported, expected: Vocoder) -> None:
+def require_same(made: ImportedModel, expected: Vocoder) -> None:
     mel = torch.randn(1, expected.mel.n_mels, 6, generator=torch.Generator().manual_seed(1))
     assert torch.equal(loaded(made).generate(mel), expected.generate(mel))
 

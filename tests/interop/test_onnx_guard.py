@@ -15,7 +15,7 @@ from wavewright.audio.files import load_wav
 from wavewright.errors import MelMismatch
 from wavewright.interop.exporting.export import export_vocoder
 from wavewright.interop.exporting.onnx import open_session
-from wavewright.interop.log_base import require_likely_base
+from wavewright.interop.log_base import require_plausible_log
 from wavewright.mel.spec import LOG_UNIT, MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.vocoder import Vocoder
@@ -54,7 +54,7 @@ def test_the_file_refuses_what_adapters_refuse(log: str, tmp_path: Path) -> None
         mel = torch.from_numpy(values)
         said = refusal(session, mel)
         try:
-            require_likely_base(mel, spec, "a test")
+            require_plausible_log(mel, spec, "a test")
         except MelMismatch as error:
             other = next(o for o in LOGS if f"those of speech in {o}" in str(error))
             assert f"looks like speech in {other}, and the vocoder wants {log}" in said

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from wavewright.io import files, fingerprint
-from wavewright.io.fingerprint import Contents, code_parts, digest
+from wavewright.io.fingerprint import PathFingerprints, code_fingerprint, json_digest
 
 MODULES = {
     "__init__.py": "",
     "start.py": "import json\nfrom parts_package import middle\nimport parts_package.deep.end\n",
-    "middle.py": "def work():\n    import soundfile\n    from wavewright.errors import nearest\n",
+    "middle.py": "def work():\n    import soundfile\n    from wavewright.errors import "
+    "did_you_mean\n",
     "deep/__init__.py": "",
     "deep/end.py": "import numpy.linalg\nimport no_such_module\n",
     "deep/page.html": "<p>",
@@ -36,11 +37,12 @@ def package(tmp_path: Path) -> Path:
 
 
 def parts(package: Path, environment: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """code_parts of the package's start, in a Python of its own: digests are kept per process."""
+    """code_fingerprint of the package's start, in a Python of its own: digests are kept per "
+    "process."""
     code = (
         "import json, sys\n"
-        "from wavewright.io.fingerprint import code_parts\n"
-        "found = code_parts(['parts_package.start'])\n"
+        "from wavewright.io.fingerprint import code_fingerprint\n"
+        "found = code_fingerprint(['parts_package.start'])\n"
         "assert not {'parts_package', 'soundfile', 'numpy'} & set(sys.modules)\n"
         "print(json.dumps(found))"
     )
@@ -95,7 +97,7 @@ def test_the_place_of_the_code_does_not_count(
 
 
 def test_stages_depend_on_what_shapes_their_output() -> None:
-    modules, libraries = code_parts(["wavewright_stages.mels"])
+    modules, libraries = code_fingerprint(["wavewright_stages.mels"])
     needed = {
         "wavewright.mel.transform_numpy",
         "wavewright.mel.spec",
@@ -104,22 +106,23 @@ def test_stages_depend_on_what_shapes_their_output() -> None:
     assert needed <= modules.keys()
     assert "wavewright.training.loop" not in modules
     assert {"torch", "librosa"} <= libraries.keys()
-    assert "wavewright.training.loop" in code_parts(["wavewright_stages.train"])[0]
+    assert "wavewright.training.loop" in code_fingerprint(["wavewright_stages.train"])[0]
 
 
 def test_unknown_modules_are_nothing() -> None:
-    assert code_parts(["no_such_package.module"]) == ({}, {})
+    assert code_fingerprint(["no_such_package.module"]) == ({}, {})
 
 
 def test_digest_is_of_the_value_not_of_its_order() -> None:
-    assert digest({"a": 1, "b": [1.5, None]}) == digest({"b": [1.5, None], "a": 1})
-    assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
+    assert json_digest({"a": 1, "b": [1.5, None]}) == json_digest({"b": [1.5, None], "a": 1})
+    expected = "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
+    assert json_digest({"a": 1}) == expected
     values = [{"a": 1}, {"a": "1"}, {"a": [1]}, {"b": 1}, [1], 1, None, {}]
-    assert len({digest(value) for value in values}) == len(values)
+    assert len({json_digest(value) for value in values}) == len(values)
 
 
 def test_what_lies_outside_counts_by_names_and_contents(tmp_path: Path) -> None:
-    look = Contents(tmp_path / "seen.json").digest
+    look = PathFingerprints(tmp_path / "seen.json").digest
     folder = tmp_path / "a"
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "x.wav").write_bytes(b"123")
@@ -142,7 +145,7 @@ def test_contents_are_read_again_only_where_a_file_was_touched(
 ) -> None:
     memory, file = tmp_path / "seen.json", tmp_path / "speech.txt"
     file.write_text("hello")
-    first = Contents(memory).digest(file)
+    first = PathFingerprints(memory).digest(file)
     read: list[Path] = []
 
     def noted(path: Path) -> str:
@@ -150,12 +153,12 @@ def test_contents_are_read_again_only_where_a_file_was_touched(
         return files.sha256_of(path)
 
     monkeypatch.setattr(fingerprint, "sha256_of", noted)
-    assert Contents(memory).digest(file) == first
+    assert PathFingerprints(memory).digest(file) == first
     assert read == []
     before = file.stat()
     file.write_text("hullo")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time
-    assert Contents(memory).digest(file) != first
+    assert PathFingerprints(memory).digest(file) != first
     assert read == [file]
 
 
@@ -163,7 +166,7 @@ def test_contents_are_read_again_only_where_a_file_was_touched(
 def test_a_memory_that_is_none_is_made_anew(tmp_path: Path, rubbish: bytes) -> None:
     memory, file = tmp_path / "seen.json", tmp_path / "speech.txt"
     file.write_text("hello")
-    first = Contents(memory).digest(file)
+    first = PathFingerprints(memory).digest(file)
     memory.write_bytes(rubbish)
-    assert Contents(memory).digest(file) == first
+    assert PathFingerprints(memory).digest(file) == first
     assert len(json.loads(memory.read_text())) == 1

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.support import tiny
 from wavewright.errors import WavewrightError
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.kernels import ops as kernels
 from wavewright.kernels.compile import compiled
 from wavewright.kernels.loop import Engine, Uniforms, Window
@@ -166,20 +166,20 @@ def test_numbers_are_an_items_own_however_they_are_drawn() -> None:
 )
 def test_what_there_is_not_is_refused(engine: str, precision: str, message: str) -> None:
     with pytest.raises(WavewrightError, match=message):
-        quicken(built("wavenet labels"), precision, engine)
+        optimize_for_inference(built("wavenet labels"), precision, engine)
 
 
 def test_the_engine_in_use_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="wavewright")
-    quicken(built("wavenet labels"), "int8")
+    optimize_for_inference(built("wavenet labels"), "int8")
     assert "a compiled loop, int8 weights" in caplog.text
-    quicken(built("pruned"), "int8")
+    optimize_for_inference(built("pruned"), "int8")
     assert "a compiled loop, float32 weights, on 1 thread" in caplog.text, "as pruned ones are"
 
 
 def test_a_vocoder_that_speaks_all_at_once_has_no_int8() -> None:
     with pytest.raises(WavewrightError, match="float32, bf16 or fp16, found 'int8'"):
-        quicken(tiny.hifigan().eval(), "int8")
+        optimize_for_inference(tiny.hifigan().eval(), "int8")
 
 
 @compiled

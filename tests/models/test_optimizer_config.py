@@ -6,28 +6,28 @@ import math
 
 import pytest
 
-from wavewright.models.config import Optimisation
+from wavewright.models.config import OptimizerConfig
 
 
 def test_an_epoch_decays() -> None:
-    rule = Optimisation(learning_rate=2e-4, decay_per_epoch=0.999)
+    rule = OptimizerConfig(learning_rate=2e-4, decay_per_epoch=0.999)
     assert rule.rate(99, 100) == 2e-4
     assert rule.rate(100, 100) == pytest.approx(2e-4 * 0.999)
     assert rule.rate(1050, 100) == pytest.approx(2e-4 * 0.999**10)
 
 
 def test_steps_halve() -> None:
-    rule = Optimisation(learning_rate=1e-4, decay_every=200)
+    rule = OptimizerConfig(learning_rate=1e-4, decay_every=200)
     assert [rule.rate(step, 7) for step in (0, 199, 200, 400)] == [1e-4, 1e-4, 5e-5, 2.5e-5]
 
 
 def test_steps_halve_no_more_often_than_that() -> None:
-    rule = Optimisation(learning_rate=1e-3, decay_every=100, decays=2)
+    rule = OptimizerConfig(learning_rate=1e-3, decay_every=100, decays=2)
     assert [rule.rate(step, 7) for step in (99, 100, 299, 10_000)] == [1e-3, 5e-4, 2.5e-4, 2.5e-4]
 
 
 def test_a_cosine_after_a_rise() -> None:
-    rule = Optimisation(learning_rate=1.0, warmup_steps=10, cosine_steps=110)
+    rule = OptimizerConfig(learning_rate=1.0, warmup_steps=10, cosine_steps=110)
     assert rule.rate(0, 1) == 0
     assert rule.rate(5, 1) == 0.5
     assert rule.rate(10, 1) == 1

@@ -16,11 +16,11 @@ from tests.support import tiny
 from wavewright import testing
 from wavewright.audio.filters import Gain, PreEmphasis
 from wavewright.errors import WavewrightError
-from wavewright.inference.optimize import quicken
-from wavewright.models.streaming import Running, Stage, regrouped
+from wavewright.inference.optimize import optimize_for_inference
+from wavewright.models.streaming import BlockState, StreamBlock, rechunk
 from wavewright.models.vocoder import Vocoder
-from wavewright.nn.noise import Drawing, Noise
-from wavewright.nn.receptive_field import Reach, Span, heard
+from wavewright.nn.noise import NoiseSampler, NoiseSpec
+from wavewright.nn.receptive_field import ReceptiveField, Span, input_span
 from wavewright.registry import create_vocoder, find, list_vocoders
 from wavewright.vocoders.parallel_wavegan import ParallelWaveGAN, ParallelWaveGANConfig
 from wavewright.vocoders.vocos import ConvNeXtBlock, Vocos
@@ -28,7 +28,7 @@ from wavewright.vocoders.vocos import ConvNeXtBlock, Vocos
 CONVOLUTIONAL = [
     name
     for name in list_vocoders(conditioning="mel")
-    if create_vocoder(name, **tiny.SMALL[name]).reach is not None
+    if create_vocoder(name, **tiny.SMALL[name]).receptive_field is not None
 ]
 #: Published kernels, rates and dilations in thin layers.
 THIN: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ def test_every_network_of_convolutions_streams() -> None:
 @pytest.mark.parametrize("name", [*CONVOLUTIONAL, *OTHERS])
 def test_any_chunks_join_to_the_whole(name: str, quick: bool) -> None:
     plain = small(name)
-    vocoder = quicken(copy.deepcopy(plain)) if quick else plain
+    vocoder = optimize_for_inference(copy.deepcopy(plain)) if quick else plain
 
     @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.integers(0, 12), min_size=1, max_size=12), st.integers(1, 2))
@@ -125,15 +125,15 @@ def test_one_frame_is_an_utterance(name: str) -> None:
 @pytest.mark.parametrize("name", THIN)
 def test_the_reach_of_published_sizes_is_what_a_frame_spoils(name: str) -> None:
     vocoder = create_vocoder(name, **THIN[name]).eval()
-    assert testing.measured_reach(vocoder) == vocoder.reach
-    assert quicken(copy.deepcopy(vocoder)).reach == vocoder.reach
+    assert testing.measured_receptive_field(vocoder) == vocoder.receptive_field
+    assert optimize_for_inference(copy.deepcopy(vocoder)).receptive_field == vocoder.receptive_field
 
 
 @pytest.mark.parametrize("name", THIN)
 def test_published_sizes_join_to_the_whole(name: str) -> None:
     torch.manual_seed(0)
-    vocoder = quicken(awake(create_vocoder(name, **THIN[name])))
-    reach = vocoder.reach
+    vocoder = optimize_for_inference(awake(create_vocoder(name, **THIN[name])))
+    reach = vocoder.receptive_field
     assert reach is not None
     mel = mel_of(vocoder, sum(reach) + 15)
     sizes = [reach.after + 1, 1, 7, 0]
@@ -167,19 +167,19 @@ def test_a_long_stream_keeps_no_more_than_it_needs(
 ) -> None:
     vocoder = small(name)
     held: dict[int, list[int]] = {}
-    run = Running.__call__
+    run = BlockState.__call__
 
-    def noted(running: Running, x: Tensor | None, *, ended: bool) -> Tensor | None:
+    def noted(running: BlockState, x: Tensor | None, *, ended: bool) -> Tensor | None:
         said = run(running, x, ended=ended)
         if running.held is not None:
             held.setdefault(id(running), []).append(running.held.shape[-1])
         return said
 
-    monkeypatch.setattr(Running, "__call__", noted)
-    assert vocoder.reach is not None
-    frames = 3 * sum(vocoder.reach)
+    monkeypatch.setattr(BlockState, "__call__", noted)
+    assert vocoder.receptive_field is not None
+    frames = 3 * sum(vocoder.receptive_field)
     list(vocoder.stream(mel_of(vocoder, 1) for _ in range(frames)))
-    assert len(held) == len(vocoder.stages())
+    assert len(held) == len(vocoder.streaming_blocks())
     for kept in held.values():
         assert max(kept[:-1]) == max(kept[: len(kept) * 2 // 3])
 
@@ -188,23 +188,23 @@ def test_one_that_tells_only_its_reach_streams_too() -> None:
     """Networks of other people, with noise of frames and noise of the whole."""
 
     class Plain(ParallelWaveGAN):
-        reach = Reach(4, 4)
+        receptive_field = ReceptiveField(4, 4)
 
-        def stages(self) -> list[Stage]:
+        def streaming_blocks(self) -> list[StreamBlock]:
             return []
 
-        def noises(self, frames: int) -> dict[str, Noise]:
-            return {**super().noises(frames), "level": Noise((2, 3), "uniform")}
+        def noise_inputs(self, frames: int) -> dict[str, NoiseSpec]:
+            return {**super().noise_inputs(frames), "level": NoiseSpec((2, 3), "uniform")}
 
-        def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
-            wav: Tensor = super().said(mel, noise[0])
+        def synthesize_frames(self, mel: Tensor, *noise: Tensor) -> Tensor:
+            wav: Tensor = super().synthesize_frames(mel, noise[0])
             return wav * noise[1].mean(dim=(1, 2))[:, None]
 
     torch.manual_seed(0)
     config = ParallelWaveGANConfig.model_validate(tiny.SMALL["parallel_wavegan"])
     vocoder = Plain(config).eval()
     testing.check_streaming(vocoder)
-    testing.check_pieces(vocoder)
+    testing.check_chunked(vocoder)
 
 
 def test_what_does_not_stream_says_so_at_once() -> None:
@@ -219,22 +219,22 @@ def test_chunks_of_wrong_shape_are_refused() -> None:
 
 
 def test_noise_is_the_same_however_it_is_drawn() -> None:
-    noise = Noise((3, 20), frames=4)
+    noise = NoiseSpec((3, 20), frames=4)
     seeds = [1, 2]
-    whole = noise.drawn(seeds, torch.device("cpu"))
+    whole = noise.draw(seeds, torch.device("cpu"))
     assert whole.shape == (2, 3, 20)
-    drawing = Drawing(noise, seeds)
+    drawing = NoiseSampler(noise, seeds)
     parts = [drawing.draw(frames) for frames in (1, 2, 1)]
     assert torch.equal(torch.cat(parts, dim=-1), whole)
-    assert torch.equal(noise.drawn(seeds[1:], torch.device("cpu"))[0], whole[1])
-    many = Noise((200_000,), frames=1000).drawn([0], torch.device("cpu"))
+    assert torch.equal(noise.draw(seeds[1:], torch.device("cpu"))[0], whole[1])
+    many = NoiseSpec((200_000,), frames=1000).draw([0], torch.device("cpu"))
     assert abs(float(many.mean())) < 0.01
     assert abs(float(many.std()) - 1) < 0.01
 
 
 def test_short_chunks_are_put_together_but_for_the_first() -> None:
     mel = torch.arange(40.0).reshape(1, 2, 20)
-    chunks = list(regrouped(torch.split(mel, [1, 2, 1, 3, 6, 4, 3], dim=-1), 5))
+    chunks = list(rechunk(torch.split(mel, [1, 2, 1, 3, 6, 4, 3], dim=-1), 5))
     assert [chunk.shape[-1] for chunk in chunks] == [1, 6, 6, 7]
     assert torch.equal(torch.cat(chunks, dim=-1), mel)
 
@@ -261,30 +261,33 @@ def test_what_is_heard_is_where_gradients_come_from(layers: list[nn.Module], fir
     nn.Sequential(*layers)(x)[0, 0, span.first : span.last + 1].sum().backward()
     assert x.grad is not None
     places = x.grad[0, 0].nonzero().flatten().tolist()
-    assert heard(layers, span) == (places[0], places[-1])
+    assert input_span(layers, span) == (places[0], places[-1])
 
 
 def test_a_layer_that_nothing_is_known_of_is_no_guess() -> None:
     with pytest.raises(TypeError, match="what GRU hears is not known"):
-        heard([nn.GRU(1, 1)], Span(0, 1))
+        input_span([nn.GRU(1, 1)], Span(0, 1))
 
 
 def test_a_reach_declared_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     vocoder = small("vocos")
-    true = vocoder.reach
+    true = vocoder.receptive_field
     assert true is not None
-    for short in (Reach(true.before - 1, true.after), Reach(true.before, true.after - 1)):
-        monkeypatch.setattr(Vocos, "reach", short)
+    for short in (
+        ReceptiveField(true.before - 1, true.after),
+        ReceptiveField(true.before, true.after - 1),
+    ):
+        monkeypatch.setattr(Vocos, "receptive_field", short)
         with pytest.raises(AssertionError, match="samples depend on"):
-            testing.check_reach(vocoder)
-    monkeypatch.setattr(Vocos, "reach", Reach(true.before, true.after + 3))
+            testing.check_receptive_field(vocoder)
+    monkeypatch.setattr(Vocos, "receptive_field", ReceptiveField(true.before, true.after + 3))
     with pytest.raises(AssertionError, match="would wait and work in vain"):
-        testing.check_reach(vocoder)
+        testing.check_receptive_field(vocoder)
 
 
 def test_a_layer_that_hears_more_than_it_says_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConvNeXtBlock, "heard", lambda self, span: span)
     with pytest.raises(AssertionError, match="samples depend on"):
-        testing.check_reach(small("vocos"))
-    with pytest.raises(AssertionError, match="is reach, Reach"):
+        testing.check_receptive_field(small("vocos"))
+    with pytest.raises(AssertionError, match="is receptive_field, ReceptiveField"):
         testing.check_streaming(small("vocos"))

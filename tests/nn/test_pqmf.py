@@ -117,7 +117,7 @@ def test_a_proposed_cutoff_joins_other_numbers_of_bands(bands: int) -> None:
 
 def test_what_a_sample_hears_is_what_spoils_it() -> None:
     for place in (400, 401, 402, 403):
-        heard = bank().heard(Span(place, place))
+        heard = bank().input_span(Span(place, place))
         for position in (heard.first - 1, heard.first, heard.last, heard.last + 1):
             parts = torch.zeros(1, 4, 256)
             parts[:, :, position] = torch.nan

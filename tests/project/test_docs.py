@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wavewright.evaluation.measure import METRICS, metric_kind
+from wavewright.evaluation.measure import METRICS, metric_class
 from wavewright.registry import plugins
 from wavewright.text.verbalisation.english import RULES
 
@@ -18,7 +18,7 @@ def test_every_metric_stands_in_the_table_with_its_recipe() -> None:
         r"^\| `(\w+)`( \*)? \| `([^`]+)` \|", text, flags=re.MULTILINE)}  # fmt: skip
     assert set(found) == set(plugins("metrics"))
     for name, (star, recipe) in found.items():
-        assert recipe == metric_kind(name)().id
+        assert recipe == metric_class(name)().id
         assert bool(star) == (name in METRICS), name
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
@@ -9,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support import tiny
+import wavewright
+import wavewright.nn
+from tests.support import published_vocoders, tiny
 from wavewright import registry
 from wavewright.errors import UnknownName, WavewrightError
 from wavewright.vocoders.hifigan import HiFiGAN
@@ -73,6 +78,48 @@ def test_conditioning_filters_and_asks_others(installed: list[Any]) -> None:
     assert "own" in registry.list_vocoders(conditioning="mel")
     assert registry.list_vocoders(conditioning="none") == ["wavenet", "wavernn"]
     assert registry.list_vocoders(conditioning="latent") == ["specgan", "wavegan"]
+
+
+def test_the_table_of_our_vocoders_is_what_their_classes_say() -> None:
+    table = json.loads(registry._PUBLISHED.read_text("utf-8"))
+    assert list(table) == list(registry.FIRST_PARTY["vocoders"])
+    differing = {name for name, row in published_vocoders.table().items() if table[name] != row}
+    assert not differing, "run: python -m tests.support.published_vocoders"
+
+
+def test_describing_our_vocoders_imports_no_torch(source_environment: dict[str, str]) -> None:
+    code = (
+        "import sys\n"
+        "from wavewright.registry import describe_vocoders\n"
+        "infos = {info.name: info for info in describe_vocoders()}\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(infos['hifigan'].title, infos['hifigan'].variants[0].parameters)\n"
+    )
+    environment = {**source_environment, "PYTHONNOUSERSITE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "HiFi-GAN 13926017\n", done.stderr
+
+
+def test_another_packages_vocoder_is_loaded_to_describe_it(installed: list[Any]) -> None:
+    installed += [
+        point("own", "wavewright.vocoders.vocos:Vocos", "other"),
+        point("broken", "no_such_module:Hummer", "hummer-package"),
+    ]
+    own, broken = registry.describe_vocoders()[-2:]
+    assert (own.distribution, own.title, own.problem) == ("other", "Vocos", "")
+    assert [variant.name for variant in own.variants] == ["", "mel-24k"]
+    assert broken.variants == ()
+    assert "of package hummer-package cannot be loaded" in broken.problem
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for module in (wavewright, wavewright.nn):
+        for name in module.__all__:
+            assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        wavewright.nn.nothing  # noqa: B018
 
 
 def test_create_takes_variant_and_configuration() -> None:

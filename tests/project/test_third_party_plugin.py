@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -102,6 +103,28 @@ def test_the_page_shows_the_very_module_of_sixty_lines(template: Path, page: str
     assert sum(bool(line.strip()) for line in module.splitlines()) <= 60
 
 
+PUBLIC = {"wavewright", "wavewright.nn", "wavewright.metrics", "wavewright.testing"}
+
+
+def test_the_template_and_the_page_import_public_modules_alone(template: Path, page: str) -> None:
+    sources = [path.read_text("utf-8") for path in template.glob("*.py")] + python_blocks(page)
+    imported = {
+        name
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        for name in modules_of(node)
+        if name.partition(".")[0] == "wavewright"
+    }
+    assert imported <= PUBLIC
+
+
+def modules_of(node: ast.AST) -> list[str]:
+    """Modules that an import statement names."""
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
 @pytest.fixture
 def of_the_page(
     template: Path, page: str, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +152,7 @@ def test_the_pages_adversary_keeps_the_contract(of_the_page: Callable[[str], Voc
 
 def test_the_pages_stream_keeps_the_contract(of_the_page: Callable[[str], Vocoder]) -> None:
     vocoder = of_the_page("FlowingWhistle")
-    testing.check_reach(vocoder)
+    testing.check_receptive_field(vocoder)
     testing.check_streaming(vocoder)
 
 

@@ -137,7 +137,7 @@ def test_no_path_of_this_machine_is_published(full: tuple[Path, Results], work: 
 
 def test_a_recipe_without_an_acoustic_model_still_reports(work: Path, tmp_path: Path) -> None:
     results = run(work, tmp_path / "report", gta=None, acoustic=None, vocoder={}, utterances=2)
-    assert [c.id for c in results.present()] == ["copy"]
+    assert [c.id for c in results.evaluated_conditions()] == ["copy"]
     assert all("Not evaluated" in c.absent for c in results.conditions[1:])
     assert [u.id for u in results.utterances] == ["a-1", "c-1"]
     assert results.split_size == 3

@@ -15,9 +15,9 @@ import soundfile
 
 from wavewright.audio.files import Wav, from_pcm16
 from wavewright.audio.loudness import decibels, measure_level
-from wavewright.data.corpus.entries import Entry, write_table
 from wavewright.data.corpus.ingest import publish_corpus
-from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.corpus.utterances import CorpusUtterance, write_corpus_table
+from wavewright.data.manifest import read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -185,7 +185,7 @@ def test_faults_are_quarantined(corpus: Path) -> None:
     assert (faulty.split == "").all()
     assert (faulty.samples == 0).all()
     assert (faulty.alignment == "").all()
-    assert len(usable(rows.reset_index(drop=True))) == 16
+    assert len(usable_rows(rows.reset_index(drop=True))) == 16
     assert Shards(prepared / "audio").ids == sorted(rows.id[rows.reason == ""])
     with (prepared / "quarantine.csv").open(newline="") as file:
         listed = list(csv.DictReader(file))
@@ -311,18 +311,18 @@ def test_measures_stand_in_the_table(corpus: Path) -> None:
     assert rows["characters_per_second"].to_numpy() == pytest.approx(texts.to_numpy())
 
 
-def published(folder: Path, entries: list[Entry]) -> Path:
+def published(folder: Path, entries: list[CorpusUtterance]) -> Path:
     """A corpus.parquet whose audio is `all.wav`, ten seconds of a rising tone."""
     (folder / "wavs").mkdir(parents=True)
     steps = [tone(1.0, 0.1 + 0.02 * i, hertz=200.0 + 100 * i) for i in range(10)]
     soundfile.write(folder / "wavs/all.wav", np.concatenate(steps), RATE, subtype="PCM_16")
-    write_table(folder, [replace(entry, audio=folder / "wavs/all.wav") for entry in entries])
+    write_corpus_table(folder, [replace(entry, audio=folder / "wavs/all.wav") for entry in entries])
     return folder
 
 
-def entries(**changes: Any) -> list[Entry]:
+def entries(**changes: Any) -> list[CorpusUtterance]:
     return [
-        Entry(
+        CorpusUtterance(
             f"s{i}", "", "", f"speaker-{i // 2}", Path(), None, "", start=i, end=i + 1.0, **changes
         )
         for i in range(10)

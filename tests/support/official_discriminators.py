@@ -43,10 +43,10 @@ def trained(name: str, **changes: Any) -> Vocoder:
     """A small vocoder in training; its discriminator has seen a batch, so that no norm is fresh."""
     torch.manual_seed(3)
     vocoder = create_vocoder(name, **changes)
-    vocoder.start_training()
-    vocoder.adversaries[PLAYER](torch.randn(2, 4096))
+    vocoder.prepare_for_training()
+    vocoder.discriminators[PLAYER](torch.randn(2, 4096))
     with torch.no_grad():
-        for value in vocoder.adversaries[PLAYER].parameters():
+        for value in vocoder.discriminators[PLAYER].parameters():
             value.mul_(1 + 0.1 * torch.rand_like(value))
     return vocoder.eval()
 
@@ -125,7 +125,7 @@ _HAYASHIS_CONFIG = (
 
 def _hifigan(folder: Path, vocoder: Vocoder) -> Path:
     state = old_names(dict(vocoder.state_dict()), lambda path: path)
-    against = vocoder.adversaries[PLAYER].state_dict()
+    against = vocoder.discriminators[PLAYER].state_dict()
     torch.save({"generator": state}, folder / "g_00000042")
     parts = {
         theirs: old_names(_part(against, f"{ours}."), lambda path: path)
@@ -152,7 +152,7 @@ def _bigvgan(folder: Path, vocoder: Vocoder) -> Path:
             state[f"{start}.{parts[4].removeprefix('log_')}"] = value
         else:
             state |= old_names({key: value}, name)
-    against = vocoder.adversaries[PLAYER].state_dict()
+    against = vocoder.discriminators[PLAYER].state_dict()
     parts_of = {
         theirs: old_names(_part(against, f"{ours}."), lambda path: path)
         for theirs, ours in (("mpd", "multi_period"), ("mrd", "multi_resolution"))
@@ -171,7 +171,7 @@ def _vocos(folder: Path, vocoder: Vocoder) -> Path:
     from tests.interop.test_import import vocos_name
 
     kept = {vocos_name(key): value for key, value in vocoder.inference_state().items()}
-    against = vocoder.adversaries[PLAYER].state_dict()
+    against = vocoder.discriminators[PLAYER].state_dict()
     names = {"multi_period": "multiperioddisc", "multi_resolution": "multiresddisc"}
     for ours, theirs in names.items():
         part = old_names(_part(against, f"{ours}."), lambda path: path)
@@ -191,7 +191,7 @@ def _descript(folder: Path, vocoder: Vocoder) -> Path:
         dict(vocoder.state_dict()), lambda path: melgan_generator(path, 3, "model", False)
     )
     torch.save(generator, folder / "best_netG.pt")
-    against = old_names(vocoder.adversaries[PLAYER].state_dict(), name)
+    against = old_names(vocoder.discriminators[PLAYER].state_dict(), name)
     torch.save(against, folder / "best_netD.pt")
     return folder / "best_netG.pt"
 
@@ -201,7 +201,7 @@ def _park(folder: Path, vocoder: Vocoder) -> Path:
         dict(vocoder.state_dict()), lambda path: melgan_generator(path, 3, "generator", True)
     )
     against = old_names(
-        vocoder.adversaries[PLAYER].state_dict(),
+        vocoder.discriminators[PLAYER].state_dict(),
         lambda path: melgan_discriminator(path, "discriminator", 6),
     )
     torch.save({"model_g": generator, "model_d": against, "step": 7}, folder / "nvidia.pt")
@@ -217,7 +217,7 @@ def _pkl(folder: Path, generator: State, against: State, config: str) -> Path:
 
 def _pwg_hifigan(folder: Path, vocoder: Vocoder) -> Path:
     generator = old_names(dict(vocoder.state_dict()), lambda path: _hayashis_generator(path, 2))
-    against = old_names(vocoder.adversaries[PLAYER].state_dict(), _hayashis)
+    against = old_names(vocoder.discriminators[PLAYER].state_dict(), _hayashis)
     return _pkl(folder, generator, against, _HAYASHIS_CONFIG)
 
 
@@ -226,7 +226,7 @@ def _pwg_melgan(folder: Path, vocoder: Vocoder) -> Path:
         dict(vocoder.state_dict()), lambda path: melgan_generator(path, 3, "melgan", False)
     )
     against = old_names(
-        vocoder.adversaries[PLAYER].state_dict(),
+        vocoder.discriminators[PLAYER].state_dict(),
         lambda path: melgan_discriminator(path, "layers", 6),
     )
     return _pkl(folder, generator, against, "generator_type: MelGANGenerator\n")
@@ -237,7 +237,7 @@ def _pwg_multiband_melgan(folder: Path, vocoder: Vocoder) -> Path:
         dict(vocoder.state_dict()), lambda path: melgan_generator(path, 2, "melgan", False)
     )
     against = old_names(
-        vocoder.adversaries[PLAYER].state_dict(),
+        vocoder.discriminators[PLAYER].state_dict(),
         lambda path: melgan_discriminator(path, "layers", 4),
     )
     config = "version: 0.6.1\ngenerator_type: MelGANGenerator\n"
@@ -270,7 +270,7 @@ def small_discriminator(path: str, layers: int) -> str:
 def _parallel_wavegan(folder: Path, vocoder: Vocoder) -> Path:
     generator = old_names(dict(vocoder.state_dict()), parallel_wavegan_generator)
     against = old_names(
-        vocoder.adversaries[PLAYER].state_dict(), lambda path: small_discriminator(path, 4)
+        vocoder.discriminators[PLAYER].state_dict(), lambda path: small_discriminator(path, 4)
     )
     config = "generator_params: {stacks: 2, upsample_params: {upsample_scales: [4, 4]}}\n"
     return _pkl(folder, generator, against, config)
@@ -287,7 +287,7 @@ def as_joint(state: State, against: State) -> State:
 
 def _espnet(folder: Path, vocoder: Vocoder) -> Path:
     generator = old_names(dict(vocoder.state_dict()), lambda path: _hayashis_generator(path, 2))
-    against = old_names(vocoder.adversaries[PLAYER].state_dict(), _hayashis)
+    against = old_names(vocoder.discriminators[PLAYER].state_dict(), _hayashis)
     torch.save(as_joint(generator, against), folder / "train.total_count.best.pth")
     (folder / "config.yaml").write_text(
         "tts: joint_text2wav\nfeats_extract: fbank\nnormalize: null\ntts_conf:\n"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wavewright.checkpoints.checkpoint import load_model
-from wavewright.interop.importing.convert import Imported
+from wavewright.interop.importing.convert import ImportedModel
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
@@ -45,7 +45,7 @@ def bare(state: State) -> State:
     return state
 
 
-def loaded(made: Imported) -> Any:
+def loaded(made: ImportedModel) -> Any:
     assert made.out is not None
     return load_model(made.out)
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from wavewright.models.batch import Batch
 from wavewright.nn.gan_losses import (
     feature_matching,
-    hinge_critic,
+    hinge_discriminator,
     hinge_generator,
-    least_squares_critic,
+    least_squares_discriminator,
     least_squares_generator,
 )
 from wavewright.nn.spectral import mel_l1
@@ -31,13 +31,13 @@ def hifigan_step(session: Session, batch: Batch) -> Losses:
     """One step as in the authors' train.py, at the session's present learning rates."""
     model, optimisers = session.model, session.optimisers
     assert isinstance(model, HiFiGAN)
-    discriminator = model.adversaries["discriminator"]
+    discriminator = model.discriminators["discriminator"]
     fake = model(batch.mel)
 
     optimisers["discriminator"].zero_grad()
     real_scores, _ = discriminator(batch.wav)
     fake_scores, _ = discriminator(fake.detach())
-    critic = least_squares_critic(real_scores, fake_scores)
+    critic = least_squares_discriminator(real_scores, fake_scores)
     critic.backward()  # type: ignore[no-untyped-call]
     optimisers["discriminator"].step()
 
@@ -58,14 +58,14 @@ def melgan_step(session: Session, batch: Batch) -> Losses:
     """One step as in the authors' scripts/train.py."""
     model, optimisers = session.model, session.optimisers
     assert isinstance(model, MelGAN)
-    discriminator = model.adversaries["discriminator"]
+    discriminator = model.discriminators["discriminator"]
     fake = model(batch.mel)
     with torch.no_grad():
         distance = mel_l1(fake, batch.wav, model.loss_spec)
 
     fake_scores, _ = discriminator(fake.detach())
     real_scores, real_features = discriminator(batch.wav)
-    critic = hinge_critic(real_scores, fake_scores)
+    critic = hinge_discriminator(real_scores, fake_scores)
     optimisers["discriminator"].zero_grad()
     critic.backward()  # type: ignore[no-untyped-call]
     optimisers["discriminator"].step()

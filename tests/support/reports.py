@@ -12,8 +12,8 @@ from wavewright.audio.files import save_wav, to_pcm16
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.evaluation.layout import wav_file
-from wavewright.evaluation.measure import build_metrics, conditions, measure, versions
-from wavewright.evaluation.report.page import Training, write_report
+from wavewright.evaluation.measure import build_metrics, condition_infos, measure, package_versions
+from wavewright.evaluation.report.page import TrainingCurves, write_report
 from wavewright.evaluation.results import (
     NATURAL,
     Event,
@@ -25,7 +25,7 @@ from wavewright.evaluation.results import (
     Utterance,
     Value,
 )
-from wavewright.evaluation.summary import summarise
+from wavewright.evaluation.summary import summarize
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition
 
@@ -95,14 +95,14 @@ def small_report(
         sample_rate=spec.sample_rate,
         mel=spec,
         band=spec.fmax,
-        versions=versions(),
-        conditions=conditions({"gta": "Not evaluated: this run made no GTA mels."}),
+        versions=package_versions(),
+        conditions=condition_infos({"gta": "Not evaluated: this run made no GTA mels."}),
         systems=SYSTEMS,
         utterances=tuple(spoken),
         events=tuple(events),
         **found._asdict(),
     )
-    training = Training({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
+    training = TrainingCurves({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
     page = write_report(folder, results, made_up_speed(), training=training, **options)
     return page, results
 
@@ -137,7 +137,7 @@ def large_results() -> Results:
         for u in ids
         for m in metrics
     ]
-    summary, differences = summarise(systems, present, metrics[:2], spoken, values)
+    summary, differences = summarize(systems, present, metrics[:2], spoken, values)
     return Results(
         title="Many numbers",
         corpus="none",
@@ -147,8 +147,8 @@ def large_results() -> Results:
         seed=0,
         sample_rate=RATE,
         mel=None,
-        versions=versions(),
-        conditions=conditions({}),
+        versions=package_versions(),
+        conditions=condition_infos({}),
         metrics=tuple(metrics),
         systems=tuple(systems),
         utterances=tuple(spoken),

@@ -88,7 +88,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         session = onnxruntime.InferenceSession(file)
         generator = np.random.default_rng(3)
         sizes: dict[str, tuple[int, ...]] = {"mel": (model.mel.n_mels, 24)}
-        noises = model.noises(24) if model.conditioning == "mel" else {}
+        noises = model.noise_inputs(24) if model.conditioning == "mel" else {}
         sizes |= {key: tuple(noise.shape) for key, noise in noises.items()}
         inputs = {}
         for port in session.get_inputs():
@@ -109,7 +109,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         )
         seed_everything(3, 0)
         model = create_vocoder(name, **tiny.SMALL[name])
-        model.meet(data.wavs())
+        model.fit_statistics(data.wavs())
         session_ = Session(model, len(data), torch.device("cpu"), 3)
         results["losses"] = []
         for step in range(3):

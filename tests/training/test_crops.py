@@ -11,7 +11,7 @@ import torch
 
 from tests.support import tiny
 from wavewright.audio.files import from_pcm16
-from wavewright.audio.filters import apply_steps
+from wavewright.audio.filters import apply_filters
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -126,7 +126,7 @@ def test_crops_of_what_a_vocoder_learns_are_pieces_of_the_whole(tmp_path: Path) 
     for batch in map(data.batch, range(4)):
         for utterance, wav in zip(batch.ids, batch.wav.numpy(), strict=True):
             natural = torch.from_numpy(from_pcm16(tiny.tone(utterance)))
-            whole = apply_steps(natural, (*spec.wav_steps, *spec.target_steps), 8000).numpy()
+            whole = apply_filters(natural, (*spec.wav_steps, *spec.target_steps), 8000).numpy()
             starts = range(0, len(whole) - len(wav) + 1, HOP)
             near = [np.abs(whole[s : s + len(wav)] - wav).max() for s in starts]
             assert min(near) < 1e-6

@@ -18,7 +18,7 @@ from tests.support.official_discriminators import FAMILIES, PLAYER, trained
 from wavewright.checkpoints.checkpoint import load_training
 from wavewright.checkpoints.discriminators import adversaries_file
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.interop.importing.convert import Imported, import_checkpoint
+from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.models.vocoder import Vocoder
 from wavewright.training import loop as training
 
@@ -28,7 +28,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_work(tmp_path_factory.mktemp("work"))
 
 
-def imported(folder: Path, family: str) -> tuple[Vocoder, Imported]:
+def imported(folder: Path, family: str) -> tuple[Vocoder, ImportedModel]:
     """A vocoder of ours in a toolkit's files, and what the import made of those."""
     kind = FAMILIES[family]
     source = trained(kind.name, **kind.changes)
@@ -40,7 +40,7 @@ def imported(folder: Path, family: str) -> tuple[Vocoder, Imported]:
     return source, made
 
 
-def options(family: str, made: Imported, **changes: Any) -> dict[str, Any]:
+def options(family: str, made: ImportedModel, **changes: Any) -> dict[str, Any]:
     """Of a training that says nothing of adversaries."""
     kind = FAMILIES[family]
     unsaid = ("mel", "adversary")
@@ -81,8 +81,8 @@ def test_training_goes_on_where_theirs_stopped(
     assert isinstance(made.model, Vocoder)
     assert torch.equal(said(first), said(made.model))
     torch.testing.assert_close(said(first), said(source), rtol=0, atol=1e-6)
-    theirs = source.adversaries[PLAYER].state_dict()
-    before = first.adversaries[PLAYER].state_dict()
+    theirs = source.discriminators[PLAYER].state_dict()
+    before = first.discriminators[PLAYER].state_dict()
     assert before.keys() == theirs.keys()
     for key, value in theirs.items():
         assert torch.equal(before[key], value), key
@@ -260,9 +260,9 @@ def test_norms_in_other_spellings(tmp_path: Path, spelling: str) -> None:
     torch.save(renamed, theirs / "best_netD.pt")
     made = import_checkpoint(theirs / "best_netG.pt", mel=tiny.SPEC)
     assert made.adversaries is not None
-    again = trained("melgan", **FAMILIES["melgan"].changes).adversaries[PLAYER]
+    again = trained("melgan", **FAMILIES["melgan"].changes).discriminators[PLAYER]
     again.load_state_dict(made.adversaries.state)
     wav = torch.randn(1, 4096)
-    expected, found = source.adversaries[PLAYER](wav)[0], again(wav)[0]
+    expected, found = source.discriminators[PLAYER](wav)[0], again(wav)[0]
     for a, b in zip(expected, found, strict=True):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5)

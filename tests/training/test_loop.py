@@ -24,7 +24,7 @@ from wavewright.compute.device import pick_device
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.training.crops import CropData
 from wavewright.training.journal import Journal
 from wavewright.training.loop import TrainingOptions, train, validation_steps
@@ -255,21 +255,21 @@ class Rivals(Model):
         self.frozen = nn.Parameter(torch.tensor(1.0), requires_grad=False)
         self.seen: list[tuple[Tensor | None, Tensor | None]] = []
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         critic = nn.Linear(1, 1, bias=False)
         nn.init.constant_(critic.weight, 3.0)
         return {"critic": critic}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         rate = 0.1 if player == "generator" else 0.5
-        return Optimisation(learning_rate=rate, decay_per_epoch=0.5, clip_norm=1e3)
+        return OptimizerConfig(learning_rate=rate, decay_per_epoch=0.5, clip_norm=1e3)
 
     def product(self) -> Tensor:
-        critic = self.adversaries["critic"]
+        critic = self.discriminators["critic"]
         return self.weight * critic.weight.sum() * self.frozen  # type: ignore[operator]
 
     def note(self) -> None:
-        critic = self.adversaries["critic"].weight
+        critic = self.discriminators["critic"].weight
         assert isinstance(critic, Tensor)
         self.seen.append((self.weight.grad, critic.grad))
 
@@ -295,7 +295,7 @@ def test_only_the_stepping_player_gets_gradients_and_moves() -> None:
     assert after_critic[0] is None, "the critic's loss gave the generator no gradient"
     assert after_critic[1] is not None
     assert float(end[0]) == pytest.approx(2.5)  # type: ignore[arg-type]
-    critic = model.adversaries["critic"].weight
+    critic = model.discriminators["critic"].weight
     assert critic.item() == pytest.approx(3.0 - 0.5), "Adam's first step is the rate"  # type: ignore[operator]
     assert model.weight.item() == pytest.approx(2.0 - 0.1)
     assert float(model.frozen) == 1.0, "what is frozen stays, and does not disturb"
@@ -314,9 +314,9 @@ def test_rates_decay_once_per_epoch_for_every_player() -> None:
 class Later(Rivals):
     """Whose critic starts at the third step, and so does its schedule."""
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         starts = 3 if player == "critic" else 0
-        return Optimisation(learning_rate=0.1, decay_every=2, amsgrad=True, starts_at=starts)
+        return OptimizerConfig(learning_rate=0.1, decay_every=2, amsgrad=True, starts_at=starts)
 
 
 @pytest.mark.parametrize(

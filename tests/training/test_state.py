@@ -369,7 +369,7 @@ def test_the_quicker_order_of_operations_gives_the_published_losses(
     ours, published = sessions
     # Each pass brings HiFi-GAN's spectral norm nearer to the true one: equal from the start.
     for session in sessions:
-        settle(session.model.adversaries["discriminator"])
+        settle(session.model.discriminators["discriminator"])
     for step in range(10):
         batch = data.batch(step)
         found = ours.advance(batch)

@@ -72,5 +72,5 @@ def test_no_configuration_is_forgotten() -> None:
 def test_its_critic_has_the_published_size(name: str, count: int) -> None:
     vocoder = create_vocoder(name)
     assert isinstance(vocoder, LatentVocoder)
-    judge = vocoder.build_adversaries()["critic"]
+    judge = vocoder.build_discriminators()["critic"]
     assert sum(value.numel() for value in judge.parameters()) == count

@@ -33,7 +33,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
 from wavewright.models.acoustic import AcousticModel, Speech, TextBatch
 from wavewright.models.base import Update
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS, encode, normalise_text, phonemise
 
 
@@ -301,9 +301,9 @@ class Tacotron2(AcousticModel):
         """(B,) frames of each utterance, filled to whole steps."""
         return self._steps(batch) * self.config.frames_per_step
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam with weight decay and clipped gradients."""
-        return Optimisation(
+        return OptimizerConfig(
             learning_rate=self.config.learning_rate,
             decay_per_epoch=self.config.learning_rate_decay,
             weight_decay=self.config.weight_decay,

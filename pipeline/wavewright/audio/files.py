@@ -43,14 +43,14 @@ def load_wav(
         WavewrightError: the file is missing, unreadable, empty, or holds NaN or infinite samples.
     """
     data, rate = read_channels(path, start=start, end=end)
-    wav = mix(data, channel)
+    wav = mix_down(data, channel)
     if sample_rate is not None and rate != sample_rate:
         return resample(wav, rate, sample_rate), sample_rate
     return wav, rate
 
 
-def mix(data: npt.NDArray[np.float32], channel: Channel) -> Wav:
-    """(samples, channels) to (samples,) float32 by the policy `channel`."""
+def mix_down(data: npt.NDArray[np.float32], channel: Channel) -> Wav:
+    """Mix (samples, channels) down to (samples,) float32 by the policy `channel`."""
     if data.shape[1] == 1:
         return np.ascontiguousarray(data[:, 0])
     if channel == "mean":
@@ -61,7 +61,7 @@ def mix(data: npt.NDArray[np.float32], channel: Channel) -> Wav:
 def read_channels(
     path: str | Path, *, start: float = 0.0, end: float | None = None
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """All channels: (samples, channels) float32 and the sample rate in Hz; see `load_wav`."""
+    """Read all channels: (samples, channels) float32 and the sample rate; see `load_wav`."""
     import soundfile
 
     path = Path(path)
@@ -90,7 +90,7 @@ def read_channels(
 
 
 def resample(wav: Wav, source: int, target: int) -> Wav:
-    """(samples,) at `source` Hz to `target` Hz by soxr at its very high quality."""
+    """Resample (samples,) from `source` to `target` Hz with soxr, quality VHQ."""
     if source == target:
         return wav
     import soxr
@@ -105,7 +105,7 @@ def to_pcm16(wav: npt.NDArray[np.floating]) -> Pcm:
 
 
 def from_pcm16(pcm: Pcm) -> Wav:
-    """int16 to float32 in [-1, 1)."""
+    """Convert int16 to float32 in [-1, 1)."""
     return pcm.astype(np.float32) / np.float32(32768)
 
 
@@ -133,7 +133,7 @@ def save_wav(path: str | Path, wav: npt.NDArray[np.floating], sample_rate: int) 
 def wav_writer(
     out: Path | IO[bytes], sample_rate: int
 ) -> Iterator[Callable[[npt.NDArray[np.floating]], None]]:
-    """Write 16-bit WAV piece by piece: a function that takes the next (samples,).
+    """Write 16-bit WAV in chunks: yields a function that takes the next (samples,).
 
     Args:
         out: a file, which appears whole under its name when the block ends well and not at all
@@ -181,7 +181,7 @@ def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[P
         with out.open("wb") as stream, _pcm_writer(stream, sample_rate) as write:
             yield write
         return
-    out.write(endless_header(sample_rate))
+    out.write(streaming_wav_header(sample_rate))
     out.flush()
 
     def write_now(pcm: Pcm) -> None:
@@ -191,8 +191,8 @@ def _pcm_writer(out: Path | IO[bytes], sample_rate: int) -> Iterator[Callable[[P
     yield write_now
 
 
-def endless_header(sample_rate: int) -> bytes:
-    """Of a WAV file of 16 bits and one channel that does not know yet how long it will be."""
+def streaming_wav_header(sample_rate: int) -> bytes:
+    """Header of a 16-bit mono WAV stream of unknown length."""
     unknown, rate = 0xFFFFFFFF, sample_rate
     riff, data = (b"RIFF", unknown, b"WAVE"), (b"data", unknown)
     form = (b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)

@@ -2,7 +2,7 @@
 
 A MelSpec lists those that come before its analysis (`wav_steps`) and those that are done after
 them to the waveform that a vocoder learns (`target_steps`), as r9y9's WaveNet recipes do. This
-module's values load no torch; `apply_steps` and `undo_steps` do.
+module's values load no torch; `apply_filters` and `undo_filters` do.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class _Step(BaseModel):
+class _Filter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class HighPass(_Step):
+class HighPass(_Filter):
     """Causal linear-phase filter of `taps` coefficients; it delays by (taps - 1) / 2 samples."""
 
     step: Literal["highpass"] = "highpass"
@@ -38,7 +38,7 @@ class HighPass(_Step):
         return self.taps - 1
 
 
-class PreEmphasis(_Step):
+class PreEmphasis(_Filter):
     """y[n] = x[n] - coefficient * x[n - 1]."""
 
     step: Literal["preemphasis"] = "preemphasis"
@@ -50,7 +50,7 @@ class PreEmphasis(_Step):
         return 1
 
 
-class Gain(_Step):
+class Gain(_Filter):
     """y = factor * x."""
 
     step: Literal["gain"] = "gain"
@@ -62,15 +62,15 @@ class Gain(_Step):
         return 0
 
 
-WavStep = Annotated[HighPass | PreEmphasis | Gain, Field(discriminator="step")]
+WavFilter = Annotated[HighPass | PreEmphasis | Gain, Field(discriminator="step")]
 
 
-def memory(steps: Sequence[WavStep]) -> int:
+def filter_history(steps: Sequence[WavFilter]) -> int:
     """Earlier samples that a sample depends on after all the steps."""
     return sum(step.memory for step in steps)
 
 
-def apply_steps(wav: Tensor, steps: Sequence[WavStep], sample_rate: int) -> Tensor:
+def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
     """Do the steps in order, differentiably.
 
     Args:
@@ -98,32 +98,32 @@ def apply_steps(wav: Tensor, steps: Sequence[WavStep], sample_rate: int) -> Tens
     return wav
 
 
-def undo_steps(wav: Tensor, steps: Sequence[WavStep], sample_rate: int) -> Tensor:
+def undo_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
     """Undo the steps, last one first: what a vocoder that learnt them says becomes speech.
 
     Args:
         wav: (..., samples), floating-point.
-        steps: as in `apply_steps`.
+        steps: as in `apply_filters`.
         sample_rate: Hz.
 
     Raises:
         WavewrightError: a step cannot be undone.
     """
-    return Undoing(steps, sample_rate)(wav)
+    return InverseFilters(steps, sample_rate)(wav)
 
 
-class Undoing:
-    """`undo_steps` for a waveform that comes piece by piece.
+class InverseFilters:
+    """Streaming inverse of a filter chain; keeps state between chunks.
 
     Args:
-        steps: as in `apply_steps`.
+        steps: as in `apply_filters`.
         sample_rate: Hz.
 
     Raises:
         WavewrightError: a step cannot be undone.
     """
 
-    def __init__(self, steps: Sequence[WavStep], sample_rate: int) -> None:
+    def __init__(self, steps: Sequence[WavFilter], sample_rate: int) -> None:
         for step in steps:
             if isinstance(step, HighPass):
                 raise WavewrightError(
@@ -134,7 +134,7 @@ class Undoing:
         self.memories: dict[int, np.ndarray] = {}
 
     def __call__(self, wav: Tensor) -> Tensor:
-        """(..., samples) that follow those of the last call -> the same shape."""
+        """Process the next chunk: (..., samples) -> the same shape."""
         for number, step in enumerate(self.steps):
             if isinstance(step, Gain):
                 wav = wav / step.factor

@@ -1,4 +1,4 @@
-"""How loud speech is, and by how much it should be amplified."""
+"""Speech level and gain."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 
 from wavewright.audio.files import Wav
 
-Policy = Literal["none", "speaker", "utterance", "peak"]
+LoudnessPolicy = Literal["none", "speaker", "utterance", "peak"]
 _FRAME = 0.05  # seconds
 _ACTIVE = 30.0  # dB below the loudest frame within which a frame counts as speech
 log = logging.getLogger("wavewright")
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """Of one utterance. Full scale is 1; powers are without the mean (a DC offset is not heard).
+class SpeechLevel:
+    """Level of one utterance; full scale is 1, powers exclude the DC offset.
 
     Attributes:
         peak: largest magnitude.
@@ -38,7 +38,7 @@ class Level:
     sample_rate: int = 0
 
 
-def measure_level(wav: Wav, sample_rate: int) -> Level:
+def measure_level(wav: Wav, sample_rate: int) -> SpeechLevel:
     """Level of (samples,) float32; fewer samples than a frame, but at least one, are a frame."""
     frame = min(max(1, round(_FRAME * sample_rate)), len(wav))
     mean = float(wav.mean(dtype=np.float64))
@@ -47,7 +47,7 @@ def measure_level(wav: Wav, sample_rate: int) -> Level:
     means = blocks.mean(axis=1, dtype=np.float64)
     power = np.maximum(squares / frame - 2 * mean * means + mean * mean, 0.0)
     active = power[power >= power.max() * 10 ** (-_ACTIVE / 10)]
-    return Level(
+    return SpeechLevel(
         peak=float(np.abs(wav).max()),
         loudest=math.sqrt(power.max()),
         energy=float(active.sum() * frame),
@@ -62,7 +62,7 @@ def decibels(amplitude: float) -> float:
 
 
 @dataclass(frozen=True)
-class Loudness:
+class LoudnessTarget:
     """The level that speech is brought to.
 
     Attributes:
@@ -73,12 +73,12 @@ class Loudness:
         ceiling: no peak is amplified beyond this; an utterance that would be gets less gain.
     """
 
-    policy: Policy
+    policy: LoudnessPolicy
     target: float
     ceiling: float
 
     def gains(
-        self, levels: Mapping[str, Level], speakers: Mapping[str, str], train: Iterable[str]
+        self, levels: Mapping[str, SpeechLevel], speakers: Mapping[str, str], train: Iterable[str]
     ) -> tuple[dict[str, float], set[str]]:
         """Gain by id, and the ids whose gain the ceiling has reduced.
 
@@ -100,7 +100,7 @@ class Loudness:
         return gains, limited
 
     def _wanted(
-        self, levels: Mapping[str, Level], speakers: Mapping[str, str], train: Iterable[str]
+        self, levels: Mapping[str, SpeechLevel], speakers: Mapping[str, str], train: Iterable[str]
     ) -> dict[str, float]:
         if self.policy == "none":
             return dict.fromkeys(levels, 1.0)
@@ -108,7 +108,7 @@ class Loudness:
             return {name: self.ceiling / level.peak for name, level in levels.items()}
         if self.policy == "utterance":
             return {name: self._gain([level]) for name, level in levels.items()}
-        own: dict[str, list[Level]] = defaultdict(list)
+        own: dict[str, list[SpeechLevel]] = defaultdict(list)
         for name in train:
             own[speakers[name]].append(levels[name])
         heard = set(own)
@@ -118,14 +118,14 @@ class Loudness:
         gain = {name: self._speaker_gain(name, measured) for name, measured in sorted(own.items())}
         return {name: gain[speakers[name]] for name in levels}
 
-    def _gain(self, levels: Iterable[Level]) -> float:
+    def _gain(self, levels: Iterable[SpeechLevel]) -> float:
         energy = samples = 0.0
         for level in levels:
             energy += level.energy
             samples += level.samples
         return float(10 ** (self.target / 20) / math.sqrt(max(energy / samples, 1e-20)))
 
-    def _speaker_gain(self, speaker: str, levels: list[Level]) -> float:
+    def _speaker_gain(self, speaker: str, levels: list[SpeechLevel]) -> float:
         """To the target, but so that only one peak in a thousand would exceed the ceiling."""
         wanted = self._gain(levels)
         highest = float(np.quantile([level.peak for level in levels], 0.999, method="lower"))

@@ -26,7 +26,13 @@ import torch
 
 from wavewright import registry
 from wavewright.errors import WavewrightError
-from wavewright.io.files import fsync_path, os_error_context, sha256_of, usual_mode, write_text
+from wavewright.io.files import (
+    default_file_mode,
+    fsync_path,
+    os_error_context,
+    sha256_of,
+    write_text,
+)
 from wavewright.io.torch_files import open_torch_file
 from wavewright.models.base import Model
 from wavewright.models.vocoder import Vocoder
@@ -114,7 +120,7 @@ def write_weights(path: Path, model: Model, step: int, *, dtype: torch.dtype | N
         "config": model.config.model_dump(mode="json"),
         "step": step,
     }
-    with usual_mode(path), os_error_context(path):
+    with default_file_mode(path), os_error_context(path):
         save_file(state, path, metadata={"wavewright": json.dumps(about, sort_keys=True)})
 
 

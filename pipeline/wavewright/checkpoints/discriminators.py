@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.io.files import atomic_write, sha256_of, usual_mode
+from wavewright.io.files import atomic_write, default_file_mode, sha256_of
 
 _ABOUT = "wavewright-adversaries"
 _FORMAT = 1
@@ -51,7 +51,7 @@ def write_adversaries(
         for key, value in tensors.items()
     }
     about = {"format": _FORMAT, "sha256": digest}
-    with atomic_write(path) as scratch, usual_mode(scratch):
+    with atomic_write(path) as scratch, default_file_mode(scratch):
         save_file(state, scratch, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
     return path
 

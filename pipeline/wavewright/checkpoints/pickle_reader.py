@@ -65,7 +65,7 @@ class _HostileError(Exception):
     """A pickle names a function that acts on the machine."""
 
 
-class Shell:
+class OpaqueObject:
     """Stands for an object of a class that was not loaded: its attributes, nothing else."""
 
     dump_patches = False  # by which torch would write a file where a class's source has changed
@@ -77,8 +77,8 @@ class Shell:
         if isinstance(state, dict):
             self.__dict__.update(state)
 
-    def __call__(self, *given: object, **named: object) -> Shell:
-        return Shell()
+    def __call__(self, *given: object, **named: object) -> OpaqueObject:
+        return OpaqueObject()
 
     def append(self, value: object) -> None:
         """A list's, which a pickle may call."""
@@ -98,7 +98,7 @@ class _Unpickler(pickle.Unpickler):
         harmless = isinstance(getattr(_PARTLY.get(top), name, None), type) or name == "getattr"
         if top in _ACTING or (top in _PARTLY and not harmless):
             raise _HostileError(f"{module}.{name}")
-        return type(name, (Shell,), {}) if allowed is None else allowed
+        return type(name, (OpaqueObject,), {}) if allowed is None else allowed
 
 
 def _load(file: Any, **named: Any) -> Any:
@@ -180,7 +180,7 @@ def _step(loaded: object) -> int:
 
 def _find(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
     """All sets of named tensors in what was loaded."""
-    if isinstance(value, Shell):
+    if isinstance(value, OpaqueObject):
         tensors = _tensors_of(value)
     elif isinstance(value, Mapping):
         tensors = {str(key): item for key, item in value.items() if isinstance(item, Tensor)}
@@ -193,7 +193,7 @@ def _find(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Tenso
             yield from _find(item, f"{place}.{key}" if place else str(key))
 
 
-def _tensors_of(module: Shell, prefix: str = "") -> dict[str, Tensor]:
+def _tensors_of(module: OpaqueObject, prefix: str = "") -> dict[str, Tensor]:
     """A pickled module's parameters and buffers, as its state dict would name them."""
     about, found = vars(module), {}
     for kind in ("_parameters", "_buffers"):
@@ -201,6 +201,6 @@ def _tensors_of(module: Shell, prefix: str = "") -> dict[str, Tensor]:
             if isinstance(value, Tensor):
                 found[prefix + name] = value.detach()
     for name, child in (about.get("_modules") or {}).items():
-        if isinstance(child, Shell):
+        if isinstance(child, OpaqueObject):
             found |= _tensors_of(child, f"{prefix}{name}.")
     return found

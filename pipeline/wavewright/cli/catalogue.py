@@ -197,9 +197,9 @@ def _print_mel(preset: str, statistics: Path | None) -> None:
 
     spec = MelSpec.preset(preset)
     if statistics is not None:
-        from wavewright.data.mel_statistics import statistics_for
+        from wavewright.data.mel_statistics import with_statistics
 
-        spec = statistics_for(spec, statistics)
+        spec = with_statistics(spec, statistics)
     _print_yaml(spec.model_dump(mode="json"))
 
 

@@ -78,12 +78,12 @@ def evaluate(
         wavewright evaluate --reference wavs --candidate a=x --candidate a@tts=y --out report
         wavewright evaluate --reference wavs --candidate a=x --text t.csv --metric wer --out report
     """
-    from wavewright.evaluation.from_folders import Request, write_folder_report
+    from wavewright.evaluation.from_folders import EvaluationRequest, write_folder_report
     from wavewright.evaluation.measure import METRICS
     from wavewright.evaluation.pairing import parse_candidate
 
     anchors = tuple(name for name in anchor or ("lowpass-3.5k",) if name != "none")
-    request = Request(
+    request = EvaluationRequest(
         reference=reference,
         candidates=[parse_candidate(one) for one in candidate],
         out=out,
@@ -96,8 +96,8 @@ def evaluate(
         utterances=utterances,
         anchors=anchors,
         title=title,
-        shown=max_players,
-        megabytes=max_megabytes,
+        max_players=max_players,
+        max_megabytes=max_megabytes,
         cached=cached,
         jobs=jobs or -1,
         command=["wavewright", *sys.argv[1:]],
@@ -122,9 +122,9 @@ def compare(
         wavewright compare old/results.json new/results.json
         wavewright compare old new --all
     """
-    from wavewright.evaluation.regressions import compare_results, lines, read_results
+    from wavewright.evaluation.regressions import compare_results, comparison_lines, read_results
 
-    found = compare_results(read_results(before), read_results(after))
-    print_line("\n".join(lines(found, everything=everything)))
-    if found.regressed:
+    comparison = compare_results(read_results(before), read_results(after))
+    print_line("\n".join(comparison_lines(comparison, everything=everything)))
+    if comparison.has_regressions:
         raise typer.Exit(1)

@@ -111,11 +111,13 @@ def run(
         wavewright run ljspeech --vocoder vocos --gpus 4
     """
     from wavewright.compute.engines import require_engine
-    from wavewright.runner.run import Request
+    from wavewright.runner.run import RunRequest
     from wavewright.runner.run import run as run_plan
 
     require_engine(backend, scheduler)
-    request = Request(stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler)
+    request = RunRequest(
+        stage, stop_stage, dry_run, explain, force, allow_stale, backend, scheduler
+    )
     if (nodes or 1) > 1 and not rendezvous:
         raise WavewrightError("--nodes needs --rendezvous HOST:PORT, where the machines meet")
     plan = load_plan(
@@ -136,7 +138,7 @@ def status(
 
         wavewright status kathleen
     """
-    from wavewright.runner.run import status as print_status
+    from wavewright.runner.run import print_status
 
     print_status(load_plan(recipe, changes, vocoder), print_line)
 
@@ -150,7 +152,7 @@ def verify(
 
         wavewright verify kathleen
     """
-    from wavewright.runner.run import verify as verify_results
+    from wavewright.runner.run import verify_results
 
     if not verify_results(load_plan(recipe, changes, vocoder), print_line):
         raise typer.Exit(1)

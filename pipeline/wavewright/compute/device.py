@@ -1,4 +1,4 @@
-"""Where arithmetic runs, and whether it gives the same bits at every run."""
+"""Device selection and deterministic arithmetic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wavewright.errors import WavewrightError
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU."""
+    """Resolve a device name; `auto` is the first GPU, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -22,7 +22,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_devices(first: torch.device, count: int) -> list[torch.device]:
-    """So many GPUs, from the first on; or the one CPU, again and again."""
+    """List `count` GPUs from the first on, or the CPU `count` times."""
     if first.type == "cpu":
         return [first] * count
     start, there = first.index or 0, torch.cuda.device_count()
@@ -33,7 +33,7 @@ def pick_devices(first: torch.device, count: int) -> list[torch.device]:
     return [torch.device("cuda", start + number) for number in range(count)]
 
 
-def be_deterministic(wanted: bool) -> None:
+def set_deterministic(wanted: bool) -> None:
     """Ask torch for algorithms that give the same bits at every run.
 
     An operation that has none warns and goes on: some padding has none on a GPU.

@@ -1,7 +1,7 @@
-"""Where parallel work runs: worker processes of joblib, or the workers of a dask cluster.
+"""Engines of parallel work: joblib worker processes, or a dask cluster.
 
 Both engines hand tasks out as they are needed, give results back as they come, and raise
-`PoolDied` when a worker process was lost. joblib's own dask backend is only used to choose the
+`WorkersDied` when a worker process was lost. joblib's own dask backend is only used to choose the
 engine: it waits for ever for a task whose worker was killed, so the tasks go to the dask client.
 """
 
@@ -29,8 +29,8 @@ _SECONDS_FOR_A_WORKER = 60
 log = logging.getLogger("wavewright")
 
 
-class PoolDied(Exception):
-    """Worker processes died while they may have been at these items (their numbers)."""
+class WorkersDied(Exception):
+    """Worker processes died, possibly because of these items (indices)."""
 
     def __init__(self, suspects: Sequence[int]) -> None:
         super().__init__(f"a worker died at one of the items {list(suspects)}")
@@ -38,7 +38,7 @@ class PoolDied(Exception):
 
 
 def require_engine(backend: str, scheduler: str = "") -> None:
-    """Refuse what `engine` cannot be, before any work."""
+    """Check the engine's options before any work."""
     if backend not in BACKENDS:
         raise WavewrightError(f"--backend {backend}: allowed are {', '.join(BACKENDS)}")
     if scheduler and backend != "dask":
@@ -52,8 +52,8 @@ def require_engine(backend: str, scheduler: str = "") -> None:
 
 
 @contextmanager
-def engine(backend: str, scheduler: str = "", jobs: int | None = None) -> Iterator[None]:
-    """Let every `parallel_map` inside run on this engine.
+def use_engine(backend: str, scheduler: str = "", jobs: int | None = None) -> Iterator[None]:
+    """Run every `parallel_map` inside on this engine.
 
     Args:
         backend: `loky`: processes of this machine; `dask`: a dask.distributed cluster.
@@ -106,12 +106,12 @@ def _client(scheduler: str, jobs: int | None) -> Iterator[Any]:
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise WavewrightError(f"--scheduler {scheduler}: does not answer ({error})") from error
     with client:
-        _require_alike(client)
+        _require_same_versions(client)
         yield client
 
 
-def _require_alike(client: Any) -> None:
-    """Refuse workers that would not write the same bytes."""
+def _require_same_versions(client: Any) -> None:
+    """Refuse workers with other library versions, which might write other bytes."""
     _wait_for_worker(client)
     try:
         found = {"the scheduler": client.run_on_scheduler(_versions), **client.run(_versions)}
@@ -131,7 +131,7 @@ def _require_alike(client: Any) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """Of the libraries whose version can change a result."""
+    """Versions of the libraries that can change a result."""
     found = {}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
@@ -140,7 +140,7 @@ def _versions() -> dict[str, str]:
 
 
 def require_shared_memory(instead: str) -> None:
-    """Refuse to start processes that could not be kept in step, for want of room in /dev/shm.
+    """Raise unless /dev/shm has room for the semaphores of worker processes.
 
     Args:
         instead: what needs none.
@@ -159,20 +159,20 @@ def require_shared_memory(instead: str) -> None:
         ) from error
 
 
-def width(jobs: int) -> int:
-    """Worker processes for `jobs` (negative: all there are); 1 means: stay in this process."""
+def worker_count(jobs: int) -> int:
+    """Number of worker processes for `jobs` (negative: all processors); 1 stays in this process."""
     if jobs == 1 or (jobs <= 0 and _dask_client() is None and (os.cpu_count() or 1) == 1):
         return 1
     return jobs if jobs > 0 else max(2, os.cpu_count() or 1)
 
 
-def run(
+def run_tasks(
     function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result]]:
-    """Number and result of `function(items[i])` for every wanted number, as they are ready.
+    """Yield index and result of `function(items[i])` for the wanted indices, as they finish.
 
     Raises:
-        PoolDied: worker processes died; what was given out before stays valid.
+        WorkersDied: worker processes died; results yielded before stay valid.
     """
     client = _dask_client()
     if client is not None:
@@ -181,13 +181,15 @@ def run(
 
 
 def _dask_client() -> Any | None:
-    """The client of the engine that joblib.parallel_config has chosen, if that is dask."""
+    """Client of the active dask engine, or None."""
     from joblib.parallel import get_active_backend
 
     return getattr(get_active_backend()[0], "client", None)
 
 
-def _numbered(function: Callable[[Item], Result], number: int, item: Item) -> tuple[int, Result]:
+def _run_numbered(
+    function: Callable[[Item], Result], number: int, item: Item
+) -> tuple[int, Result]:
     return number, function(item)
 
 
@@ -201,7 +203,7 @@ def _run_joblib(
     def tasks() -> Iterator[Any]:
         for number in wanted:
             in_hand.add(number)
-            yield joblib.delayed(_numbered)(function, number, items[number])
+            yield joblib.delayed(_run_numbered)(function, number, items[number])
 
     require_shared_memory("use --jobs 1")
     pool = _joblib_pool(workers)
@@ -210,11 +212,11 @@ def _run_joblib(
             in_hand.discard(number)
             yield number, result
     except BrokenProcessPool as error:
-        raise PoolDied(sorted(in_hand)) from error
+        raise WorkersDied(sorted(in_hand)) from error
 
 
 def _joblib_pool(workers: int) -> Any:
-    """One task at a time to each worker, whose libraries get one thread each."""
+    """joblib pool: one task at a time per worker, one thread per library."""
     import joblib
     from joblib.parallel import get_active_backend
 
@@ -253,18 +255,18 @@ def _run_dask(
             future = next(ready)
             number = running.pop(future)
             if future.status == "cancelled":
-                raise _gone(client)
+                raise _scheduler_lost(client)
             if isinstance(future.exception(), _distributed().KilledWorker):
                 killed.append(number)
             else:
                 yield number, future.result()
             hand_out()
     except OSError as error:  # distributed's CommClosedError and TimeoutError are such
-        raise _gone(client) from error
+        raise _scheduler_lost(client) from error
     finally:
         client.cancel(list(running)) if client.status == "running" else None
     if killed:
-        raise PoolDied(killed)
+        raise WorkersDied(killed)
 
 
 def _wait_for_worker(client: Any) -> None:
@@ -275,7 +277,7 @@ def _wait_for_worker(client: Any) -> None:
 
 
 def _distributed() -> Any:
-    """The library, which is optional and has types for half of what is used here."""
+    """Import dask.distributed, which is optional and only partly typed."""
     return import_module("distributed")
 
 
@@ -283,7 +285,7 @@ def _address(client: Any) -> str:
     return str(getattr(client.scheduler, "address", "that was used"))
 
 
-def _gone(client: Any) -> WavewrightError:
+def _scheduler_lost(client: Any) -> WavewrightError:
     return WavewrightError(
         f"the dask scheduler {_address(client)} is gone; what is finished is kept, and the same "
         "command goes on with a scheduler that answers"

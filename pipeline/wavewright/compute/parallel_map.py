@@ -31,7 +31,7 @@ def parallel_map(
     unit: str = "shards",
     on_crash: Callable[[Item], Result] | None = None,
 ) -> list[Result]:
-    """`[function(item) for item in items]`, in order, by `jobs` workers, with a progress bar.
+    """Map a function over items with `jobs` workers and a progress bar; results in order.
 
     Args:
         function: picklable; it may be run again for an item whose worker died.
@@ -45,9 +45,9 @@ def parallel_map(
     Raises:
         WavewrightError: an item has killed its worker three times and there is no `on_crash`.
     """
-    width = engines.width(jobs)
+    width = engines.worker_count(jobs)
     workers = min(width, len(items))
-    function = _Named(function, what)
+    function = _NamedTask(function, what)
     with progress(what, total=len(items), unit=unit) as bar:
         # One item that may kill whoever does it is not done here.
         if width <= 1 or not items or (workers == 1 and on_crash is None):
@@ -59,8 +59,8 @@ def parallel_map(
         return _Map(function, items, workers, what, bar, on_crash).results()
 
 
-class _Named(Generic[Item, Result]):
-    """A function whose failed allocations say at which item that was; picklable if it is."""
+class _NamedTask(Generic[Item, Result]):
+    """Function that names the item in out-of-memory errors; picklable."""
 
     def __init__(self, function: Callable[[Item], Result], what: str) -> None:
         self.function, self.what = function, what
@@ -72,13 +72,13 @@ class _Named(Generic[Item, Result]):
             if isinstance(error, WavewrightError) or not is_out_of_memory(error):
                 raise
             raise WavewrightError(
-                f"{self.what}: {_shown(item)}: memory ran out; fewer jobs need less. What is "
+                f"{self.what}: {_shorten(item)}: memory ran out; fewer jobs need less. What is "
                 "finished is kept, and the same command goes on"
             ) from error
 
 
 class _Map(Generic[Item, Result]):
-    """The state of one parallel_map."""
+    """State of one parallel_map."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class _Map(Generic[Item, Result]):
         self.deaths: Counter[int] = Counter()
 
     def results(self) -> list[Result]:
-        """All results in order."""
+        """Compute all results, in order."""
         while len(self.done) < len(self.items):
             suspects = self._run([n for n in range(len(self.items)) if n not in self.done])
             if suspects:
@@ -105,25 +105,27 @@ class _Map(Generic[Item, Result]):
         return [self.done[number] for number in range(len(self.items))]
 
     def _run(self, wanted: Sequence[int]) -> list[int]:
-        """Run these; returns those that may have killed a worker."""
+        """Run the wanted items; returns those that may have killed a worker."""
         try:
-            for number, result in engines.run(self.function, self.items, wanted, self.workers):
+            for number, result in engines.run_tasks(
+                self.function, self.items, wanted, self.workers
+            ):
                 self._take(number, result)
-        except engines.PoolDied as died:
+        except engines.WorkersDied as died:
             suspects = [number for number in died.suspects if number not in self.done]
             self.deaths.update(suspects)
             return suspects
         return []
 
     def _run_alone(self, number: int) -> None:
-        """Run one item by itself, so that it is known whether it kills its worker."""
+        """Run one item alone, to see whether it kills its worker."""
         while self.deaths[number] < _DEATHS:
             if not self._run([number]):
                 return
         item = self.items[number]
         if self.on_crash is None:
             raise WavewrightError(
-                f"{self.what}: {_shown(item)} has killed its worker process {_DEATHS} times; it "
+                f"{self.what}: {_shorten(item)} has killed its worker process {_DEATHS} times; it "
                 "may need more memory than there is, or crash a library"
             )
         self._take(number, self.on_crash(item))
@@ -133,13 +135,13 @@ class _Map(Generic[Item, Result]):
         self.bar.advance()
 
 
-def _shown(item: object) -> str:
+def _shorten(item: object) -> str:
     text = str(item)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def release_workers() -> None:
-    """End idle local worker processes, whose memory the rest of a stage may need."""
+    """Shut down idle local workers to free their memory."""
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor(reuse=True).shutdown(wait=True)

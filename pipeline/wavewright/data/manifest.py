@@ -40,6 +40,7 @@ LISTS = ("phones", "phone_seconds")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
 SPLITS = ("train", "dev", "test")
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def check_id(utterance: str) -> str:
@@ -54,6 +55,11 @@ def check_id(utterance: str) -> str:
             "'_', '.' or '-'"
         )
     return utterance
+
+
+def id_slug(name: str, fill: str = "-") -> str:
+    """Replace characters that ids may not have by `fill`: `hifigan:v3` -> `hifigan-v3`."""
+    return _NOT_IN_IDS.sub(fill, name)
 
 
 def write_manifest(frame: pd.DataFrame, path: str | Path) -> None:
@@ -136,7 +142,7 @@ def read_manifest(path: str | Path, *, lists: bool = False) -> pd.DataFrame:
     return frame
 
 
-def usable(frame: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
+def usable_rows(frame: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
     """Rows that are not quarantined, of one split or of all, sorted by id."""
     kept = frame[frame["reason"] == ""]
     if split is not None:

@@ -15,8 +15,8 @@ from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 _LEAST_SCALE = 1e-6  # a band that never changes is left as it is, not divided by nothing
 
 
-def statistics_for(spec: MelSpec, source: Path) -> MelSpec:
-    """`spec` with the statistics of `source` as its normalisation.
+def with_statistics(spec: MelSpec, source: Path) -> MelSpec:
+    """Add the statistics of `source` to a spec as its normalisation.
 
     Args:
         spec: a convention without normalisation.
@@ -34,7 +34,7 @@ def statistics_for(spec: MelSpec, source: Path) -> MelSpec:
             "without one"
         )
     if source.is_dir():
-        mean, scale = _measured(spec, source)
+        mean, scale = _measure(spec, source)
     else:
         mean, scale = _read(source)
     if not mean.shape == scale.shape == (spec.n_mels,):
@@ -51,7 +51,7 @@ def statistics_for(spec: MelSpec, source: Path) -> MelSpec:
 Values = npt.NDArray[np.float64]
 
 
-def _measured(spec: MelSpec, folder: Path) -> tuple[Values, Values]:
+def _measure(spec: MelSpec, folder: Path) -> tuple[Values, Values]:
     shards = Shards(folder)
     if shards.mel is None:
         raise WavewrightError(f"{folder}: holds audio where mels are expected")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from wavewright.audio.files import Wav, resample
-from wavewright.audio.filters import WavStep, apply_steps
+from wavewright.audio.filters import WavFilter, apply_filters
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import (
     LOG_UNIT,
@@ -70,15 +70,15 @@ class Recording:
 
     wav: Wav
     rate: int
-    _at: dict[tuple[int, tuple[WavStep, ...]], Wav] = field(default_factory=dict)
+    _at: dict[tuple[int, tuple[WavFilter, ...]], Wav] = field(default_factory=dict)
     _mels: dict[tuple[MelSpec, int], Values] = field(default_factory=dict)
 
-    def at(self, rate: int, steps: tuple[WavStep, ...] = ()) -> Wav:
+    def at(self, rate: int, steps: tuple[WavFilter, ...] = ()) -> Wav:
         """(samples,) at `rate` Hz, after `steps`."""
         if (rate, steps) not in self._at:
             wav = resample(self.wav, self.rate, rate)
             if steps:
-                wav = apply_steps(torch.from_numpy(wav), steps, rate).numpy()
+                wav = apply_filters(torch.from_numpy(wav), steps, rate).numpy()
             self._at[rate, steps] = wav
         return self._at[rate, steps]
 

@@ -41,7 +41,7 @@ def mu_law(wav: Wav, sample_rate: int) -> Wav:
 ANCHORS: dict[str, Callable[[Wav, int], Wav]] = {"lowpass-3.5k": low_pass, "mulaw-8bit": mu_law}
 
 
-def known(names: Iterable[str]) -> list[str]:
+def check_anchors(names: Iterable[str]) -> list[str]:
     """The names, each once.
 
     Raises:
@@ -61,7 +61,7 @@ def write_anchors(
     folder: Path, utterances: Iterable[Utterance], names: Iterable[str]
 ) -> list[System]:
     """Write anchors of every recording in a report's folder, as copy-synthesis."""
-    wanted = known(names)
+    wanted = check_anchors(names)
     for utterance in utterances if wanted else ():
         wav, rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
         for name in wanted:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.io.files import atomic_write, os_error_context, usual_mode, write_text
+from wavewright.io.files import atomic_write, default_file_mode, os_error_context, write_text
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
@@ -122,7 +122,7 @@ class Classifier(nn.Module):
         """Write weights and what they are into a folder."""
         with (
             atomic_write(folder / _WEIGHTS) as scratch,
-            usual_mode(scratch),
+            default_file_mode(scratch),
             os_error_context(scratch),
         ):
             save_file(self.state_dict(), scratch)

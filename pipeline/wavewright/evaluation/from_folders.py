@@ -15,7 +15,7 @@ from pathlib import Path
 from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.evaluation import measure as evaluation
-from wavewright.evaluation.anchors import known, write_anchors
+from wavewright.evaluation.anchors import check_anchors, write_anchors
 from wavewright.evaluation.metric_cache import MetricCache
 from wavewright.evaluation.pairing import Candidate, pair, report_name
 from wavewright.evaluation.report.page import write_report
@@ -24,7 +24,7 @@ from wavewright.text.textgrid import Interval, read_alignment
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What to compare, and how.
 
     Attributes:
@@ -40,7 +40,7 @@ class Request:
         utterances: how many, spread over the ids; None for all.
         anchors: `anchors.ANCHORS` by name.
         title: the page's heading.
-        shown, megabytes: see `write_report`.
+        max_players, max_megabytes: see `write_report`.
         cached: use and fill the user's cache of scores.
         jobs: worker processes.
     """
@@ -57,14 +57,14 @@ class Request:
     utterances: int | None = None
     anchors: Sequence[str] = ("lowpass-3.5k",)
     title: str = "Vocoder evaluation"
-    shown: int = 12
-    megabytes: float = 25.0
+    max_players: int = 12
+    max_megabytes: float = 25.0
     cached: bool = True
     jobs: int = -1
     command: Sequence[str] = ()
 
 
-def write_folder_report(request: Request, say: Callable[[str], None]) -> Path:
+def write_folder_report(request: EvaluationRequest, say: Callable[[str], None]) -> Path:
     """Pair, measure and report; the folder `out` appears whole or not at all.
 
     Returns:
@@ -89,8 +89,8 @@ def write_folder_report(request: Request, say: Callable[[str], None]) -> Path:
     return out / "index.html"
 
 
-def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
-    wanted, spoilt = _chosen(request), known(request.anchors)
+def _fill(folder: Path, request: EvaluationRequest, say: Callable[[str], None]) -> None:
+    wanted, spoilt = _chosen(request), check_anchors(request.anchors)
     found = pair(
         folder,
         request.reference,
@@ -108,7 +108,9 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
     if "copy" in found.conditions:
         systems[1:1] = write_anchors(folder, found.utterances, spoilt)
     seconds = sum(utterance.seconds for utterance in found.utterances)
-    for line in evaluation.costly(chosen.metrics, seconds * len(systems) * len(found.conditions)):
+    for line in evaluation.slow_metric_notices(
+        chosen.metrics, seconds * len(systems) * len(found.conditions)
+    ):
         say(line)
     for name, reason in chosen.absent.items():
         say(f"{name} is left out: {reason}")
@@ -133,13 +135,13 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
         sample_rate=found.sample_rate,
         mel=None,
         band=band,
-        versions=evaluation.versions(chosen.metrics),
-        conditions=evaluation.conditions(
+        versions=evaluation.package_versions(chosen.metrics),
+        conditions=evaluation.condition_infos(
             {name: why for name, why in absent.items() if name not in found.conditions}
         ),
         systems=tuple(systems),
         utterances=tuple(found.utterances),
-        events=(*found.events, *odd, *evaluation.late(measured.values)),
+        events=(*found.events, *odd, *evaluation.delay_events(measured.values)),
         absent_metrics=chosen.absent,
         **measured._asdict(),
     )
@@ -147,16 +149,16 @@ def _fill(folder: Path, request: Request, say: Callable[[str], None]) -> None:
         folder,
         results,
         None,
-        shown=request.shown,
-        megabytes=request.megabytes,
+        max_players=request.max_players,
+        max_megabytes=request.max_megabytes,
         run=_run(request.command),
     )
 
 
-def _chosen(request: Request) -> list[str]:
+def _chosen(request: EvaluationRequest) -> list[str]:
     """The metrics, without those that apply to none of the conditions asked for."""
     conditions = {candidate.condition for candidate in request.candidates}
-    kinds = {name: evaluation.metric_kind(name) for name in dict.fromkeys(request.metrics)}
+    kinds = {name: evaluation.metric_class(name) for name in dict.fromkeys(request.metrics)}
     return [name for name, kind in kinds.items() if conditions & set(kind.conditions)]
 
 

@@ -13,7 +13,7 @@ def wav_file(system: str, condition: str, utterance: str) -> str:
     return f"wavs/{system}/{condition or 'recording'}/{utterance}.wav"
 
 
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
+def pick_evenly(items: Sequence[Item], count: int) -> list[Item]:
     """Pick `count` items, spread over the whole list."""
     if count >= len(items):
         return list(items)

@@ -19,7 +19,7 @@ from wavewright import registry
 from wavewright.audio.files import load_wav
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.evaluation.layout import wav_file
-from wavewright.evaluation.metric_cache import MetricCache, key_of, versions_of
+from wavewright.evaluation.metric_cache import MetricCache, distribution_versions, score_key
 from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
@@ -31,7 +31,7 @@ from wavewright.evaluation.results import (
     Utterance,
     Value,
 )
-from wavewright.evaluation.summary import summarise
+from wavewright.evaluation.summary import summarize
 from wavewright.metrics.metric import Condition, Metric, Pair, Score
 from wavewright.text.textgrid import Interval
 
@@ -65,12 +65,12 @@ CONDITIONS = (
 )
 
 
-def conditions(absent: Mapping[str, str]) -> tuple[ConditionInfo, ...]:
+def condition_infos(absent: Mapping[str, str]) -> tuple[ConditionInfo, ...]:
     """The three conditions, those in `absent` (condition -> why) marked as not evaluated."""
     return tuple(c.model_copy(update={"absent": absent.get(c.id, "")}) for c in CONDITIONS)
 
 
-class Metrics(NamedTuple):
+class MetricSelection(NamedTuple):
     """What will be measured, and what cannot be here, with the reason by name."""
 
     metrics: list[Metric]
@@ -79,7 +79,7 @@ class Metrics(NamedTuple):
 
 def build_metrics(
     names: Iterable[str], band: float | None = None, phones: Sequence[str] = ()
-) -> Metrics:
+) -> MetricSelection:
     """Metrics by registry name, whole and confined.
 
     A mel that ends below half the sample rate leaves the rest of the band to guesswork, and
@@ -95,7 +95,7 @@ def build_metrics(
     metrics: list[Metric] = []
     absent: dict[str, str] = {}
     for name in names:
-        kind = metric_kind(name)
+        kind = metric_class(name)
         if package := kind.lacks():
             absent[name] = f"needs the package '{package}': pip install 'wavewright[metrics]'"
             continue
@@ -104,16 +104,16 @@ def build_metrics(
             metrics.append(kind(band=band))
         if kind.by_phones:
             metrics += [kind(phones=group) for group in phones]
-    return Metrics(metrics, absent)
+    return MetricSelection(metrics, absent)
 
 
-def metric_kind(name: str) -> type[Metric]:
+def metric_class(name: str) -> type[Metric]:
     """The metric of this registry name."""
     kind: type[Metric] = registry.find("metrics", name)
     return kind
 
 
-def costly(metrics: Iterable[Metric], seconds: float) -> list[str]:
+def slow_metric_notices(metrics: Iterable[Metric], seconds: float) -> list[str]:
     """A line for every slow metric: what it takes for so many seconds of candidates' speech."""
     slow = {metric.name: metric for metric in metrics if metric.cost > _SLOW}
     return [
@@ -122,7 +122,7 @@ def costly(metrics: Iterable[Metric], seconds: float) -> list[str]:
     ]
 
 
-def describe(metric: Metric) -> MetricInfo:
+def metric_info(metric: Metric) -> MetricInfo:
     """A metric's recipe, for the results."""
     return MetricInfo(
         id=metric.id,
@@ -141,7 +141,7 @@ def describe(metric: Metric) -> MetricInfo:
     )
 
 
-class Measured(NamedTuple):
+class Measurements(NamedTuple):
     """The numbers of a folder, ready for `Results`."""
 
     metrics: tuple[MetricInfo, ...]
@@ -160,7 +160,7 @@ def measure(
     jobs: int,
     phones: Mapping[str, Sequence[Interval]] | None = None,
     cache: MetricCache | None = None,
-) -> Measured:
+) -> Measurements:
     """Every metric of every wav in `folder` against the recording of the same id.
 
     Args:
@@ -189,8 +189,8 @@ def measure(
     items = [(utterance, tuple(known.get(utterance.id, ()))) for utterance in utterances]
     found = parallel_map(work, items, jobs=jobs, what="metrics", unit="utterances")
     values = tuple(value for of_one in found for value in of_one)
-    infos = tuple(describe(metric) for metric in metrics)
-    return Measured(infos, values, *summarise(systems, present, infos, utterances, values))
+    infos = tuple(metric_info(metric) for metric in metrics)
+    return Measurements(infos, values, *summarize(systems, present, infos, utterances, values))
 
 
 def _measure_utterance(
@@ -225,8 +225,8 @@ def _measure_utterance(
 
 def _scores(wanted: Sequence[tuple[Metric, Pair]], cache: MetricCache | None) -> Sequence[Score]:
     """In the order asked for; equal questions are asked once."""
-    keys = [key_of(metric, pair) for metric, pair in wanted]
-    known = cache.find(keys) if cache else {}
+    keys = [score_key(metric, pair) for metric, pair in wanted]
+    known = cache.get(keys) if cache else {}
     fresh: dict[str, Score] = {}
     for key, (metric, pair) in zip(keys, wanted, strict=True):
         if key not in known and key not in fresh:
@@ -238,7 +238,7 @@ def _scores(wanted: Sequence[tuple[Metric, Pair]], cache: MetricCache | None) ->
                 phones=pair.phones,
             )
     if cache and fresh:
-        cache.keep(fresh)
+        cache.put(fresh)
     return [(known | fresh)[key] for key in keys]
 
 
@@ -255,7 +255,7 @@ def _value(system: str, condition: Condition, utterance: str, metric: str, score
     )
 
 
-def late(values: Iterable[Value]) -> list[Event]:
+def delay_events(values: Iterable[Value]) -> list[Event]:
     """An event for every candidate that is a frame or more early or late.
 
     Frame by frame, the distances of such a copy measure its delay before anything else.
@@ -273,7 +273,7 @@ def late(values: Iterable[Value]) -> list[Event]:
     ]
 
 
-def versions(metrics: Iterable[Metric] = ()) -> dict[str, str]:
+def package_versions(metrics: Iterable[Metric] = ()) -> dict[str, str]:
     """Versions of what shapes the numbers of these metrics."""
     found = {"python": platform.python_version()}
     for name in ("wavewright", "torch", "numpy", "librosa", "soundfile"):
@@ -282,4 +282,4 @@ def versions(metrics: Iterable[Metric] = ()) -> dict[str, str]:
         except PackageNotFoundError:  # run from the source roots
             found[name] = str(getattr(__import__(name), "__version__", "unknown"))
     packages = sorted({package for metric in metrics for package in metric.packages})
-    return found | versions_of(packages)
+    return found | distribution_versions(packages)

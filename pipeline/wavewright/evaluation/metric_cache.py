@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from wavewright.io.files import cache_folder
-from wavewright.io.fingerprint import code_parts, digest
+from wavewright.io.fingerprint import code_fingerprint, json_digest
 from wavewright.metrics.metric import Metric, Pair, Score
 
 _TABLE = (
@@ -41,7 +41,7 @@ class MetricCache:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_folder() / "metrics.sqlite"
 
-    def find(self, keys: Sequence[str]) -> dict[str, Score]:
+    def get(self, keys: Sequence[str]) -> dict[str, Score]:
         """Those of the keys that are known."""
         found: dict[str, Score] = {}
         with self._open() as base:
@@ -55,7 +55,7 @@ class MetricCache:
                     found[key] = Score(np.nan if value is None else value, reason, weight)
         return found
 
-    def keep(self, scores: Mapping[str, Score]) -> None:
+    def put(self, scores: Mapping[str, Score]) -> None:
         """Remember these for the next time."""
         rows = [
             (key, None if np.isnan(score) else float(score), score.reason, score.weight)
@@ -88,15 +88,15 @@ class MetricCache:
             base.close()
 
 
-def key_of(metric: Metric, pair: Pair) -> str:
+def score_key(metric: Metric, pair: Pair) -> str:
     """What a score depends on, as one digest."""
-    parts = [_recipe(type(metric)), metric.id, pair.sample_rate]
+    parts = [_code_digest(type(metric)), metric.id, pair.sample_rate]
     parts += [_samples(pair.reference), _samples(pair.candidate)]
     if type(metric).score is not Metric.score:  # it hears more than two waveforms
         parts += [pair.text]
     if metric.phones is not None:
         parts += [[phone.start, phone.end, phone.label] for phone in pair.phones]
-    return digest(parts)
+    return json_digest(parts)
 
 
 def _samples(wav: np.ndarray) -> str:
@@ -104,13 +104,15 @@ def _samples(wav: np.ndarray) -> str:
 
 
 @cache
-def _recipe(kind: type[Metric]) -> str:
+def _code_digest(kind: type[Metric]) -> str:
     """Digest of the code that a metric runs and of the packages that it needs."""
-    modules, libraries = code_parts([kind.__module__])
-    return digest([kind.__qualname__, modules, libraries, versions_of(kind.packages)])
+    modules, libraries = code_fingerprint([kind.__module__])
+    return json_digest(
+        [kind.__qualname__, modules, libraries, distribution_versions(kind.packages)]
+    )
 
 
-def versions_of(packages: Iterable[str]) -> dict[str, str]:
+def distribution_versions(packages: Iterable[str]) -> dict[str, str]:
     """Version of the distribution behind every import name."""
     owners = packages_distributions()
     found = {}

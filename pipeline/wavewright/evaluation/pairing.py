@@ -14,20 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
-import numpy as np
-
-from wavewright.audio.files import Wav, mix, read_channels, resample, save_wav
+from wavewright.audio.files import Wav, mix_down, read_channels, resample, save_wav
+from wavewright.audio.levels import clipped_share, is_silent
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.corpus.readers.common import audio_files
+from wavewright.data.manifest import id_slug
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.layout import evenly, wav_file
+from wavewright.evaluation.layout import pick_evenly, wav_file
 from wavewright.evaluation.results import NATURAL, Event, System, Utterance
 from wavewright.metrics.metric import Condition
 
 _CANDIDATE = re.compile(r"(?P<name>[^=@]+)(?:@(?P<condition>[a-z]+))?=(?P<folder>.+)")
-_UNUSUAL = re.compile(r"[^A-Za-z0-9_.-]+")
-_CLIPPED, _WORTH_TELLING = 32766.5 / 32768, 0.001  # of full scale; share of samples
-_SILENT = 0.5 / 32768
+_WORTH_TELLING = 0.001  # share of clipped samples
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def pair(
     """
     systems = _systems(candidates)
     originals = find_wavs(reference)
-    others = {(_slug(c.name), c.condition): find_wavs(c.folder) for c in candidates}
+    others = {(id_slug(c.name), c.condition): find_wavs(c.folder) for c in candidates}
     titles = {system.id: system.title for system in systems}
     events = [event for key, files in others.items() for event in _unmatched(key, files, originals)]
     common = [name for name in originals if any(name in files for files in others.values())]
@@ -117,7 +115,7 @@ def pair(
         for name in originals
         if name not in common
     ]
-    chosen = common if utterances is None else evenly(common, utterances)
+    chosen = common if utterances is None else pick_evenly(common, utterances)
     spoken = {**_texts_beside(originals), **(texts or {})}
     work = []
     for name in chosen:
@@ -149,7 +147,7 @@ def _systems(candidates: Sequence[Candidate]) -> list[System]:
     if not candidates:
         raise WavewrightError("nothing to evaluate: name a candidate with --candidate NAME=DIR")
     names = list(dict.fromkeys(candidate.name for candidate in candidates))
-    slugs = [_slug(name) for name in names]
+    slugs = [id_slug(name) for name in names]
     twice = [slug for slug in slugs if slugs.count(slug) > 1 or slug == NATURAL]
     if twice:
         raise WavewrightError(f"two systems would be called '{twice[0]}' in the report; rename one")
@@ -158,11 +156,7 @@ def _systems(candidates: Sequence[Candidate]) -> list[System]:
         if keys.count((name, condition)) > 1:
             raise WavewrightError(f"candidate '{name}' is given twice for condition '{condition}'")
     natural = System(id=NATURAL, title="natural speech", kind="natural")
-    return [natural, *(System(id=_slug(name), title=name, kind="files") for name in names)]
-
-
-def _slug(name: str) -> str:
-    return _UNUSUAL.sub("-", name)
+    return [natural, *(System(id=id_slug(name), title=name, kind="files") for name in names)]
 
 
 def find_wavs(folder: Path) -> dict[str, Path]:
@@ -175,7 +169,7 @@ def find_wavs(folder: Path) -> dict[str, Path]:
         raise WavewrightError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
     for path in audio_files(folder):
-        name = _UNUSUAL.sub("_", "-".join(path.relative_to(folder).with_suffix("").parts))[:128]
+        name = id_slug("-".join(path.relative_to(folder).with_suffix("").parts), fill="_")[:128]
         if name in found:
             raise WavewrightError(
                 f"{folder}: '{found[name].relative_to(folder)}' and '{path.relative_to(folder)}' "
@@ -231,7 +225,7 @@ def _with_rate(
     """The system with where it came from, and its own rate where that is another."""
     own = [path for job in work for key, path in job.files.items() if key[0] == system.id]
     found = {rates[path] for path in own if path in rates} - {target}
-    folders = [c.folder.name for c in candidates if _slug(c.name) == system.id]
+    folders = [c.folder.name for c in candidates if id_slug(c.name) == system.id]
     changes = {"source": ", ".join(folders), "sample_rate": max(found) if found else None}
     return system.model_copy(update=changes)
 
@@ -266,11 +260,11 @@ def _read(path: Path, sample_rate: int) -> tuple[Wav, list[str]]:
     remarks = []
     if data.shape[1] > 1:
         remarks.append(f"{data.shape[1]} channels, of which the first was compared")
-    wav = mix(data, "left")
-    share = float(np.mean(np.abs(wav) >= _CLIPPED))
+    wav = mix_down(data, "left")
+    share = clipped_share(wav)
     if share > _WORTH_TELLING:
         remarks.append(f"{share:.2%} of the samples are clipped")
-    if not np.any(np.abs(wav) > _SILENT):
+    if is_silent(wav):
         remarks.append("silent")
     if rate != sample_rate:
         remarks.append(f"brought from {rate:,} Hz to {sample_rate:,} Hz")

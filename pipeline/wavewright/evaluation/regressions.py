@@ -14,8 +14,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.results import SIGNIFICANT, MetricInfo, Results
-from wavewright.evaluation.statistics import compare, estimate, holm
+from wavewright.evaluation.results import SIGNIFICANCE_LEVEL, MetricInfo, Results
+from wavewright.evaluation.statistics import compare_paired, estimate_mean, holm
 from wavewright.evaluation.summary import distance
 from wavewright.metrics.metric import Condition
 
@@ -24,7 +24,7 @@ _SMALLEST = 1e-9  # share of the value below which two runs gave the same
 
 
 @dataclass(frozen=True)
-class Change:
+class MetricChange:
     """What one metric of one system did between two evaluations.
 
     Attributes:
@@ -51,14 +51,14 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportComparison:
     """All changes, and what could not be compared."""
 
-    changes: list[Change]
+    changes: list[MetricChange]
     remarks: list[str]
 
     @property
-    def regressed(self) -> bool:
+    def has_regressions(self) -> bool:
         """Something is worse, or values were lost."""
         return any(change.verdict in ("worse", "lost values") for change in self.changes)
 
@@ -82,14 +82,14 @@ def read_results(path: Path) -> Results:
         ) from error
 
 
-def compare_results(before: Results, after: Results) -> Comparison:
+def compare_results(before: Results, after: Results) -> ReportComparison:
     """Every metric of every candidate that both evaluations have.
 
     Raises:
         WavewrightError: they have no candidate or no utterance in common.
     """
-    shared = [system.id for system in before.systems if system.candidate]
-    shared = [name for name in shared if name in {s.id for s in after.systems if s.candidate}]
+    shared = [system.id for system in before.systems if system.is_candidate]
+    shared = [name for name in shared if name in {s.id for s in after.systems if s.is_candidate}]
     ids = [utterance.id for utterance in before.utterances]
     ids = [name for name in ids if name in {u.id for u in after.utterances}]
     if not shared or not ids:
@@ -98,12 +98,12 @@ def compare_results(before: Results, after: Results) -> Comparison:
     changes = list(_changes(before, after, shared, ids))
     corrected = holm([change.p for change in changes])
     judged = [_judged(replace(change, p=p)) for change, p in zip(changes, corrected, strict=True)]
-    return Comparison(judged, list(_remarks(before, after, shared, ids)))
+    return ReportComparison(judged, list(_remarks(before, after, shared, ids)))
 
 
 def _changes(
     before: Results, after: Results, systems: Sequence[str], ids: Sequence[str]
-) -> Iterator[Change]:
+) -> Iterator[MetricChange]:
     old = {(v.system, v.condition, v.metric, v.utterance): v for v in before.values}
     new = {(v.system, v.condition, v.metric, v.utterance): v for v in after.values}
     speakers = {utterance.id: utterance.speaker for utterance in after.utterances}
@@ -118,16 +118,18 @@ def _changes(
         before_weights, after_weights = (
             [cell.weight if cell else 1.0 for cell in column] for column in zip(*rows, strict=True)
         )
-        found = compare(second, first, after_weights, before_weights, [speakers[u] for u in ids])
+        found = compare_paired(
+            second, first, after_weights, before_weights, [speakers[u] for u in ids]
+        )
         both = [a is not None and b is not None for a, b in zip(first, second, strict=True)]
-        yield Change(
+        yield MetricChange(
             system=system,
             condition=condition,
             metric=metrics[name],
             before=_mean(first, before_weights, both),
             after=_mean(second, after_weights, both),
-            low=found.gap.low,
-            high=found.gap.high,
+            low=found.difference.low,
+            high=found.difference.high,
             p=found.p,
             n=sum(both),
             lost=sum(a is not None and b is None for a, b in zip(first, second, strict=True)),
@@ -138,12 +140,12 @@ def _mean(
     values: Sequence[float | None], weights: Sequence[float], kept: Sequence[bool]
 ) -> float | None:
     """Weighted, over the utterances that are kept; None without any."""
-    return estimate(
+    return estimate_mean(
         [value if keep else None for value, keep in zip(values, kept, strict=True)], weights
     ).mean
 
 
-def _judged(change: Change) -> Change:
+def _judged(change: MetricChange) -> MetricChange:
     if change.lost:
         return replace(change, verdict="lost values")
     if change.before is None or change.after is None:
@@ -151,7 +153,7 @@ def _judged(change: Change) -> Change:
     near, far = distance(change.metric, change.after), distance(change.metric, change.before)
     if abs(near - far) <= _SMALLEST * max(1.0, abs(change.before)):
         return change
-    if change.p is None or change.p >= SIGNIFICANT:
+    if change.p is None or change.p >= SIGNIFICANCE_LEVEL:
         return change
     return replace(change, verdict="better" if near < far else "worse")
 
@@ -161,7 +163,7 @@ def _remarks(
 ) -> Iterator[str]:
     """What a reader must know before trusting the comparison."""
     for name, results, other in (("first", before, after), ("second", after, before)):
-        alone = [s.id for s in results.systems if s.candidate and s.id not in systems]
+        alone = [s.id for s in results.systems if s.is_candidate and s.id not in systems]
         if alone:
             yield f"only in the {name}: {', '.join(alone)}"
         left = len(results.utterances) - len(ids)
@@ -180,7 +182,7 @@ def _remarks(
         yield f"{len(ids)} utterances in common are too few for any test"
 
 
-def lines(comparison: Comparison, *, everything: bool = False) -> list[str]:
+def comparison_lines(comparison: ReportComparison, *, everything: bool = False) -> list[str]:
     """The comparison for a terminal; what stayed the same only if asked for."""
     shown = [c for c in comparison.changes if everything or c.verdict != "same"]
     text = [f"note: {remark}" for remark in comparison.remarks]

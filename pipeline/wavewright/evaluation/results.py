@@ -10,16 +10,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wavewright.evaluation.statistics import Test
+from wavewright.evaluation.statistics import PairedTest
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.metric import Condition, Direction
 
 NATURAL = "natural"
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 FULL_BAND = 0.98  # of half the sample rate: a mel that reaches it is not called band-limited
 
 
-def limit(mel: MelSpec) -> float | None:
+def band_limit(mel: MelSpec) -> float | None:
     """Highest frequency in Hz that a mel says anything of; None if it leaves nothing out."""
     return mel.fmax if mel.fmax < FULL_BAND * mel.sample_rate / 2 else None
 
@@ -45,7 +45,7 @@ class System(_Record):
     )
 
     @property
-    def candidate(self) -> bool:
+    def is_candidate(self) -> bool:
         """It takes part in rankings and tests; recordings and anchors only show the scale."""
         return self.kind not in ("natural", "anchor")
 
@@ -84,7 +84,7 @@ class MetricInfo(_Record):
     conditions: tuple[Condition, ...]
 
     @property
-    def headline(self) -> bool:
+    def is_headline(self) -> bool:
         """It ranks systems, over all frequencies and phones: one of those that tests are for."""
         return self.direction != "ideal" and self.band is None and self.phones is None
 
@@ -155,13 +155,13 @@ class Difference(_Record):
     p: float | None = Field(default=None, description="two-sided; null: too few utterances")
     corrected: float | None = Field(default=None, description="p after Holm's correction")
     effect: float | None = Field(default=None, description="rank-biserial correlation, -1 to 1")
-    test: Test = Field(default="", description="which test gave p")
+    test: PairedTest = Field(default="", description="which test gave p")
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """The two differ: by the corrected test, or by the interval where there is no such test."""
         if self.corrected is not None:
-            return self.corrected < SIGNIFICANT
+            return self.corrected < SIGNIFICANCE_LEVEL
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
@@ -232,7 +232,7 @@ class Results(_Record):
         """Who speaks, sorted; empty where nobody knows."""
         return sorted({utterance.speaker for utterance in self.utterances} - {""})
 
-    def present(self) -> list[ConditionInfo]:
+    def evaluated_conditions(self) -> list[ConditionInfo]:
         """Conditions that were evaluated."""
         return [condition for condition in self.conditions if not condition.absent]
 

@@ -16,11 +16,11 @@ import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
-from wavewright.data.manifest import read_manifest, usable
+from wavewright.data.manifest import id_slug, read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.classifier import Classifier, fitted
-from wavewright.evaluation.measure import versions
+from wavewright.evaluation.measure import package_versions
 from wavewright.evaluation.sample_metrics import (
     classes_heard,
     frechet_distance,
@@ -28,8 +28,7 @@ from wavewright.evaluation.sample_metrics import (
     nearest,
 )
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
-from wavewright.evaluation.synthesize import folder_name
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
@@ -73,7 +72,7 @@ def recordings(prepared: Path, classifier: Path) -> Recordings:
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, ids = {}, {}
     for split in ("train", "test"):
-        ids[split] = usable(manifest, split)["id"].tolist()
+        ids[split] = usable_rows(manifest, split)["id"].tolist()
         wavs = (from_pcm16(audio.array(id_)) for id_ in ids[split])
         sounds[split] = np.stack([fitted(wav, network.samples) for wav in wavs])
     return Recordings(network, sounds, ids, network.mel)
@@ -94,7 +93,7 @@ def speakers(
             raise WavewrightError(
                 f"'{name}' is driven by mels: judge it by the stage 'evaluate', not by 'samples'"
             )
-        quicken(vocoder, precision)
+        optimize_for_inference(vocoder, precision)
         vocoder.sample(1, seed=seed)  # compiles
         started = time.perf_counter()
         sounds = drawn(vocoder, count, seed)
@@ -139,7 +138,7 @@ def judge(
     ]
     copies = {}
     for item in made:
-        id_, rate = folder_name(item.name), item.vocoder.sample_rate
+        id_, rate = id_slug(item.name), item.vocoder.sample_rate
         if rate != real.mel.sample_rate:
             raise WavewrightError(
                 f"'{item.name}' speaks at {rate} Hz, the corpus is at {real.mel.sample_rate} Hz"
@@ -170,7 +169,7 @@ def judge(
         closest_held_out=about.closest,
         copies=copies,
         sets=tuple(sets),
-        versions=versions(),
+        versions=package_versions(),
     )
 
 

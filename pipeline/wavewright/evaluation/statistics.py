@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 10_000
-FEW = 6  # below it no two-sided signed-rank test can reach 5 %
+MIN_UNITS = 6  # below it no two-sided signed-rank test can reach 5 %
 _SEED = 20260101
 _AT_ONCE = 4_000_000  # numbers, to bound memory on large test sets
 _KEPT = 500  # utterances up to which the counts of resamples are kept for the next metric
@@ -27,15 +27,15 @@ _EXACT = 12  # units up to which every pattern of signs is tried
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
-Test = Literal["wilcoxon", "sign-flip by speaker", ""]
+PairedTest = Literal["wilcoxon", "sign-flip by speaker", ""]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanEstimate:
     """A mean over utterances with its 95 % interval.
 
-    `low` and `high` are None below `FEW` values. `missing` counts undefined values; they are in
-    none of the other numbers.
+    `low` and `high` are None below `MIN_UNITS` values. `missing` counts undefined values; they are
+    in none of the other numbers.
     """
 
     mean: float | None
@@ -47,20 +47,20 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """Two systems on the same utterances.
 
     Attributes:
-        gap: estimate of the first less the second.
+        difference: estimate of the first less the second.
         p: two-sided, of `test`; None where there are too few for any to reach 5 %.
         effect: matched-pairs rank-biserial correlation, from -1 (the second is always larger) to 1.
         test: which test gave `p`; empty where none was made.
     """
 
-    gap: Estimate
+    difference: MeanEstimate
     p: float | None
     effect: float | None
-    test: Test
+    test: PairedTest
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,17 @@ class _Column:
         return float((self.weights * self.values).sum() / self.weights.sum())
 
 
-def estimate(
+def estimate_mean(
     values: Sequence[float | None],
     weights: Sequence[float] | None = None,
     speakers: Sequence[str] | None = None,
-) -> Estimate:
+) -> MeanEstimate:
     """Summarise one value per utterance; None or NaN means undefined there.
 
     Args:
         values: one per utterance.
         weights: what each counts for in the mean; None for all the same.
-        speakers: who speaks each. From `FEW` speakers on they are resampled instead of the
+        speakers: who speaks each. From `MIN_UNITS` speakers on they are resampled instead of the
             utterances, so that the interval says what other speakers would give.
     """
     array = _floats(values)
@@ -94,13 +94,13 @@ def estimate(
     return _estimate([_Column(array[kept], _weights(weights, kept))], speakers, kept)
 
 
-def compare(
+def compare_paired(
     a: Sequence[float | None],
     b: Sequence[float | None],
     weights_a: Sequence[float] | None = None,
     weights_b: Sequence[float] | None = None,
     speakers: Sequence[str] | None = None,
-) -> Comparison:
+) -> PairedComparison:
     """Compare two systems over the utterances where both are defined (same order in all).
 
     The gap is that of the two weighted means; tests look at what every utterance, or speaker, adds
@@ -114,15 +114,15 @@ def compare(
     ]
     gap = _estimate(columns, speakers, kept)
     if not gap.n:
-        return Comparison(gap, None, None, "")
+        return PairedComparison(gap, None, None, "")
     found = np.sum([one.sign * one.values * one.weights / one.weights.mean() for one in columns], 0)
     groups = _clusters(speakers, kept)
     if groups is not None:
         p = sign_flip(_totals(found, groups))
-        return Comparison(gap, p, _rank_biserial(found), "sign-flip by speaker")
-    if len(found) < FEW:
-        return Comparison(gap, None, None, "")
-    return Comparison(gap, _signed_rank(found), _rank_biserial(found), "wilcoxon")
+        return PairedComparison(gap, p, _rank_biserial(found), "sign-flip by speaker")
+    if len(found) < MIN_UNITS:
+        return PairedComparison(gap, None, None, "")
+    return PairedComparison(gap, _signed_rank(found), _rank_biserial(found), "wilcoxon")
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -146,10 +146,10 @@ def sign_flip(
         alternative: `greater` asks only for means above zero.
 
     Returns:
-        p, exact up to 12 units and else from 10,000 patterns of signs; None below `FEW`.
+        p, exact up to 12 units and else from 10,000 patterns of signs; None below `MIN_UNITS`.
     """
     n = len(effects)
-    if n < FEW:
+    if n < MIN_UNITS:
         return None
     if n <= _EXACT:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
@@ -171,7 +171,7 @@ def _clusters(speakers: Sequence[str] | None, kept: npt.NDArray[np.bool_]) -> Pl
     if speakers is None:
         return None
     names, place = np.unique(np.array(speakers, dtype=str)[kept], return_inverse=True)
-    return place if len(names) >= FEW else None
+    return place if len(names) >= MIN_UNITS else None
 
 
 def _totals(values: Floats, groups: Places | None) -> Floats:
@@ -187,15 +187,15 @@ def _weights(weights: Sequence[float] | None, kept: npt.NDArray[np.bool_]) -> Fl
 
 def _estimate(
     columns: Sequence[_Column], speakers: Sequence[str] | None, kept: npt.NDArray[np.bool_]
-) -> Estimate:
+) -> MeanEstimate:
     """Of the columns' weighted means, added with their signs."""
     n = int(kept.sum())
     if not n:
-        return Estimate(None, None, None, None, 0, len(kept))
+        return MeanEstimate(None, None, None, None, 0, len(kept))
     mean = float(sum(one.sign * one.mean for one in columns))
     low, high = _interval(columns, mean, _clusters(speakers, kept))
     median = float(np.median(np.sum([one.sign * one.values for one in columns], axis=0)))
-    return Estimate(mean, low, high, median, n, len(kept) - n)
+    return MeanEstimate(mean, low, high, median, n, len(kept) - n)
 
 
 def _interval(
@@ -212,7 +212,7 @@ def _interval(
         (_totals(one.weights * (one.values - one.mean), groups), _totals(one.weights, groups))
         for one in columns
     ]
-    if len(parts[0][0]) < FEW:
+    if len(parts[0][0]) < MIN_UNITS:
         return None, None
     signs = [one.sign for one in columns]
     added = np.sum([s * r / w.sum() for s, (r, w) in zip(signs, parts, strict=True)], axis=0)

@@ -13,7 +13,7 @@ from wavewright.evaluation.results import (
     Utterance,
     Value,
 )
-from wavewright.evaluation.statistics import compare, estimate, holm
+from wavewright.evaluation.statistics import compare_paired, estimate_mean, holm
 from wavewright.metrics.metric import Condition
 
 Column = list[float | None]
@@ -24,7 +24,7 @@ def distance(metric: MetricInfo, value: float) -> float:
     return -value if metric.direction == "higher" else abs(value - metric.ideal)
 
 
-def summarise(
+def summarize(
     systems: Iterable[System],
     conditions: Iterable[Condition],
     metrics: Iterable[MetricInfo],
@@ -35,7 +35,7 @@ def summarise(
     table = {(v.system, v.condition, v.metric, v.utterance): v for v in values}
     everyone, ids = list(systems), [utterance.id for utterance in utterances]
     named = [system.id for system in everyone]
-    candidates = {system.id for system in everyone if system.candidate}
+    candidates = {system.id for system in everyone if system.is_candidate}
     speakers = [utterance.speaker for utterance in utterances]
     metrics = list(metrics)
     summary: list[Summary] = []
@@ -58,13 +58,13 @@ def summarise(
             }
             shared = _shared(columns, candidates)
             for system, column in columns.items():
-                row = vars(estimate(shared[system], weights[system], speakers))
+                row = vars(estimate_mean(shared[system], weights[system], speakers))
                 row |= {"missing": sum(value is None for value in column)}
                 row |= {end: _within(metric, row[end]) for end in ("low", "high")}
                 summary.append(Summary(system=system, condition=condition, metric=metric.id, **row))
             compared = {name: column for name, column in shared.items() if name in candidates}
             found += _differences(condition, metric.id, compared, weights, speakers)
-        differences += _corrected(found, {metric.id for metric in metrics if metric.headline})
+        differences += _corrected(found, {metric.id for metric in metrics if metric.is_headline})
     return tuple(summary), tuple(differences)
 
 
@@ -104,16 +104,16 @@ def _differences(
     speakers: Sequence[str],
 ) -> Iterator[Difference]:
     for a, b in combinations(columns, 2):
-        found = compare(columns[a], columns[b], weights[a], weights[b], speakers)
+        found = compare_paired(columns[a], columns[b], weights[a], weights[b], speakers)
         yield Difference(
             condition=condition,
             metric=metric,
             a=a,
             b=b,
-            mean=found.gap.mean,
-            low=found.gap.low,
-            high=found.gap.high,
-            n=found.gap.n,
+            mean=found.difference.mean,
+            low=found.difference.low,
+            high=found.difference.high,
+            n=found.difference.n,
             p=found.p,
             effect=found.effect,
             test=found.test,

@@ -6,7 +6,6 @@ Files lie at `FOLDER/wavs/SYSTEM/CONDITION/ID.wav`, the recordings at
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,17 +18,19 @@ import torch
 from wavewright.acoustic import synthesis as reading
 from wavewright.acoustic.data import script
 from wavewright.audio.files import from_pcm16, save_wav
+from wavewright.audio.levels import clipped_share
 from wavewright.checkpoints.checkpoint import (
     chosen_checkpoint,
     load_model,
     load_vocoder,
     weights_file,
 )
+from wavewright.data.manifest import id_slug
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.layout import wav_file
 from wavewright.evaluation.results import NATURAL, Event, System, Utterance
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.files import sha256_of
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
@@ -38,7 +39,6 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
-_CLIPPED = 32766 / 32768
 _WORTH_TELLING = 0.001  # share of samples that are clipped
 
 
@@ -101,7 +101,7 @@ def load_speakers(
         step = int(chosen.name.removeprefix("step-")) if chosen else None
         digest = sha256_of(weights_file(run))
         speakers.append(_speaker(name, vocoder, "vocoder", step, digest))
-        quicken(vocoder, precision)
+        optimize_for_inference(vocoder, precision)
     if not speakers:
         raise WavewrightError("nothing to evaluate: no trained vocoder and no baseline")
     folders = [speaker.system.id for speaker in speakers]
@@ -118,7 +118,7 @@ def _speaker(
         raise WavewrightError(f"'{name}' is not driven by mels, so it cannot speak given sentences")
     system = System.model_validate(
         {
-            "id": folder_name(name),
+            "id": id_slug(name),
             "title": name,
             "kind": kind,
             "parameters": vocoder.parameter_count(),
@@ -127,11 +127,6 @@ def _speaker(
         }
     )
     return Speaker(system, vocoder)
-
-
-def folder_name(title: str) -> str:
-    """A system's name as a folder: `hifigan:v3` becomes `hifigan-v3`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", title)
 
 
 def shard_source(condition: Condition, folder: Path, mel: MelSpec) -> Source:
@@ -252,5 +247,5 @@ def vocode(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int) -> str:
         return "the vocoder gave values that are not finite"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_wav(path, wav, vocoder.sample_rate)
-    clipped = float(np.mean(np.abs(wav) >= _CLIPPED))
+    clipped = clipped_share(wav)
     return f"{clipped:.2%} of the samples are clipped" if clipped > _WORTH_TELLING else ""

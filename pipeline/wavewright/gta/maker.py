@@ -18,7 +18,7 @@ import torch
 
 from wavewright.acoustic.data import collate, encode_texts, number_speakers
 from wavewright.checkpoints.checkpoint import load_model
-from wavewright.data.shards import Array, Row
+from wavewright.data.shards import Array, IndexRow
 from wavewright.errors import WavewrightError
 from wavewright.gta.shard_maker import Entry, ShardMaker, one_thread
 from wavewright.models.acoustic import AcousticModel, Speech, TextBatch, utterance_seed
@@ -138,7 +138,7 @@ class GtaPart:
     maker: GtaMaker
     shards: Sequence[tuple[int, list[str]]]
 
-    def finish(self) -> list[tuple[list[Row], list[Entry]]]:
+    def finish(self) -> list[tuple[list[IndexRow], list[Entry]]]:
         """Make each shard, unless an interrupted run has."""
         return [self.maker.finish_shard(shard) for shard in self.shards]
 

@@ -12,8 +12,15 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from wavewright.data.manifest import read_manifest, usable
-from wavewright.data.shards import Array, Header, Row, Shards, finished_rows, write_shard
+from wavewright.data.manifest import read_manifest, usable_rows
+from wavewright.data.shards import (
+    Array,
+    IndexRow,
+    ShardHeader,
+    Shards,
+    read_finished_shard,
+    write_shard,
+)
 from wavewright.data.shards.layout import shard_name
 from wavewright.errors import WavewrightError
 from wavewright.io.files import write_text
@@ -100,22 +107,22 @@ class ShardMaker:
     @cached_property
     def texts(self) -> dict[str, Text]:
         """Every usable utterance of the manifest."""
-        rows = usable(read_manifest(self.prepared / "manifest.parquet"))
+        rows = usable_rows(read_manifest(self.prepared / "manifest.parquet"))
         columns = (rows[name].tolist() for name in _TEXT)
         return {id_: Text(*row) for id_, *row in zip(*columns, strict=True)}
 
-    def finish_shard(self, task: tuple[int, list[str]]) -> tuple[list[Row], list[Entry]]:
+    def finish_shard(self, task: tuple[int, list[str]]) -> tuple[list[IndexRow], list[Entry]]:
         """Make a shard of the given number and ids, unless an interrupted run has."""
         number, ids = task
         notes = self.gta / f"shard-{number:05d}.notes.json"
-        kept = finished_rows(self.gta, number)
+        kept = read_finished_shard(self.gta, number)
         if kept is not None and notes.is_file():
             return kept, [Entry(*row) for row in json.loads(notes.read_text())]
         with one_thread():
             made, entries = self.make(ids)
         write_text(notes, json.dumps([list(vars(entry).values()) for entry in entries]))
         items = [(id_, made[id_]) for id_ in ids if id_ in made]
-        header = Header(self.natural.sample_rate, self.spec)
+        header = ShardHeader(self.natural.sample_rate, self.spec)
         return write_shard(self.gta, number, items, header), entries
 
     def make(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[Entry]]:

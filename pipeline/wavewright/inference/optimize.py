@@ -26,7 +26,9 @@ _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PIECE = 320
 
 
-def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") -> Vocoder:
+def optimize_for_inference(
+    vocoder: Vocoder, precision: str = "float32", engine: str = "fast"
+) -> Vocoder:
     """Lay a loaded vocoder out for speaking, in place; it cannot be trained or saved afterwards.
 
     Args:
@@ -40,7 +42,9 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
         The same vocoder.
     """
     if vocoder.in_training:
-        raise WavewrightError(f"'{vocoder.name}' is being trained; quicken a loaded copy of it")
+        raise WavewrightError(
+            f"'{vocoder.name}' is being trained; optimize_for_inference a loaded copy of it"
+        )
     if not vocoder.trains:
         return vocoder
     if isinstance(vocoder, SequentialVocoder):
@@ -58,8 +62,8 @@ def quicken(vocoder: Vocoder, precision: str = "float32", engine: str = "fast") 
     on_processor = vocoder.device.type == "cpu"
     if precision in _HALVES or (on_processor and vocoder.channels_last):
         channels_last(vocoder)  # which also brings what comes in to the weights' type
-    if on_processor and vocoder.quick_in_pieces:
-        vocoder.piece_frames = _PIECE
+    if on_processor and vocoder.prefers_chunks:
+        vocoder.chunk_frames = _PIECE
     return vocoder
 
 

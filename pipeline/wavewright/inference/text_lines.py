@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.data.corpus.entries import numbered_lines, read_lines
+from wavewright.data.corpus.utterances import numbered_lines, read_lines
 from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from wavewright.audio.files import load_wav, save_wav, wav_writer
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.optimize import quicken
+from wavewright.inference.optimize import optimize_for_inference
 from wavewright.mel.files import Floats, Layout, read_mel
-from wavewright.mel.pipe import mel_chunks
+from wavewright.mel.pipe import read_mel_chunks
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
 from wavewright.models.autoregressive import SequentialVocoder
@@ -98,7 +98,7 @@ def stream_file(
         whole = read_mel(mel, spec, layout=order, key=key)
         arrays = iter(np.array_split(whole, range(_CHUNK, whole.shape[1], _CHUNK), axis=1))
     else:
-        arrays = mel_chunks(mel, spec, layout=order)
+        arrays = read_mel_chunks(mel, spec, layout=order)
     samples, started, first = 0, 0.0, 0.0
 
     def arriving() -> Iterator[Tensor]:
@@ -228,7 +228,7 @@ def speaking(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
 def open_vocoder(where: Path, precision: str = "float32", engine: str = "fast") -> Vocoder:
     """A trained vocoder's checkpoint, made quick, or the name of one that needs no training."""
     if where.exists() or str(where).partition(":")[0] not in plugins("vocoders"):
-        return quicken(load_vocoder(where), precision, engine)
+        return optimize_for_inference(load_vocoder(where), precision, engine)
     vocoder = create_vocoder(str(where))
     if vocoder.trains:
         raise WavewrightError(f"'{where}' must be trained first: give a checkpoint of it")

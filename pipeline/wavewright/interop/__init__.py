@@ -1,1 +1,1 @@
-"""Vocoders in other programs: one file per client, which is imported inside functions only."""
+"""Adapters of vocoders for other toolkits, one file per client."""

@@ -1,4 +1,4 @@
-"""What all adapters share: a vocoder behind another program's mels, which are checked first."""
+"""Base class of the client adapters: a vocoder driven by another program's mels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from wavewright.checkpoints.checkpoint import load_vocoder
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.optimize import quicken
-from wavewright.interop.log_base import require_likely_base
+from wavewright.inference.optimize import optimize_for_inference
+from wavewright.interop.log_base import require_plausible_log
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, require_convertible
 from wavewright.models.vocoder import Vocoder
 
 
 class ClientVocoder(nn.Module):
-    """A vocoder that takes a client's mels as they come.
+    """Vocoder that takes a client's mels in the client's convention.
 
     It stays in float32 whatever type the client gives to its own models, and follows them to their
     device only.
@@ -29,7 +29,7 @@ class ClientVocoder(nn.Module):
         mel: the client's convention, or the name of a preset.
         seed: of the noise that the vocoder draws; None draws afresh.
         check: look at the values too, whether another logarithm is likelier than the one named
-            (`log_base.require_likely_base`).
+            (`log_base.require_plausible_log`).
 
     Raises:
         MelMismatch: the client's mels cannot be turned into the vocoder's exactly.
@@ -54,7 +54,11 @@ class ClientVocoder(nn.Module):
     ) -> None:
         super().__init__()
         self.source = MelSpec.preset(mel) if isinstance(mel, str) else mel
-        loaded = vocoder if isinstance(vocoder, Vocoder) else quicken(load_vocoder(vocoder))
+        loaded = (
+            vocoder
+            if isinstance(vocoder, Vocoder)
+            else optimize_for_inference(load_vocoder(vocoder))
+        )
         if loaded.conditioning != "mel":
             raise WavewrightError(f"'{loaded.name}' is not driven by mels, as {self.client} needs")
         try:
@@ -68,12 +72,12 @@ class ClientVocoder(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """Of the waveforms, in Hz."""
+        """Sample rate of the waveforms in Hz."""
         return self.vocoder.sample_rate
 
     @property
     def device(self) -> torch.device:
-        """Where the vocoder is."""
+        """Device of the vocoder."""
         return self.vocoder.device
 
     def speak(self, mel: Tensor) -> Tensor:
@@ -93,11 +97,11 @@ class ClientVocoder(nn.Module):
             mel = convert_mel(
                 mel.detach().to(self.device, torch.float32), self.source, self.source.bands_first
             )
-            lengths = own_frames(mel) if self.pads else [mel.shape[-1]] * len(mel)
+            lengths = unpadded_frames(mel) if self.pads else [mel.shape[-1]] * len(mel)
             if self.check:
                 for item, frames in zip(mel, lengths, strict=True):
-                    require_likely_base(item[:, :frames], self.source, self.client)
-            mel = _silenced(mel, lengths, self.source)
+                    require_plausible_log(item[:, :frames], self.source, self.client)
+            mel = _fill_with_silence(mel, lengths, self.source)
             converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel)
             wavs = self.vocoder.generate(converted, seed=self.seed)
             for wav, frames in zip(wavs, lengths, strict=True):
@@ -105,7 +109,7 @@ class ClientVocoder(nn.Module):
             return wavs
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What `.to`, `.half` and `.cuda` call: the device is taken from it, the type is not."""
+        """Follow a device change of `.to`, `.half` or `.cuda`, but stay in float32."""
 
         def moved(value: Tensor) -> Tensor:
             return value.to(fn(value.new_empty(0)).device)
@@ -114,15 +118,15 @@ class ClientVocoder(nn.Module):
         return applied
 
 
-def own_frames(mel: Tensor) -> list[int]:
-    """Frames of each item of (B, n_mels, frames) up to where it is filled up with 0.0."""
+def unpadded_frames(mel: Tensor) -> list[int]:
+    """Frames of each item of (B, n_mels, frames) before its padding of 0.0."""
     heard = (mel != 0).any(dim=1)
     places = torch.arange(1, heard.shape[1] + 1, device=mel.device)
     lengths: list[int] = (heard * places).amax(dim=1).tolist()
     return lengths
 
 
-def _silenced(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
+def _fill_with_silence(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
     silence = torch.tensor(spec.silence, dtype=mel.dtype, device=mel.device)
     padding = torch.ones(len(mel), 1, mel.shape[-1], dtype=torch.bool, device=mel.device)
     for item, frames in zip(padding, lengths, strict=True):
@@ -130,8 +134,8 @@ def _silenced(mel: Tensor, lengths: list[int], spec: MelSpec) -> Tensor:
     return torch.where(padding, silence[:, None], mel)
 
 
-def required(settings: Mapping[str, Any], name: str, client: str) -> Any:
-    """A client's setting.
+def require_setting(settings: Mapping[str, Any], name: str, client: str) -> Any:
+    """Look up a client's setting.
 
     Raises:
         WavewrightError: it has none of this name.
@@ -141,8 +145,8 @@ def required(settings: Mapping[str, Any], name: str, client: str) -> Any:
     return settings[name]
 
 
-def require_known(odd: dict[str, Any], settings: str) -> None:
-    """Raise a WavewrightError that names a client's settings which no MelSpec can say, if any."""
+def require_no_unknown(odd: dict[str, Any], settings: str) -> None:
+    """Raise if a client has settings that no MelSpec can express."""
     if odd:
         listed = ", ".join(f"{name} {value}" for name, value in odd.items())
         raise WavewrightError(f"no vocoder here knows {settings} with {listed}")

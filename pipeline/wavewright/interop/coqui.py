@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.interop.adapter import ClientVocoder, require_known
+from wavewright.interop.adapter import ClientVocoder, require_no_unknown
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
@@ -31,12 +31,12 @@ _LOGS = {(20.0, 10.0): "db", (1.0, 10.0): "log10", (1.0, 2.718): "ln"}
 
 
 class CoquiVocoder(ClientVocoder):
-    """For `synthesizer.vocoder_model`; `attach` makes one that fits."""
+    """Vocoder to put in `synthesizer.vocoder_model`; `attach` makes one that fits."""
 
     client = "Coqui"
 
     def inference(self, mel: Tensor) -> Tensor:
-        """(B, n_mels, frames) -> (B, 1, frames * hop_length) float32 in [-1, 1]."""
+        """Vocode (B, n_mels, frames) to (B, 1, frames * hop_length) float32 in [-1, 1]."""
         return self.speak(mel)[:, None]
 
     forward = inference
@@ -45,7 +45,7 @@ class CoquiVocoder(ClientVocoder):
 def attach(
     synthesizer: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
 ) -> CoquiVocoder:
-    """Let a Synthesizer speak through a vocoder, if its mels can be turned into the vocoder's.
+    """Attach a vocoder to a Synthesizer, if its mels can be converted to the vocoder's.
 
     Args:
         synthesizer: a `TTS.utils.synthesizer.Synthesizer` with an acoustic model.
@@ -62,7 +62,7 @@ def attach(
             "this Coqui model has no audio processor (ap), which tells its mels: those that make "
             "their waveform themselves need no vocoder"
         )
-    made = CoquiVocoder(vocoder, mel_of(processor), seed=seed, check=False)
+    made = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)
     device = next((value.device for value in synthesizer.tts_model.parameters()), made.device)
     synthesizer.vocoder_model = made.to(device)
     synthesizer.vocoder_ap = processor
@@ -71,8 +71,8 @@ def attach(
     return made
 
 
-def mel_of(processor: Any) -> MelSpec:
-    """The convention of the mels of a `TTS.utils.audio.AudioProcessor`, normalisation included.
+def mel_spec_of(processor: Any) -> MelSpec:
+    """Mel convention of a `TTS.utils.audio.AudioProcessor`, normalisation included.
 
     Raises:
         WavewrightError: it does to its mels what no MelSpec can say.
@@ -85,7 +85,7 @@ def mel_of(processor: Any) -> MelSpec:
         odd["do_amp_to_db_mel"] = False
     if processor.stft_pad_mode not in ("reflect", "constant"):
         odd["stft_pad_mode"] = processor.stft_pad_mode
-    require_known(odd, "Coqui's audio configuration")
+    require_no_unknown(odd, "Coqui's audio configuration")
     return MelSpec.model_validate(
         {
             "sample_rate": processor.sample_rate,

@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from wavewright.errors import WavewrightError, os_error_reason
-from wavewright.interop.adapter import ClientVocoder, require_known, required
+from wavewright.interop.adapter import ClientVocoder, require_no_unknown, require_setting
 from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
@@ -34,17 +34,17 @@ LOG_MEL_DEFAULTS: dict[str, Any] = {
 
 
 class ESPnetVocoder(ClientVocoder):
-    """For `text2speech.vocoder`; `attach` makes one that fits."""
+    """Vocoder to put in `text2speech.vocoder`; `attach` makes one that fits."""
 
     client = "ESPnet"
 
     @property
     def fs(self) -> int:
-        """Sample rate, by the name that ESPnet reads."""
+        """Sample rate in Hz, under ESPnet's name."""
         return self.sample_rate
 
     def forward(self, feats: Tensor) -> Tensor:
-        """(frames, n_mels) -> (frames * hop_length,) float32 in [-1, 1]."""
+        """Vocode (frames, n_mels) to (frames * hop_length,) float32 in [-1, 1]."""
         if feats.ndim != 2:
             raise WavewrightError(
                 f"ESPnet's mels are (frames, {self.source.n_mels}), found {tuple(feats.shape)}"
@@ -55,7 +55,7 @@ class ESPnetVocoder(ClientVocoder):
 def attach(
     text2speech: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
 ) -> ESPnetVocoder:
-    """Let a Text2Speech speak through a vocoder, if its mels can be turned into the vocoder's.
+    """Attach a vocoder to a Text2Speech, if its mels can be converted to the vocoder's.
 
     Args:
         text2speech: an `espnet2.bin.tts_inference.Text2Speech`; its `vocoder` is replaced.
@@ -67,13 +67,13 @@ def attach(
         WavewrightError: the model makes no log-mels, or hands them over normalised.
     """
     # The settings are known, so that values need not be looked at.
-    made = ESPnetVocoder(vocoder, mel_of(text2speech), seed=seed, check=False)
+    made = ESPnetVocoder(vocoder, mel_spec_of(text2speech), seed=seed, check=False)
     text2speech.vocoder = made.to(getattr(text2speech, "device", "cpu"))
     return made
 
 
-def mel_of(text2speech: Any) -> MelSpec:
-    """The convention of the mels that a Text2Speech gives its vocoder.
+def mel_spec_of(text2speech: Any) -> MelSpec:
+    """Mel convention that a Text2Speech passes to its vocoder.
 
     Raises:
         WavewrightError: as for `attach`.
@@ -94,11 +94,11 @@ def mel_of(text2speech: Any) -> MelSpec:
     extract = getattr(text2speech, "feats_extract", None)
     if extract is None:
         raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
-    return _mel(extract.get_parameters(), options)
+    return _make_mel_spec(extract.get_parameters(), options)
 
 
-def mel_of_config(path: Path) -> MelSpec:
-    """The convention of the mels that a model of ESPnet's `config.yaml` gives a vocoder.
+def mel_spec_of_config(path: Path) -> MelSpec:
+    """Mel convention of an ESPnet model, from its `config.yaml`.
 
     Raises:
         WavewrightError: no such file, no configuration of a text-to-speech model, or no log-mels.
@@ -120,15 +120,20 @@ def mel_of_config(path: Path) -> MelSpec:
     options = given.get("feats_extract_conf") or {}
     features = {**LOG_MEL_DEFAULTS, **options}
     try:
-        return _mel(
-            {**features, "fs": hertz(features["fs"]), "n_shift": features["hop_length"]}, options
+        return _make_mel_spec(
+            {
+                **features,
+                "fs": parse_sample_rate(features["fs"]),
+                "n_shift": features["hop_length"],
+            },
+            options,
         )
     except WavewrightError as error:
         raise WavewrightError(f"{path}: {error}") from error
 
 
-def hertz(rate: Any) -> Any:
-    """A sample rate as ESPnet writes it: 22050, or 22k, which means 22 times 1000 to it."""
+def parse_sample_rate(rate: Any) -> Any:
+    """Parse a sample rate as ESPnet writes it: 22050, or 22k for 22000."""
     if not isinstance(rate, str):
         return rate
     number, times = (rate[:-1], 1000) if rate[-1:] in "kK" else (rate, 1)
@@ -138,24 +143,24 @@ def hertz(rate: Any) -> Any:
         return rate
 
 
-def _mel(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
-    """Of `get_parameters()`, which lacks log_base, and of the arguments, which lack defaults."""
+def _make_mel_spec(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
+    """Spec from `get_parameters()` (without log_base) and the arguments (without defaults)."""
     base = options.get("log_base", 10)
     odd = {} if base in _LOGS else {"log_base": base}
     odd |= {name: options[name] for name in ("normalized", "htk") if options.get(name)}
     odd |= {name: False for name in ("center", "onesided") if not options.get(name, True)}
     if parameters.get("window", "hann") != "hann":
         odd["window"] = parameters["window"]
-    require_known(odd, "ESPnet's feats_extract")
-    n_fft = required(parameters, "n_fft", "ESPnet")
+    require_no_unknown(odd, "ESPnet's feats_extract")
+    n_fft = require_setting(parameters, "n_fft", "ESPnet")
     return MelSpec.model_validate(
         {
             "preset": "espnet",
-            "sample_rate": required(parameters, "fs", "ESPnet"),
+            "sample_rate": require_setting(parameters, "fs", "ESPnet"),
             "n_fft": n_fft,
-            "hop_length": required(parameters, "n_shift", "ESPnet"),
+            "hop_length": require_setting(parameters, "n_shift", "ESPnet"),
             "win_length": parameters.get("win_length") or n_fft,
-            "n_mels": required(parameters, "n_mels", "ESPnet"),
+            "n_mels": require_setting(parameters, "n_mels", "ESPnet"),
             "fmin": parameters.get("fmin") or 0.0,
             "fmax": parameters.get("fmax"),
             "log": _LOGS[base],

@@ -1,4 +1,4 @@
-"""Whether the values of a mel look like the logarithm that they are said to be.
+"""Plausibility check of a mel's logarithm, by its values.
 
 A client hands over bare numbers. Natural logarithms given as log10 make speech 2.3 times as loud
 in decibels and quiet parts vanish; the other way round it becomes a loud murmur. Neither fails.
@@ -24,8 +24,8 @@ DEVIATION = (1.45, 3.5)
 LEAST_SECONDS = 0.2
 
 
-def require_likely_base(mel: Tensor, spec: MelSpec, client: str) -> None:
-    """Raise unless a mel's values may be the logarithms that `spec` says.
+def require_plausible_log(mel: Tensor, spec: MelSpec, client: str) -> None:
+    """Raise if a mel's values look like speech in another logarithm than `spec.log`.
 
     Args:
         mel: (n_mels, frames), or the other way round.

@@ -23,7 +23,12 @@ from typing import Any
 from torch import Tensor
 
 from wavewright.errors import MissingExtra
-from wavewright.interop.adapter import ClientVocoder, own_frames, require_known, required
+from wavewright.interop.adapter import (
+    ClientVocoder,
+    require_no_unknown,
+    require_setting,
+    unpadded_frames,
+)
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel
 from wavewright.models.vocoder import Vocoder
@@ -48,19 +53,19 @@ _NEEDED = {"window": "hann", "normalize": None, "preemph": None, "log": True, "f
 
 
 class NemoVocoder(ClientVocoder):
-    """For whatever calls `convert_spectrogram_to_audio`; `vocoder_for` makes one that fits."""
+    """Vocoder with `convert_spectrogram_to_audio`; `vocoder_for` makes one that fits."""
 
     client = "NeMo"
     pads = True
 
     def convert_spectrogram_to_audio(self, spec: Tensor, **_: Any) -> Tensor:
-        """(B, n_mels, frames) -> (B, samples) float32 in [-1, 1].
+        """Vocode (B, n_mels, frames) to (B, samples) float32 in [-1, 1].
 
         There are frames * hop_length samples, without the frames at the end of the longest item
         that NeMo has overwritten with 0.0.
         """
         wavs = self.speak(spec)
-        frames = max(own_frames(convert_mel(spec, self.source, self.source.bands_first)))
+        frames = max(unpadded_frames(convert_mel(spec, self.source, self.source.bands_first)))
         return wavs[:, : frames * self.vocoder.hop_length]
 
     forward = convert_spectrogram_to_audio
@@ -69,25 +74,25 @@ class NemoVocoder(ClientVocoder):
 def vocoder_for(
     spectrogram_model: Any, vocoder: Vocoder | str | Path, *, seed: int | None = None
 ) -> NemoVocoder:
-    """A vocoder for what a FastPitch, or another model with a `cfg.preprocessor`, says.
+    """Vocoder that fits a FastPitch or another model with a `cfg.preprocessor`.
 
     Raises:
         MelMismatch: its mels differ from the vocoder's in what cannot be converted.
         WavewrightError: they are none that a vocoder here can know.
     """
-    spec = mel_of(spectrogram_model.cfg.preprocessor)
+    spec = mel_spec_of(spectrogram_model.cfg.preprocessor)
     made = NemoVocoder(vocoder, spec, seed=seed, check=False)
     return made.to(getattr(spectrogram_model, "device", "cpu"))
 
 
-def mel_of(preprocessor: Mapping[str, Any]) -> MelSpec:
-    """The convention that a `preprocessor` section of a NeMo configuration describes."""
+def mel_spec_of(preprocessor: Mapping[str, Any]) -> MelSpec:
+    """Mel convention of a NeMo configuration's `preprocessor` section."""
     given = {**_DEFAULTS, **dict(preprocessor)}
     odd = {name: given[name] for name, wanted in _NEEDED.items() if (given[name] or None) != wanted}
     if given["log_zero_guard_type"] not in ("add", "clamp"):
         odd["log_zero_guard_type"] = given["log_zero_guard_type"]
-    require_known(odd, "NeMo's preprocessor")
-    rate = required(given, "sample_rate", "NeMo")
+    require_no_unknown(odd, "NeMo's preprocessor")
+    rate = require_setting(given, "sample_rate", "NeMo")
     window = _samples(given, "window_size", rate)
     return MelSpec.model_validate(
         {
@@ -96,7 +101,7 @@ def mel_of(preprocessor: Mapping[str, Any]) -> MelSpec:
             "hop_length": _samples(given, "window_stride", rate),
             "win_length": window,
             "window_periodic": False,
-            "n_mels": required(given, "features", "NeMo"),
+            "n_mels": require_setting(given, "features", "NeMo"),
             "fmin": given["lowfreq"],
             "fmax": given["highfreq"],
             "mel_norm": given["mel_norm"],
@@ -110,8 +115,8 @@ def mel_of(preprocessor: Mapping[str, Any]) -> MelSpec:
 
 
 def _samples(given: Mapping[str, Any], name: str, rate: int) -> int:
-    """Given in samples as `n_NAME`, or in seconds as `NAME`."""
-    return int(given.get(f"n_{name}") or required(given, name, "NeMo") * rate)
+    """Length in samples, given as `n_NAME` (samples) or `NAME` (seconds)."""
+    return int(given.get(f"n_{name}") or require_setting(given, name, "NeMo") * rate)
 
 
 def nemo_model(adapter: NemoVocoder) -> Any:
@@ -156,10 +161,10 @@ def nemo_model(adapter: NemoVocoder) -> Any:
             return self.adapter.convert_spectrogram_to_audio(spec)
 
         def setup_training_data(self, *_: Any) -> None:
-            """It comes trained."""
+            """Do nothing; the vocoder is trained already."""
 
         def setup_validation_data(self, *_: Any) -> None:
-            """It comes trained."""
+            """Do nothing; the vocoder is trained already."""
 
         @classmethod
         def list_available_models(cls) -> list[Any]:

@@ -25,7 +25,7 @@ from wavewright.models.vocoder import Vocoder
 
 
 class TransformersVocoder(ClientVocoder):
-    """For `vocoder=` of `generate_speech` and of the pipeline, or for a model's `.vocoder`.
+    """Vocoder for `generate_speech(vocoder=...)`, the pipeline, or a model's `.vocoder`.
 
     Attributes:
         config: of which `sampling_rate` is read by the pipeline.
@@ -46,7 +46,7 @@ class TransformersVocoder(ClientVocoder):
         self.config = SimpleNamespace(sampling_rate=self.sample_rate)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Speak one mel or a batch, whose padding by 0.0 becomes silence.
+        """Vocode one mel or a batch, whose padding of 0.0 becomes silence.
 
         Args:
             spectrogram: (frames, n_mels) or (B, frames, n_mels).

@@ -1,4 +1,4 @@
-"""CSV as text, in which no cell becomes a formula when a spreadsheet opens it."""
+"""CSV text whose cells no spreadsheet takes for formulas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORMULA = re.compile(r"[=+@\t\n]|-(?![A-Za-z0-9_.-]*$)")  # an id or a number m
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as lines of CSV that end in a line feed.
+    """Format rows as CSV with LF line ends.
 
     Text that a spreadsheet would compute gets an apostrophe in front: the
     sign by which spreadsheets themselves tell text from formulas. Ids, speakers and messages come

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their digests."""
+"""Atomic file writing, and file digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROBE = 2**18  # bytes that are written to see whether there is room
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A hidden file to write instead of `path`; it takes that name when the block ends well.
+    """Write a file atomically: yields a hidden path that replaces `path` if the block succeeds.
 
     Args:
         path: the final name; what stood there is replaced in one step.
@@ -38,7 +38,7 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def os_error_context(path: Path) -> Iterator[None]:
-    """Around a library that writes `path`, and that does not say why it could not.
+    """Turn a library's vague write error into an OSError with the system's reason.
 
     On a full disk libsndfile says "System error.", torch.save that it is at an unexpected place,
     and safetensors what the system said, as text.
@@ -58,7 +58,7 @@ def os_error_context(path: Path) -> Iterator[None]:
 
 
 def _refusal(path: Path) -> int:
-    """The system's number for why nothing more can be written beside a file; 0 if it can."""
+    """errno of a trial write in the same folder; 0 if it succeeds."""
     try:
         with tempfile.TemporaryFile(dir=path.parent) as file:
             file.write(bytes(_PROBE))
@@ -69,8 +69,8 @@ def _refusal(path: Path) -> int:
 
 
 @contextmanager
-def usual_mode(path: Path) -> Iterator[None]:
-    """The file that the block writes can be read by whoever reads other new files here.
+def default_file_mode(path: Path) -> Iterator[None]:
+    """Give a file that a library writes the permissions of any other new file.
 
     Some libraries write through a temporary file of their own, which is for its owner alone.
     """
@@ -86,19 +86,19 @@ def usual_mode(path: Path) -> Iterator[None]:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept for this user: in XDG_CACHE_HOME, or ~/.cache."""
+    """Folder of this user's cache: in XDG_CACHE_HOME, or ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "wavewright"
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write UTF-8 text, whole or not at all; line ends stay as they are."""
+    """Write UTF-8 text atomically; line ends stay as they are."""
     with atomic_write(path, durable=durable) as scratch:
         scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
-def files_below(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Every file at any depth, by its name relative to the folder, in order of the names.
+def walk_files(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every file at any depth: relative name and stat, sorted by name.
 
     It is meant for folders of very many files: pathlib takes five times as long.
     """
@@ -115,7 +115,7 @@ def files_below(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def fsync_path(path: Path) -> None:
-    """Ask the system to put a file or folder on the disk."""
+    """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Digests of what a stage's result depends on: its code, the libraries, files outside."""
+"""Digests of a stage's dependencies: code, libraries, external files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wavewright.io.files import files_below, sha256_of
+from wavewright.io.files import sha256_of, walk_files
 from wavewright.io.progress import progress
 
 _MEGABYTE = 10**6
@@ -33,14 +33,14 @@ _LIBRARIES = {
 }
 
 
-def digest(value: Any) -> str:
+def json_digest(value: Any) -> str:
     """sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def code_parts(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """What code these modules run, read from their files without importing them.
+def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Fingerprint the code that modules run, from their source files, without importing them.
 
     Args:
         modules: dotted names; the project modules that they import are followed.
@@ -76,8 +76,8 @@ def code_parts(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     return dict(sorted(seen.items())), libraries
 
 
-class Contents:
-    """Digests of files outside the recipe, by what is in them.
+class PathFingerprints:
+    """Content digests of files outside the recipe, cached by size, times and inode.
 
     A file is read again where its size, times or inode are not those of the last look: an edit
     that keeps size and time shows in ctime, and a touch or a move changes no digest.
@@ -88,24 +88,24 @@ class Contents:
 
     def __init__(self, memory: Path) -> None:
         self.memory = memory
-        self.seen = _remembered(memory)
+        self.seen = _read_cache(memory)
         self.kept = dict(self.seen)
 
     def digest(self, path: Path) -> str:
-        """Of a file, or of a folder's names and files; not of where it lies."""
+        """Digest a file, or a folder's file names and contents; its location does not matter."""
         if path.is_file():
             files = {"": path.stat()}
         elif path.is_dir():
-            files = dict(files_below(path))
+            files = dict(walk_files(path))
         else:
             return "missing"
-        looks = digest(
+        looks = json_digest(
             [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for name, s in files.items()]
         )
         place = str(path.absolute())
         known = self.seen.get(place)
         if known is None or known[0] != looks:
-            self.seen[place] = [looks, _contents(path, files)]
+            self.seen[place] = [looks, _hash_contents(path, files)]
         self._keep()
         return self.seen[place][1]
 
@@ -122,7 +122,7 @@ class Contents:
                 scratch.unlink(missing_ok=True)
 
 
-def _remembered(memory: Path) -> dict[str, list[str]]:
+def _read_cache(memory: Path) -> dict[str, list[str]]:
     try:
         seen = dict(json.loads(memory.read_bytes()))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -134,7 +134,7 @@ def _remembered(memory: Path) -> dict[str, list[str]]:
     }
 
 
-def _contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
+def _hash_contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
     total = sum(found.st_size for found in files.values())
     read = []
     with progress(
@@ -145,18 +145,18 @@ def _contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
             read.append([name, sha256_of(path / name)])
             before, done = done, done + found.st_size
             bar.advance(done // _MEGABYTE - before // _MEGABYTE)
-    return digest(read)
+    return json_digest(read)
 
 
 def _packages_of(module: str) -> list[str]:
-    """The packages between the top one and a module; importing it runs them."""
+    """Packages between the top one and a module, which run when it is imported."""
     parts = module.split(".")
     return [".".join(parts[:i]) for i in range(2, len(parts))]
 
 
 @cache
 def _source_of(module: str) -> Path | None:
-    """File of a module. Only its top package is looked up: more would import its parents."""
+    """Source file of a module, found without importing its parents."""
     top, *rest = module.split(".")
     spec = find_spec(top)
     if spec is None or spec.origin is None:
@@ -188,7 +188,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below a node: imports are among them, and expressions are most of a file."""
+    """Yield all statements below a node, without descending into expressions."""
     for block in ("body", "orelse", "finalbody", "handlers", "cases"):
         for inner in getattr(node, block, ()):
             yield inner

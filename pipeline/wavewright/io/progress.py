@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+"""Progress display: a bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ log = logging.getLogger("wavewright")
 
 
 class Progress(Protocol):
-    """What `progress()` hands out."""
+    """Handle of a progress display."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Report `amount` more units done, with a few words beside the bar."""
 
 
-class _Silence:
-    """For processes that leave the talking to another."""
+class _Silent:
+    """Progress that prints nothing."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         pass
 
 
 class _Lines:
-    """One line at most every few seconds, for logs and pipes."""
+    """Progress as occasional lines, for logs and pipes."""
 
     def __init__(self, what: str, total: int, done: int, unit: str) -> None:
         self.what, self.total, self.done, self.unit = what, total, done, unit
@@ -50,7 +50,7 @@ class _Lines:
 
 
 class _Bar:
-    """A rich progress bar."""
+    """Progress as a rich progress bar."""
 
     def __init__(self, what: str, total: int, done: int, unit: str) -> None:
         from rich.console import Console
@@ -95,7 +95,7 @@ def progress(
 ) -> Iterator[Progress]:
     """Show progress of `total` units, of which `done` were there already; silent if not `shown`."""
     if not shown:
-        yield _Silence()
+        yield _Silent()
         return
     if not on_terminal():
         yield _Lines(what, total, done, unit)

@@ -1,4 +1,4 @@
-"""YAML 1.2 without surprises: plain data only, and where each field stands.
+"""Strict YAML 1.2: plain data only, with the line of each field.
 
 Without tags no file can build an object, without anchors none can explode; `1e-4` is a number and
 a duplicate key an error.
@@ -18,7 +18,7 @@ from wavewright.errors import WavewrightError
 
 
 def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Plain data, and the line of every dotted field."""
+    """Parse YAML into plain data and the line of every dotted field."""
     yaml = YAML(typ="safe", pure=True)
     try:
         marked = [e for e in yaml.parse(text) if getattr(e, "anchor", 0) or getattr(e, "tag", 0)]
@@ -40,7 +40,7 @@ def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def parse_assignment(change: str) -> tuple[list[str], Any]:
-    """Dotted field and plain value of a `FIELD=VALUE` of the command line."""
+    """Parse `FIELD=VALUE` of the command line into dotted field and value."""
     dotted, equals, value = change.partition("=")
     if not equals or not dotted.strip():
         raise WavewrightError(f"--set {change}: expected FIELD=VALUE, such as train.max_steps=1000")

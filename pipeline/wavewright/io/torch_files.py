@@ -1,4 +1,4 @@
-"""Opens a file that torch.save wrote, once it is known to be a plain pickle of tensors.
+"""Open files that torch.save wrote, after checking that they are plain pickles of tensors.
 
 torch.load decides what reads a file before any unpickler is asked. An archive that holds
 `constants.pkl` goes to torch.jit.load, which runs code of the archive; a tar archive is unpacked
@@ -23,8 +23,8 @@ from torch.serialization import MAGIC_NUMBER
 
 from wavewright.errors import WavewrightError
 
-What = Literal["checkpoint", "mel", "training state"]
-_REMEDY: dict[What, str] = {
+TorchFileKind = Literal["checkpoint", "mel", "training state"]
+_REMEDY: dict[TorchFileKind, str] = {
     "checkpoint": "where the model comes from, save torch.save(model.state_dict(), FILE)",
     "mel": "where it comes from, save torch.save(mel, FILE)",
     "training state": "take the file that the training wrote",
@@ -54,7 +54,7 @@ _LEGACY_TAR = {"storages", "tensors", "pickle"}
 
 
 @contextmanager
-def open_torch_file(path: Path, what: What = "checkpoint") -> Iterator[BinaryIO]:
+def open_torch_file(path: Path, what: TorchFileKind = "checkpoint") -> Iterator[BinaryIO]:
     """Open a file for torch.load, refusing what torch would not hand to the unpickler.
 
     Args:
@@ -84,7 +84,7 @@ def open_torch_file(path: Path, what: What = "checkpoint") -> Iterator[BinaryIO]
         yield file
 
 
-def _require_plain_archive(path: Path, file: BinaryIO, what: What) -> None:
+def _require_plain_archive(path: Path, file: BinaryIO, what: TorchFileKind) -> None:
     """Refuse a zip archive with any member that torch.save does not write."""
     damaged = f"{path}: is no {what} that torch.save wrote, or is damaged"
     try:
@@ -106,11 +106,11 @@ def _require_plain_archive(path: Path, file: BinaryIO, what: What) -> None:
 
 
 def _within(name: str) -> str:
-    """A member's name without the folder that torch puts all members in."""
+    """Name of a member without the archive's top folder."""
     return name.partition("/")[2] if "/" in name else name
 
 
-def _require_known(path: Path, names: list[str], inside: list[str], what: What) -> None:
+def _require_known(path: Path, names: list[str], inside: list[str], what: TorchFileKind) -> None:
     strange = [name for name in inside if not _MEMBER.fullmatch(name)]
     if "data.pkl" in inside and not strange:
         return
@@ -126,7 +126,7 @@ def _require_known(path: Path, names: list[str], inside: list[str], what: What) 
 
 
 def _require_no_bomb(path: Path, file: BinaryIO, inside: int) -> None:
-    """Refuse an archive that would unpack to far more than it is; torch packs nothing."""
+    """Refuse an archive that would unpack to more than four times its size."""
     size = file.seek(0, 2)
     if inside > 4 * size:
         raise WavewrightError(
@@ -135,8 +135,8 @@ def _require_no_bomb(path: Path, file: BinaryIO, inside: int) -> None:
         )
 
 
-def _require_plain_stream(path: Path, file: BinaryIO, what: What) -> None:
-    """Refuse a file that does not begin as torch's older format does, or is a tar archive too."""
+def _require_plain_stream(path: Path, file: BinaryIO, what: TorchFileKind) -> None:
+    """Refuse a file without torch's legacy magic number, or one that is also a tar archive."""
     file.seek(0)
     head = file.read(64)
     members = _tar_members(file)
@@ -159,7 +159,7 @@ def _require_plain_stream(path: Path, file: BinaryIO, what: What) -> None:
 
 
 def _begins_with_magic(head: bytes) -> bool:
-    """Whether the first pickle is the number, and only the number, that torch.save writes first."""
+    """True if the first pickle is torch.save's magic number and nothing else."""
     numbers = []
     try:
         for opcode, argument, _ in pickletools.genops(head):
@@ -175,7 +175,7 @@ def _begins_with_magic(head: bytes) -> bool:
 
 
 def _tar_members(file: BinaryIO) -> list[str] | None:
-    """The first members of a tar archive; None where torch, too, would take it for none."""
+    """Names of a tar archive's first members; None if torch would not take it for a tar."""
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -186,7 +186,7 @@ def _tar_members(file: BinaryIO) -> list[str] | None:
         return []
 
 
-def _refuse_tar(path: Path, members: Iterable[str], what: What) -> None:
+def _refuse_tar(path: Path, members: Iterable[str], what: TorchFileKind) -> None:
     names = [name.removeprefix("./") for name in members]
     weights = next((name for name in names if name.endswith(_WEIGHTS)), "")
     if weights:
@@ -196,7 +196,7 @@ def _refuse_tar(path: Path, members: Iterable[str], what: What) -> None:
     raise _refusal(path, "a tar archive", what)
 
 
-def _refusal(path: Path, found: str, what: What) -> WavewrightError:
+def _refusal(path: Path, found: str, what: TorchFileKind) -> WavewrightError:
     return WavewrightError(
         f"{path}: refused, it is {found}; nothing of it was run. Only tensors that torch.save "
         f"pickled are read: {_REMEDY[what]}"

@@ -35,7 +35,7 @@ from wavewright.kernels.ops import (
 )
 from wavewright.kernels.packing import GROUP, Packed, pack, padded, size_of, tall, wide
 from wavewright.kernels.sampling import LOGISTICS, draw_label, draw_logistics, ready, way
-from wavewright.nn.quantisation import label_value, mu_law_decode
+from wavewright.nn.quantization import label_value, mu_law_decode
 
 if TYPE_CHECKING:
     from wavewright.vocoders.wavernn import WaveRNN

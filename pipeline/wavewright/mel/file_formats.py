@@ -19,18 +19,18 @@ from wavewright.errors import MissingExtra, WavewrightError, did_you_mean
 from wavewright.mel.kaldi import read_kaldi_matrix
 
 Array = npt.NDArray[Any]
-MOST_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a second
+MAX_VALUES = 2**28  # 1 GiB of float32: nine hours of 80 bands at 86 frames a second
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message, or its name where it has none."""
+    """First line of an error's message, or its type's name if it has none."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _require_size(path: Path, shape: tuple[int, ...]) -> None:
-    if math.prod(shape) > MOST_VALUES or any(length < 0 for length in shape):
+    if math.prod(shape) > MAX_VALUES or any(length < 0 for length in shape):
         raise WavewrightError(
-            f"{path}: declares the shape {shape}, more than the {MOST_VALUES:,} values that one "
+            f"{path}: declares the shape {shape}, more than the {MAX_VALUES:,} values that one "
             "mel may have"
         )
 
@@ -80,12 +80,12 @@ def _from_npz(path: Path, key: str) -> Array:
             for info in archive.infolist()
             if info.filename.endswith(".npy")
         }
-        info = members[_chosen(path, list(members), key)]
+        info = members[_choose_key(path, list(members), key)]
         with archive.open(info) as stream:
             return _numpy_stream(path, stream, info.file_size)
 
 
-def _chosen(path: Path, names: list[str], key: str, usual: str = "") -> str:
+def _choose_key(path: Path, names: list[str], key: str, usual: str = "") -> str:
     if key:
         if key not in names:
             known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
@@ -124,7 +124,7 @@ def _from_torch(path: Path, key: str) -> Array:
     if isinstance(held, Mapping):
         tensors = {str(name): value for name, value in held.items() if torch.is_tensor(value)}
         fit = [name for name, value in tensors.items() if _is_mel_like(value)]
-        held = tensors[_chosen(path, fit if not key else list(tensors), key)]
+        held = tensors[_choose_key(path, fit if not key else list(tensors), key)]
     if not torch.is_tensor(held):
         raise WavewrightError(f"{path}: holds a {type(held).__name__}, expected a tensor")
     _require_size(path, tuple(held.shape))
@@ -138,7 +138,7 @@ def _is_mel_like(value: Any) -> bool:
     return value.is_floating_point() and (value.ndim == 2 or (value.ndim == 3 and len(value) == 1))
 
 
-def _imported(name: str, path: Path) -> Any:
+def _import_package(name: str, path: Path) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -150,13 +150,13 @@ def _imported(name: str, path: Path) -> Any:
 
 
 def _from_hdf5(path: Path, key: str) -> Array:
-    h5py = _imported("h5py", path)
+    h5py = _import_package("h5py", path)
     with h5py.File(path, "r") as file:
         # Links may lead to other files; only what lies in this one is read.
         names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         sets = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
         fit = [name for name, held in sets.items() if held.ndim in (2, 3)]
-        held = sets[_chosen(path, list(sets) if key else fit, key, usual="feats")]
+        held = sets[_choose_key(path, list(sets) if key else fit, key, usual="feats")]
         if held.external or held.is_virtual:
             raise WavewrightError(f"{path}: '{held.name}' lies in other files, which are not read")
         if held.dtype.hasobject:
@@ -172,9 +172,9 @@ def _from_ark(path: Path, key: str) -> Array:
             offsets[name] = stream.tell()
             if name == key:
                 break
-            read_kaldi_matrix(path, stream, MOST_VALUES)
-        stream.seek(offsets[_chosen(path, list(offsets), key)])
-        return read_kaldi_matrix(path, stream, MOST_VALUES)
+            read_kaldi_matrix(path, stream, MAX_VALUES)
+        stream.seek(offsets[_choose_key(path, list(offsets), key)])
+        return read_kaldi_matrix(path, stream, MAX_VALUES)
 
 
 def _kaldi_name(path: Path, stream: IO[bytes]) -> str:
@@ -194,7 +194,7 @@ def _from_scp(path: Path, key: str) -> Array:
         name, _, place = line.strip().partition(" ")
         if name:
             places[name] = place.strip()
-    place = places[_chosen(path, list(places), key)]
+    place = places[_choose_key(path, list(places), key)]
     if place.endswith("|") or place.startswith("|"):
         raise WavewrightError(f"{path}: '{place}' is a command; commands in an scp are never run")
     name, colon, offset = place.rpartition(":")
@@ -205,7 +205,7 @@ def _from_scp(path: Path, key: str) -> Array:
         raise WavewrightError(f"{path}: no such archive: {name}")
     with ark.open("rb") as stream:
         stream.seek(int(offset))
-        return read_kaldi_matrix(ark, stream, MOST_VALUES)
+        return read_kaldi_matrix(ark, stream, MAX_VALUES)
 
 
 READERS: dict[str, Callable[[Path, str], Array]] = {

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
-from wavewright.mel.file_formats import MOST_VALUES, READERS, Array, first_line
+from wavewright.mel.file_formats import MAX_VALUES, READERS, Array, first_line
 from wavewright.mel.kaldi import read_kaldi_matrix
 from wavewright.mel.spec import MelSpec
 
@@ -54,7 +54,7 @@ def read_array(path: str | Path, key: str = "") -> Array:
         raise WavewrightError(
             f"{path}: not a readable {path.suffix} file of numbers ({first_line(error)})"
         ) from error
-    return checked(path, array)
+    return check_mel_array(path, array)
 
 
 def read_kaldi(path: str | Path, offset: int) -> Array:
@@ -63,10 +63,10 @@ def read_kaldi(path: str | Path, offset: int) -> Array:
     try:
         with path.open("rb") as stream:
             stream.seek(offset)
-            array = read_kaldi_matrix(path, stream, MOST_VALUES)
+            array = read_kaldi_matrix(path, stream, MAX_VALUES)
     except (OSError, MemoryError, ValueError, OverflowError) as error:
         raise WavewrightError(f"{path}: not readable ({first_line(error)})") from error
-    return checked(path, array)
+    return check_mel_array(path, array)
 
 
 def read_mel(
@@ -87,13 +87,13 @@ def read_mel(
     Returns:
         (n_mels, frames) float32, finite.
     """
-    return as_mel(read_array(path, key), Path(path), spec, layout)
+    return array_to_mel(read_array(path, key), Path(path), spec, layout)
 
 
-def as_mel(
+def array_to_mel(
     array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str = "--layout "
 ) -> Floats:
-    """What `read_mel` makes of an array that `read_array` or `read_kaldi` gave.
+    """Turn an array from `read_array` or `read_kaldi` into a mel, as `read_mel` does.
 
     Args:
         array: two axes.
@@ -102,7 +102,7 @@ def as_mel(
         layout: the order of the axes.
         option: what says the layout, for messages.
     """
-    mel, lost = finite(oriented(array, path, spec, layout, option=option), spec)
+    mel, lost = replace_neginf(orient(array, path, spec, layout, option=option), spec)
     if lost:
         log.warning(
             "%s: %d values of -inf (the logarithm of 0) were raised to the convention's silence",
@@ -119,8 +119,8 @@ def as_mel(
     return mel
 
 
-def oriented(array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str) -> Floats:
-    """(n_mels, frames) float32 of an array with its axes in the order `layout`.
+def orient(array: Array, path: Path, spec: MelSpec, layout: Layout, *, option: str) -> Floats:
+    """Bring an array with axes in the order `layout` to (n_mels, frames) float32.
 
     Raises:
         WavewrightError: the number of bands is not that of `spec`.
@@ -141,7 +141,7 @@ def oriented(array: Array, path: Path, spec: MelSpec, layout: Layout, *, option:
     return np.array(array if axis == 0 else array.T, dtype=np.float32, order="C")
 
 
-def finite(mel: Floats, spec: MelSpec) -> tuple[Floats, int]:
+def replace_neginf(mel: Floats, spec: MelSpec) -> tuple[Floats, int]:
     """A mel (n_mels, frames) with its values of -inf raised to silence, and how many these were."""
     lost = np.isneginf(mel)
     if not lost.any():
@@ -150,8 +150,8 @@ def finite(mel: Floats, spec: MelSpec) -> tuple[Floats, int]:
     return np.where(lost, silence, mel), int(lost.sum())
 
 
-def checked(path: Path, array: Array) -> Array:
-    """What `read_array` gives of an array, or the error that it raises."""
+def check_mel_array(path: Path, array: Array) -> Array:
+    """Check that an array may be a mel; drop a batch axis of length one."""
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2:

@@ -18,7 +18,7 @@ import numpy as np
 
 from wavewright.errors import WavewrightError
 from wavewright.mel.file_formats import Array, first_line, read_numpy_header
-from wavewright.mel.files import Floats, Layout, checked, finite, oriented
+from wavewright.mel.files import Floats, Layout, check_mel_array, orient, replace_neginf
 from wavewright.mel.spec import MelSpec
 
 log = logging.getLogger("wavewright")
@@ -28,7 +28,7 @@ _AT_ONCE = 2**16  # bytes that are asked for; a pipe holds as many
 _FRAME_VALUE = np.dtype("<f4")
 
 
-def mel_chunks(
+def read_mel_chunks(
     stream: BinaryIO, spec: MelSpec, *, layout: Layout = "bands_first"
 ) -> Iterator[Floats]:
     """Read what is there, wait where nothing is, and end where the pipe ends.
@@ -53,10 +53,10 @@ def mel_chunks(
     warned, frames = False, 0
     for array in arrays:
         try:
-            mel = oriented(checked(_NAME, array), _NAME, spec, layout, option="--layout ")
+            mel = orient(check_mel_array(_NAME, array), _NAME, spec, layout, option="--layout ")
         except WavewrightError as error:
             raise WavewrightError(f"{error} (after {frames} frames)") from None
-        mel, lost = finite(mel, spec)
+        mel, lost = replace_neginf(mel, spec)
         if lost and not warned:
             log.warning("%s: values of -inf are raised to the convention's silence", _NAME)
             warned = True
@@ -67,9 +67,9 @@ def mel_chunks(
 
 
 def _frames(stream: BinaryIO, beginning: bytes, bands: int) -> Iterator[Array]:
-    """(frames, bands) of as many frames as have arrived."""
+    """Yield the frames that have arrived, (frames, bands)."""
     size, held = bands * _FRAME_VALUE.itemsize, beginning
-    while arrived := _arrived(stream):
+    while arrived := _read_available(stream):
         held += arrived
         ready = len(held) // size * size
         if ready:
@@ -82,7 +82,7 @@ def _frames(stream: BinaryIO, beginning: bytes, bands: int) -> Iterator[Array]:
         )
 
 
-def _arrived(stream: BinaryIO) -> bytes:
+def _read_available(stream: BinaryIO) -> bytes:
     """At least one byte; none at the end."""
     read1 = getattr(stream, "read1", stream.read)
     arrived: bytes = read1(_AT_ONCE)
@@ -95,7 +95,9 @@ def _arrays(stream: BinaryIO) -> Iterator[Array]:
     for number in count(1):
         where = Path(f"{_NAME}, array {number}")
         try:
-            shape, order, dtype = read_numpy_header(where, cast(BinaryIO, _Resumed(magic, stream)))
+            shape, order, dtype = read_numpy_header(
+                where, cast(BinaryIO, _PrefixedStream(magic, stream))
+            )
         except (ValueError, EOFError) as error:
             raise WavewrightError(
                 f"{where}: not a readable .npy header ({first_line(error)})"
@@ -115,13 +117,13 @@ def _arrays(stream: BinaryIO) -> Iterator[Array]:
             raise WavewrightError(f"{where}: what follows it is no .npy array")
 
 
-class _Resumed:
+class _PrefixedStream:
     """A stream with its first bytes, which were read already, before it."""
 
     def __init__(self, beginning: bytes, stream: BinaryIO) -> None:
         self.beginning, self.stream = beginning, stream
 
     def read(self, size: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """Read `size` bytes; fewer at the end."""
         taken, self.beginning = self.beginning[:size], self.beginning[size:]
         return taken + self.stream.read(size - len(taken))

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from wavewright.audio.filters import WavStep
+from wavewright.audio.filters import WavFilter
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError, did_you_mean
 from wavewright.mel.presets import PRESETS
 
@@ -48,7 +48,7 @@ _HINTS = {  # what other toolkits call our fields
 
 
 class RangeNormalisation(BaseModel):
-    """`clip(log_mel * scale + shift, low, high)`, as fatchord's WaveRNN and Coqui store mels."""
+    """Normalisation to a range, `clip(log_mel * scale + shift, low, high)` (fatchord, Coqui)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -69,7 +69,7 @@ class RangeNormalisation(BaseModel):
 
 
 class StatisticsNormalisation(BaseModel):
-    """`(log_mel - mean) / scale` per band, as ESPnet, ParallelWaveGAN and r9y9 feed vocoders.
+    """Normalisation per band, `(log_mel - mean) / scale` (ESPnet, ParallelWaveGAN, r9y9).
 
     `mean` and `scale` have n_mels values each, or one for all bands.
     """
@@ -145,8 +145,8 @@ class MelSpec(BaseModel):
     pad_mode: Literal["reflect", "constant"] = "reflect"
     normalisation: Normalisation | None = None
     layout: Literal["bands_first", "frames_first"] = "bands_first"
-    wav_steps: tuple[WavStep, ...] = ()
-    target_steps: tuple[WavStep, ...] = ()
+    wav_steps: tuple[WavFilter, ...] = ()
+    target_steps: tuple[WavFilter, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -233,7 +233,7 @@ class MelSpec(BaseModel):
 
     @property
     def in_float64(self) -> bool:
-        """Whether the convention's own code computes in float64.
+        """True if the convention's reference code computes in float64.
 
         librosa's and NVIDIA's extractors do: frames centred by padding, a periodic window, Slaney's
         scale, bare magnitudes. Those written for torch, which have one or the other different, do
@@ -244,12 +244,12 @@ class MelSpec(BaseModel):
 
     @property
     def silence(self) -> tuple[float, ...]:
-        """What digital silence is in each band. Pad with this: 0.0 in a log mel is loud."""
+        """Value of digital silence in each band; pad with this, 0.0 in a log-mel is loud."""
         return _silence(self)
 
     @property
     def bands_first(self) -> MelSpec:
-        """The same convention with the axes as models and shards hold them."""
+        """Spec with layout `bands_first`, as models and shards store mels."""
         if self.layout == "bands_first":
             return self
         return self.model_copy(update={"layout": "bands_first"})
@@ -304,7 +304,7 @@ BandsFirst = Annotated[MelSpec, AfterValidator(lambda spec: spec.bands_first)]
 
 
 def format_differences(differing: dict[str, tuple[Any, Any]]) -> str:
-    """`field here vs there, ...` of what `differences` gives."""
+    """Format the result of `MelSpec.differences`: `field here vs there, ...`."""
     return ", ".join(f"{name} {_word(a)} vs {_word(b)}" for name, (a, b) in differing.items())
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavewright.audio.filters import apply_steps
+from wavewright.audio.filters import apply_filters
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import (
     LOG_UNIT,
@@ -57,7 +57,7 @@ def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     samples = wav.shape[-1]
     if not edged:
         require_samples(samples, spec)
-        wav = apply_steps(wav, spec.wav_steps, spec.sample_rate)
+        wav = apply_filters(wav, spec.wav_steps, spec.sample_rate)
     elif spec.wav_steps:
         raise WavewrightError("wav_steps look further back than a part of a waveform reaches")
     _, window = _constants(spec, wav.device, wav.dtype)
@@ -133,7 +133,7 @@ def _denormalise(mel: Tensor, how: Normalisation | None) -> Tensor:
 
 
 def silent_mel(spec: MelSpec, frames: int) -> np.ndarray:
-    """(n_mels, frames) float32, every value what digital silence is in its band."""
+    """Mel of digital silence: (n_mels, frames) float32."""
     silence = np.array(spec.silence, dtype=np.float32)
     return np.repeat(silence[:, None], frames, axis=1)
 
@@ -142,7 +142,7 @@ _CONVERTED = ("log", "normalisation", "layout", "target_steps", "floor", "guard"
 
 
 def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
-    """Say the same mel in another convention, where that is exact.
+    """Convert a mel to another convention, where that is exact.
 
     Exact are the base of the logarithm, the normalisation, the order of the axes, and a floor that
     is raised (`clamp` or `add` to a higher one; `add` to `clamp`). Sample rate, hop, window, band,
@@ -177,7 +177,7 @@ def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
     if _values_of(source) == _values_of(target):
         return mel
     bands_first = mel if target.layout == "bands_first" else mel.mT
-    values = _converted(bands_first.double(), source, target).to(mel.dtype)
+    values = _convert_values(bands_first.double(), source, target).to(mel.dtype)
     return values if target.layout == "bands_first" else values.mT
 
 
@@ -209,8 +209,8 @@ def require_convertible(source: MelSpec, target: MelSpec) -> None:
     )
 
 
-def _converted(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
-    """Between (..., n_mels, frames) in float64."""
+def _convert_values(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
+    """Convert the values of (..., n_mels, frames) float64."""
     _require_nothing_clipped(mel, source, target)
     natural = _denormalise(mel, source.normalisation) / LOG_UNIT[source.log]
     if (source.floor, source.guard) != (target.floor, target.guard):
@@ -222,7 +222,7 @@ def _converted(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
 
 
 def _bounds(spec: MelSpec) -> tuple[float, float]:
-    """Natural logarithms of the least and the largest amplitude that a mel of `spec` can say."""
+    """Natural logarithms of the smallest and largest amplitude that a mel of `spec` can hold."""
     least, largest = float(np.log(spec.floor)), float("inf")
     if isinstance(spec.normalisation, RangeNormalisation):
         how, unit = spec.normalisation, LOG_UNIT[spec.log]

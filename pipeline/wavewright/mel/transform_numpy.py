@@ -1,4 +1,4 @@
-"""The mel of whole recordings, fast, on one core.
+"""Fast log-mel of whole recordings on one core.
 
 Same definition as `mel.log_mel` (the reference, differentiable, on any device); this path is for
 data preparation. Frames are transformed in blocks that stay in the cache, by the same real FFT as
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from numba import njit
 
-from wavewright.audio.filters import apply_steps
+from wavewright.audio.filters import apply_filters
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import (
     MelSpec,
@@ -31,7 +31,7 @@ _BLOCK = 64  # frames; a block and its spectrum fit into a core's second-level c
 
 
 class _Bands(NamedTuple):
-    """The filterbank's rows without their zeros, end to end in `weights`."""
+    """Sparse filterbank: the non-zero parts of all rows, concatenated in `weights`."""
 
     first: npt.NDArray[np.int64]
     last: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ def _bands(spec: MelSpec) -> _Bands:
 
 @lru_cache(maxsize=32)
 def _window(spec: MelSpec) -> Floats:
-    """The window in the middle of n_fft samples."""
+    """Window, zero-padded to n_fft samples."""
     window = torch.hann_window(spec.win_length, periodic=spec.window_periodic).numpy()
     left = (spec.n_fft - spec.win_length) // 2
     return np.pad(window, (left, spec.n_fft - spec.win_length - left))
@@ -119,15 +119,15 @@ def log_mel_numpy(wav: Floats, spec: MelSpec) -> Floats:
         )
     require_samples(len(wav), spec)
     if spec.wav_steps:
-        wav = _stepped(wav, spec)
+        wav = _apply_wav_steps(wav, spec)
     padded: Floats = np.pad(wav, spec.edge, mode=spec.pad_mode)
     amplitude = _amplitude(padded, spec, spec.frames(len(wav)))
-    mel = _normalised(_logarithm(amplitude, spec), spec)
+    mel = _normalise(_logarithm(amplitude, spec), spec)
     return mel if spec.layout == "bands_first" else np.ascontiguousarray(mel.T)
 
 
-def _stepped(wav: Floats, spec: MelSpec) -> Floats:
-    done: Floats = apply_steps(torch.tensor(wav), spec.wav_steps, spec.sample_rate).numpy()
+def _apply_wav_steps(wav: Floats, spec: MelSpec) -> Floats:
+    done: Floats = apply_filters(torch.tensor(wav), spec.wav_steps, spec.sample_rate).numpy()
     return done
 
 
@@ -168,7 +168,7 @@ def _logarithm(amplitude: Floats, spec: MelSpec) -> Floats:
     return amplitude
 
 
-def _normalised(mel: Floats, spec: MelSpec) -> Floats:
+def _normalise(mel: Floats, spec: MelSpec) -> Floats:
     how = spec.normalisation
     if isinstance(how, RangeNormalisation):
         mel *= np.float32(how.scale)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from wavewright.audio.levels import clipped_share
 from wavewright.metrics.metric import Metric
-
-_FULL = 32766.5 / 32768
 
 
 class Clipped(Metric):
@@ -27,4 +26,4 @@ class Clipped(Metric):
         return "Samples of the candidate at either end of the 16-bit scale, of a thousand."
 
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
-        return 1000 * float(np.mean(np.abs(candidate) >= _FULL))
+        return 1000 * clipped_share(candidate)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from wavewright.audio.levels import is_silent
+
 if TYPE_CHECKING:
     from wavewright.text.textgrid import Interval
 
@@ -22,7 +24,6 @@ Condition = Literal["copy", "gta", "tts"]
 Direction = Literal["lower", "higher", "ideal"]
 
 LONGEST_MISMATCH = 0.10  # of the longer duration; beyond it a frame-by-frame score means nothing
-_SILENT_PEAK = 0.5 / 32768  # half a step of 16-bit audio
 
 
 class Undefined(Exception):
@@ -174,7 +175,7 @@ class Metric(ABC):
                 raise Undefined(f"needs the package {missing}: {self.remedy}")
             _check("reference", reference)
             _check("candidate", candidate)
-            if not np.any(np.abs(reference) > _SILENT_PEAK):
+            if is_silent(reference):
                 raise Undefined("the reference is silent")
             if self.aligned:
                 reference, candidate = _same_length(reference, candidate)

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from wavewright.audio.filters import Undoing
+from wavewright.audio.filters import InverseFilters
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.kernels.loop import Engine, FastLoop, Loop, Uniforms, Window
@@ -25,7 +25,7 @@ from wavewright.models.config import ModelConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.upsample_network import REACH
-from wavewright.nn.weight_cache import Kept
+from wavewright.nn.weight_cache import WeightCache
 
 _PIECE = 32  # frames between two looks at what the user wants
 _LONG = 10  # pieces that deserve a progress bar
@@ -65,7 +65,7 @@ class SequentialVocoder(Vocoder):
         self.conditioning = config.conditioning  # type: ignore[misc]
         self.streams = config.conditioning == "mel"  # type: ignore[misc]
         self.own_context = config.context_frames if config.conditioning == "mel" else 0
-        self._kept = Kept()
+        self._kept = WeightCache()
 
     @property
     def look_ahead(self) -> int | None:
@@ -173,12 +173,12 @@ class SequentialVocoder(Vocoder):
             for piece in self._raw(windows, batch, seed):
                 pieces.append(piece)
                 bar.advance(piece.shape[1] // self.hop_length)
-        return self.to_speech(torch.cat(pieces, dim=1)) if pieces else torch.zeros(batch, 0)
+        return self.postprocess(torch.cat(pieces, dim=1)) if pieces else torch.zeros(batch, 0)
 
     def _speak(
         self, windows: Iterable[Window], batch: int | None, seed: int | None
     ) -> Iterator[Tensor]:
-        undo = Undoing(self.mel.target_steps, self.sample_rate)
+        undo = InverseFilters(self.mel.target_steps, self.sample_rate)
         for piece in self._raw(windows, batch, seed):
             yield undo(piece).clamp(-1.0, 1.0)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.mel.spec import MelSpec
-from wavewright.models.config import ModelConfig, Optimisation, explain_validation
+from wavewright.models.config import ModelConfig, OptimizerConfig, explain_validation
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Model(nn.Module):
         variants: changes to the default configuration, by variant name.
         adversaries: networks that only training needs, by player name. A plain dict, so they
             are no submodules: they count in no parameter figure and ship in no checkpoint.
-        in_training: whether `start_training` has been called.
+        in_training: whether `prepare_for_training` has been called.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
@@ -53,7 +53,7 @@ class Model(nn.Module):
         super().__init__()
         self.name = name or type(self).__name__.lower()
         self.config = config
-        self.adversaries: dict[str, nn.Module] = {}
+        self.discriminators: dict[str, nn.Module] = {}
         self.in_training = False
 
     @classmethod
@@ -99,16 +99,16 @@ class Model(nn.Module):
             if value.is_floating_point() and "running_" not in key
         )
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Make ready for the loop: reparametrise weights, build the adversaries."""
-        self.adversaries = self.build_adversaries()
+        self.discriminators = self.build_discriminators()
         self.in_training = True
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """Networks that are trained against this one, by player name."""
         return {}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """The published optimiser settings of a player."""
         raise WavewrightError(f"'{self.name}' has nothing to train")
 
@@ -126,7 +126,7 @@ class Model(nn.Module):
         return fold_weight_norm(self.state_dict())
 
     def load_inference_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what `inference_state` gave, before or after `start_training`."""
+        """Load what `inference_state` gave, before or after `prepare_for_training`."""
         from wavewright.nn.weight_norm import load_folded
 
         load_folded(self, state)

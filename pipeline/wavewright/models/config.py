@@ -33,7 +33,7 @@ class ModelConfig(FrozenModel):
         return mel.bands_first
 
 
-class Optimisation(FrozenModel):
+class OptimizerConfig(FrozenModel):
     """How one player is optimised.
 
     Attributes:

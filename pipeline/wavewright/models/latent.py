@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from wavewright.errors import WavewrightError, did_you_mean
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.gan_losses import gradient_penalty, wasserstein_critic
-from wavewright.nn.noise import Noise, item_seeds, uniform_noise
+from wavewright.nn.noise import NoiseSpec, item_seeds, uniform_noise
 
 _AT_ONCE = 32  # vectors that are made into sound together
 
@@ -144,15 +144,15 @@ class LatentVocoder(Vocoder):
         numbers = self._classes_of([seeds[0]] * len(seeds) if same_class else seeds)
         starts = range(0, len(latents), _AT_ONCE)
         parts = [slice(start, start + _AT_ONCE) for start in starts]
-        return torch.cat([self.speech(latents[part], numbers[part]) for part in parts])
+        return torch.cat([self.synthesize(latents[part], numbers[part]) for part in parts])
 
-    def noises(self, frames: int) -> dict[str, Noise]:
+    def noise_inputs(self, frames: int) -> dict[str, NoiseSpec]:
         """The vector, and which of the classes, if there are some; whatever the frames."""
         classes = self.config.classes
-        latent = {"latent": Noise((self.config.latent_size,), "uniform")}
-        return latent | ({"label": Noise((), "choice", classes)} if classes else {})
+        latent = {"latent": NoiseSpec((self.config.latent_size,), "uniform")}
+        return latent | ({"label": NoiseSpec((), "choice", classes)} if classes else {})
 
-    def speech(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+    def synthesize(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Sounds of vectors.
 
         Args:
@@ -165,16 +165,16 @@ class LatentVocoder(Vocoder):
         given = latent
         if self.config.classes and label is not None:
             given = torch.cat([latent, self._one_hot(label)], dim=1)
-        wav = self.to_speech(self.sounding(self.generated(given)))
+        wav = self.postprocess(self.sounding(self.generated(given)))
         return wav.float().clamp(-1.0, 1.0)
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One player."""
         return {"critic": Judge(self.critic(), len(self.config.classes))}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam for both players, at one constant rate."""
-        return Optimisation(learning_rate=self.config.learning_rate, betas=self.config.betas)
+        return OptimizerConfig(learning_rate=self.config.learning_rate, betas=self.config.betas)
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
         """The critic at every step, the generator at every `critic_steps`-th."""
@@ -188,7 +188,7 @@ class LatentVocoder(Vocoder):
             fake = self.generated(self._drawn(batch, 0, labels))
         random = np.random.default_rng([step, 0])
         score: Callable[[Tensor], Tensor] = partial(
-            self.adversaries["critic"], labels=labels, random=random
+            self.discriminators["critic"], labels=labels, random=random
         )
         distance = wasserstein_critic(score(real), score(fake))
         share = uniform_noise(batch.seeds_for(1), (), real.device) / 2 + 0.5
@@ -200,7 +200,7 @@ class LatentVocoder(Vocoder):
         labels = self._labels_of(batch)
         fake = self.generated(self._drawn(batch, 2, labels))
         random = np.random.default_rng([step, 1])
-        loss = -self.adversaries["critic"](fake, labels=labels, random=random).mean()
+        loss = -self.discriminators["critic"](fake, labels=labels, random=random).mean()
         return Update("generator", loss, {"generator": loss})
 
     def _drawn(self, batch: Batch, purpose: int, labels: Tensor) -> Tensor:

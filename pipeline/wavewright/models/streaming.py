@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wavewright.nn.noise import Noise
-from wavewright.nn.receptive_field import Reach, Span
+from wavewright.nn.noise import NoiseSpec
+from wavewright.nn.receptive_field import ReceptiveField, Span
 
 
 class Window(NamedTuple):
@@ -40,22 +40,22 @@ class Window(NamedTuple):
         ]
 
 
-def windows(frames: int, size: int, reach: Reach, grid: int) -> Iterator[Window]:
+def windows(frames: int, size: int, reach: ReceptiveField, frame_multiple: int) -> Iterator[Window]:
     """Windows that speak so many frames, `size` at a time.
 
     Args:
         frames: of the utterance.
         size: frames that a window speaks.
         reach: of the network.
-        grid: windows begin at multiples of it.
+        frame_multiple: windows begin at multiples of it.
     """
     for start in range(0, frames, size):
         stop = min(start + size, frames)
-        first = max(0, start - reach.before) // grid * grid
+        first = max(0, start - reach.before) // frame_multiple * frame_multiple
         yield Window(first, min(frames, stop + reach.after), start, stop)
 
 
-def regrouped(mel_chunks: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
+def rechunk(mel_chunks: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
     """The same mel in chunks of at least so many frames, but for the first and the last.
 
     The first comes as it is, so that the first sound does not wait. A stream speaks the frames
@@ -74,29 +74,29 @@ def regrouped(mel_chunks: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StreamBlock:
     """A part of a network between two signals over time.
 
     Attributes:
         run: (B, channels, positions) -> (B, other channels, positions * rate), whatever their
             number; padding at both ends as the network's.
-        hears: positions of the first signal that positions of the second depend on.
+        input_span: positions of the first signal that positions of the second depend on.
         rate: positions of the second signal for one of the first.
-        grid: what is given begins at a multiple of it.
+        frame_multiple: what is given begins at a multiple of it.
     """
 
     run: Callable[[Tensor], Tensor]
-    hears: Callable[[Span], Span]
+    input_span: Callable[[Span], Span]
     rate: int = 1
-    grid: int = 1
+    frame_multiple: int = 1
 
 
-class Running:
+class BlockState:
     """A stage in the midst of an utterance: keeps what later positions still depend on."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: StreamBlock) -> None:
         self.stage = stage
-        self.latest = [stage.hears(Span(place, place)).last for place in range(stage.rate)]
+        self.latest = [stage.input_span(Span(place, place)).last for place in range(stage.rate)]
         self.held: Tensor | None = None
         self.first = self.arrived = self.done = 0
 
@@ -125,16 +125,16 @@ class Running:
 
     def _let_go(self) -> None:
         assert self.held is not None
-        needed = min(self.stage.hears(Span(self.done, self.done)).first, self.arrived)
-        first = max(self.first, needed // self.stage.grid * self.stage.grid)
+        needed = min(self.stage.input_span(Span(self.done, self.done)).first, self.arrived)
+        first = max(self.first, needed // self.stage.frame_multiple * self.stage.frame_multiple)
         self.held, self.first = self.held[..., first - self.first :], first
 
 
-class Chain:
+class BlockPipeline:
     """All stages of a network in the midst of an utterance."""
 
-    def __init__(self, stages: Iterable[Stage]) -> None:
-        self.parts = [Running(stage) for stage in stages]
+    def __init__(self, stages: Iterable[StreamBlock]) -> None:
+        self.parts = [BlockState(stage) for stage in stages]
 
     @property
     def held(self) -> Tensor | None:
@@ -149,7 +149,7 @@ class Chain:
         return said
 
 
-def beside(mel: Tensor, noise: Sequence[Tensor], kinds: Sequence[Noise]) -> Tensor:
+def concat_noise(mel: Tensor, noise: Sequence[Tensor], kinds: Sequence[NoiseSpec]) -> Tensor:
     """(B, channels, frames): the bands of every frame, and the noise that belongs to it."""
     frames = mel.shape[-1]
     rows = [mel]
@@ -162,8 +162,8 @@ def beside(mel: Tensor, noise: Sequence[Tensor], kinds: Sequence[Noise]) -> Tens
     return torch.cat(rows, dim=1)
 
 
-def apart(both: Tensor, bands: int, kinds: Sequence[Noise]) -> tuple[Tensor, ...]:
-    """What `beside` put together: the mel, and each noise.
+def split_noise(both: Tensor, bands: int, kinds: Sequence[NoiseSpec]) -> tuple[Tensor, ...]:
+    """What `concat_noise` put together: the mel, and each noise.
 
     Args:
         both: (B, channels, frames).

@@ -23,7 +23,7 @@ def score(x: Tensor, convs: Iterable[nn.Module], last: nn.Module) -> tuple[Tenso
     return torch.flatten(x, 1), [*features, x]
 
 
-class SideBySide(nn.Module):
+class DiscriminatorGroup(nn.Module):
     """Discriminators of one kind that look at the same waveform."""
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def least_squares_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+def least_squares_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Push real scores to 1 and fake ones to 0; summed over discriminators (LSGAN)."""
     terms = [(1 - r).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(terms).sum()
@@ -23,7 +23,7 @@ def least_squares_generator(fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([(1 - f).square().mean() for f in fake]).sum()
 
 
-def hinge_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Push real scores above 1 and fake ones below -1; summed over discriminators."""
     terms = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(terms).sum()

@@ -57,7 +57,7 @@ class InverseSTFT(nn.Module):
         wav = wav / windows.clamp(min=1e-11)
         return wav[:, self.first : self.first + frames * self.hop_length]
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """Frames whose windows hold the samples."""
         first, last = span.first + self.first, span.last + self.first
         frame = self.power.shape[0]

@@ -14,7 +14,7 @@ from wavewright.nn.weight_norm import add_weight_norm
 _SLOPE = 0.2
 
 
-class ScaleDiscriminator(nn.Module):
+class MelGANScaleDiscriminator(nn.Module):
     """One rate: grouped convolutions that stride by four."""
 
     def __init__(self, channels: int, max_channels: int, downsamplings: int) -> None:
@@ -38,7 +38,7 @@ class ScaleDiscriminator(nn.Module):
         return torch.flatten(self.conv_post(x), 1), features
 
 
-class AveragedScalesDiscriminator(nn.Module):
+class MelGANDiscriminator(nn.Module):
     """Discriminators over ever more averaged audio.
 
     Args:
@@ -51,7 +51,7 @@ class AveragedScalesDiscriminator(nn.Module):
     def __init__(self, scales: int, channels: int, max_channels: int, downsamplings: int) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList(
-            ScaleDiscriminator(channels, max_channels, downsamplings) for _ in range(scales)
+            MelGANScaleDiscriminator(channels, max_channels, downsamplings) for _ in range(scales)
         )
 
     def forward(self, wav: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:

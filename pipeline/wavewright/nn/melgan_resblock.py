@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 
 _SLOPE = 0.2
 
@@ -27,6 +27,6 @@ class ReflectedResidualBlock(nn.Module):
         shortcut: Tensor = self.shortcut(x)
         return shortcut + residual
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By the dilated convolution, which is padded by as much as it reaches."""
-        return heard([self.dilated], span.wider(self.dilation, -self.dilation))
+        return input_span([self.dilated], span.expand(self.dilation, -self.dilation))

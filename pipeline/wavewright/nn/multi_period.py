@@ -11,7 +11,7 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavewright.nn.discriminator import SideBySide, score
+from wavewright.nn.discriminator import DiscriminatorGroup, score
 from wavewright.nn.weight_norm import add_weight_norm
 
 
@@ -38,7 +38,7 @@ class PeriodDiscriminator(nn.Module):
         return score(x, self.convs, self.conv_post)
 
 
-class MultiPeriodDiscriminator(SideBySide):
+class MultiPeriodDiscriminator(DiscriminatorGroup):
     """Period discriminators side by side; published with periods 2, 3, 5, 7 and 11."""
 
     def __init__(

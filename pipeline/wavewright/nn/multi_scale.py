@@ -26,7 +26,7 @@ _LAYERS = (
 STRIDES = (2, 2, 4, 4, 1)  # of the five layers between the first and the last
 
 
-class ScaleDiscriminator(nn.Module):
+class HiFiGANScaleDiscriminator(nn.Module):
     """One scale."""
 
     def __init__(
@@ -69,7 +69,7 @@ class MultiScaleDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList(
-            ScaleDiscriminator(
+            HiFiGANScaleDiscriminator(
                 spectral=spectral_first and i == 0, width_divisor=width_divisor, strides=strides
             )
             for i in range(scales)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Noise:
+class NoiseSpec:
     """Random numbers that an item of a batch is made from.
 
     Attributes:
@@ -28,12 +28,12 @@ class Noise:
     choices: tuple[str, ...] = ()
     frames: int = 0
 
-    def drawn(self, seeds: Sequence[int], device: torch.device) -> Tensor:
+    def draw(self, seeds: Sequence[int], device: torch.device) -> Tensor:
         """(len(seeds), *shape), float32 or int64, each item from its own seed alone."""
-        return Drawing(self, seeds).draw(self.frames or 1).to(device, non_blocking=True)
+        return NoiseSampler(self, seeds).draw(self.frames or 1).to(device, non_blocking=True)
 
 
-class Drawing:
+class NoiseSampler:
     """Noise of every item of a batch, frame by frame.
 
     Args:
@@ -41,7 +41,7 @@ class Drawing:
         seeds: of the items.
     """
 
-    def __init__(self, noise: Noise, seeds: Sequence[int]) -> None:
+    def __init__(self, noise: NoiseSpec, seeds: Sequence[int]) -> None:
         *others, last = noise.shape or (1,)
         self.noise = noise
         self.shape = (*others, last // noise.frames) if noise.frames else noise.shape
@@ -82,9 +82,9 @@ def normal_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.devic
 
     Drawn on the processor, so that it is the same for every device.
     """
-    return Noise(tuple(shape)).drawn(seeds, device)
+    return NoiseSpec(tuple(shape)).draw(seeds, device)
 
 
 def uniform_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device) -> Tensor:
     """(len(seeds), *shape) of float32 in [-1, 1), otherwise as `normal_noise`."""
-    return Noise(tuple(shape), "uniform").drawn(seeds, device)
+    return NoiseSpec(tuple(shape), "uniform").draw(seeds, device)

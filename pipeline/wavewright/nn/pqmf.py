@@ -68,7 +68,7 @@ class PQMF(nn.Module):
             )
         return wav[:, 0]
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """Positions of the bands that samples of `synthesis` depend on."""
         half = self.taps // 2
         return Span(-((half - span.first) // self.bands), (span.last + half) // self.bands)

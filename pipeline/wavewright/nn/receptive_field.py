@@ -14,7 +14,7 @@ from torch import nn
 from wavewright.nn.channels_last import ChannelsLastConv
 
 
-class Reach(NamedTuple):
+class ReceptiveField(NamedTuple):
     """Frames that a sample depends on beside its own.
 
     Attributes:
@@ -32,37 +32,37 @@ class Span(NamedTuple):
     first: int
     last: int
 
-    def wider(self, before: int, after: int) -> Span:
+    def expand(self, before: int, after: int) -> Span:
         """With positions before and after; negative numbers take some away."""
         return Span(self.first - before, self.last + after)
 
-    def joined(self, other: Span) -> Span:
+    def union(self, other: Span) -> Span:
         """From the first of both to the last."""
         return Span(min(self.first, other.first), max(self.last, other.last))
 
-    def slower(self, rate: int) -> Span:
+    def to_frames(self, rate: int) -> Span:
         """Blocks of `rate` positions that these lie in."""
         return Span(self.first // rate, self.last // rate)
 
-    def faster(self, rate: int) -> Span:
+    def to_samples(self, rate: int) -> Span:
         """Positions of blocks of `rate` each."""
         return Span(self.first * rate, self.last * rate + rate - 1)
 
 
 @runtime_checkable
-class Hearing(Protocol):
+class HasInputSpan(Protocol):
     """A module that knows what it hears."""
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """Positions of its input that positions of its output depend on."""
 
 
-def heard(layers: Iterable[nn.Module], span: Span) -> Span:
+def input_span(layers: Iterable[nn.Module], span: Span) -> Span:
     """Positions of the first layer's input that positions of the last one's output depend on.
 
     Args:
         layers: each hears the one before: convolutions over time, or modules that say themselves
-            what they are `Hearing`. Layers that keep every position to itself may be left out.
+            what they are `HasInputSpan`. Layers that keep every position to itself may be left out.
         span: of the last one's output.
 
     Raises:
@@ -74,10 +74,10 @@ def heard(layers: Iterable[nn.Module], span: Span) -> Span:
 
 
 def _heard_by(layer: nn.Module, span: Span) -> Span:
-    if isinstance(layer, Hearing):
-        return layer.heard(span)
+    if isinstance(layer, HasInputSpan):
+        return layer.input_span(span)
     if isinstance(layer, nn.Sequential):
-        return heard(layer, span)
+        return input_span(layer, span)
     if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | ChannelsLastConv):
         raise TypeError(f"what {type(layer).__name__} hears is not known")
     stride, padding = _last(layer.stride), _last(layer.padding)

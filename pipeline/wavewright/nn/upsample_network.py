@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 
 
 class Stretch(nn.Module):
@@ -33,10 +33,10 @@ class Stretch(nn.Module):
             x = conv(x.repeat_interleave(rate, dim=-1))
         return x[:, 0]
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By each smoothing in turn, at its rate."""
         for rate, conv in zip(reversed(self.rates), reversed(self.smooth), strict=True):
-            span = heard([conv], span).slower(rate)
+            span = input_span([conv], span).to_frames(rate)
         return span
 
 
@@ -51,9 +51,9 @@ class ContextStretch(Stretch):
         """(B, bands, frames) -> (B, bands, (frames - 2 context) * product of the rates)."""
         return super().forward(self.conv_in(values))
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By the smoothing, and then by the first convolution, which is not padded."""
-        return heard([self.conv_in], super().heard(span))
+        return input_span([self.conv_in], super().input_span(span))
 
 
 #: Frames on either side that `Stretch` can mix into one: 1 + 1/2 + 1/4 + ... of a frame.

@@ -10,7 +10,7 @@ from torch import nn
 T = TypeVar("T")
 
 
-class Kept:
+class WeightCache:
     """One thing at a time, made anew whenever a weight or what was asked for has changed."""
 
     def __init__(self) -> None:

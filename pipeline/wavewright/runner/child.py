@@ -1,4 +1,4 @@
-"""The process that runs a unit: started, listened to, and cleaned up after."""
+"""Child process of a unit: start, log, forward signals, clean up."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-class Log:
-    """A unit's log. A disk that takes no more of it costs the log, not the stage.
+class StageLog:
+    """Log of a unit; a full disk costs the log, not the stage.
 
     Attributes:
         path: of the log.
@@ -38,7 +38,7 @@ class Log:
             self.file = path.open("ab", buffering=0)
 
     def add(self, line: bytes) -> None:
-        """A line of output, as the terminal shows it at last, without control codes."""
+        """Add a line of output as a terminal would finally show it, without control codes."""
         shown = _CONTROL.sub(b"", line).rpartition(b"\r")[2].rstrip()
         if not shown:
             return
@@ -62,8 +62,8 @@ class Log:
             _show(warning.encode())
 
 
-def spawn(job: Path, log: Log, lock: int) -> int:
-    """Start the worker in its own session, forward signals to it, and clean up after it."""
+def run_worker(job: Path, log: StageLog, lock: int) -> int:
+    """Run the worker in its own session, forward signals to it, and clean up after it."""
     terminal = "1" if on_terminal() else "0"
     roots = os.pathsep.join(filter(None, sys.path))
     child = subprocess.Popen(
@@ -91,7 +91,7 @@ def spawn(job: Path, log: Log, lock: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _tee(source: IO[bytes], log: Log) -> None:
+def _tee(source: IO[bytes], log: StageLog) -> None:
     """Pass output through to the terminal and line by line to the log."""
     line = b""
     while chunk := source.read1(65536):  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ def _tee(source: IO[bytes], log: Log) -> None:
 
 
 def _show(text: bytes) -> None:
-    """Onto the terminal, or what stands for it: it may be a file on a full disk, or be gone."""
+    """Write to stderr, which may be a file on a full disk or closed."""
     with suppress(OSError):
         sys.stderr.buffer.write(text)
         sys.stderr.buffer.flush()

@@ -1,4 +1,4 @@
-"""Give back the room of results that nothing uses any more."""
+"""Remove results that nothing uses any more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wavewright.runner.plan import Plan, Unit
-from wavewright.runner.store import locked, partial_of, published
+from wavewright.runner.store import lock_unit, partial_folder, published_results
 
 _SPENT = (".replaced-*", ".removed-*", ".seed-*", ".latest*.partial")
 
@@ -39,8 +39,8 @@ def clean(
     for unit in plan.units:
         if not unit.home.is_dir():
             continue
-        with locked(unit):
-            for path, what, spent in _old(plan, unit, keep):
+        with lock_unit(unit):
+            for path, what, spent in _find_removable(plan, unit, keep):
                 goes = spent or unfinished
                 size = _size(path)
                 verb = ("would remove" if dry else "removed") if goes else "kept"
@@ -53,11 +53,11 @@ def clean(
     say(f"{'would free' if dry else 'freed'} {freed / 1e6:.1f} MB")
 
 
-def _old(plan: Plan, unit: Unit, keep: int) -> Iterator[tuple[Path, str, bool]]:
-    """What may go: its path, what it is, and whether it is certainly of no more use."""
+def _find_removable(plan: Plan, unit: Unit, keep: int) -> Iterator[tuple[Path, str, bool]]:
+    """Yield (path, description, certainly useless) of everything that may be removed."""
     present = plan.assess(unit)
     in_use = {unit.latest, Path(os.path.realpath(present.folder))}
-    results = [folder for folder, _ in published(unit)]
+    results = [folder for folder, _ in published_results(unit)]
     for folder in results[keep:]:
         if Path(os.path.realpath(folder)) not in in_use:
             yield folder, "an older result", True
@@ -65,7 +65,7 @@ def _old(plan: Plan, unit: Unit, keep: int) -> Iterator[tuple[Path, str, bool]]:
         for path in sorted(unit.home.glob(pattern)):
             yield path, "left by an interrupted run", True
     for path in sorted(unit.home.glob(".partial-*")):
-        if path != partial_of(present):
+        if path != partial_folder(present):
             yield path, "unfinished, under other options", False
 
 
@@ -76,7 +76,7 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    """Half a result never stands under its name."""
+    """Remove a result, renamed first, so that no partial result keeps its name."""
     if not path.is_dir() or path.is_symlink():
         path.unlink()
         return

@@ -1,4 +1,4 @@
-"""Which units of a recipe's stages are up to date, which must run, and why.
+"""Plan of a recipe: units that are up to date, units that must run, and the reasons.
 
 Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its
 key is made of everything that its result depends on; the result of a key lies in the folder
@@ -18,14 +18,14 @@ from pydantic import BaseModel
 
 from wavewright import registry
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
-from wavewright.io.fingerprint import Contents, code_parts, digest
+from wavewright.io.fingerprint import PathFingerprints, code_fingerprint, json_digest
 from wavewright.runner.recipe import Recipe
-from wavewright.runner.record import UNREADABLE, Record, read_record, trouble
+from wavewright.runner.record import UNREADABLE, StageRecord, first_damage, read_record
 from wavewright.stage import Stage
 
-_CALLED = {"inputs": "input", "files": "what lies at"}
-DAMAGED = "its result was damaged"
-Paths = dict[str, Path | dict[str, Path] | None]
+_KIND_LABELS = {"inputs": "input", "files": "what lies at"}
+DAMAGED_REASON = "its result was damaged"
+InputPaths = dict[str, Path | dict[str, Path] | None]
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,23 @@ class Unit:
 
     @property
     def label(self) -> str:
-        """`5 train hifigan:v3`."""
+        """Number, stage and unit name: `5 train hifigan:v3`."""
         return " ".join(filter(None, [str(self.number), self.stage.name, self.name]))
 
     @property
     def latest(self) -> Path:
-        """The folder that `latest` names, whether it is there or not."""
+        """Folder that `latest` points to; it may be missing."""
         return Path(os.path.realpath(self.home / "latest"))  # resolve() raises at a loop of links
 
     @property
     def budget(self) -> int | None:
-        """How far to go, for stages that have a budget."""
+        """Budget (such as steps) of this run; None for stages without one."""
         return getattr(self.options, self.stage.budget) if self.stage.budget else None
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is to be done about a unit.
+    """Decision about a unit.
 
     Attributes:
         unit: the unit.
@@ -83,12 +83,12 @@ class Assessment:
     key: str = ""
     parts: dict[str, Any] = field(default_factory=dict)
     folder: Path = Path()
-    paths: Paths = field(default_factory=dict)
+    paths: InputPaths = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
 
 
 class Plan:
-    """The units of a recipe and how they hang together.
+    """Units of a recipe and their dependencies.
 
     Args:
         recipe: as read.
@@ -104,7 +104,7 @@ class Plan:
                 if stage.foreach == "vocoders":
                     recipe = recipe.with_units(stage, vocoders)
         self.recipe, self.vocoders = recipe, tuple(vocoders)
-        self.outside = Contents(recipe.work_dir / ".outside.json")
+        self.outside = PathFingerprints(recipe.work_dir / ".outside.json")
         self._known: dict[str, Assessment] = {}  # by label; a result is looked at once
         self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
         self.makers = {stage.output: stage for stage in self.stages}
@@ -156,7 +156,7 @@ class Plan:
         return [name for name in unit.stage.inputs if name in needs and name in self.makers]
 
     def assess(self, unit: Unit, pending: Mapping[str, str] = {}) -> Assessment:
-        """Decide about one unit; what is decided stays so until `look_again`.
+        """Assess one unit; cached until `refresh`.
 
         Args:
             unit: the unit.
@@ -169,11 +169,11 @@ class Plan:
         return self._known[unit.label]
 
     def look_again(self) -> None:
-        """Forget what was seen, because files may have changed."""
+        """Drop cached assessments, because files may have changed."""
         self._known.clear()
 
     def _assess(self, unit: Unit, pending: Mapping[str, str]) -> Assessment:
-        paths: Paths = dict.fromkeys(unit.stage.inputs)
+        paths: InputPaths = dict.fromkeys(unit.stage.inputs)
         digests: dict[str, Any] = {}
         stale: list[str] = []  # units whose outdated results are used as they are
         waiting: list[str] = []
@@ -197,7 +197,7 @@ class Plan:
         )
 
     def own_changes(self, unit: Unit) -> list[str]:
-        """What differs from a unit's newest result in itself, whatever becomes of its inputs."""
+        """Differences from the unit's newest result, apart from its inputs."""
         last = read_record(unit.home / "latest")
         inputs = last.parts.get("inputs") if last else None
         if last is None or not isinstance(inputs, dict):
@@ -205,22 +205,22 @@ class Plan:
         return _differing(unit, last, self._parts(unit, inputs))
 
     def published(self, unit: Unit) -> Assessment | None:
-        """The assessment of a unit if its result is up to date or allowed to be stale."""
+        """Assessment of a unit if its result is up to date or may be stale, else None."""
         assessment = self.assess(unit)
         if assessment.state == "done":
             return assessment
         folder = unit.latest
         record = read_record(folder) if unit.number < self.stale_before else None
-        if record is None or trouble(folder, record) is not None:
+        if record is None or first_damage(folder, record) is not None:
             return None
         return replace(assessment, state="stale", folder=folder)
 
     def _parts(self, unit: Unit, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything that the result depends on, by kind."""
+        """Dependencies of a result, by kind."""
         stage = unit.stage
-        outside = sorted(_outside(unit) - stage.unkeyed)
+        outside = sorted(_external_options(unit) - stage.unkeyed)
         modules = [stage.function.__module__, *_plugin_modules(unit, inputs)]
-        code, libraries = code_parts(modules)
+        code, libraries = code_fingerprint(modules)
         return {
             "stage": stage.name,
             "version": stage.version,
@@ -231,24 +231,24 @@ class Plan:
             "libraries": libraries,
         }
 
-    def _compare(self, unit: Unit, parts: dict[str, Any], paths: Paths) -> Assessment:
-        """Look for the result of a key and, without one, say what changed since the last."""
+    def _compare(self, unit: Unit, parts: dict[str, Any], paths: InputPaths) -> Assessment:
+        """Look up the result of a key; without one, explain what changed since the last."""
         keyed = {**parts, "options": _keyed_options(unit)}
         if unit.stage.precious:  # a week of training outlives an edit; the change is reported
             del keyed["code"], keyed["libraries"]
-        key = digest(keyed)[:12]
+        key = json_digest(keyed)[:12]
         broken: tuple[Path, str] | None = None
-        for folder, record, reached in candidates(unit, key):
+        for folder, record, reached in find_candidates(unit, key):
             if unit.budget is not None and reached < unit.budget:
                 continue
             if record is None:
-                broken = broken or (folder, f"{DAMAGED}: {UNREADABLE}")
+                broken = broken or (folder, f"{DAMAGED_REASON}: {UNREADABLE}")
                 continue
-            problem = trouble(folder, record)
+            problem = first_damage(folder, record)
             if problem is None:
                 remarks = _remarks(unit, record, parts)
                 return Assessment(unit, "done", remarks, key, parts, folder, paths)
-            broken = broken or (folder, f"{DAMAGED}: {problem}")
+            broken = broken or (folder, f"{DAMAGED_REASON}: {problem}")
         if broken:
             return Assessment(unit, "run", [broken[1]], key, parts, broken[0], paths)
         folder = unit.home / (key if unit.budget is None else f"{key}-{unit.budget}")
@@ -290,7 +290,7 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
-def _outside(unit: Unit) -> set[str]:
+def _external_options(unit: Unit) -> set[str]:
     """Options that name files outside the recipe's results."""
     return {name for name, value in unit.options if isinstance(value, Path)}
 
@@ -302,7 +302,7 @@ def _keyed_options(unit: Unit, *, defaults: bool = False) -> dict[str, Any]:
     is added later leaves results valid; a changed default shows in the code's digest.
     """
     stage = unit.stage
-    dropped = stage.unkeyed | _outside(unit) | ({stage.budget} if stage.budget else set())
+    dropped = stage.unkeyed | _external_options(unit) | ({stage.budget} if stage.budget else set())
     values = unit.options.model_dump(mode="json", exclude_defaults=not defaults)
     return {name: value for name, value in values.items() if name not in dropped}
 
@@ -328,7 +328,7 @@ def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def candidates(unit: Unit, key: str) -> list[tuple[Path, Record | None, int]]:
+def find_candidates(unit: Unit, key: str) -> list[tuple[Path, StageRecord | None, int]]:
     """Published results of a key, their record if it can be read, and how far each went.
 
     The smallest budget comes first; it stands in the folder's name too.
@@ -344,8 +344,8 @@ def candidates(unit: Unit, key: str) -> list[tuple[Path, Record | None, int]]:
     return sorted(found, key=lambda one: one[2])
 
 
-def _remarks(unit: Unit, record: Record, parts: Mapping[str, Any]) -> list[str]:
-    """What a user should know about a result that is used as it is."""
+def _remarks(unit: Unit, record: StageRecord, parts: Mapping[str, Any]) -> list[str]:
+    """Remarks on a result that is reused although something changed."""
     remarks = []
     if unit.budget is not None and (record.budget or 0) > unit.budget:
         remarks.append(f"has {record.budget} steps, more than the {unit.budget} asked for")
@@ -359,8 +359,8 @@ def _remarks(unit: Unit, record: Record, parts: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
-    """What differs from the newest result of the unit."""
-    if unit.budget is not None and (smaller := candidates(unit, key)):
+    """Differences from the unit's newest result."""
+    if unit.budget is not None and (smaller := find_candidates(unit, key)):
         return [f"continues from {smaller[-1][2]} to {unit.budget} steps"]
     last = read_record(unit.home / "latest")
     if last is None:
@@ -369,8 +369,8 @@ def _changes(unit: Unit, parts: Mapping[str, Any], key: str) -> list[str]:
     return _differing(unit, last, parts) or ["its result is gone"]
 
 
-def _differing(unit: Unit, last: Record, parts: Mapping[str, Any]) -> list[str]:
-    """Every part that is not as it was, one short sentence each."""
+def _differing(unit: Unit, last: StageRecord, parts: Mapping[str, Any]) -> list[str]:
+    """Describe every changed part, one short sentence each."""
     before, now = dict(flatten(last.parts)), dict(flatten(dict(parts)))
     changed = []
     for name in sorted(before.keys() | now.keys()):
@@ -379,14 +379,14 @@ def _differing(unit: Unit, last: Record, parts: Mapping[str, Any]) -> list[str]:
         kind, _, rest = name.partition(".")
         if kind in ("code", "files", "inputs"):
             if kind != "code" or not unit.stage.precious:
-                changed.append(f"{_CALLED.get(kind, kind)} {rest} changed")
+                changed.append(f"{_KIND_LABELS.get(kind, kind)} {rest} changed")
         elif kind != "libraries" or not unit.stage.precious:
             changed += _differences({rest or name: before.get(name)}, {rest or name: now.get(name)})
     return changed
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`librosa 0.11 -> 0.12` for every name whose value is another."""
+    """Format every changed value: `librosa 0.11 -> 0.12`."""
     return [
         f"{name} {_brief(before.get(name))} -> {_brief(now.get(name))}"
         for name in sorted(before.keys() | now.keys())

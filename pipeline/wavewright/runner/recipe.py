@@ -28,7 +28,7 @@ exec wavewright run "$(dirname "$0")/recipe.yaml" "$@"
 """
 
 
-class _Head(BaseModel):
+class _RecipeHead(BaseModel):
     """The top level of a recipe, besides the sections of its stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +51,7 @@ class _Head(BaseModel):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as read: its head, the raw sections, and where each value came from.
+    """Recipe as read: head, raw sections, and the origin of each value.
 
     Attributes:
         path: of the recipe.yaml.
@@ -145,7 +145,7 @@ class Recipe:
         return next((c for c in self.changed if place == c or place.startswith(f"{c}.")), None)
 
     def _place(self, dotted: str) -> str:
-        """`file:line` of a field, or `--set` if it came from the command line."""
+        """Source of a field: `file:line`, or `--set` if it came from the command line."""
         if self._change_of(dotted) is not None:
             return f"--set {dotted}"
         below = next((change for change in self.changed if change.startswith(f"{dotted}.")), None)
@@ -225,12 +225,12 @@ def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
     )
 
 
-def _head(data: dict[str, Any], recipe: Recipe) -> _Head:
+def _head(data: dict[str, Any], recipe: Recipe) -> _RecipeHead:
     named = data.get("stages")
     sections = [str(n) for n in named] if isinstance(named, list) else []
-    model = create_model("recipe", __base__=_Head, **dict.fromkeys(sections, (Any, None)))  # type: ignore[call-overload]
+    model = create_model("recipe", __base__=_RecipeHead, **dict.fromkeys(sections, (Any, None)))  # type: ignore[call-overload]
     try:
-        head: _Head = model.model_validate(data)
+        head: _RecipeHead = model.model_validate(data)
         return head
     except ValidationError as error:
         places = {str(name): str(name) for name in data}

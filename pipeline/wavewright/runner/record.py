@@ -1,4 +1,4 @@
-"""`stage.json`: what a published result is, what made it, and whether it is still whole."""
+"""Record of a published result, `stage.json`: provenance and integrity."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from wavewright.io.files import files_below, sha256_of, write_text
-from wavewright.io.fingerprint import digest
+from wavewright.io.files import sha256_of, walk_files, write_text
+from wavewright.io.fingerprint import json_digest
 
-NAME = "stage.json"
-LOGS = "logs"
-UNREADABLE = f"{NAME} cannot be read"
+RECORD_NAME = "stage.json"
+LOG_FOLDER = "logs"
+UNREADABLE = f"{RECORD_NAME} cannot be read"
 
 
 class FileRecord(BaseModel):
@@ -33,7 +33,7 @@ class FileRecord(BaseModel):
     inode: int
 
 
-class Record(BaseModel):
+class StageRecord(BaseModel):
     """Provenance of a published result. `parts` is everything that its key was made of; `stale`
     names units whose outdated results were used because of --allow-stale; `serial` counts the
     results of a unit, whatever the clock says."""
@@ -56,21 +56,21 @@ class Record(BaseModel):
     environment: dict[str, Any]
 
 
-def read_record(folder: Path) -> Record | None:
-    """The record of a published folder, or None if it has none that can be read."""
+def read_record(folder: Path) -> StageRecord | None:
+    """Read the record of a published folder; None if there is none or it is damaged."""
     try:
-        return Record.model_validate_json((folder / NAME).read_bytes())
+        return StageRecord.model_validate_json((folder / RECORD_NAME).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def write_record(folder: Path, record: Record) -> None:
-    """Write `stage.json` whole or not at all."""
-    write_text(folder / NAME, record.model_dump_json(indent=1), durable=True)
+def write_record(folder: Path, record: StageRecord) -> None:
+    """Write `stage.json` atomically."""
+    write_text(folder / RECORD_NAME, record.model_dump_json(indent=1), durable=True)
 
 
-def scan(folder: Path) -> dict[str, FileRecord]:
-    """Every file of a result with its sha256, logs and the record itself left out."""
+def scan_outputs(folder: Path) -> dict[str, FileRecord]:
+    """Record every file of a result with its sha256, except logs and the record."""
     return {
         name: FileRecord(sha256=sha256_of(folder / name), **facts)
         for name, facts in _files(folder).items()
@@ -83,20 +83,20 @@ _PAGES = ("report.html",)  # for people; another wording of it makes no later st
 def outputs_digest(outputs: dict[str, FileRecord]) -> str:
     """Digest of names, sizes and contents: what later stages depend on."""
     files = {name: file for name, file in sorted(outputs.items()) if name not in _PAGES}
-    return digest({name: [file.size, file.sha256] for name, file in files.items()})
+    return json_digest({name: [file.size, file.sha256] for name, file in files.items()})
 
 
-def trouble(folder: Path, record: Record, *, thorough: bool = False) -> str | None:
-    """What is wrong with a published result, in words, or None.
+def first_damage(folder: Path, record: StageRecord, *, thorough: bool = False) -> str | None:
+    """Description of the first damage to a published result, or None.
 
     A file whose size, times and inode are as recorded is taken as unchanged unless `thorough`;
     any other is hashed. ctime closes the hole of an edit that keeps size and mtime.
     """
-    return next((f"{name} {what}" for name, what in damage(folder, record, thorough)), None)
+    return next((f"{name} {what}" for name, what in find_damage(folder, record, thorough)), None)
 
 
-def damage(folder: Path, record: Record, thorough: bool) -> Iterator[tuple[str, str]]:
-    """Every file that is not as it was published, with `is missing`, `was added` or `was changed`.
+def find_damage(folder: Path, record: StageRecord, thorough: bool) -> Iterator[tuple[str, str]]:
+    """Yield every damaged file with `is missing`, `was added` or `was changed`.
 
     See `trouble`.
     """
@@ -125,7 +125,7 @@ def environment() -> dict[str, Any]:
 
 
 def _files(folder: Path) -> dict[str, dict[str, int]]:
-    """What the quick check looks at, by name; logs and the record itself are left out."""
+    """Size, times and inode of every file but logs and the record."""
     return {
         name: {
             "size": found.st_size,
@@ -133,8 +133,8 @@ def _files(folder: Path) -> dict[str, dict[str, int]]:
             "ctime_ns": found.st_ctime_ns,
             "inode": found.st_ino,
         }
-        for name, found in files_below(folder)
-        if name != NAME and not name.startswith(f"{LOGS}/")
+        for name, found in walk_files(folder)
+        if name != RECORD_NAME and not name.startswith(f"{LOG_FOLDER}/")
     }
 
 

@@ -1,4 +1,4 @@
-"""Run a recipe: what is not up to date, in order, each unit in a process of its own."""
+"""Run a recipe: every unit that is not up to date, in order, each in its own process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavewright.errors import StageFailed, Stale, WavewrightError, os_errors_as_user_errors
-from wavewright.runner.child import Log, spawn
+from wavewright.runner.child import StageLog, run_worker
 from wavewright.runner.plan import Assessment, Plan, Unit
-from wavewright.runner.record import LOGS, UNREADABLE, damage, read_record
+from wavewright.runner.record import LOG_FOLDER, UNREADABLE, find_damage, read_record
 from wavewright.runner.store import (
-    continues,
-    locked,
+    can_resume,
+    lock_unit,
     only_shards,
     open_lock,
     open_partial,
@@ -27,13 +27,13 @@ from wavewright.runner.store import (
     publish,
 )
 
-_STOPPED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
-Say = Callable[[str], None]
+_STOP_CODES = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+PrintLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asked for; stages by number or name."""
+class RunRequest:
+    """Options of one run; stages by number or name."""
 
     stage: str | None = None
     stop_stage: str | None = None
@@ -45,7 +45,7 @@ class Request:
     scheduler: str = ""
 
 
-def run(plan: Plan, request: Request, say: Say) -> Path | None:
+def run(plan: Plan, request: RunRequest, say: PrintLine) -> Path | None:
     """Bring the requested stages up to date.
 
     Args:
@@ -67,7 +67,7 @@ def run(plan: Plan, request: Request, say: Say) -> Path | None:
     plan.stale_before = first if request.allow_stale else 0
     plan.look_again()
     if request.dry_run or request.explain:
-        overview(plan, first, last, request, say)
+        print_overview(plan, first, last, request, say)
         missing = _missing_earlier(plan, first, last)
         if missing:
             say(
@@ -76,7 +76,7 @@ def run(plan: Plan, request: Request, say: Say) -> Path | None:
         return None
     if missing := _missing_earlier(plan, first, last):
         raise Stale(missing)
-    running = overview(plan, first, last, request, say)
+    running = print_overview(plan, first, last, request, say)
     for unit in running:  # what cannot be written fails before any work
         os.close(open_lock(unit))
     result = None
@@ -86,7 +86,9 @@ def run(plan: Plan, request: Request, say: Say) -> Path | None:
     return result
 
 
-def overview(plan: Plan, first: int, last: int, request: Request, say: Say) -> list[Unit]:
+def print_overview(
+    plan: Plan, first: int, last: int, request: RunRequest, say: PrintLine
+) -> list[Unit]:
     """Print of every unit whether it will run, and why.
 
     With `dry_run` or `explain` the units before `first` and after `last` are printed too.
@@ -110,7 +112,7 @@ def overview(plan: Plan, first: int, last: int, request: Request, say: Say) -> l
             running.append(unit)
         state = "will run  " if will_run else "up to date"
         reasons = assessment.reasons or (["--force"] if will_run else [])
-        if will_run and not request.force and continues(assessment):
+        if will_run and not request.force and can_resume(assessment):
             reasons = ["goes on from what an interrupted run has left", *reasons]
         if request.explain and will_run:  # what changed in itself, besides what comes first
             reasons = list(dict.fromkeys([*reasons, *plan.own_changes(unit)]))
@@ -131,8 +133,8 @@ def _outside(plan: Plan, unit: Unit, first: int, needed: set[str]) -> str:
     return f"{unit.label:<24} to do       {'; '.join([*reasons, f'stage {first} {use}'])}"
 
 
-def status(plan: Plan, say: Say) -> None:
-    """Say of every unit where it stands, with the folder of what is up to date."""
+def print_status(plan: Plan, say: PrintLine) -> None:
+    """Print the state of each unit, with the folder of its result if up to date."""
     for unit in plan.units:
         assessment = plan.assess(unit)
         where = assessment.folder if assessment.state == "done" else ""
@@ -140,8 +142,8 @@ def status(plan: Plan, say: Say) -> None:
         say(f"{unit.label:<24} {state}  {where} {'; '.join(assessment.reasons)}".rstrip())
 
 
-def verify(plan: Plan, say: Say) -> bool:
-    """Hash every current result again; True if all are as they were published."""
+def verify_results(plan: Plan, say: PrintLine) -> bool:
+    """Hash every current result again; returns True if all are intact."""
     whole = True
     for unit in plan.units:
         folder = unit.latest
@@ -151,8 +153,8 @@ def verify(plan: Plan, say: Say) -> bool:
             say(f"{unit.label:<24} {UNREADABLE if lost else 'no result'}")
             whole &= not lost
             continue
-        damaged = list(damage(folder, record, thorough=True))
-        say(f"{unit.label:<24} {_describe(damaged, unit) if damaged else 'intact'}")
+        damaged = list(find_damage(folder, record, thorough=True))
+        say(f"{unit.label:<24} {_describe_damage(damaged, unit) if damaged else 'intact'}")
         for name, what in damaged:
             if what == "was changed":
                 os.utime(folder / name)  # so that the next run looks at the contents too
@@ -160,8 +162,8 @@ def verify(plan: Plan, say: Say) -> bool:
     return whole
 
 
-def _describe(damaged: list[tuple[str, str]], unit: Unit) -> str:
-    """What is wrong with a result, and what will be done about it."""
+def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
+    """Describe a result's damage and what the next run will do about it."""
     shown = "; ".join(f"{name} {what}" for name, what in damaged[:5])
     more = f" (and {len(damaged) - 5} more files)" if len(damaged) > 5 else ""
     if unit.stage.precious:
@@ -189,11 +191,11 @@ def _missing_earlier(plan: Plan, first: int, last: int) -> str:
     return ""
 
 
-def _bring_up_to_date(plan: Plan, unit: Unit, request: Request, say: Say) -> Path:
+def _bring_up_to_date(plan: Plan, unit: Unit, request: RunRequest, say: PrintLine) -> Path:
     assessment = plan.assess(unit)
     if assessment.state == "done" and not request.force:
         return _reuse(assessment, say)
-    with locked(unit) as lock, os_errors_as_user_errors(unit.home):
+    with lock_unit(unit) as lock, os_errors_as_user_errors(unit.home):
         plan.look_again()  # another runner may just have made it
         assessment = plan.assess(unit)
         if assessment.state == "done" and not request.force:
@@ -208,7 +210,7 @@ def _bring_up_to_date(plan: Plan, unit: Unit, request: Request, say: Say) -> Pat
         return folder
 
 
-def _reuse(assessment: Assessment, say: Say) -> Path:
+def _reuse(assessment: Assessment, say: PrintLine) -> Path:
     for remark in assessment.reasons:
         say(f"[{assessment.unit.label}] {remark}")
     point_latest(assessment.unit, assessment.folder)
@@ -216,11 +218,16 @@ def _reuse(assessment: Assessment, say: Say) -> Path:
 
 
 def _execute(
-    plan: Plan, assessment: Assessment, partial: Path, lock: int, request: Request, say: Say
+    plan: Plan,
+    assessment: Assessment,
+    partial: Path,
+    lock: int,
+    request: RunRequest,
+    say: PrintLine,
 ) -> None:
     """Run the unit's function in a child process, its output on the terminal and in a log."""
     unit = assessment.unit
-    job = partial / LOGS / "job.json"
+    job = partial / LOG_FOLDER / "job.json"
     paths = {**assessment.paths, unit.stage.output: partial}
     options = unit.options.model_dump(mode="json")
     job.write_text(
@@ -235,24 +242,24 @@ def _execute(
             default=str,
         )
     )
-    log = Log(partial / LOGS / "stage.log")
-    code = spawn(job, log, lock)
+    log = StageLog(partial / LOG_FOLDER / "stage.log")
+    code = run_worker(job, log, lock)
     if code == 0:
         return
-    if code in _STOPPED:
+    if code in _STOP_CODES:
         raise StageFailed(f"stage {unit.label} was stopped; the same command continues it", code)
     say(f"--- last lines of {log.path}")
     for line in log.tail:
         say(line)
-    again = reproduce(plan, unit, request, force=assessment.state == "done")
+    again = rerun_command(plan, unit, request, force=assessment.state == "done")
     raise StageFailed(
         f"stage {unit.label} failed. Log: {log.path}\nTo run it again: {again}",
         code if code in (2, 75, 77) else 1,
     )
 
 
-def reproduce(plan: Plan, unit: Unit, request: Request, *, force: bool = False) -> str:
-    """A line for a shell that runs one unit again, just as it ran.
+def rerun_command(plan: Plan, unit: Unit, request: RunRequest, *, force: bool = False) -> str:
+    """Shell command that runs one unit again, exactly as it ran.
 
     Args:
         plan: that the unit is of.
@@ -279,7 +286,7 @@ def reproduce(plan: Plan, unit: Unit, request: Request, *, force: bool = False) 
 
 
 def _this_command() -> list[str]:
-    """How this program was called."""
+    """Command by which this program was called."""
     script = Path(sys.argv[0])
     if script.name != "wavewright" or not script.is_file():
         return [sys.executable, "-m", "wavewright"]

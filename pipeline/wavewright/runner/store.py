@@ -1,4 +1,4 @@
-"""Folders of a unit's results: locked, worked in, published by one rename, and named by `latest`.
+"""Result folders of a unit: locking, working folder, publishing by rename, `latest`.
 
 A unit works in a hidden folder that survives kills. A lock on the unit's home is inherited by its
 processes, so that an orphan keeps a second runner out.
@@ -24,15 +24,15 @@ from wavewright.errors import (
     os_errors_as_user_errors,
 )
 from wavewright.io.files import fsync_path
-from wavewright.runner.plan import DAMAGED, Assessment, Unit, candidates
+from wavewright.runner.plan import DAMAGED_REASON, Assessment, Unit, find_candidates
 from wavewright.runner.record import (
-    LOGS,
-    Record,
-    damage,
+    LOG_FOLDER,
+    StageRecord,
     environment,
+    find_damage,
     outputs_digest,
     read_record,
-    scan,
+    scan_outputs,
     write_record,
 )
 
@@ -40,8 +40,8 @@ _SHARD = re.compile(r"shard-\d+\.tar")
 
 
 @contextmanager
-def locked(unit: Unit) -> Iterator[int]:
-    """An exclusive lock that lives as long as any process holding the descriptor."""
+def lock_unit(unit: Unit) -> Iterator[int]:
+    """Lock a unit for as long as any process holds the descriptor."""
     descriptor = open_lock(unit)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,32 +87,34 @@ def open_lock(unit: Unit) -> int:
     return descriptor
 
 
-def partial_of(assessment: Assessment) -> Path:
-    """The folder in which a unit works until its result is published."""
+def partial_folder(assessment: Assessment) -> Path:
+    """Working folder of a unit until its result is published."""
     return assessment.unit.home / f".partial-{assessment.key}"
 
 
-def continues(assessment: Assessment) -> bool:
-    """Whether an interrupted run left something that is gone on from."""
-    damaged = any(reason.startswith(DAMAGED) for reason in assessment.reasons)
-    return bool(assessment.key) and not damaged and partial_of(assessment).is_dir()
+def can_resume(assessment: Assessment) -> bool:
+    """True if an interrupted run left work that can be resumed."""
+    damaged = any(reason.startswith(DAMAGED_REASON) for reason in assessment.reasons)
+    return bool(assessment.key) and not damaged and partial_folder(assessment).is_dir()
 
 
 def open_partial(assessment: Assessment, force: bool) -> Path:
-    """The folder to work in: left by an interrupted run, or seeded by what went before.
+    """Open the working folder: left by an interrupted run, seeded by an older result, or new.
 
     A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
     which of its checkpoints are whole. Another stage gets those files of its damaged result that
     are as they were published, if only shards are damaged: they can be made one by one.
     """
     unit = assessment.unit
-    partial = partial_of(assessment)
-    damaged = any(reason.startswith(DAMAGED) for reason in assessment.reasons)
+    partial = partial_folder(assessment)
+    damaged = any(reason.startswith(DAMAGED_REASON) for reason in assessment.reasons)
     if force or damaged:
         shutil.rmtree(partial, ignore_errors=True)
     seed = assessment.folder if damaged and unit.stage.precious else None
     if not damaged and unit.budget is not None:
-        seed = next((folder for folder, *_ in reversed(candidates(unit, assessment.key))), None)
+        seed = next(
+            (folder for folder, *_ in reversed(find_candidates(unit, assessment.key))), None
+        )
     if seed is not None and not force and not partial.exists():
         scratch = unit.home / f".seed-{assessment.key}"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -121,7 +123,7 @@ def open_partial(assessment: Assessment, force: bool) -> Path:
         os.rename(scratch, partial)
     elif damaged and not force:
         _link_intact(assessment.folder, partial)
-    (partial / LOGS).mkdir(parents=True, exist_ok=True)
+    (partial / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
     return partial
 
 
@@ -135,7 +137,7 @@ def _link_intact(folder: Path, partial: Path) -> None:
     record = read_record(folder)
     if record is None:
         return
-    damaged = list(damage(folder, record, thorough=True))
+    damaged = list(find_damage(folder, record, thorough=True))
     if not only_shards(damaged):
         return  # what was made on the way to an intact shard would not be made again
     for name in sorted(record.outputs.keys() - dict(damaged).keys()):
@@ -147,16 +149,16 @@ def _link_intact(folder: Path, partial: Path) -> None:
 
 
 def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: float) -> Path:
-    """Record what was made and give it its name by one rename."""
+    """Write the record of a result and publish it by one rename."""
     unit = assessment.unit
     for leftover in [*partial.rglob(".*.partial")]:  # of an earlier attempt that was killed
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    outputs = scan(partial)
+    outputs = scan_outputs(partial)
     if not outputs:
         raise StageFailed(f"stage {unit.label} ended well but wrote nothing", 1)
     write_record(
         partial,
-        Record(
+        StageRecord(
             stage=unit.stage.name,
             unit=unit.name,
             key=assessment.key,
@@ -167,7 +169,8 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
             stale=assessment.stale,
             options=unit.options.model_dump(mode="json"),
             seconds=round(seconds, 1),
-            serial=1 + max((record.serial for _, record in published(unit) if record), default=0),
+            serial=1
+            + max((record.serial for _, record in published_results(unit) if record), default=0),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=environment(),
         ),
@@ -195,7 +198,7 @@ def publish(work_dir: Path, assessment: Assessment, partial: Path, seconds: floa
 
 
 def point_latest(unit: Unit, folder: Path) -> None:
-    """Make `latest` name the result in use."""
+    """Point `latest` to the result in use."""
     link = unit.home / "latest"
     if link.is_symlink() and os.readlink(link) == folder.name:
         return
@@ -206,15 +209,15 @@ def point_latest(unit: Unit, folder: Path) -> None:
         os.replace(scratch, link)
 
 
-def published(unit: Unit) -> list[tuple[Path, Record | None]]:
-    """Every published result of a unit with its record, the newest first."""
+def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
+    """List a unit's published results with their records, newest first."""
     found = [
         (folder, read_record(folder))
         for folder in unit.home.glob("[!.]*")
         if folder.is_dir() and not folder.is_symlink()
     ]
 
-    def age(one: tuple[Path, Record | None]) -> tuple[int, str]:
+    def age(one: tuple[Path, StageRecord | None]) -> tuple[int, str]:
         return (one[1].serial, one[1].finished) if one[1] else (-1, "")
 
     return sorted(found, key=age, reverse=True)

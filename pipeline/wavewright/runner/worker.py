@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from wavewright import registry
-from wavewright.compute.engines import engine
+from wavewright.compute.engines import use_engine
 from wavewright.errors import WavewrightError, is_out_of_memory, os_errors_as_user_errors
 from wavewright.stage import Stage
 
@@ -40,20 +40,20 @@ def main() -> int:
     options = stage.options.model_validate(job["options"])
     values = {name: getattr(options, name) for name in type(options).model_fields}
     if _needs_group(values) and "WORLD_SIZE" not in os.environ:
-        return _together(path, values)
+        return _run_in_group(path, values)
     parallel = values.get("jobs", 1) != 1
     backend = job.get("backend", "loky") if parallel else "loky"
     try:
         where = paths[stage.output]
         with (
             os_errors_as_user_errors(where),
-            engine(backend, job.get("scheduler", ""), values.get("jobs")),
+            use_engine(backend, job.get("scheduler", ""), values.get("jobs")),
         ):
             stage.function(**paths, **stage.arguments(options))
     except WavewrightError as error:
         print(f"error: {error}", file=sys.stderr)
         if "WORLD_SIZE" in os.environ:
-            _told(path).write_text(f"{error.exit_code} {error}")
+            _error_file(path).write_text(f"{error.exit_code} {error}")
         if os.environ.get("WAVEWRIGHT_DEBUG"):
             traceback.print_exc()
         return error.exit_code
@@ -72,27 +72,27 @@ def main() -> int:
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    """A thread that cannot write what it is for has said so elsewhere; any other is a fault."""
+    """Ignore a thread's OSError, which was reported elsewhere; show any other error."""
     if not isinstance(failed.exc_value, OSError) or os.environ.get("WAVEWRIGHT_DEBUG"):
         threading.__excepthook__(failed)
 
 
 def _needs_group(values: dict[str, Any]) -> bool:
-    """Whether a training is to be started in processes that are watched over."""
+    """True if a training needs supervised processes."""
     if "rendezvous" not in values:
         return False
     return bool(values["gpus"] * values["nodes"] > 1 or values.get("relaunches"))
 
 
-def _together(path: Path, values: dict[str, Any]) -> int:
-    """Run the job in the processes of a group, and say at the end what one of them found wrong."""
+def _run_in_group(path: Path, values: dict[str, Any]) -> int:
+    """Run the job in a process group; report the error of the process that failed."""
     from wavewright.training.launch import RELAUNCHES, join_command, launch, launch_on_machines
 
     command = ["wavewright.runner.worker", str(path)]
     gpus, nodes, rendezvous = values["gpus"], values["nodes"], values["rendezvous"]
     if nodes > 1 and not rendezvous:
         raise WavewrightError("nodes above 1 need rendezvous: HOST:PORT, where the machines meet")
-    _told(path).unlink(missing_ok=True)
+    _error_file(path).unlink(missing_ok=True)
     if nodes > 1:
         join = join_command(str(path.absolute()), gpus=gpus, nodes=nodes, rendezvous=rendezvous)
         print(f"waiting for {nodes - 1} more machines; there run\n  {join}", file=sys.stderr)
@@ -101,15 +101,15 @@ def _together(path: Path, values: dict[str, Any]) -> int:
         asked = values.get("relaunches")
         relaunches = RELAUNCHES if asked is None else asked
         code = launch(command, gpus=gpus, logs=path.parent, relaunches=relaunches)
-    if code and _told(path).is_file():
-        exit_code, _, words = _told(path).read_text().partition(" ")
+    if code and _error_file(path).is_file():
+        exit_code, _, words = _error_file(path).read_text().partition(" ")
         print(f"error: {words}", file=sys.stderr)
         return int(exit_code)
     return code
 
 
-def _told(path: Path) -> Path:
-    """Where a process of a group leaves the error that ended it."""
+def _error_file(path: Path) -> Path:
+    """File in which a process of a group leaves the error that ended it."""
     return path.with_suffix(".error")
 
 

@@ -24,19 +24,24 @@ from wavewright.testing.output import (
     check_saving,
     check_target_steps,
 )
-from wavewright.testing.streaming import check_pieces, check_reach, check_streaming, measured_reach
+from wavewright.testing.streaming import (
+    check_chunked,
+    check_receptive_field,
+    check_streaming,
+    measured_receptive_field,
+)
 from wavewright.testing.suite import check_vocoder
 from wavewright.testing.training import check_overfit, check_training
 
 __all__ = [
     "check_batch",
+    "check_chunked",
     "check_configuration",
     "check_determinism",
     "check_export",
     "check_output",
     "check_overfit",
-    "check_pieces",
-    "check_reach",
+    "check_receptive_field",
     "check_refusals",
     "check_sampling",
     "check_saving",
@@ -45,5 +50,5 @@ __all__ = [
     "check_training",
     "check_vocoder",
     "example_mel",
-    "measured_reach",
+    "measured_receptive_field",
 ]

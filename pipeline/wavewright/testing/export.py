@@ -9,7 +9,7 @@ from pathlib import Path
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.interop.exporting.export import export_vocoder
 from wavewright.interop.exporting.graph import waveform_graph
-from wavewright.interop.exporting.onnx import import_packages, open_session, require_parity
+from wavewright.interop.exporting.onnx import open_session, require_onnx_packages, require_parity
 from wavewright.models.vocoder import Vocoder
 from wavewright.testing.inputs import (
     FRAMES,
@@ -31,7 +31,7 @@ def check_export(vocoder: Vocoder) -> None:
             refuses(lambda: export_vocoder(vocoder, path), "export, because exports is False")
             return
         with contextlib.suppress(MissingExtra):
-            import_packages()
+            require_onnx_packages()
             _check_exported(vocoder, path)
 
 
@@ -43,5 +43,5 @@ def _check_exported(vocoder: Vocoder, path: Path) -> None:
             require_parity(graph, session, batch, frames, seed=3)
     except WavewrightError as error:
         raise AssertionError(
-            f"exports is True, so speech() must be one graph for every size: {error}"
+            f"exports is True, so synthesize() must be one graph for every size: {error}"
         ) from error

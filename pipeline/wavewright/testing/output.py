@@ -65,7 +65,7 @@ def check_determinism(vocoder: Vocoder) -> None:
     expect(
         torch.equal(first, vocoder.generate(mel, seed=3)),
         "generate() with one seed must give one waveform: draw all noise from the seed, "
-        "such as by declaring it in noises(), and leave no dropout on in eval mode",
+        "such as by declaring it in noise_inputs(), and leave no dropout on in eval mode",
     )
 
 
@@ -117,7 +117,7 @@ def check_target_steps(vocoder: Vocoder) -> None:
         wav = (wav / 0.5).clamp(-1.0, 1.0)
     expect(
         close(other.eval().generate(given, seed=3), wav),
-        "generate() must undo the target_steps of its mel, by self.to_speech(wav), if it learns",
+        "generate() must undo the target_steps of its mel, by self.postprocess(wav), if it learns",
     )
 
 

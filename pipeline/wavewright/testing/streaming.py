@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wavewright.models.vocoder import Vocoder
-from wavewright.nn.receptive_field import Reach
+from wavewright.nn.receptive_field import ReceptiveField
 from wavewright.testing.inputs import (
     FRAMES,
     STREAM_TOLERANCE,
@@ -48,7 +48,8 @@ def check_streaming(vocoder: Vocoder) -> None:
             expect(
                 error <= STREAM_TOLERANCE,
                 f"streamed pieces joined must equal generate() of the whole: {cut} differ by "
-                f"{error:.2g}; is reach, {vocoder.reach}, all that a sample depends on?",
+                f"{error:.2g}; is receptive_field, {vocoder.receptive_field}, all that a sample "
+                "depends on?",
             )
     if vocoder.look_ahead is not None:
         _check_promptness(vocoder, vocoder.look_ahead)
@@ -82,63 +83,68 @@ def _chunks(mel: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
         start += size
 
 
-def check_reach(vocoder: Vocoder) -> None:
-    """No sample depends on a frame beyond the declared `reach`, and some do on nearly the last.
+def check_receptive_field(vocoder: Vocoder) -> None:
+    """The declared `receptive_field` covers what samples depend on, and little more.
 
     A frame that is no number makes no number of every sample that it has a part in, be the part
     ever so small.
     """
     vocoder = ready(vocoder)
-    if vocoder.conditioning != "mel" or vocoder.reach is None:
+    if vocoder.conditioning != "mel" or vocoder.receptive_field is None:
         return
-    declared, found = vocoder.reach, measured_reach(vocoder)
+    declared, found = vocoder.receptive_field, measured_receptive_field(vocoder)
     expect(
         found.before <= declared.before and found.after <= declared.after,
         f"samples depend on {found.before} frames before and {found.after} after their own; "
-        f"reach declares {declared.before} and {declared.after}",
+        f"receptive_field declares {declared.before} and {declared.after}",
     )
     expect(
         declared.before <= found.before + 2 and declared.after <= found.after + 2,
-        f"reach declares {declared.before} frames before and {declared.after} after, but samples "
-        f"depend on {found.before} and {found.after} only: streams would wait and work in vain",
+        f"receptive_field declares {declared.before} frames before and {declared.after} after, but "
+        f"samples depend on {found.before} and {found.after} only: streams would wait in vain",
     )
 
 
 @torch.no_grad()
-def measured_reach(vocoder: Vocoder) -> Reach:
-    """What `reach` should be, by a frame that is no number in the midst of others.
+def measured_receptive_field(vocoder: Vocoder) -> ReceptiveField:
+    """Measure the receptive field by a frame of NaN in the midst of others.
 
     Args:
-        vocoder: whose declared `reach` says how many others; a bound far too low is found out.
+        vocoder: one that declares a `receptive_field`, which may be too small.
 
     Raises:
         AssertionError: it declares none.
     """
-    declared = vocoder.reach
-    expect(declared is not None, "reach is None: nothing is declared that could be measured")
+    declared = vocoder.receptive_field
+    expect(
+        declared is not None, "receptive_field is None: nothing is declared that could be measured"
+    )
     assert declared is not None
     before, after = declared.after + 3, declared.before + 3  # a frame is heard before it comes
-    before += -before % vocoder.grid
+    before += -before % vocoder.frame_multiple
     mel = example_mel(vocoder, batch=1, frames=before + 1 + after)
     mel[..., before] = torch.nan
-    numbers = vocoder.drawn(1, mel.shape[-1], seed=0)
-    for noise, kind in zip(numbers, vocoder.noises(1).values(), strict=True):
+    numbers = vocoder.draw_noise(1, mel.shape[-1], seed=0)
+    for noise, kind in zip(numbers, vocoder.noise_inputs(1).values(), strict=True):
         if kind.frames:
             each = kind.shape[-1]
             noise[..., before * each : (before + 1) * each] = torch.nan
-    spoilt = vocoder.said(mel, *numbers)[0].isnan().nonzero().flatten() // vocoder.hop_length
-    return Reach(before=int(spoilt.max()) - before, after=before - int(spoilt.min()))
+    spoilt = (
+        vocoder.synthesize_frames(mel, *numbers)[0].isnan().nonzero().flatten()
+        // vocoder.hop_length
+    )
+    return ReceptiveField(before=int(spoilt.max()) - before, after=before - int(spoilt.min()))
 
 
-def check_pieces(vocoder: Vocoder) -> None:
-    """`generate` in pieces equals `generate` of the whole, if `reach` is declared."""
+def check_chunked(vocoder: Vocoder) -> None:
+    """`generate` in pieces equals `generate` of the whole, if `receptive_field` is declared."""
     whole, pieces = ready(vocoder), ready(vocoder)
-    if whole.conditioning != "mel" or whole.reach is None:
+    if whole.conditioning != "mel" or whole.receptive_field is None:
         return
-    pieces.piece_frames = 3
-    mel = example_mel(whole, frames=sum(whole.reach) + 9)
+    pieces.chunk_frames = 3
+    mel = example_mel(whole, frames=sum(whole.receptive_field) + 9)
     expect(
         close(pieces.generate(mel, seed=3), whole.generate(mel, seed=3)),
-        f"generate() in pieces of 3 frames must give the same as at once; reach is "
-        f"{whole.reach}: is that all that a sample depends on?",
+        f"generate() in pieces of 3 frames must give the same as at once; receptive_field is "
+        f"{whole.receptive_field}: is that all that a sample depends on?",
     )

@@ -14,7 +14,7 @@ from wavewright.testing.output import (
     check_saving,
     check_target_steps,
 )
-from wavewright.testing.streaming import check_pieces, check_reach, check_streaming
+from wavewright.testing.streaming import check_chunked, check_receptive_field, check_streaming
 from wavewright.testing.training import check_training
 
 
@@ -39,8 +39,8 @@ def check_vocoder(vocoder: Vocoder, *, segment_length: int | None = None) -> Non
     else:
         check_sampling(vocoder)
     check_saving(vocoder)
-    check_reach(vocoder)
+    check_receptive_field(vocoder)
     check_streaming(vocoder)
-    check_pieces(vocoder)
+    check_chunked(vocoder)
     check_export(vocoder)
     check_training(vocoder, segment_length=segment_length)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import Optimisation
+from wavewright.models.config import OptimizerConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright.testing.inputs import (
     expect,
@@ -53,9 +53,9 @@ def check_overfit(
     if not vocoder.trains or vocoder.conditioning != "mel":
         return
     model = copy.deepcopy(vocoder).train()
-    model.start_training()
+    model.prepare_for_training()
     batch = _spoken_batch(model, samples)
-    players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
+    players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
     optimisers = {
         name: torch.optim.Adam(player.parameters(), lr=learning_rate, betas=(0.8, 0.99))
         for name, player in players.items()
@@ -111,31 +111,31 @@ def check_training(vocoder: Vocoder, *, segment_length: int | None = None) -> No
         return
     _check_learns(type(model))
     keys, count = model.inference_state().keys(), model.parameter_count()
-    model.start_training()
+    model.prepare_for_training()
     expect(
         model.inference_state().keys() == keys and model.parameter_count() == count,
-        "start_training() must not change inference_state(): fold weight norm, and keep "
+        "prepare_for_training() must not change inference_state(): fold weight norm, and keep "
         "adversaries out of the modules",
     )
-    players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
+    players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
     for name in players:
-        rule = model.optimisation(name)
+        rule = model.optimizer_config(name)
         expect(
-            isinstance(rule, Optimisation),
-            f"optimisation('{name}') must be an Optimisation, found {rule!r}",
+            isinstance(rule, OptimizerConfig),
+            f"optimisation('{name}') must be an OptimizerConfig, found {rule!r}",
         )
     seen = [name for step in (0, _LATE) for name in _train_once(model, players, batch, step)]
     idle = sorted(players.keys() - set(seen))
     expect(
         not idle,
         f"updates() never let {idle} step, neither at step 0 nor at step {_LATE}; every player "
-        "must: yield an Update of its name, or leave it out of build_adversaries()",
+        "must: yield an Update of its name, or leave it out of build_discriminators()",
     )
 
 
 def _check_learns(system: type[Vocoder]) -> None:
     """It has methods of its own to learn by: those that it inherits refuse to."""
-    for name in ("updates", "optimisation"):
+    for name in ("updates", "optimizer_config"):
         expect(
             getattr(system, name) is not getattr(Vocoder, name),
             f"trains is True, so {system.__name__} must have a method {name}(); if there is "

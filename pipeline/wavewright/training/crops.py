@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from wavewright.audio.files import from_pcm16
-from wavewright.audio.filters import apply_steps, memory
+from wavewright.audio.filters import apply_filters, filter_history
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -193,11 +193,11 @@ class CropData:
         hop = self.spec.hop_length
         wav = np.zeros(self.frames * hop, dtype=np.float32)
         steps = (*self.spec.wav_steps, *self.spec.target_steps)
-        before = min(crop.start * hop, memory(steps))
+        before = min(crop.start * hop, filter_history(steps))
         given = self.audio.crop(crop.utterance, crop.start * hop - before, crop.stop * hop)
         read = from_pcm16(given)
         if steps:
-            read = apply_steps(torch.from_numpy(read), steps, self.spec.sample_rate).numpy()
+            read = apply_filters(torch.from_numpy(read), steps, self.spec.sample_rate).numpy()
         wav[: (crop.stop - crop.start) * hop] = read[before:]
         return wav
 

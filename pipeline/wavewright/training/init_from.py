@@ -75,7 +75,7 @@ class Start:
                 f"'{model.name}'; name train.init_from of that system"
             )
         source.mel.require_equal(model.mel, mine=f"checkpoint {self.path}", theirs="this training")
-        model.start_training()
+        model.prepare_for_training()
         try:
             model.load_inference_state(source.inference_state())
         except WavewrightError as error:
@@ -100,7 +100,7 @@ class Start:
         return ""
 
     def _give_adversaries(self, model: Vocoder) -> None:
-        for player, adversary in model.adversaries.items():
+        for player, adversary in model.discriminators.items():
             theirs = self.adversaries.get(player)
             ours = {key: value.shape for key, value in adversary.state_dict().items()}
             if theirs is None:

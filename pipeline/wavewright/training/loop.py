@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wavewright.checkpoints.checkpoint import best_value, mark_best, prune
-from wavewright.compute.device import be_deterministic, pick_device
+from wavewright.compute.device import pick_device, set_deterministic
 from wavewright.compute.engines import require_shared_memory
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
@@ -139,7 +139,7 @@ def train(
         SystemExit: 128 + signal number, after saving, when asked to stop.
     """
     device = pick_device(local_device(options.device))
-    be_deterministic(options.deterministic)
+    set_deterministic(options.deterministic)
     with Heart(run / "logs", local_rank()) as heart, group(device) as peers:
         _require_even(data.batch_size, peers.size, options.accumulate)
         session = Session(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
-from wavewright.models.config import Optimisation
+from wavewright.models.config import OptimizerConfig
 from wavewright.training.amp import Precision, PrecisionName
 from wavewright.training.distributed import Group
 from wavewright.training.ema import Average
@@ -78,14 +78,14 @@ class Session:
         guard: Guard | None = None,
     ) -> None:
         if not model.in_training:
-            model.start_training()
+            model.prepare_for_training()
         self.model, self.device, self.seed = model, device, seed
         self.peers, self.guard = peers or Group(), guard or Guard()
         self.left_out: BadStep | None = None
-        self.players: dict[str, nn.Module] = {"generator": model, **model.adversaries}
+        self.players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
         for player in self.players.values():
             player.to(device).train()
-        self.rules = {name: model.optimisation(name) for name in self.players}
+        self.rules = {name: model.optimizer_config(name) for name in self.players}
         if restart and not self.rules["generator"].learning_rate:
             raise WavewrightError(
                 f"'{model.name}' has a learning rate of 0, which {restart.learning_rate:g} from "
@@ -313,7 +313,7 @@ class Session:
                 settings["lr"] = rate
 
 
-def _optimiser(parameters: list[nn.Parameter], rule: Optimisation) -> torch.optim.Optimizer:
+def _optimiser(parameters: list[nn.Parameter], rule: OptimizerConfig) -> torch.optim.Optimizer:
     kinds: dict[str, type[torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,

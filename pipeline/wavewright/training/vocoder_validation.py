@@ -35,7 +35,7 @@ class VocoderValidation:
         shown: int,
         gta: Path | None,
     ) -> None:
-        from wavewright.data.manifest import read_manifest, usable
+        from wavewright.data.manifest import read_manifest, usable_rows
         from wavewright.data.shards import Shards
         from wavewright.metrics.mel_l1 import MelL1
         from wavewright.metrics.mstft import MSTFT
@@ -43,7 +43,7 @@ class VocoderValidation:
 
         self.model, self.shown = model, shown
         self.audio = Shards(prepared / "audio")
-        dev = usable(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
+        dev = usable_rows(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
         self.ids = dev[:utterances]
         self.sources = {"": Shards(mels)}
         self.labels = labels_by_id(prepared, model.labelled_by) if model.labelled_by else {}

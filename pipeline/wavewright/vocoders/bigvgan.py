@@ -22,15 +22,19 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
-from wavewright.models.streaming import Stage
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
-from wavewright.nn.discriminator import SideBySide
-from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.discriminator import DiscriminatorGroup
+from wavewright.nn.gan_losses import (
+    feature_matching,
+    least_squares_discriminator,
+    least_squares_generator,
+)
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import MagnitudeDiscriminator
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.spectral import RESOLUTIONS, loss_spec, mel_l1
 from wavewright.nn.upsample_rates import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm
@@ -39,7 +43,7 @@ _TAPS = 12  # of the filters around an activation
 _EPS = 1e-9
 
 
-class AdversaryConfig(FrozenModel):
+class DiscriminatorConfig(FrozenModel):
     """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published."""
 
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
@@ -56,7 +60,7 @@ class BigVGANConfig(ModelConfig):
     upsample_initial_channel: int = Field(default=512, gt=0)
     resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
     resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: DiscriminatorConfig = DiscriminatorConfig()
     adversary_start: int = Field(default=0, ge=0)
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.8, 0.99)
@@ -103,10 +107,10 @@ class Snake(nn.Module):
         )
         return self._halve(even, odd)
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By the filter twice; doubling and halving the rate lose half a sample each."""
         reach = _TAPS // 4 + _TAPS // 4 - 1
-        return span.wider(reach, reach)
+        return span.expand(reach, reach)
 
     def _double(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, T) -> the samples between, half a sample early and half a sample late."""
@@ -170,9 +174,9 @@ class ResidualStack(nn.Module):
             x = x + plain(snake2(dilated(snake1(x))))
         return x
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By all of them in turn."""
-        return heard([*self.snakes1, *self.convs1, *self.snakes2, *self.convs2], span)
+        return input_span([*self.snakes1, *self.convs1, *self.snakes2, *self.convs2], span)
 
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
@@ -243,30 +247,30 @@ class BigVGAN(Vocoder):
 
     def _heard_by(self, stage: int, span: Span) -> Span:
         if stage == len(self.ups) - 1:
-            span = heard([self.snake_post, self.conv_post], span)
-        spans = [heard([stack], span) for stack in self._stacks(stage)]
-        span = heard([self.ups[stage]], reduce(Span.joined, spans))
-        return heard([self.conv_pre], span) if stage == 0 else span
+            span = input_span([self.snake_post, self.conv_post], span)
+        spans = [input_span([stack], span) for stack in self._stacks(stage)]
+        span = input_span([self.ups[stage]], reduce(Span.union, spans))
+        return input_span([self.conv_pre], span) if stage == 0 else span
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling."""
         return [
-            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
             for stage, rate in enumerate(self.config.upsample_rates)
         ]
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""
         add_weight_norm(self)
-        super().start_training()
+        super().prepare_for_training()
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""
         return {"discriminator": BigVGANDiscriminator(self.config.adversary)}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, decaying per epoch, gradients clipped."""
-        return Optimisation(
+        return OptimizerConfig(
             optimiser="adamw",
             learning_rate=self.config.learning_rate,
             betas=self.config.betas,
@@ -285,10 +289,10 @@ class BigVGAN(Vocoder):
     def _critic_update(self, batch: Batch) -> Update:
         with torch.no_grad():
             fake = self(batch.mel)
-        discriminator = self.adversaries["discriminator"]
+        discriminator = self.discriminators["discriminator"]
         real_scores, _ = discriminator(batch.wav)
         fake_scores, _ = discriminator(fake)
-        loss = least_squares_critic(real_scores, fake_scores)
+        loss = least_squares_discriminator(real_scores, fake_scores)
         return Update("discriminator", loss, {"critic": loss})
 
     def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
@@ -297,7 +301,7 @@ class BigVGAN(Vocoder):
         loss = self.config.mel_weight * distance
         logs: dict[str, float | Tensor] = {"mel_l1": distance}
         if adversarial:
-            discriminator = self.adversaries["discriminator"]
+            discriminator = self.discriminators["discriminator"]
             with torch.no_grad():  # the real branch is a constant of this step
                 _, real_features = discriminator(batch.wav)
             scores, features = discriminator(fake)
@@ -310,10 +314,10 @@ class BigVGAN(Vocoder):
 class BigVGANDiscriminator(nn.Module):
     """Multi-period and multi-resolution discriminators, side by side."""
 
-    def __init__(self, config: AdversaryConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
-        self.multi_resolution = SideBySide(
+        self.multi_resolution = DiscriminatorGroup(
             [MagnitudeDiscriminator(*sizes, config.width_divisor) for sizes in config.resolutions]
         )
 

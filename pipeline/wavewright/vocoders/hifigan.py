@@ -20,14 +20,18 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
-from wavewright.models.streaming import Stage
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
-from wavewright.nn.gan_losses import feature_matching, least_squares_critic, least_squares_generator
+from wavewright.nn.gan_losses import (
+    feature_matching,
+    least_squares_discriminator,
+    least_squares_generator,
+)
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_scale import STRIDES, MultiScaleDiscriminator
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsample_rates import fit_upsampling, require_upsampling
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
@@ -35,7 +39,7 @@ from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 _SLOPE = 0.1
 
 
-class AdversaryConfig(FrozenModel):
+class DiscriminatorConfig(FrozenModel):
     """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published.
 
     The last three fields are what Hayashi's, in ParallelWaveGAN and ESPnet, have otherwise: the
@@ -61,7 +65,7 @@ class HiFiGANConfig(ModelConfig):
     resblock: Literal[1, 2] = 1
     resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
     resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: DiscriminatorConfig = DiscriminatorConfig()
     adversary_start: int = 0
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.8, 0.99)
@@ -98,9 +102,9 @@ class ResidualStack1(nn.Module):
             x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, _SLOPE)), _SLOPE))
         return x
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By all of them in turn."""
-        return heard([*self.convs1, *self.convs2], span)
+        return input_span([*self.convs1, *self.convs2], span)
 
 
 class ResidualStack2(nn.Module):
@@ -116,9 +120,9 @@ class ResidualStack2(nn.Module):
             x = x + dilated(F.leaky_relu(x, _SLOPE))
         return x
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By all of them in turn."""
-        return heard(self.convs, span)
+        return input_span(self.convs, span)
 
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
@@ -149,7 +153,7 @@ class HiFiGAN(Vocoder):
     undoes_steps = True
     exports = True
     channels_last = True
-    quick_in_pieces = True
+    prefers_chunks = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "v2": {"upsample_initial_channel": 128},
@@ -215,30 +219,30 @@ class HiFiGAN(Vocoder):
 
     def _heard_by(self, stage: int, span: Span) -> Span:
         if stage == len(self.ups) - 1:
-            span = heard([self.conv_post], span)
-        spans = [heard([stack], span) for stack in self._stacks(stage)]
-        span = heard([self.ups[stage]], reduce(Span.joined, spans))
-        return heard([self.conv_pre], span) if stage == 0 else span
+            span = input_span([self.conv_post], span)
+        spans = [input_span([stack], span) for stack in self._stacks(stage)]
+        span = input_span([self.ups[stage]], reduce(Span.union, spans))
+        return input_span([self.conv_pre], span) if stage == 0 else span
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling."""
         return [
-            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
             for stage, rate in enumerate(self.config.upsample_rates)
         ]
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""
         add_weight_norm(self)
-        super().start_training()
+        super().prepare_for_training()
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""
         return {"discriminator": HiFiGANDiscriminator(self.config.adversary)}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, decaying per epoch."""
-        return Optimisation(
+        return OptimizerConfig(
             optimiser="adamw",
             learning_rate=self.config.learning_rate,
             betas=self.config.betas,
@@ -256,10 +260,10 @@ class HiFiGAN(Vocoder):
     def _critic_update(self, batch: Batch) -> Update:
         with torch.no_grad():
             fake = self(batch.mel)
-        discriminator = self.adversaries["discriminator"]
+        discriminator = self.discriminators["discriminator"]
         real_scores, _ = discriminator(batch.wav)
         fake_scores, _ = discriminator(fake)
-        loss = least_squares_critic(real_scores, fake_scores)
+        loss = least_squares_discriminator(real_scores, fake_scores)
         return Update("discriminator", loss, {"critic": loss})
 
     def _generator_update(self, batch: Batch, adversarial: bool) -> Update:
@@ -268,7 +272,7 @@ class HiFiGAN(Vocoder):
         loss = self.config.mel_weight * distance
         logs: dict[str, float | Tensor] = {"mel_l1": distance}
         if adversarial:
-            discriminator = self.adversaries["discriminator"]
+            discriminator = self.discriminators["discriminator"]
             with torch.no_grad():  # the real branch is a constant of this step
                 _, real_features = discriminator(batch.wav)
             scores, features = discriminator(fake)
@@ -281,7 +285,7 @@ class HiFiGAN(Vocoder):
 class HiFiGANDiscriminator(nn.Module):
     """Multi-period and multi-scale discriminators, side by side."""
 
-    def __init__(self, config: AdversaryConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.multi_period = MultiPeriodDiscriminator(
             config.periods, config.width_divisor, config.period_last_kernel

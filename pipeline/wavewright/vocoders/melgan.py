@@ -22,14 +22,14 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
-from wavewright.models.streaming import Stage
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
-from wavewright.nn.gan_losses import feature_matching, hinge_critic, hinge_generator
-from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
+from wavewright.nn.gan_losses import feature_matching, hinge_discriminator, hinge_generator
+from wavewright.nn.melgan_discriminator import MelGANDiscriminator
 from wavewright.nn.melgan_resblock import ReflectedResidualBlock
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.spectral import loss_spec, mel_l1
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
@@ -38,7 +38,7 @@ _SLOPE = 0.2
 _EDGE = 3  # samples or frames reflected before the first and the last convolution
 
 
-class AdversaryConfig(FrozenModel):
+class DiscriminatorConfig(FrozenModel):
     """The discriminators. `base_channels` is 16 as published; fewer train on a CPU."""
 
     scales: int = 3
@@ -61,7 +61,7 @@ class MelGANConfig(ModelConfig):
     input_shift: float = 0.0
     input_scale: float = Field(default=1.0, gt=0)
     tail_frames: int = Field(default=0, ge=0)
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: DiscriminatorConfig = DiscriminatorConfig()
     loss: Literal["hinge", "least-squares"] = "hinge"
     feature_weight: float = 10.0
     mel_weight: float = Field(default=0.0, ge=0)
@@ -90,7 +90,7 @@ class MelGAN(Vocoder):
     undoes_steps = True
     exports = True
     channels_last = True
-    quick_in_pieces = True
+    prefers_chunks = True
     learning_alone: ClassVar[Mapping[str, Any]] = {"mel_weight": 45.0}  # as HiFi-GAN's
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "descript": {},
@@ -150,45 +150,45 @@ class MelGAN(Vocoder):
     def _heard_by(self, stage: int, span: Span) -> Span:
         """The first convolution and the last are padded by `_EDGE`."""
         if stage == len(self.ups) - 1:
-            span = heard([self.conv_post], span.wider(_EDGE, -_EDGE))
-        span = heard([self.ups[stage], self.blocks[stage]], span)
-        return heard([self.conv_pre], span.wider(_EDGE, -_EDGE)) if stage == 0 else span
+            span = input_span([self.conv_post], span.expand(_EDGE, -_EDGE))
+        span = input_span([self.ups[stage], self.blocks[stage]], span)
+        return input_span([self.conv_pre], span.expand(_EDGE, -_EDGE)) if stage == 0 else span
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling."""
         return [
-            Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
             for stage, rate in enumerate(self.config.upsample_rates)
         ]
 
-    def followed(self, mel: Tensor) -> Tensor:
+    def pad_end(self, mel: Tensor) -> Tensor:
         """With silence, of which reflection needs some where there are few frames."""
         tail = torch.sym_max(self.config.tail_frames, _EDGE + 1 - mel.shape[-1])  # type: ignore[no-untyped-call]
         silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
         return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
 
-    def speech(self, mel: Tensor) -> Tensor:
+    def synthesize(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), with silence after it meanwhile."""
-        wav = self.in_pieces(self.followed(mel))
-        return self.to_speech(wav[:, : mel.shape[-1] * self.hop_length])
+        wav = self.synthesize_chunked(self.pad_end(mel))
+        return self.postprocess(wav[:, : mel.shape[-1] * self.hop_length])
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""
         add_weight_norm(self)
-        super().start_training()
+        super().prepare_for_training()
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: all scales step together."""
         given = self.config.adversary
         return {
-            "discriminator": AveragedScalesDiscriminator(
+            "discriminator": MelGANDiscriminator(
                 given.scales, given.base_channels, 64 * given.base_channels, given.downsamplings
             )
         }
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam for both players, published with a constant rate."""
-        return Optimisation(
+        return OptimizerConfig(
             learning_rate=self.config.learning_rate,
             betas=self.config.betas,
             decay_per_epoch=self.config.learning_rate_decay,
@@ -208,10 +208,12 @@ class MelGAN(Vocoder):
         """The discriminators' loss, and the features of the real waveforms, as constants."""
         with torch.no_grad():
             fake = self(batch.mel)
-        discriminator = self.adversaries["discriminator"]
+        discriminator = self.discriminators["discriminator"]
         real_scores, real_features = discriminator(batch.wav)
         fake_scores, _ = discriminator(fake)
-        critic = hinge_critic if self.config.loss == "hinge" else summed_squares_critic
+        critic = (
+            hinge_discriminator if self.config.loss == "hinge" else summed_squares_discriminator
+        )
         loss = critic(real_scores, fake_scores)
         constants = [[feature.detach() for feature in scale] for scale in real_features]
         return Update("discriminator", loss, {"critic": loss}), constants
@@ -224,7 +226,7 @@ class MelGAN(Vocoder):
         loss = self.config.mel_weight * distance
         logs: dict[str, float | Tensor] = {"mel_l1": distance}
         if real is not None:
-            scores, features = self.adversaries["discriminator"](fake)
+            scores, features = self.discriminators["discriminator"](fake)
             if self.config.loss == "hinge":
                 logs["adversarial"] = hinge_generator(scores)
                 logs["features"] = weighted_matching(real, features)
@@ -235,7 +237,7 @@ class MelGAN(Vocoder):
         return Update("generator", loss, logs)
 
 
-def summed_squares_critic(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+def summed_squares_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Least squares summed over time, where others take the mean; mean over the batch."""
     terms = [
         (1 - r).square().sum(dim=1).mean() + f.square().sum(dim=1).mean()
@@ -245,7 +247,7 @@ def summed_squares_critic(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 
 
 def summed_squares_generator(fake: list[Tensor]) -> Tensor:
-    """The generator's part of `summed_squares_critic`."""
+    """The generator's part of `summed_squares_discriminator`."""
     return torch.stack([(1 - f).square().sum(dim=1).mean() for f in fake]).sum()
 
 

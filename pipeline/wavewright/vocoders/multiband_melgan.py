@@ -24,15 +24,15 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import silent_mel
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
-from wavewright.models.streaming import Stage
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
-from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
-from wavewright.nn.melgan_discriminator import AveragedScalesDiscriminator
+from wavewright.nn.gan_losses import least_squares_discriminator, least_squares_generator
+from wavewright.nn.melgan_discriminator import MelGANDiscriminator
 from wavewright.nn.melgan_resblock import ReflectedResidualBlock
 from wavewright.nn.pqmf import PQMF, propose_cutoff, unevenness
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.upsample_rates import fit_rates, propose_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
@@ -43,7 +43,7 @@ _EVEN = 1.5  # dB by which all bands together may differ from none
 _MOST_BANDS = 8
 
 
-class AdversaryConfig(FrozenModel):
+class DiscriminatorConfig(FrozenModel):
     """The discriminators. `base_channels` is 16 as published; fewer train on a CPU."""
 
     scales: int = Field(default=3, gt=0)
@@ -66,7 +66,7 @@ class MultiBandMelGANConfig(ModelConfig):
     taps: int = Field(default=62, gt=0, le=1022, multiple_of=2)
     cutoff: float = Field(default=0.142, gt=0, lt=1)
     beta: float = Field(default=9.0, ge=0, le=100)
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: DiscriminatorConfig = DiscriminatorConfig()
     adversary_start: int = Field(default=200_000, ge=0)
     adversarial_weight: float = 2.5
     learning_rate: float = 1e-3
@@ -129,7 +129,7 @@ class MultiBandMelGAN(Vocoder):
     streams = True
     undoes_steps = True
     exports = True
-    quick_in_pieces = True
+    prefers_chunks = True
     float32_parts = ("conv_post", "filters")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v2": {},
@@ -203,26 +203,26 @@ class MultiBandMelGAN(Vocoder):
     def _heard_by(self, stage: int, span: Span) -> Span:
         """The first convolution and the last are padded by `_EDGE`."""
         if stage == len(self.ups) - 1:
-            span = heard([self.conv_post], span.wider(_EDGE, -_EDGE))
-        span = heard([self.ups[stage], self.blocks[stage]], span)
-        return heard([self.conv_pre], span.wider(_EDGE, -_EDGE)) if stage == 0 else span
+            span = input_span([self.conv_post], span.expand(_EDGE, -_EDGE))
+        span = input_span([self.ups[stage], self.blocks[stage]], span)
+        return input_span([self.conv_pre], span.expand(_EDGE, -_EDGE)) if stage == 0 else span
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling, and the filter bank."""
-        bank = Stage(
+        bank = StreamBlock(
             lambda parts: self.filters.synthesis(parts)[:, None],
-            self.filters.heard,
+            self.filters.input_span,
             self.config.bands,
         )
         return [
             *(
-                Stage(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+                StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
                 for stage, rate in enumerate(self.config.upsample_rates)
             ),
             bank,
         ]
 
-    def followed(self, mel: Tensor) -> Tensor:
+    def pad_end(self, mel: Tensor) -> Tensor:
         """With silence, if there are fewer frames than the first block needs to reflect."""
         widest = 3 ** (self.config.residual_layers - 1)
         fewest = max(_EDGE, widest // self.config.upsample_rates[0]) + 1
@@ -230,29 +230,29 @@ class MultiBandMelGAN(Vocoder):
         silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
         return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
 
-    def speech(self, mel: Tensor) -> Tensor:
+    def synthesize(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
-        wav = self.in_pieces(self.followed(mel))
-        return self.to_speech(wav[:, : mel.shape[-1] * self.hop_length].clamp(-1.0, 1.0))
+        wav = self.synthesize_chunked(self.pad_end(mel))
+        return self.postprocess(wav[:, : mel.shape[-1] * self.hop_length].clamp(-1.0, 1.0))
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminators."""
         add_weight_norm(self)
-        super().start_training()
+        super().prepare_for_training()
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: all scales step together."""
         given = self.config.adversary
         return {
-            "discriminator": AveragedScalesDiscriminator(
+            "discriminator": MelGANDiscriminator(
                 given.scales, given.base_channels, 32 * given.base_channels, given.downsamplings
             )
         }
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam with AMSGrad for both; the discriminators' schedule has its own start."""
         config = self.config
-        return Optimisation(
+        return OptimizerConfig(
             amsgrad=True,
             learning_rate=config.learning_rate,
             eps=config.eps,
@@ -281,7 +281,7 @@ class MultiBandMelGAN(Vocoder):
         logs: dict[str, float | Tensor] = dict(zip(names, (*whole, *bands), strict=True))
         loss = 0.5 * torch.stack([*whole, *bands]).sum()
         if adversarial:
-            scores, _ = self.adversaries["discriminator"](fake)
+            scores, _ = self.discriminators["discriminator"](fake)
             logs["adversarial"] = least_squares_generator(scores) / len(scores)
             loss = loss + self.config.adversarial_weight * logs["adversarial"]
         return Update("generator", loss, logs)
@@ -289,10 +289,10 @@ class MultiBandMelGAN(Vocoder):
     def _critic_update(self, batch: Batch) -> Update:
         with torch.no_grad():
             fake = self(batch.mel)
-        discriminator = self.adversaries["discriminator"]
+        discriminator = self.discriminators["discriminator"]
         real_scores, _ = discriminator(batch.wav)
         fake_scores, _ = discriminator(fake)
-        loss = least_squares_critic(real_scores, fake_scores) / len(real_scores)
+        loss = least_squares_discriminator(real_scores, fake_scores) / len(real_scores)
         return Update("discriminator", loss, {"critic": loss})
 
 

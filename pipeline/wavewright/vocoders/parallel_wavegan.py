@@ -21,21 +21,21 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
-from wavewright.models.streaming import Stage, apart
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock, split_noise
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
-from wavewright.nn.gan_losses import least_squares_critic, least_squares_generator
+from wavewright.nn.gan_losses import least_squares_discriminator, least_squares_generator
 from wavewright.nn.initialization import for_relu
-from wavewright.nn.noise import Noise
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.noise import NoiseSpec
+from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.spectral import RESOLUTIONS, stft_losses
 from wavewright.nn.upsample_network import ContextStretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
 
 
-class AdversaryConfig(FrozenModel):
+class DiscriminatorConfig(FrozenModel):
     """The discriminator and how it is optimised."""
 
     layers: int = Field(default=10, gt=1)
@@ -55,7 +55,7 @@ class ParallelWaveGANConfig(ModelConfig):
     skip_channels: int = Field(default=64, gt=0)
     upsample_rates: tuple[int, ...] = (4, 4, 4, 4)
     context_frames: int = Field(default=2, ge=0)
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: DiscriminatorConfig = DiscriminatorConfig()
     adversary_start: int = Field(default=100_000, ge=0)
     adversarial_weight: float = 4.0
     learning_rate: float = 1e-4
@@ -89,9 +89,9 @@ class Layer(nn.Module):
         y = torch.tanh(content) * torch.sigmoid(gate)
         return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By the dilated convolution."""
-        return heard([self.dilated], span)
+        return input_span([self.dilated], span)
 
 
 class ParallelWaveGAN(Vocoder):
@@ -148,13 +148,13 @@ class ParallelWaveGAN(Vocoder):
         context = self.config.context_frames
         return F.pad(mel, (context, context), mode="replicate")
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """The layers one by one; from one to the next go the condition, x and the sum of skips."""
         config = self.config
         sizes = [config.mel.n_mels, config.residual_channels, config.skip_channels]
 
         def enter(both: Tensor) -> Tensor:
-            mel, noise = apart(both, sizes[0], list(self.noises(1).values()))
+            mel, noise = split_noise(both, sizes[0], list(self.noise_inputs(1).values()))
             x = self.conv_pre(noise[:, None])
             return torch.cat(
                 [self.upsampler(self._padded(mel)), x, x.new_zeros(len(x), sizes[2], x.shape[-1])],
@@ -163,8 +163,8 @@ class ParallelWaveGAN(Vocoder):
 
         def hear(span: Span) -> Span:
             context = config.context_frames
-            frames = heard([self.upsampler], span).wider(context, -context)
-            return frames.joined(span.slower(self.hop_length))
+            frames = input_span([self.upsampler], span).expand(context, -context)
+            return frames.union(span.to_frames(self.hop_length))
 
         def go_on(layer: nn.Module, state: Tensor) -> Tensor:
             condition, x, total = torch.split(state, sizes, dim=1)
@@ -175,32 +175,35 @@ class ParallelWaveGAN(Vocoder):
             return self._leave(state[:, -sizes[2] :])
 
         return [
-            Stage(enter, hear, self.hop_length),
-            *(Stage(partial(go_on, layer), partial(heard, [layer])) for layer in self.layers),
-            Stage(leave, lambda span: span),
+            StreamBlock(enter, hear, self.hop_length),
+            *(
+                StreamBlock(partial(go_on, layer), partial(input_span, [layer]))
+                for layer in self.layers
+            ),
+            StreamBlock(leave, lambda span: span),
         ]
 
-    def noises(self, frames: int) -> dict[str, Noise]:
+    def noise_inputs(self, frames: int) -> dict[str, NoiseSpec]:
         """A number for every sample."""
-        return {"noise": Noise((frames * self.hop_length,), frames=frames)}
+        return {"noise": NoiseSpec((frames * self.hop_length,), frames=frames)}
 
-    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
+    def synthesize_frames(self, mel: Tensor, *noise: Tensor) -> Tensor:
         """(B, n_mels, frames), (B, frames * hop_length) -> (B, frames * hop_length)."""
-        return super().said(self._padded(mel), *noise)
+        return super().synthesize_frames(self._padded(mel), *noise)
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise the generator and build the discriminator."""
         add_weight_norm(self)
-        super().start_training()
+        super().prepare_for_training()
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One small network that looks at the waveform."""
         return {"discriminator": WaveDiscriminator(self.config.adversary)}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Rectified Adam; the discriminator at half the rate, its schedule from its own start."""
         config, critic = self.config, player == "discriminator"
-        return Optimisation(
+        return OptimizerConfig(
             optimiser="radam",
             learning_rate=config.adversary.learning_rate if critic else config.learning_rate,
             eps=config.eps,
@@ -228,22 +231,24 @@ class ParallelWaveGAN(Vocoder):
         loss = convergence + magnitude
         logs: dict[str, float | Tensor] = {"convergence": convergence, "magnitude": magnitude}
         if adversarial:
-            logs["adversarial"] = least_squares_generator([self.adversaries["discriminator"](fake)])
+            logs["adversarial"] = least_squares_generator(
+                [self.discriminators["discriminator"](fake)]
+            )
             loss = loss + self.config.adversarial_weight * logs["adversarial"]
         return Update("generator", loss, logs)
 
     def _critic_update(self, batch: Batch) -> Update:
         with torch.no_grad():
             fake, real = self._speak(batch)
-        discriminator = self.adversaries["discriminator"]
-        loss = least_squares_critic([discriminator(real)], [discriminator(fake)])
+        discriminator = self.discriminators["discriminator"]
+        loss = least_squares_discriminator([discriminator(real)], [discriminator(fake)])
         return Update("discriminator", loss, {"critic": loss})
 
 
 class WaveDiscriminator(nn.Module):
     """Convolutions whose dilation grows by one a layer, down to a score for every sample."""
 
-    def __init__(self, config: AdversaryConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.convs = nn.ModuleList()
         before = 1

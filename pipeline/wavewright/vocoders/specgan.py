@@ -129,7 +129,7 @@ class SpecGAN(LatentVocoder):
         return self.inverse_stft.summed(real, imaginary)[:, : self.config.samples]
 
     @torch.no_grad()
-    def meet(self, wavs: Iterable[np.ndarray]) -> None:
+    def fit_statistics(self, wavs: Iterable[np.ndarray]) -> None:
         """Learn every bin's mean and deviation over the corpus's crops."""
         count, total, square = 0, torch.zeros(()), torch.zeros(())
         for wav in wavs:

@@ -20,22 +20,22 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
-from wavewright.models.streaming import Stage
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock
 from wavewright.models.vocoder import Vocoder
-from wavewright.nn.discriminator import SideBySide
-from wavewright.nn.gan_losses import clipped_hinge_generator, feature_matching, hinge_critic
+from wavewright.nn.discriminator import DiscriminatorGroup
+from wavewright.nn.gan_losses import clipped_hinge_generator, feature_matching, hinge_discriminator
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.multi_period import MultiPeriodDiscriminator
 from wavewright.nn.multi_resolution import BandDiscriminator
-from wavewright.nn.receptive_field import Span, heard
+from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.spectral import loss_spec, mel_l1
 
 _LARGEST = 100.0  # magnitude of a bin
 _EPS = 1e-6
 
 
-class AdversaryConfig(FrozenModel):
+class DiscriminatorConfig(FrozenModel):
     """The discriminators. `width_divisor` thins them for training on a CPU; 1 is published."""
 
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
@@ -50,7 +50,7 @@ class VocosConfig(ModelConfig):
     channels: int = Field(default=512, gt=0)
     hidden_channels: int = Field(default=1536, gt=0)
     layers: int = Field(default=8, gt=0)
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: DiscriminatorConfig = DiscriminatorConfig()
     adversary_start: int = Field(default=0, ge=0)
     learning_rate: float = 5e-4
     betas: tuple[float, float] = (0.8, 0.9)
@@ -91,9 +91,9 @@ class ConvNeXtBlock(nn.Module):
         result: Tensor = x + (self.scale * y).mT
         return result
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By the depthwise convolution."""
-        return heard([self.depthwise], span)
+        return input_span([self.depthwise], span)
 
 
 class Vocos(Vocoder):
@@ -126,9 +126,9 @@ class Vocos(Vocoder):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), not limited to [-1, 1]."""
-        return self._spoken(self.spectrum(mel))
+        return self._spoken(self.predict_spectrum(mel))
 
-    def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def predict_spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, n_mels, frames) -> magnitudes, cosines and sines, (B, n_fft // 2 + 1, frames)."""
         x = self._enter(mel)
         for block in self.blocks:
@@ -153,26 +153,26 @@ class Vocos(Vocoder):
             wav: Tensor = self.inverse(magnitude * cosine, magnitude * sine)
         return wav
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """The blocks one by one, with what comes before them and after."""
 
         def leave(x: Tensor) -> Tensor:
             return self._spoken(self._predict(x))[:, None]
 
         return [
-            Stage(self._enter, lambda span: heard([self.conv_pre], span)),
-            *(Stage(block, partial(heard, [block])) for block in self.blocks),
-            Stage(leave, self.inverse.heard, self.hop_length),
+            StreamBlock(self._enter, lambda span: input_span([self.conv_pre], span)),
+            *(StreamBlock(block, partial(input_span, [block])) for block in self.blocks),
+            StreamBlock(leave, self.inverse.input_span, self.hop_length),
         ]
 
-    def build_adversaries(self) -> dict[str, nn.Module]:
+    def build_discriminators(self) -> dict[str, nn.Module]:
         """One player: both sets of discriminators step together."""
         return {"discriminator": VocosDiscriminator(self.config.adversary)}
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, half a cosine down to zero."""
         config = self.config
-        return Optimisation(
+        return OptimizerConfig(
             optimiser="adamw",
             learning_rate=config.learning_rate,
             betas=config.betas,
@@ -191,10 +191,10 @@ class Vocos(Vocoder):
     def _critic_update(self, batch: Batch) -> Update:
         with torch.no_grad():
             fake = self(batch.mel)
-        discriminator = self.adversaries["discriminator"]
+        discriminator = self.discriminators["discriminator"]
         real_sides, fake_sides = discriminator(batch.wav), discriminator(fake)
         losses = [
-            hinge_critic(real, fake) / len(real)
+            hinge_discriminator(real, fake) / len(real)
             for (real, _), (fake, _) in zip(real_sides, fake_sides, strict=True)
         ]
         loss = losses[0] + self.config.resolution_weight * losses[1]
@@ -206,7 +206,7 @@ class Vocos(Vocoder):
         loss = self.config.mel_weight * distance
         logs: dict[str, float | Tensor] = {"mel_l1": distance}
         if adversarial:
-            discriminator = self.adversaries["discriminator"]
+            discriminator = self.discriminators["discriminator"]
             with torch.no_grad():  # the real branch is a constant of this step
                 real_sides = discriminator(batch.wav)
             weights = (1.0, self.config.resolution_weight)
@@ -229,10 +229,10 @@ class Vocos(Vocoder):
 class VocosDiscriminator(nn.Module):
     """Multi-period and multi-resolution discriminators, side by side."""
 
-    def __init__(self, config: AdversaryConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.multi_period = MultiPeriodDiscriminator(config.periods, config.width_divisor)
-        self.multi_resolution = SideBySide(
+        self.multi_resolution = DiscriminatorGroup(
             [BandDiscriminator(n_fft, config.width_divisor) for n_fft in config.fft_sizes]
         )
 

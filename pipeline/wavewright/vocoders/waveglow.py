@@ -23,15 +23,15 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
-from wavewright.models.streaming import Stage, apart
+from wavewright.models.config import ModelConfig, OptimizerConfig
+from wavewright.models.streaming import StreamBlock, split_noise
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
-from wavewright.nn.noise import Noise
+from wavewright.nn.noise import NoiseSpec
 from wavewright.nn.real_stft import RealSTFT
-from wavewright.nn.receptive_field import Span, heard
-from wavewright.nn.weight_cache import Kept
+from wavewright.nn.receptive_field import Span, input_span
+from wavewright.nn.weight_cache import WeightCache
 from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
 
 _OVERLAP = 4  # frames that the upsampling mixes into a sample
@@ -167,9 +167,9 @@ class Coupling(nn.Module):
         shift, log_scale = in_float32(self.end, total).chunk(2, dim=1)
         return log_scale, shift
 
-    def heard(self, span: Span) -> Span:
+    def input_span(self, span: Span) -> Span:
         """By the dilated convolutions, of samples and of conditions."""
-        return heard(self.dilated, span)
+        return input_span(self.dilated, span)
 
 
 class Encoded(NamedTuple):
@@ -196,7 +196,7 @@ class WaveGlow(Vocoder):
     undoes_steps = True
     exports = True
     channels_last = True
-    quick_in_pieces = True
+    prefers_chunks = True
     float32_parts = ("upsampler", "mixing", "end")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"256": {}, "512": {"channels": 512}}
 
@@ -206,26 +206,26 @@ class WaveGlow(Vocoder):
         self.upsampler = nn.ConvTranspose1d(bands, bands, _OVERLAP * hop, stride=hop)
         self.mixing = nn.ModuleList(Mixing(width) for width in config.widths)
         self.couplings = nn.ModuleList(Coupling(config, width // 2) for width in config.widths)
-        self._bias = Kept()
+        self._bias = WeightCache()
         self._settled_bias: Tensor | None = None
 
     @property
-    def grid(self) -> int:
+    def frame_multiple(self) -> int:
         """The denoiser's transforms have frames of their own, whose places a piece must keep."""
         return _HOP // math.gcd(_HOP, self.hop_length) if self.config.denoise else 1
 
-    def stages(self) -> list[Stage]:
+    def streaming_blocks(self) -> list[StreamBlock]:
         """The flows one by one, the last first; with the noise goes the condition."""
         group, hop = self.config.group, self.hop_length
         bands = self.mel.n_mels
 
         def enter(both: Tensor) -> Tensor:
-            mel, noise = apart(both, bands, list(self.noises(1).values()))
+            mel, noise = split_noise(both, bands, list(self.noise_inputs(1).values()))
             return torch.cat([self.config.temperature * noise, self._condition(mel)], dim=1)
 
         def hear(span: Span) -> Span:
-            samples = span.faster(group)
-            return heard([self.upsampler], samples).joined(samples.slower(hop))
+            samples = span.to_samples(group)
+            return input_span([self.upsampler], samples).union(samples.to_frames(hop))
 
         def undo(flow: int, both: Tensor) -> Tensor:
             z, condition = torch.split(both, [group, bands * group], dim=1)
@@ -234,13 +234,13 @@ class WaveGlow(Vocoder):
         def leave(both: Tensor) -> Tensor:
             return both[:, :group].mT.flatten(1)[:, None]
 
-        stages = [Stage(enter, hear, hop // group)]
+        stages = [StreamBlock(enter, hear, hop // group)]
         for flow in reversed(range(self.config.flows)):
             coupling = self.couplings[flow]
-            stages.append(Stage(partial(undo, flow), partial(heard, [coupling])))
-        stages.append(Stage(leave, lambda span: span.slower(group), group))
+            stages.append(StreamBlock(partial(undo, flow), partial(input_span, [coupling])))
+        stages.append(StreamBlock(leave, lambda span: span.to_frames(group), group))
         if self.config.denoise:
-            stages.append(Stage(self._denoise, _denoiser_hears, grid=_HOP))
+            stages.append(StreamBlock(self._denoise, _denoiser_hears, frame_multiple=_HOP))
         return stages
 
     def _denoise(self, wav: Tensor) -> Tensor:
@@ -279,12 +279,12 @@ class WaveGlow(Vocoder):
         x = torch.cat([kept, (changed - shift) * torch.exp(-log_scale)], dim=1)
         return torch.cat([early, self.mixing[flow].inverse(x)], dim=1)  # type: ignore[operator]
 
-    def noises(self, frames: int) -> dict[str, Noise]:
+    def noise_inputs(self, frames: int) -> dict[str, NoiseSpec]:
         """A number for every sample, as the flow has them."""
         group = self.config.group
-        return {"noise": Noise((group, frames * (self.hop_length // group)), frames=frames)}
+        return {"noise": NoiseSpec((group, frames * (self.hop_length // group)), frames=frames)}
 
-    def said(self, mel: Tensor, *noise: Tensor) -> Tensor:
+    def synthesize_frames(self, mel: Tensor, *noise: Tensor) -> Tensor:
         """Speech of noise that the temperature then quietens.
 
         Args:
@@ -301,24 +301,24 @@ class WaveGlow(Vocoder):
         return wav
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def precompute(self) -> None:
         """Invert the matrices, and listen to what the denoiser takes away."""
         for mixing in self.mixing:
             mixing.inverted = mixing.inversion()  # type: ignore[operator]
         if self.config.denoise:
             self._settled_bias = self._said_of_nothing()
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise the couplings, but for their last layers."""
         for coupling in self.couplings:
             for name, part in coupling.named_children():
                 if name != "end":
                     add_weight_norm(part)
-        super().start_training()
+        super().prepare_for_training()
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam at a constant rate."""
-        return Optimisation(learning_rate=self.config.learning_rate)
+        return OptimizerConfig(learning_rate=self.config.learning_rate)
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
         """One: the likelihood of the speech."""
@@ -381,7 +381,7 @@ def _spectrum(wav: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _denoiser_hears(samples: Span) -> Span:
     """By the transform there and the transform back, each in centred frames."""
-    frames = _transforms(torch.device("cpu"))[1].heard(samples)
+    frames = _transforms(torch.device("cpu"))[1].input_span(samples)
     return Span(frames.first * _HOP - _FFT // 2, frames.last * _HOP + _FFT // 2 - 1)
 
 

@@ -24,7 +24,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import SequentialConfig, SequentialVocoder
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import ModelConfig, Optimisation
+from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.initialization import for_relu
 from wavewright.nn.likelihood import (
@@ -36,7 +36,7 @@ from wavewright.nn.likelihood import (
     logistics_nll,
     uniforms_of,
 )
-from wavewright.nn.quantisation import Rounding, mu_law_decode, mu_law_encode, silence
+from wavewright.nn.quantization import Rounding, mu_law_decode, mu_law_encode, silence
 from wavewright.nn.upsample_network import ContextStretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
 from wavewright.nn.weight_norm import add_weight_norm, rename_folded
@@ -301,15 +301,15 @@ class WaveNet(SequentialVocoder):
 
         return FastWaveNet(self, engine)
 
-    def start_training(self) -> None:
+    def prepare_for_training(self) -> None:
         """Weight-normalise every convolution but those that read and smooth the mel."""
         add_weight_norm(self)
-        super().start_training()
+        super().prepare_for_training()
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam, halved every 200,000 steps, its weights averaged."""
         config = self.config
-        return Optimisation(
+        return OptimizerConfig(
             learning_rate=config.learning_rate,
             decay_every=config.halve_every,
             clip_norm=config.clip_norm,

@@ -28,7 +28,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import SequentialConfig, SequentialVocoder
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
-from wavewright.models.config import FrozenModel, ModelConfig, Optimisation
+from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
 from wavewright.nn.likelihood import (
     categorical_nll,
     draw_categorical,
@@ -39,7 +39,7 @@ from wavewright.nn.likelihood import (
 from wavewright.nn.mel_resnet import MelResidualNetwork
 from wavewright.nn.noise import item_seeds
 from wavewright.nn.pruning import PrunedLinear
-from wavewright.nn.quantisation import (
+from wavewright.nn.quantization import (
     HALF,
     Rounding,
     join16,
@@ -356,7 +356,7 @@ class WaveRNN(SequentialVocoder):
         numbers = Uniforms(item_seeds(seed, len(heard[0])), self.uniforms).draw(folding.length)
         said = self.say_folds(heard[0], heard[1], numbers, folding)
         said = said[None, : frames * self.hop_length].clamp(-1.0, 1.0)  # two folds add up
-        return self.to_speech(said.float())
+        return self.postprocess(said.float())
 
     def say_folds(self, smooth: Tensor, read: Tensor, uniforms: Tensor, folding: Folding) -> Tensor:
         """Folds of what is heard beside the samples -> (samples) float64."""
@@ -373,10 +373,10 @@ class WaveRNN(SequentialVocoder):
 
         return FastWaveRNN(self, engine)
 
-    def optimisation(self, player: str) -> Optimisation:
+    def optimizer_config(self, player: str) -> OptimizerConfig:
         """Adam at a constant rate, gradients clipped."""
         config = self.config
-        return Optimisation(
+        return OptimizerConfig(
             learning_rate=config.learning_rate,
             clip_norm=config.clip_norm,
             ema_decay=config.ema_decay,

@@ -60,7 +60,7 @@ def work(recording: str, weights: dict[str, str]) -> dict[str, Any]:
     return {
         **answers,
         "other_rate": refusal(lambda: nemo.vocoder_for(fastpitch, weights["22k"])),
-        "other_framing": refusal(lambda: NemoVocoder(blind.vocoder, nemo.mel_of(hifigan))),
+        "other_framing": refusal(lambda: NemoVocoder(blind.vocoder, nemo.mel_spec_of(hifigan))),
         "log10": refusal(lambda: blind.convert_spectrogram_to_audio(spec=in_log10)),
     }
 

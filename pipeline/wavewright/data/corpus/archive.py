@@ -1,4 +1,4 @@
-"""Unpack a corpus from a tar (plain, gzip, bzip2, xz) or zip file that nobody has to trust.
+"""Unpack a corpus from an untrusted tar (plain, gzip, bzip2, xz) or zip file.
 
 Plain files and folders come out, with ordinary permissions and nothing else. An archive that could
 reach beyond the target folder or fill the disk, or that is cut short, is refused as a whole: the
@@ -36,7 +36,7 @@ _OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 
 
 class _Member(NamedTuple):
-    """`content` is None for a folder; `read` counts the archive's bytes that were read so far."""
+    """Archive member: `content` is None for a folder, `read` the archive's bytes read so far."""
 
     name: str
     content: Any | None
@@ -46,7 +46,7 @@ class _Member(NamedTuple):
 def extract(
     archive: str | Path, folder: str | Path, *, limit: int | None = None, members: int = 10_000_000
 ) -> Path:
-    """Unpack `archive` into the new folder `folder`; what kind it is, its first bytes say.
+    """Unpack `archive` into the new folder `folder`; the first bytes tell its kind.
 
     Args:
         archive: the file.
@@ -112,14 +112,14 @@ def _write(content: Any, path: Path, left: int) -> int:
 
 
 class _Names:
-    """Member names that were seen, checked to stay inside and to be different files anywhere."""
+    """Names of members so far: each stays inside the folder and is unique on any file system."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
         self.seen: dict[str, tuple[str, bool]] = {}
 
     def add(self, name: str, *, is_folder: bool) -> PurePosixPath:
-        """The member's place below the target folder."""
+        """Check a member's name and return its path below the target folder."""
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or re.match("[A-Za-z]:", name):
             raise _refused(self.archive, f"the member {name[:99]!r} points outside")

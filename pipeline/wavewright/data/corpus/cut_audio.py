@@ -1,4 +1,4 @@
-"""Write the prepared audio: each utterance cut out of its file, resampled, and given its gain."""
+"""Write the prepared audio: every utterance cut from its file, resampled and amplified."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from wavewright.audio.files import load_wav, resample, to_pcm16
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.screening import Rules, Screened
+from wavewright.data.corpus.screening import ScreeningResult, ScreeningRules
+from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.data.shards import Encoding, Shards, shard_plan, write_shards
 from wavewright.text.textgrid import cut_alignment, read_checked, write_alignment
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # workers import this module, and do without what tables need
 
 
 class Cut(NamedTuple):
-    """How the audio of one utterance is made.
+    """Plan for cutting one utterance's audio out of its file.
 
     Attributes:
         audio: its file.
@@ -39,8 +39,8 @@ class Cut(NamedTuple):
     alignment: Path | None
 
 
-def cut_of(entry: Entry, found: Screened, gain: float) -> Cut:
-    """How an entry is cut by what screening found."""
+def plan_cut(entry: CorpusUtterance, found: ScreeningResult, gain: float) -> Cut:
+    """Plan the cut of an utterance from its screening result."""
     alignment = entry.alignment if found.alignment else None
     return Cut(entry.audio, entry.start, entry.end, found.start, found.stop, gain, alignment)
 
@@ -49,12 +49,12 @@ def write_audio(
     prepared: Path,
     rows: Mapping[str, Row],
     cuts: Mapping[str, Cut],
-    rules: Rules,
+    rules: ScreeningRules,
     encoding: Encoding,
     shard_size: int,
     jobs: int,
 ) -> None:
-    """Write `audio/` and `alignments/`, and enter into the rows where and how long it is."""
+    """Write `audio/` and `alignments/`, and enter location and length into the rows."""
     (prepared / "alignments").mkdir(exist_ok=True)
     folder = prepared / "audio"
     load = partial(_load, rules=rules, alignments=prepared / "alignments")
@@ -78,8 +78,8 @@ def write_audio(
             rows[name].seconds = shards.length(name) / rules.sample_rate
 
 
-def _load(name: str, cut: Cut, rules: Rules, alignments: Path) -> np.ndarray:
-    """The samples of one utterance; its TextGrid is written on the way, in the samples' time."""
+def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.ndarray:
+    """Read the samples of one utterance, and write its TextGrid in the samples' time."""
     wav, rate = load_wav(cut.audio, channel=rules.channel, start=cut.begin, end=cut.end)
     if cut.alignment is not None:
         alignment, _ = read_checked(

@@ -1,4 +1,4 @@
-"""Fetch one large file over HTTP: resumable, checked, and never half there.
+"""Download one large file over HTTP: resumable, verified and atomic.
 
 The bytes go to `NAME.part`; beside it `NAME.part.json` remembers which version of which file they
 belong to (URL and ETag or Last-Modified). A later call asks the server for the rest of exactly that
@@ -36,14 +36,14 @@ log = logging.getLogger("wavewright")
 
 
 @dataclass(frozen=True)
-class _Partial:
-    """What a `.part` file is a part of. `validator` is a strong ETag or a Last-Modified date."""
+class _PartNotes:
+    """Origin of a `.part` file; `validator` is a strong ETag or a Last-Modified date."""
 
     url: str
     validator: str
 
 
-class _Again(Exception):
+class _Retry(Exception):
     """The transfer broke off or the server had a passing problem: try again."""
 
 
@@ -92,7 +92,7 @@ def fetch(
         try:
             _transfer(url, part, resumable=sha256 is not None, size=size, timeout=timeout)
             break
-        except _Again as error:
+        except _Retry as error:
             after = part.stat().st_size if part.exists() else 0
             failures = 1 if after > before else failures + 1
             if failures >= attempts:
@@ -111,7 +111,7 @@ def fetch(
 def fetch_from_any(
     urls: Sequence[str], target: str | Path, *, sha256: str | None = None, **options: Any
 ) -> Path:
-    """`fetch` from the first of several addresses of one file that has it whole.
+    """Download a file from the first of several addresses that serves it in full.
 
     What one server sent is continued from the next: the checksum, which several addresses need,
     tells in the end whether it fits together.
@@ -136,13 +136,13 @@ def fetch_from_any(
         except WavewrightError as error:
             log.warning("%s; trying the next address", error)
         if part.exists():  # another server's ETag would be another
-            _write_notes(part, _Partial(following, ""))
+            _write_notes(part, _PartNotes(following, ""))
     return fetch(urls[-1], target, sha256=sha256, **options)
 
 
 def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeout: float) -> None:
-    """Append to `part` until the whole file is there; raises _Again when it breaks off."""
-    have = _continuable(part, url, resumable)
+    """Append to `part` until the file is complete; raises _Retry when the transfer breaks off."""
+    have = _resumable_bytes(part, url, resumable)
     if size is not None and have == size:
         return
     request = urllib.request.Request(url, headers={"User-Agent": "wavewright"})
@@ -156,7 +156,7 @@ def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeou
             start, total = _range_of(response, have)
             if start and _read_notes(part).validator not in ("", _validator(response)):
                 part.unlink()
-                raise _Again("the server has another version of the file by now")
+                raise _Retry("the server has another version of the file by now")
             if have and start == 0:
                 log.warning("%s: the server sends the file from its start again", url)
             if size is not None and total is not None and total != size:
@@ -164,31 +164,31 @@ def _transfer(url: str, part: Path, *, resumable: bool, size: int | None, timeou
                 raise WavewrightError(
                     f"{url}: the server offers {total} bytes, the recipe expects {size}"
                 )
-            _write_notes(part, _Partial(url, _validator(response)))
+            _write_notes(part, _PartNotes(url, _validator(response)))
             _receive(response, part, start, total if total is not None else size)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing there to continue: the file is shorter than what we have
             part.unlink(missing_ok=True)
-            raise _Again("the server has another file by now") from error
+            raise _Retry("the server has another file by now") from error
         if error.code in _PASSING:
-            raise _Again(f"the server answers {error.code} {error.reason}") from error
+            raise _Retry(f"the server answers {error.code} {error.reason}") from error
         raise WavewrightError(f"{url}: the server answers {error.code} {error.reason}") from error
     except TimeoutError as error:
-        raise _Again(f"no data for {timeout:g} s") from error
+        raise _Retry(f"no data for {timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, OSError) and (error.filename or error.errno in _OF_THE_DISK):
             raise WavewrightError(f"{part}: not writable ({os_error_reason(error)})") from error
-        raise _Again(f"the connection failed ({error})") from error
+        raise _Retry(f"the connection failed ({error})") from error
 
 
 def _range_of(response: Any, have: int) -> tuple[int, int | None]:
-    """Where the body starts in the file, and the length of the whole file where it is told."""
+    """Offset of the response body in the file, and the file's length or None."""
     length = response.headers.get("Content-Length")
     if response.status != 206:
         return 0, int(length) if length is not None else None
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
     if not found or int(found[1]) != have:
-        raise _Again(f"the server sends {response.headers.get('Content-Range')!r}, not the rest")
+        raise _Retry(f"the server sends {response.headers.get('Content-Range')!r}, not the rest")
     return have, None if found[3] == "*" else int(found[3])
 
 
@@ -210,11 +210,11 @@ def _receive(response: Any, part: Path, start: int, total: int | None) -> None:
             bar.advance((done + len(block)) // _MEGABYTE - done // _MEGABYTE)
             done += len(block)
             if total is not None and done > total:
-                raise _Again(f"the server sent more than the {total} bytes it announced")
+                raise _Retry(f"the server sent more than the {total} bytes it announced")
         file.flush()
         os.fsync(file.fileno())
     if total is not None and done < total:
-        raise _Again(f"the transfer broke off after {done} of {total} bytes")
+        raise _Retry(f"the transfer broke off after {done} of {total} bytes")
 
 
 def _write(file: Any, block: bytes, part: Path) -> None:
@@ -224,7 +224,7 @@ def _write(file: Any, block: bytes, part: Path) -> None:
         raise WavewrightError(f"{part}: could not be written ({os_error_reason(error)})") from error
 
 
-def _continuable(part: Path, url: str, resumable: bool) -> int:
+def _resumable_bytes(part: Path, url: str, resumable: bool) -> int:
     """Bytes of `part` that may be continued; without a validator only a checksum makes it safe."""
     if not part.exists():
         return 0
@@ -243,14 +243,14 @@ def _notes(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _read_notes(part: Path) -> _Partial:
+def _read_notes(part: Path) -> _PartNotes:
     try:
-        return _Partial(**json.loads(_notes(part).read_text()))
+        return _PartNotes(**json.loads(_notes(part).read_text()))
     except (OSError, ValueError, TypeError):
-        return _Partial("", "")
+        return _PartNotes("", "")
 
 
-def _write_notes(part: Path, notes: _Partial) -> None:
+def _write_notes(part: Path, notes: _PartNotes) -> None:
     scratch = _notes(part).with_suffix(".new")
     scratch.write_text(json.dumps(asdict(notes)))
     os.replace(scratch, _notes(part))

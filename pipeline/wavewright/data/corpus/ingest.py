@@ -1,4 +1,4 @@
-"""Bring a speech corpus into a layout that `corpus` reads: from files, or spoken here.
+"""Bring a speech corpus into a layout that `read_corpus` reads: from files, or synthesized.
 
 Folders may have LJSpeech's layout already, or hold (there or in `data/`) pairs of `ID.wav` and
 `ID.txt`; all other layouts are those of `readers`.
@@ -16,10 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.data.corpus.entries import AUDIO, Entry, files_by_id, read_lines, write_table
 from wavewright.data.corpus.readers import table
 from wavewright.data.corpus.readers.detect import LAYOUTS, detect_layout, read_layout
-from wavewright.data.manifest import check_id
+from wavewright.data.corpus.utterances import (
+    AUDIO_SUFFIXES,
+    CorpusUtterance,
+    files_by_id,
+    read_lines,
+    write_corpus_table,
+)
+from wavewright.data.manifest import check_id, id_slug
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
 from wavewright.text.espeak import speak
@@ -40,7 +46,7 @@ def publish_corpus(
     follow_links: bool = False,
     link: bool | None = None,
 ) -> None:
-    """Put a corpus of any known layout into the folder `corpus`, in a layout that is kept.
+    """Copy a corpus of any known layout into the folder `corpus`, in one of two layouts.
 
     Text is copied. Audio is copied up to 1 GB in all, so that nothing that happens to the source
     can change what was published; beyond that it is hard-linked where the filesystem can.
@@ -66,7 +72,7 @@ def publish_corpus(
         return
     if _is_ljspeech(source):
         folders = [source / name for name in _AUDIO_FOLDERS if (source / name).is_dir()]
-        audio = [*_files(folders[0], AUDIO)] if folders else []
+        audio = [*_files(folders[0], AUDIO_SUFFIXES)] if folders else []
         _put(source, [source / "metadata.csv"], corpus, follow_links, link=False)
     else:
         (corpus / "metadata.csv").write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -92,7 +98,7 @@ def _root(source: Path, layout: str | None) -> Path:
         return source  # the last two match at any depth
     folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
     alone = len(folders) == 1 and not any(
-        p.is_file() and p.suffix.lower() in AUDIO for p in source.iterdir()
+        p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES for p in source.iterdir()
     )
     if alone and folders[0].name not in ("wavs", "data"):
         return _root(folders[0], layout)
@@ -117,7 +123,7 @@ def _nothing_known(source: Path) -> str:
 def _publish_entries(
     source: Path, layout: str, corpus: Path, follow_links: bool, link: bool | None
 ) -> None:
-    """Audio as wavs/NAME, TextGrids as alignments/ID.TextGrid, the rest in corpus.parquet."""
+    """Write audio to wavs/NAME, TextGrids to alignments/ID.TextGrid, all else to corpus.parquet."""
     entries = read_layout(source, layout)
     usable = [entry for entry in entries if not entry.reason]
     if not usable:
@@ -136,21 +142,21 @@ def _publish_entries(
         for path, name in names.items():
             _place(_within(path, root), corpus / "wavs" / name, link=link)
             bar.advance()
-    write_table(corpus, [_published(entry, names, corpus) for entry in entries])
+    write_corpus_table(corpus, [_published(entry, names, corpus) for entry in entries])
     if source.is_dir():
         about = [path for path in sorted(source.iterdir()) if _ABOUT.search(path.name)]
         _put(source, about, corpus, follow_links, link=False)
 
 
-def _file_names(entries: Iterable[Entry]) -> dict[Path, str]:
-    """Name in wavs/ by audio file: the id of its utterance, or its own where it has several."""
+def _file_names(entries: Iterable[CorpusUtterance]) -> dict[Path, str]:
+    """File name in wavs/ by audio file: its utterance's id, or its own if it has several."""
     users: dict[Path, list[str]] = {}
     for entry in entries:
         users.setdefault(entry.audio, []).append(entry.id)
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for path, ids in users.items():
-        stem = ids[0] if len(ids) == 1 else re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem)[:100]
+        stem = ids[0] if len(ids) == 1 else id_slug(path.stem)[:100]
         name, count = f"{stem}{path.suffix.lower()}", 1
         while name.casefold() in taken:
             count += 1
@@ -174,7 +180,7 @@ def _link_out(path: Path, origin: Path) -> str:
     )
 
 
-def _published(entry: Entry, names: Mapping[Path, str], corpus: Path) -> Entry:
+def _published(entry: CorpusUtterance, names: Mapping[Path, str], corpus: Path) -> CorpusUtterance:
     alignment = None
     if entry.alignment is not None and entry.alignment.is_file() and not entry.reason:
         alignment = corpus / "alignments" / f"{entry.id}.TextGrid"
@@ -186,9 +192,9 @@ def _published(entry: Entry, names: Mapping[Path, str], corpus: Path) -> Entry:
 
 
 def _pairs(source: Path) -> tuple[list[Path], list[str]]:
-    """Audio files with a text beside them, and the metadata they make."""
+    """Find audio files with a text file beside them; returns them and lines of metadata.csv."""
     folder = source / "data" if (source / "data").is_dir() else source
-    audio = {path.stem: path for path in _files(folder, AUDIO)}
+    audio = {path.stem: path for path in _files(folder, AUDIO_SUFFIXES)}
     texts = {path.stem: path for path in _files(folder, (".txt",))}
     if not audio.keys() & texts.keys():
         return [], []
@@ -207,7 +213,7 @@ def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 def _put(
     source: Path, files: Iterable[Path], folder: Path, follow_links: bool, *, link: bool
 ) -> None:
-    """Copy or link regular files; anything else that carries such a name is left out, and said."""
+    """Copy or link regular files; warn about anything else."""
     root = source.resolve()
     for path in files:
         origin = Path(os.path.realpath(path))
@@ -238,7 +244,7 @@ def _place(origin: Path, target: Path, *, link: bool) -> None:
         raise WavewrightError(f"{error.filename or target}: {error.strerror}") from error
 
 
-def speak_corpus(
+def synthesize_corpus(
     sentences: str | Path,
     corpus: str | Path,
     *,
@@ -246,7 +252,7 @@ def speak_corpus(
     voice: str = "en-us",
     words_per_minute: int = 160,
 ) -> None:
-    """Speak a list of sentences into a corpus in LJSpeech layout, with exact TextGrids.
+    """Synthesize sentences with espeak-ng into a corpus in LJSpeech layout, with exact TextGrids.
 
     Args:
         sentences: UTF-8, one per line; line 7 becomes the utterance `PREFIX-007`.

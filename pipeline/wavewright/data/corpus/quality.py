@@ -1,4 +1,4 @@
-"""What can be told of a recording's quality from its samples, in numbers and in flags."""
+"""Quality of a recording, measured from its samples: numbers and flags."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavewright.audio.files import Wav
-from wavewright.audio.loudness import Level, decibels
+from wavewright.audio.levels import clipped_share
+from wavewright.audio.loudness import SpeechLevel, decibels
 
 _BLOCK = 0.01  # seconds
 _SILENCE = 40.0  # dB below the loudest 50 ms from where a block counts as silence
 _QUIETEST = 1e-10  # power, -100 dBFS: digital silence is not infinitely quiet
-_CLIPPED = 0.9999
 
 #: Thresholds of the flags.
 QUIET_DBFS = -45.0
@@ -49,7 +49,7 @@ class Quality:
 
 
 def block_power(wav: Wav, sample_rate: int) -> np.ndarray:
-    """Mean power of every whole 10 ms, without the mean of all: (blocks,) float64, at least one."""
+    """Mean power of every 10 ms block without the DC offset: (blocks,) float64, at least one."""
     block = min(max(1, round(_BLOCK * sample_rate)), len(wav))
     blocks = wav[: len(wav) // block * block].reshape(-1, block)
     mean = float(wav.mean(dtype=np.float64))
@@ -60,7 +60,7 @@ def block_power(wav: Wav, sample_rate: int) -> np.ndarray:
     return power
 
 
-def measure_quality(wav: Wav, sample_rate: int, level: Level) -> Quality:
+def measure_quality(wav: Wav, sample_rate: int, level: SpeechLevel) -> Quality:
     """Quality of (samples,) float32 whose level has been measured."""
     power = block_power(wav, sample_rate)
     noise = max(float(np.quantile(power, 0.05)), _QUIETEST)
@@ -72,12 +72,12 @@ def measure_quality(wav: Wav, sample_rate: int, level: Level) -> Quality:
         peak_dbfs=decibels(level.peak),
         snr_db=10 * math.log10(max(speech - noise, _QUIETEST) / noise) if long_enough else math.nan,
         silence_share=float(silent.mean()),
-        clipped_share=float(np.count_nonzero(np.abs(wav) >= _CLIPPED)) / len(wav),
+        clipped_share=clipped_share(wav),
     )
 
 
-def quality_flags(wav: Wav, seconds: float, level: Level, quality: Quality) -> Iterator[str]:
-    """What is odd about one utterance by itself."""
+def quality_flags(wav: Wav, seconds: float, level: SpeechLevel, quality: Quality) -> Iterator[str]:
+    """Flag the oddities of one utterance."""
     if level.peak > 1.0:
         yield "over_full_scale"
     elif quality.clipped_share > CLIPPED_SHARE:
@@ -94,8 +94,8 @@ def quality_flags(wav: Wav, seconds: float, level: Level, quality: Quality) -> I
         yield "short"
 
 
-def rate_flags(rates: Mapping[str, float]) -> dict[str, str]:
-    """`fast_text` or `slow_text` by id where the text does not go with the audio's length.
+def speaking_rate_flags(rates: Mapping[str, float]) -> dict[str, str]:
+    """Flags `fast_text` and `slow_text` by id, for texts that do not match the audio's length.
 
     Args:
         rates: characters per second by id. The corpus is its own measure: odd is what lies five

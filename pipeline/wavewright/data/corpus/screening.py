@@ -1,4 +1,4 @@
-"""Look at one utterance before anything is made of it: is it usable, where is the speech, how loud?
+"""Screening of utterances: is it usable, where is the speech, how loud is it?
 
 A fault becomes a reason, an oddity a flag; neither stops the others. Reasons name no folder, so
 that they are the same wherever the corpus lies.
@@ -14,17 +14,17 @@ from typing import Literal
 
 import numpy as np
 
-from wavewright.audio.files import Channel, Wav, mix, read_channels
-from wavewright.audio.loudness import Level, decibels, measure_level
+from wavewright.audio.files import Channel, Wav, mix_down, read_channels
+from wavewright.audio.loudness import SpeechLevel, decibels, measure_level
 from wavewright.audio.wav_header import header_flags
 from wavewright.compute.parallel_map import parallel_map
-from wavewright.data.corpus.entries import Entry
 from wavewright.data.corpus.quality import Quality, measure_quality, quality_flags
+from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.text.symbols import describe, normalise_text, unknown_symbols
 from wavewright.text.textgrid import Alignment, cut_alignment, read_checked, speech_bounds
 
-SEPARATOR = "\x1f"
+PHONE_SEPARATOR = "\x1f"
 Trim = Literal["none", "alignment", "energy"]
 _RATES = (4_000, 768_000)  # Hz
 _SILENT = -60.0  # dBFS of the loudest 50 ms
@@ -35,8 +35,8 @@ _SLACK = 0.05  # seconds that a segment may end after its recording
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What is asked of an utterance, and how it will be read.
+class ScreeningRules:
+    """Requirements on an utterance, and options for reading it.
 
     Attributes:
         sample_rate: Hz of the prepared audio.
@@ -69,13 +69,13 @@ class Rules:
 _UNKNOWN = Quality()
 
 
-def _nothing() -> np.ndarray:
+def _no_seconds() -> np.ndarray:
     return np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Screened:
-    """What was found.
+class ScreeningResult:
+    """Outcome of screening one utterance.
 
     Attributes:
         id: of the utterance.
@@ -95,40 +95,40 @@ class Screened:
     flags: tuple[str, ...] = ()
     start: int = 0
     stop: int = 0
-    level: Level | None = None
+    level: SpeechLevel | None = None
     quality: Quality = _UNKNOWN
     alignment: bool = False
     note: str = ""
     phones: str = ""
-    phone_seconds: np.ndarray = field(default_factory=_nothing, compare=False)
+    phone_seconds: np.ndarray = field(default_factory=_no_seconds, compare=False)
 
 
-def screen(entry: Entry, rules: Rules) -> Screened:
-    """Judge one utterance; never raises for a fault of its own."""
+def screen(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
+    """Screen one utterance; its own faults become a reason, not an error."""
     if entry.reason:
-        return Screened(entry.id, entry.reason)
+        return ScreeningResult(entry.id, entry.reason)
     try:
         return _screen(entry, rules)
     except MissingExtra:
         raise
     except WavewrightError as error:
         reason = str(error).replace(f"{entry.audio}: ", "").replace(f"{entry.audio.parent}/", "")
-        return Screened(entry.id, f"{entry.audio.name}: {reason}")
+        return ScreeningResult(entry.id, f"{entry.audio.name}: {reason}")
 
 
-def _screen(entry: Entry, rules: Rules) -> Screened:
+def _screen(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
     flags = list(_text_flags(entry, rules))
     flags += header_flags(entry.audio)
     rate, flagged = _check_header(entry, rules)
     flags += flagged
     channels, _ = read_channels(entry.audio, start=entry.start, end=entry.end)
-    wav = mix(channels, rules.channel)
+    wav = mix_down(channels, rules.channel)
     _require_length(len(wav), rate, rules)
     flags += _channel_flags(channels)
     level = measure_level(wav, rate)
     if decibels(level.loudest) < _SILENT:
         raise WavewrightError(f"silent (loudest 50 ms: {decibels(level.loudest):.0f} dBFS)")
-    alignment, note = _alignment_of(entry, len(wav) / rate, rules)
+    alignment, note = _read_alignment(entry, len(wav) / rate, rules)
     flags += ["bad_alignment"] if note and alignment is None else []
     start, stop, by_energy = _bounds(wav, rate, alignment, rules)
     flags += ["trimmed_by_energy"] if by_energy and rules.trim == "alignment" else []
@@ -141,7 +141,7 @@ def _screen(entry: Entry, rules: Rules) -> Screened:
     if rules.remove_offset:
         level = replace(level, peak=_peak_without_offset(kept))
     phones = cut_alignment(alignment, start / rate, stop / rate).phones if alignment else ()
-    return Screened(
+    return ScreeningResult(
         id=entry.id,
         flags=tuple(sorted(flags)),
         start=start,
@@ -150,7 +150,7 @@ def _screen(entry: Entry, rules: Rules) -> Screened:
         quality=quality,
         alignment=alignment is not None,
         note=note,
-        phones=SEPARATOR.join(phone.label or "sil" for phone in phones),
+        phones=PHONE_SEPARATOR.join(phone.label or "sil" for phone in phones),
         phone_seconds=np.array([phone.end - phone.start for phone in phones], dtype=np.float32),
     )
 
@@ -176,7 +176,7 @@ def _channel_flags(data: np.ndarray) -> Iterator[str]:
         yield "antiphase"
 
 
-def _text_flags(entry: Entry, rules: Rules) -> Iterator[str]:
+def _text_flags(entry: CorpusUtterance, rules: ScreeningRules) -> Iterator[str]:
     text = normalise_text(entry.normalised)
     unknown = unknown_symbols(text)
     if not text and (rules.require_text or entry.normalised):
@@ -190,7 +190,7 @@ def _text_flags(entry: Entry, rules: Rules) -> Iterator[str]:
         yield "unknown_symbols"
 
 
-def _check_header(entry: Entry, rules: Rules) -> tuple[int, list[str]]:
+def _check_header(entry: CorpusUtterance, rules: ScreeningRules) -> tuple[int, list[str]]:
     """Sample rate and flags, from the header alone: nothing is decoded before it is plausible."""
     import soundfile
 
@@ -216,13 +216,15 @@ def _check_header(entry: Entry, rules: Rules) -> tuple[int, list[str]]:
     return rate, ["band_limited"] if rate < rules.sample_rate else []
 
 
-def _require_length(samples: int, rate: int, rules: Rules) -> None:
+def _require_length(samples: int, rate: int, rules: ScreeningRules) -> None:
     least = rules.minimum_seconds
     if samples / rate < least:
         raise WavewrightError(f"too short: {samples / rate:.3f} s, the minimum is {least:.3f} s")
 
 
-def _alignment_of(entry: Entry, seconds: float, rules: Rules) -> tuple[Alignment | None, str]:
+def _read_alignment(
+    entry: CorpusUtterance, seconds: float, rules: ScreeningRules
+) -> tuple[Alignment | None, str]:
     if entry.alignment is None:
         return None, ""
     try:
@@ -240,7 +242,7 @@ def _alignment_of(entry: Entry, seconds: float, rules: Rules) -> tuple[Alignment
 
 
 def _bounds(
-    wav: Wav, rate: int, alignment: Alignment | None, rules: Rules
+    wav: Wav, rate: int, alignment: Alignment | None, rules: ScreeningRules
 ) -> tuple[int, int, bool]:
     """First and last sample to keep, and whether energy decided."""
     if rules.trim == "none":
@@ -269,22 +271,26 @@ def energy_bounds(wav: Wav, sample_rate: int, top_db: float) -> tuple[int, int]:
 _CHUNK = 64  # utterances that a worker screens at a time
 
 
-def screen_all(entries: Sequence[Entry], rules: Rules, jobs: int) -> dict[str, Screened]:
-    """What was found, by id, for every entry; `jobs` worker processes."""
+def screen_all(
+    entries: Sequence[CorpusUtterance], rules: ScreeningRules, jobs: int
+) -> dict[str, ScreeningResult]:
+    """Screen all utterances in `jobs` worker processes; results by id."""
     chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
     found = parallel_map(
-        partial(_screen_some, rules=rules),
+        partial(_screen_batch, rules=rules),
         chunks,
         jobs=jobs,
         what="check",
         unit="batches",
-        on_crash=partial(_one_by_one, rules),
+        on_crash=partial(_screen_one_by_one, rules),
     )
     return {item.id: item for items in found for item in items}
 
 
-def _one_by_one(rules: Rules, entries: Sequence[Entry]) -> list[Screened]:
-    """A batch that kills its worker: find out which of it does, and leave that out."""
+def _screen_one_by_one(
+    rules: ScreeningRules, entries: Sequence[CorpusUtterance]
+) -> list[ScreeningResult]:
+    """Screen a batch that killed its worker one by one, and leave the culprit out."""
     # Two workers at least: alone, the work would be done in this process, and kill it.
     return parallel_map(
         partial(_screen_one, rules=rules),
@@ -292,17 +298,21 @@ def _one_by_one(rules: Rules, entries: Sequence[Entry]) -> list[Screened]:
         jobs=2,
         what="check one by one",
         unit="utterances",
-        on_crash=_killer,
+        on_crash=_crash_result,
     )
 
 
-def _screen_one(entry: Entry, rules: Rules) -> Screened:
-    return _screen_some([entry], rules)[0]
+def _screen_one(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
+    return _screen_batch([entry], rules)[0]
 
 
-def _killer(entry: Entry) -> Screened:
-    return Screened(entry.id, f"{entry.audio.name}: reading it kills the process (tried 3 times)")
+def _crash_result(entry: CorpusUtterance) -> ScreeningResult:
+    return ScreeningResult(
+        entry.id, f"{entry.audio.name}: reading it kills the process (tried 3 times)"
+    )
 
 
-def _screen_some(entries: Sequence[Entry], rules: Rules) -> list[Screened]:
+def _screen_batch(
+    entries: Sequence[CorpusUtterance], rules: ScreeningRules
+) -> list[ScreeningResult]:
     return [screen(entry, rules) for entry in entries]

@@ -1,4 +1,4 @@
-"""Which utterances are for training, validation (`dev`) and test. No text is in two of them."""
+"""Split utterances into train, dev (validation) and test, with no text in two splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from wavewright.data.corpus.entries import AUDIO, read_lines
+from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, read_lines
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
 from wavewright.text.symbols import normalise_text
@@ -18,8 +18,8 @@ HELD_OUT = ("test", "dev")  # in this order: a text of both is the test's
 log = logging.getLogger("wavewright")
 
 
-def read_lists(folder: str | Path) -> dict[str, list[str]]:
-    """Ids by split from `train.txt`, `dev.txt` and `test.txt`, as many as there are.
+def read_split_lists(folder: str | Path) -> dict[str, list[str]]:
+    """Read ids by split from `train.txt`, `dev.txt` and `test.txt`, any of which may be missing.
 
     One utterance per line: an id, or a path of its audio; what follows a `|` is not read, so that
     the file lists of other toolkits work as they are.
@@ -37,7 +37,7 @@ def read_lists(folder: str | Path) -> dict[str, list[str]]:
 
 def _id_of(line: str) -> str:
     name = PurePosixPath(line.split("|")[0].strip()).name
-    return name[: -len(PurePosixPath(name).suffix)] if name.endswith(AUDIO) else name
+    return name[: -len(PurePosixPath(name).suffix)] if name.endswith(AUDIO_SUFFIXES) else name
 
 
 def split_utterances(
@@ -49,7 +49,7 @@ def split_utterances(
     speakers: Mapping[str, str] | None = None,
     share_texts: bool = False,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Split utterances by lists where there are some, and by a hash of their ids where not.
+    """Split utterances by lists if there are any, else by a hash of their ids.
 
     Without a list of its own, `dev` or `test` is taken out of what would be training: `dev` or
     `test` texts, those whose id has the smallest SHA-256, at most a tenth of all texts and at
@@ -61,7 +61,7 @@ def split_utterances(
 
     Args:
         texts: normalised text by id.
-        lists: ids by split, as `read_lists` gives them.
+        lists: ids by split, as `read_split_lists` gives them.
         dev: texts to hold out for validation.
         test: texts to hold out for test.
         speakers: speaker by id; no speaker is then in two splits. The hash holds out speakers,
@@ -81,7 +81,7 @@ def split_utterances(
         name: name.encode().hex() if share_texts or not text.strip() else text
         for name, text in texts.items()
     }
-    chosen = _listed(texts, lists)
+    chosen = _select_listed(texts, lists)
     for split in (split for split in HELD_OUT if split in lists and not chosen[split]):
         log.warning(
             "THE OFFICIAL SPLIT IS NOT USED: its %s list names none of the %d utterances at hand. "
@@ -90,25 +90,27 @@ def split_utterances(
             len(texts),
         )
         lists = {}
-        chosen = _listed(texts, lists)
+        chosen = _select_listed(texts, lists)
         break
     pool = set(chosen["train"]) if "train" in lists else set(texts) - set().union(*chosen.values())
     counts = {"test": test, "dev": dev}
     for split in HELD_OUT:
         if split not in lists:
             if speakers is None:
-                chosen[split] = _hashed(texts, pool, counts[split])
+                chosen[split] = _hold_out_texts(texts, pool, counts[split])
             else:
-                chosen[split] = _hashed_speakers(speakers, pool, counts[split])
+                chosen[split] = _hold_out_speakers(speakers, pool, counts[split])
             pool -= set(chosen[split])
     chosen["train"] = sorted(pool)
     if speakers is not None:
-        _require_apart(speakers, chosen)
-    return _without_leaks(texts, chosen, bool(lists.get("train")))
+        _require_disjoint_speakers(speakers, chosen)
+    return _drop_shared_texts(texts, chosen, bool(lists.get("train")))
 
 
-def _listed(texts: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """What of the lists is at hand."""
+def _select_listed(
+    texts: Mapping[str, str], lists: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Keep the listed ids that the corpus has, by split."""
     seen: dict[str, str] = {}
     for split, ids in lists.items():
         for name in ids:
@@ -121,10 +123,10 @@ def _listed(texts: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dic
     return chosen
 
 
-def _hashed(texts: Mapping[str, str], pool: set[str], count: int) -> list[str]:
+def _hold_out_texts(texts: Mapping[str, str], pool: set[str], count: int) -> list[str]:
     takes: dict[str, list[str]] = defaultdict(list)
     for name in sorted(pool):
-        takes[_key(texts[name])].append(name)
+        takes[_text_key(texts[name])].append(name)
     if len(takes) < 2:
         raise WavewrightError(
             f"{len(texts)} utterances are too few different texts for train, dev and test"
@@ -134,7 +136,7 @@ def _hashed(texts: Mapping[str, str], pool: set[str], count: int) -> list[str]:
     return sorted(name for names in order[:count] for name in names)
 
 
-def _hashed_speakers(speakers: Mapping[str, str], pool: set[str], count: int) -> list[str]:
+def _hold_out_speakers(speakers: Mapping[str, str], pool: set[str], count: int) -> list[str]:
     said: dict[str, list[str]] = defaultdict(list)
     for name in pool:
         said[speakers[name]].append(name)
@@ -149,7 +151,9 @@ def _hashed_speakers(speakers: Mapping[str, str], pool: set[str], count: int) ->
     return sorted(held)
 
 
-def _require_apart(speakers: Mapping[str, str], chosen: Mapping[str, Sequence[str]]) -> None:
+def _require_disjoint_speakers(
+    speakers: Mapping[str, str], chosen: Mapping[str, Sequence[str]]
+) -> None:
     owner: dict[str, str] = {}
     for split, names in chosen.items():
         for name in names:
@@ -165,12 +169,12 @@ def _hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def _key(text: str) -> str:
-    """What two takes of one text have in common; an utterance of nothing else is itself."""
+def _text_key(text: str) -> str:
+    """Text without case and punctuation, by which takes of one text are matched."""
     return re.sub(r"[^\w]+", " ", normalise_text(text)).strip() or text
 
 
-def _without_leaks(
+def _drop_shared_texts(
     texts: Mapping[str, str], chosen: Mapping[str, Sequence[str]], train_is_listed: bool
 ) -> tuple[dict[str, str], dict[str, str]]:
     splits: dict[str, str] = {}
@@ -178,7 +182,7 @@ def _without_leaks(
     owner: dict[str, str] = {}
     for split in (*HELD_OUT, "train"):
         for name in sorted(chosen[split]):
-            other = owner.setdefault(_key(texts[name]), name)
+            other = owner.setdefault(_text_key(texts[name]), name)
             if splits.get(other, split) == split:
                 splits[name] = split
             else:

@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavewright.audio.loudness import Loudness
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.quality import Quality, rate_flags
-from wavewright.data.corpus.screening import SEPARATOR, Rules, Screened
-from wavewright.data.corpus.splits import read_lists, split_utterances
+from wavewright.audio.loudness import LoudnessTarget
+from wavewright.data.corpus.quality import Quality, speaking_rate_flags
+from wavewright.data.corpus.screening import PHONE_SEPARATOR, ScreeningResult, ScreeningRules
+from wavewright.data.corpus.splits import read_split_lists, split_utterances
+from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.data.manifest import COLUMNS, write_manifest_parts
 from wavewright.errors import WavewrightError
 from wavewright.io.csv_text import csv_text
@@ -37,7 +37,7 @@ class Row:
     """A row of the manifest in the making, with less to it than a dict: there may be millions.
 
     Attributes as the columns of `write_manifest`, but `alignment` (whether there is one), `quality`
-    and `phones` (see `Screened`).
+    and `phones` (see `ScreeningResult`).
     """
 
     id: str
@@ -66,7 +66,9 @@ class Row:
         return getattr(self.quality if hasattr(self.quality, column) else self, column)
 
 
-def speakers_of(entries: Mapping[str, Entry], speaker: str, pattern: str | None) -> dict[str, str]:
+def speakers_of(
+    entries: Mapping[str, CorpusUtterance], speaker: str, pattern: str | None
+) -> dict[str, str]:
     """Speaker by id: what the corpus says, or what the pattern finds, or the one name for all."""
     if pattern is None:
         return {name: entry.speaker or speaker for name, entry in entries.items()}
@@ -74,7 +76,9 @@ def speakers_of(entries: Mapping[str, Entry], speaker: str, pattern: str | None)
     return {name: entry.speaker or found.get(name, speaker) for name, entry in entries.items()}
 
 
-def with_texts(entries: Mapping[str, Entry], pattern: str | None) -> dict[str, Entry]:
+def with_texts(
+    entries: Mapping[str, CorpusUtterance], pattern: str | None
+) -> dict[str, CorpusUtterance]:
     """The entries, those without a text with what the pattern finds in their ids."""
     found = {} if pattern is None else _in_ids(entries, pattern, "text_pattern")
     return {
@@ -85,7 +89,9 @@ def with_texts(entries: Mapping[str, Entry], pattern: str | None) -> dict[str, E
     }
 
 
-def in_words(entries: Mapping[str, Entry], rules: TextRules) -> dict[str, Entry]:
+def in_words(
+    entries: Mapping[str, CorpusUtterance], rules: TextRules
+) -> dict[str, CorpusUtterance]:
     """The entries with normalised texts by some rules, unless the corpus brings its own.
 
     A normalised text that differs from the raw one shows that somebody has normalised them all.
@@ -101,8 +107,8 @@ def in_words(entries: Mapping[str, Entry], rules: TextRules) -> dict[str, Entry]
     }
 
 
-def _in_ids(entries: Mapping[str, Entry], pattern: str, option: str) -> dict[str, str]:
-    """What the pattern's group is in each id that it matches."""
+def _in_ids(entries: Mapping[str, CorpusUtterance], pattern: str, option: str) -> dict[str, str]:
+    """Value of the pattern's group in each matching id."""
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -115,7 +121,9 @@ def _in_ids(entries: Mapping[str, Entry], pattern: str, option: str) -> dict[str
     return {name: match[1] for name, match in matched.items() if match}
 
 
-def row_of(entry: Entry, found: Screened, speaker: str, rules: Rules) -> Row:
+def row_of(
+    entry: CorpusUtterance, found: ScreeningResult, speaker: str, rules: ScreeningRules
+) -> Row:
     """A row of the manifest; measures are NaN where the utterance cannot be used."""
     rate = found.level.sample_rate if found.level else rules.sample_rate
     seconds = (found.stop - found.start) / rate if found.level else math.nan
@@ -140,7 +148,7 @@ def row_of(entry: Entry, found: Screened, speaker: str, rules: Rules) -> Row:
 def flag_rates(rows: Mapping[str, Row]) -> None:
     """Flag texts that do not go with the length of their audio."""
     rates = {n: row.characters_per_second for n, row in rows.items() if not row.reason}
-    for name, flag in rate_flags(rates).items():
+    for name, flag in speaking_rate_flags(rates).items():
         rows[name].flags = ",".join(filter(None, [rows[name].flags, flag]))
 
 
@@ -167,13 +175,13 @@ def require_few_faults(prepared: Path, rows: Mapping[str, Row], share: float) ->
 
 
 def lists_of(
-    corpus: Path, lists: Path | None, entries: Mapping[str, Entry]
+    corpus: Path, lists: Path | None, entries: Mapping[str, CorpusUtterance]
 ) -> dict[str, list[str]]:
     """Ids by split: of the folder `lists`, of the corpus's own splits/, or of its entries."""
     if lists is not None:
-        return read_lists(lists)
+        return read_split_lists(lists)
     if (corpus / "splits").is_dir():
-        return read_lists(corpus / "splits")
+        return read_split_lists(corpus / "splits")
     named: dict[str, list[str]] = {}
     for name, entry in entries.items():
         if entry.split:
@@ -214,7 +222,7 @@ def assign_splits(
 
 
 def give_gains(
-    rows: Mapping[str, Row], found: Mapping[str, Screened], loudness: Loudness
+    rows: Mapping[str, Row], found: Mapping[str, ScreeningResult], loudness: LoudnessTarget
 ) -> dict[str, float]:
     """Gain by id of what has a split; flags those that got less than the others."""
     levels = {name: item.level for name, item in found.items() if rows[name].split and item.level}
@@ -245,7 +253,7 @@ def _parts(rows: dict[str, Row]) -> Iterator[pd.DataFrame]:
 def _lists(rows: Sequence[Row]) -> dict[str, pd.Series]:
     """The columns of lists, held by Arrow."""
     joined = pa.array([row.phones for row in rows], pa.string())
-    split = pc.split_pattern(joined, SEPARATOR)
+    split = pc.split_pattern(joined, PHONE_SEPARATOR)
     aligned = pc.not_equal(joined, "")  # else the split of nothing is one empty label
     labels = pc.list_flatten(pc.filter(split, aligned))
     seconds = [row.phone_seconds for row in rows]
@@ -258,7 +266,7 @@ def _lists(rows: Sequence[Row]) -> dict[str, pd.Series]:
     return {name: pd.Series(pd.arrays.ArrowExtensionArray(v)) for name, v in lists.items()}
 
 
-def warn_of_alignments(found: Mapping[str, Screened]) -> None:
+def warn_of_alignments(found: Mapping[str, ScreeningResult]) -> None:
     """Say in the log which TextGrids cannot be used or are odd."""
     notes = [item.note for item in found.values() if item.note and not item.alignment]
     if notes:

@@ -1,11 +1,11 @@
-"""What is said, by id: from LJSpeech's metadata.csv, a Kaldi `text` or any table with a header."""
+"""Transcripts by id, from LJSpeech's metadata.csv, a Kaldi `text` or a table with a header."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
-from wavewright.data.corpus.entries import read_lines
+from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
 
 _IDS = ("id", "utt_id", "utterance_id", "utterance", "name", "file", "filename", "audio", "path")
@@ -13,7 +13,7 @@ _TEXTS = ("text", "normalised_text", "normalized_text", "raw_text", "raw", "tran
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Texts by id.
+    """Read texts by id.
 
     Three kinds of file are read: `id|text` or `id|raw|normalised` a line; a .csv or .tsv with a
     header that names a column of ids (or audio files) and one of texts; `id text` a line.

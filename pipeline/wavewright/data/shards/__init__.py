@@ -8,21 +8,26 @@ never written again once it is published, and equal inputs give equal bytes.
 """
 
 from wavewright.data.shards.index import publish_index
-from wavewright.data.shards.layout import Array, Encoding, Header, Row, shard_plan
+from wavewright.data.shards.layout import Array, Encoding, IndexRow, ShardHeader, shard_plan
 from wavewright.data.shards.reader import Shards
-from wavewright.data.shards.upkeep import Damage, append_shards, repair_shards, verify_shards
-from wavewright.data.shards.writer import finished_rows, remove_leftovers, write_shard, write_shards
+from wavewright.data.shards.upkeep import ShardDamage, append_shards, repair_shards, verify_shards
+from wavewright.data.shards.writer import (
+    read_finished_shard,
+    remove_leftovers,
+    write_shard,
+    write_shards,
+)
 
 __all__ = [
     "Array",
-    "Damage",
     "Encoding",
-    "Header",
-    "Row",
+    "IndexRow",
+    "ShardDamage",
+    "ShardHeader",
     "Shards",
     "append_shards",
-    "finished_rows",
     "publish_index",
+    "read_finished_shard",
     "remove_leftovers",
     "repair_shards",
     "shard_plan",

@@ -1,4 +1,4 @@
-"""`index.parquet`: the truth about a folder of shards, one row per utterance, sorted by id.
+"""Index of a folder of shards, `index.parquet`: one row per utterance, sorted by id.
 
 It is kept as columns, because a list of millions of rows would take gigabytes. While a shard is
 not in an index yet, `SHARD.json` beside it holds its notes: header, sha256 and rows.
@@ -14,42 +14,42 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavewright.data.shards.layout import INDEX, Array, Header, Row
+from wavewright.data.shards.layout import INDEX, Array, IndexRow, ShardHeader
 from wavewright.errors import WavewrightError
 from wavewright.io.files import atomic_write, sha256_of, write_text
 
 _BATCH = 65536  # rows that are turned into columns at a time
 
 
-class Notes(NamedTuple):
-    """What is known of a finished shard before it is in an index."""
+class ShardNotes(NamedTuple):
+    """Header, sha256 and rows of a finished shard that is not in an index yet."""
 
     header: str
     sha256: str
-    rows: list[Row]
+    rows: list[IndexRow]
 
 
 def notes_path(folder: Path, shard: str) -> Path:
-    """Where the notes of a shard lie."""
+    """Path of a shard's notes."""
     return folder / f"{shard}.json"
 
 
-def write_notes(folder: Path, shard: str, notes: Notes) -> None:
-    """Write them whole or not at all."""
+def write_notes(folder: Path, shard: str, notes: ShardNotes) -> None:
+    """Write a shard's notes atomically."""
     write_text(notes_path(folder, shard), json.dumps(notes), durable=True)
 
 
-def read_notes(folder: Path, shard: str) -> Notes | None:
-    """The notes of a shard, or None where there are none that can be read."""
+def read_notes(folder: Path, shard: str) -> ShardNotes | None:
+    """Read the notes of a shard; None if there are none or they are damaged."""
     try:
         header, sha256, rows = json.loads(notes_path(folder, shard).read_bytes())
-        return Notes(header, sha256, [Row(*row) for row in rows])
+        return ShardNotes(header, sha256, [IndexRow(*row) for row in rows])
     except (OSError, ValueError, TypeError):
         return None
 
 
-class Index:
-    """The columns of an index.
+class ShardIndex:
+    """Index of a folder of shards, held as columns.
 
     Attributes:
         header: what all members share.
@@ -69,9 +69,9 @@ class Index:
         try:
             table = pq.read_table(path, read_dictionary=["shard"])
             metadata = table.schema.metadata
-            self.header = Header.from_json(metadata[b"wavewright.header"], path)
+            self.header = ShardHeader.from_json(metadata[b"wavewright.header"], path)
             self.sha256: dict[str, str] = json.loads(metadata[b"wavewright.shards"])
-            numbers = {name: table.column(name).to_numpy() for name in Row._fields[2:]}
+            numbers = {name: table.column(name).to_numpy() for name in IndexRow._fields[2:]}
             longest = pc.max(pc.utf8_length(table.column("id"))).as_py() or 1
             self.ids: Array = np.empty(len(table), dtype=f"S{longest}")
             place = 0
@@ -102,9 +102,9 @@ class Index:
         found = int(np.searchsorted(self.ids, key))
         return found if found < len(self.ids) and self.ids[found] == key else -1
 
-    def row(self, place: int) -> Row:
-        """One row."""
-        return Row(
+    def row(self, place: int) -> IndexRow:
+        """Row at a position."""
+        return IndexRow(
             self.ids[place].decode(),
             self.shard_names[self.shards[place]],
             int(self.offsets[place]),
@@ -113,13 +113,13 @@ class Index:
             int(self.bands[place]),
         )
 
-    def members(self, shard: str) -> list[Row]:
-        """The rows of one shard, in the order in which they lie there."""
+    def members(self, shard: str) -> list[IndexRow]:
+        """Rows of one shard, by offset."""
         places = np.flatnonzero(self.shards == self.shard_names.index(shard))
         return [self.row(place) for place in places[np.argsort(self.offsets[places])]]
 
-    def by_shard(self) -> Iterator[tuple[str, list[Row]]]:
-        """Every shard with its rows, both in order."""
+    def by_shard(self) -> Iterator[tuple[str, list[IndexRow]]]:
+        """Yield every shard with its rows, both in order."""
         order = np.lexsort((self.offsets, self.shards))
         starts = np.searchsorted(self.shards[order], np.arange(len(self.shard_names) + 1))
         for number, name in enumerate(self.shard_names):
@@ -128,8 +128,8 @@ class Index:
 
 def publish_index(
     folder: Path,
-    rows: Iterable[Row],
-    header: Header,
+    rows: Iterable[IndexRow],
+    header: ShardHeader,
     *,
     sha256: Mapping[str, str] = {},
 ) -> None:
@@ -145,7 +145,10 @@ def publish_index(
     import pyarrow.parquet as pq
 
     schema = pa.schema(
-        [(name, pa.string() if name in ("id", "shard") else pa.int64()) for name in Row._fields]
+        [
+            (name, pa.string() if name in ("id", "shard") else pa.int64())
+            for name in IndexRow._fields
+        ]
     )
     table = pa.Table.from_batches(_batches(rows, schema), schema)
     table = table.sort_by("id")
@@ -160,7 +163,7 @@ def publish_index(
         notes_path(folder, name).unlink(missing_ok=True)
 
 
-def _batches(rows: Iterable[Row], schema: Any) -> Iterator[Any]:
+def _batches(rows: Iterable[IndexRow], schema: Any) -> Iterator[Any]:
     import pyarrow as pa
 
     waiting = iter(rows)
@@ -169,15 +172,15 @@ def _batches(rows: Iterable[Row], schema: Any) -> Iterator[Any]:
         yield pa.record_batch(columns, schema=schema)
 
 
-def turn_into_notes(folder: Path) -> None:
-    """Give every shard of an index its notes again and take the index away.
+def convert_index_to_notes(folder: Path) -> None:
+    """Replace an index by notes for every shard.
 
     What is written next keeps the shards that are whole; an index would say that all are there.
     """
     try:
-        index = Index(folder)
+        index = ShardIndex(folder)
     except WavewrightError:
         return
     for shard, rows in index.by_shard():
-        write_notes(folder, shard, Notes(index.header.as_json(), index.sha256[shard], rows))
+        write_notes(folder, shard, ShardNotes(index.header.as_json(), index.sha256[shard], rows))
     (folder / INDEX).unlink()

@@ -1,4 +1,4 @@
-"""What a folder of shards looks like: its header, its rows, and which utterance goes where."""
+"""Layout of a folder of shards: header, index rows and assignment of utterances."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ INDEX = "index.parquet"
 _FORMATS = {1: "pcm16", 2: "flac"}  # the second cannot be read by those that know the first
 
 
-class Row(NamedTuple):
-    """Where one utterance lies in its shard.
+class IndexRow(NamedTuple):
+    """Location of one utterance in its shard.
 
     `offset` and `size` are the bytes of the array as it is, or of the FLAC file; `length` counts
     samples or frames, and `rows` is the number of bands of a mel (1 for audio).
@@ -34,8 +34,8 @@ class Row(NamedTuple):
     rows: int
 
 
-class Header(NamedTuple):
-    """What all members of a folder share."""
+class ShardHeader(NamedTuple):
+    """Properties shared by all members of a folder."""
 
     sample_rate: int
     mel: MelSpec | None
@@ -49,7 +49,7 @@ class Header(NamedTuple):
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes, path: Path) -> Header:
+    def from_json(cls, text: str | bytes, path: Path) -> ShardHeader:
         data = json.loads(text)
         if data.get("format") not in _FORMATS:
             raise WavewrightError(
@@ -61,7 +61,7 @@ class Header(NamedTuple):
         return cls(data["sample_rate"], mel, encoding)
 
 
-class Task(NamedTuple):
+class ShardTask(NamedTuple):
     """One shard to write; `payloads` has an entry for each id, or is None."""
 
     number: int
@@ -83,12 +83,12 @@ def shard_number(name: str) -> int:
 
 
 def shard_plan(ids: Sequence[str], shard_size: int) -> list[list[str]]:
-    """Which ids go into which shard; it depends on nothing but the ids and the size."""
+    """Assign ids to shards; depends on the ids and the shard size only."""
     ordered = sorted(ids)
     return [ordered[i : i + shard_size] for i in range(0, len(ordered), shard_size)]
 
 
-def require_once_each(ids: Iterable[str], where: Path) -> None:
+def require_unique_ids(ids: Iterable[str], where: Path) -> None:
     """Refuse ids that are given more than once."""
     seen: set[str] = set()
     for utterance in ids:
@@ -106,7 +106,7 @@ def member_name(utterance: str, suffix: str) -> str:
     return utterance.replace(".", "%2E") + suffix
 
 
-def check_array(array: Array, header: Header) -> None:
+def check_array(array: Array, header: ShardHeader) -> None:
     """Refuse an array that a folder with this header cannot hold."""
     if header.mel is None:
         if array.dtype != np.int16 or array.ndim != 1:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavewright.data.shards.layout import Array, Header, Row, check_array
+from wavewright.data.shards.layout import Array, IndexRow, ShardHeader, check_array
 from wavewright.errors import WavewrightError
 
 # libFLAC's level 7 of 8: 353 s of kathleen took 0.537 of their PCM size, encoded at 3,490 times
@@ -17,23 +17,23 @@ from wavewright.errors import WavewrightError
 _FLAC_LEVEL = 7 / 8
 
 
-class Member(NamedTuple):
-    """A file to be put into a shard; the array's own bytes start at `skip`."""
+class EncodedMember(NamedTuple):
+    """File of a shard; the array's own bytes start at `skip`."""
 
     suffix: str
     data: bytes
     skip: int
 
 
-def encode(array: Array, header: Header) -> Member:
-    """The file of one array: int16 (samples,) or float32 (n_mels, frames)."""
+def encode(array: Array, header: ShardHeader) -> EncodedMember:
+    """Encode one array as a file: int16 (samples,) or float32 (n_mels, frames)."""
     check_array(array, header)
     buffer = io.BytesIO()
     if header.mel is not None:
         # Frames lie side by side in the file, so that a crop of frames is one range of bytes.
         np.save(buffer, np.asfortranarray(array), allow_pickle=False)
         data = buffer.getvalue()
-        return Member(".npy", data, len(data) - array.nbytes)
+        return EncodedMember(".npy", data, len(data) - array.nbytes)
     import soundfile
 
     if header.encoding == "flac":
@@ -45,16 +45,21 @@ def encode(array: Array, header: Header) -> Member:
             format="FLAC",
             compression_level=_FLAC_LEVEL,
         )
-        return Member(".flac", buffer.getvalue(), 0)
+        return EncodedMember(".flac", buffer.getvalue(), 0)
     soundfile.write(buffer, array, header.sample_rate, subtype="PCM_16", format="WAV")
     data = buffer.getvalue()
-    return Member(".wav", data, len(data) - 2 * array.size)
+    return EncodedMember(".wav", data, len(data) - 2 * array.size)
 
 
 def decode(
-    read: Callable[[int, int], bytes], row: Row, header: Header, start: int, stop: int, path: Path
+    read: Callable[[int, int], bytes],
+    row: IndexRow,
+    header: ShardHeader,
+    start: int,
+    stop: int,
+    path: Path,
 ) -> Array:
-    """Samples or frames `start` to `stop` of a member.
+    """Decode samples or frames `start` to `stop` of a member.
 
     Args:
         read: (offset, size) -> those bytes of the shard, fewer where it ends. Only the samples'
@@ -77,13 +82,13 @@ def decode(
 
 
 def _decode_flac(
-    read: Callable[[int, int], bytes], row: Row, start: int, stop: int, path: Path
+    read: Callable[[int, int], bytes], row: IndexRow, start: int, stop: int, path: Path
 ) -> Array:
     import soundfile
 
     if not read(row.offset + row.size - 1, 1):
         raise WavewrightError(f"{path}: ends before '{row.id}' does, so it was cut short")
-    window = io.BufferedReader(_Window(read, row.offset, row.size), 16384)
+    window = io.BufferedReader(_ByteRange(read, row.offset, row.size), 16384)
     try:
         with soundfile.SoundFile(window) as file:
             file.seek(start)
@@ -95,8 +100,8 @@ def _decode_flac(
     return samples
 
 
-class _Window(io.RawIOBase):
-    """A part of a shard as a file, of which only what is asked for is read."""
+class _ByteRange(io.RawIOBase):
+    """Byte range of a shard as a file object."""
 
     def __init__(self, read: Callable[[int, int], bytes], start: int, size: int) -> None:
         self.bytes_at, self.start, self.size, self.place = read, start, size, 0

@@ -1,4 +1,4 @@
-"""Reading shards: by id and by byte range, or one whole shard after the other."""
+"""Random access by byte range to a folder of shards, and streaming of whole shards."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache, partial
 from io import FileIO
 from pathlib import Path
 
-from wavewright.data.shards.index import Index
-from wavewright.data.shards.layout import INDEX, Array, Encoding, Row
+from wavewright.data.shards.index import ShardIndex
+from wavewright.data.shards.layout import INDEX, Array, Encoding, IndexRow
 from wavewright.data.shards.members import decode
 from wavewright.data.shards.stream import Seed, stream
 from wavewright.errors import WavewrightError
@@ -61,11 +61,11 @@ class Shards:
         return self._row(utterance).shard
 
     def array(self, utterance: str) -> Array:
-        """int16 (samples,) or float32 (n_mels, frames)."""
+        """Read an utterance: int16 (samples,) or float32 (n_mels, frames)."""
         return self.crop(utterance, 0, self.length(utterance))
 
     def crop(self, utterance: str, start: int, stop: int) -> Array:
-        """The same, from sample or frame `start` to before `stop`.
+        """Read samples or frames `start` to `stop` (exclusive) of an utterance.
 
         Of PCM16 and mels only those bytes are read; FLAC is decoded from the frame before `start`.
         """
@@ -86,7 +86,7 @@ class Shards:
     def stream(
         self, *, seed: Seed | None = None, buffer: int = 1024, check: bool = True
     ) -> Iterator[tuple[str, Array]]:
-        """Ids and arrays of everything, read one whole shard after the other.
+        """Yield ids and arrays of all utterances, reading one whole shard after the other.
 
         While one shard is given out the next is read. Nothing in it is executed or unpickled.
 
@@ -101,7 +101,7 @@ class Shards:
         """
         return stream(self.folder, self._index, seed=seed, buffer=buffer, check=check)
 
-    def _row(self, utterance: str) -> Row:
+    def _row(self, utterance: str) -> IndexRow:
         place = self._index.place(utterance)
         if place < 0:
             raise WavewrightError(f"{self.folder}: holds no utterance '{utterance}'")
@@ -118,15 +118,15 @@ class Shards:
         return os.pread(self._files[shard].fileno(), size, offset)
 
 
-def _open_index(folder: Path) -> Index:
-    """Read an index once per process, however many tasks name it."""
+def _open_index(folder: Path) -> ShardIndex:
+    """Open an index, cached per process."""
     try:
         found = (folder / INDEX).stat()
     except OSError:
-        return Index(folder)  # which says what is wrong
+        return ShardIndex(folder)  # which says what is wrong
     return _index_as_of(folder.absolute(), found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4)
-def _index_as_of(folder: Path, inode: int, mtime_ns: int, size: int) -> Index:
-    return Index(folder)
+def _index_as_of(folder: Path, inode: int, mtime_ns: int, size: int) -> ShardIndex:
+    return ShardIndex(folder)

@@ -1,4 +1,4 @@
-"""Streaming: whole shards, one after the other, the next one read ahead."""
+"""Streaming of whole shards, with read-ahead and shuffling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavewright.data.shards.index import Index
+from wavewright.data.shards.index import ShardIndex
 from wavewright.data.shards.layout import Array
 from wavewright.data.shards.members import decode
 from wavewright.errors import WavewrightError
@@ -19,9 +19,9 @@ Pair = tuple[str, Array]
 
 
 def stream(
-    folder: Path, index: Index, *, seed: Seed | None, buffer: int, check: bool
+    folder: Path, index: ShardIndex, *, seed: Seed | None, buffer: int, check: bool
 ) -> Iterator[Pair]:
-    """See `Shards.stream`."""
+    """Yield ids and arrays; see `Shards.stream`."""
     if seed is None:
         yield from _in_order(folder, index, index.shard_names, check)
         return
@@ -42,7 +42,7 @@ def _draw(held: list[Pair], random: np.random.Generator) -> Pair:
     return held.pop()
 
 
-def _in_order(folder: Path, index: Index, names: Sequence[str], check: bool) -> Iterator[Pair]:
+def _in_order(folder: Path, index: ShardIndex, names: Sequence[str], check: bool) -> Iterator[Pair]:
     with ThreadPoolExecutor(max_workers=1) as reader:
         ahead = [reader.submit(_read, folder, index, name, check) for name in names[:1]]
         for place, name in enumerate(names):
@@ -52,7 +52,7 @@ def _in_order(folder: Path, index: Index, names: Sequence[str], check: bool) -> 
             yield from _unpack(data, folder / name, index, name)
 
 
-def _read(folder: Path, index: Index, shard: str, check: bool) -> bytes:
+def _read(folder: Path, index: ShardIndex, shard: str, check: bool) -> bytes:
     try:
         data = (folder / shard).read_bytes()
     except OSError as error:
@@ -65,7 +65,7 @@ def _read(folder: Path, index: Index, shard: str, check: bool) -> bytes:
     return data
 
 
-def _unpack(data: bytes, path: Path, index: Index, shard: str) -> Iterator[Pair]:
+def _unpack(data: bytes, path: Path, index: ShardIndex, shard: str) -> Iterator[Pair]:
     def read(offset: int, size: int) -> bytes:
         return data[offset : offset + size]
 

@@ -1,4 +1,4 @@
-"""Looking after a published folder of shards: adding to it, checking it, mending it."""
+"""Maintenance of a published folder of shards: append, verify, repair."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavewright.compute.parallel_map import parallel_map
-from wavewright.data.shards.index import Index, publish_index
+from wavewright.data.shards.index import ShardIndex, publish_index
 from wavewright.data.shards.layout import (
-    Header,
-    Task,
-    require_once_each,
+    ShardHeader,
+    ShardTask,
+    require_unique_ids,
     shard_name,
     shard_number,
     shard_plan,
 )
 from wavewright.data.shards.writer import (
-    Load,
-    Tasks,
-    loaded,
-    only_writer,
+    LoadArray,
+    ShardTasks,
+    load_task,
+    lock_folder,
+    read_note_rows,
     remove_leftovers,
-    rows_of,
     write_all,
     write_shard,
 )
@@ -32,8 +32,8 @@ from wavewright.errors import WavewrightError
 from wavewright.io.files import sha256_of
 
 
-class Damage(NamedTuple):
-    """A shard that is not as the index says, and why that is known."""
+class ShardDamage(NamedTuple):
+    """Damaged shard, and how it differs from the index."""
 
     shard: str
     reason: str
@@ -42,7 +42,7 @@ class Damage(NamedTuple):
 def append_shards(
     folder: str | Path,
     ids: Sequence[str] | Mapping[str, Any],
-    load: Load,
+    load: LoadArray,
     *,
     jobs: int = 1,
     shard_size: int = 256,
@@ -66,24 +66,24 @@ def append_shards(
         WavewrightError: an id is there already or is given twice.
     """
     folder = Path(folder)
-    require_once_each(ids, folder)
-    with only_writer(folder):
-        index = Index(folder)
+    require_unique_ids(ids, folder)
+    with lock_folder(folder):
+        index = ShardIndex(folder)
         there = [utterance for utterance in ids if index.place(utterance) >= 0]
         if there:
             more = f" and {len(there) - 3} more" if len(there) > 3 else ""
             raise WavewrightError(f"{folder}: holds {', '.join(there[:3])}{more} already")
         first = max(map(shard_number, index.shard_names), default=-1) + 1
         plan = dict(enumerate(shard_plan([*ids], shard_size), first))
-        write_all(folder, Tasks(plan, ids), load, index.header, jobs=jobs, what=what)
+        write_all(folder, ShardTasks(plan, ids), load, index.header, jobs=jobs, what=what)
         sha256 = dict(index.sha256)
         published = (row for _, rows in index.by_shard() for row in rows)
-        fresh = rows_of(folder, map(shard_name, plan), sha256)
+        fresh = read_note_rows(folder, map(shard_name, plan), sha256)
         publish_index(folder, chain(published, fresh), index.header, sha256=sha256)
         remove_leftovers(folder, set(sha256))
 
 
-def verify_shards(folder: str | Path, *, jobs: int = 1) -> list[Damage]:
+def verify_shards(folder: str | Path, *, jobs: int = 1) -> list[ShardDamage]:
     """Hash every shard and compare with the index.
 
     Args:
@@ -93,12 +93,12 @@ def verify_shards(folder: str | Path, *, jobs: int = 1) -> list[Damage]:
     Returns:
         The damaged and missing ones, in order; empty if all is well.
     """
-    index = Index(Path(folder))
+    index = ShardIndex(Path(folder))
     check = partial(_reason, folder=Path(folder))
     items = [(name, index.sha256[name]) for name in index.shard_names]
     reasons = parallel_map(check, items, jobs=jobs, what="verify")
     return [
-        Damage(name, reason if reason != _CHANGED else _detail(Path(folder), index, name))
+        ShardDamage(name, reason if reason != _CHANGED else _detail(Path(folder), index, name))
         for (name, _), reason in zip(items, reasons, strict=True)
         if reason
     ]
@@ -118,7 +118,7 @@ def _reason(item: tuple[str, str], folder: Path) -> str:
         return f"cannot be read ({error})"
 
 
-def _detail(folder: Path, index: Index, shard: str) -> str:
+def _detail(folder: Path, index: ShardIndex, shard: str) -> str:
     """Tell a shard that was cut short from one whose bytes were changed."""
     size = (folder / shard).stat().st_size
     rows = index.members(shard)
@@ -129,9 +129,9 @@ def _detail(folder: Path, index: Index, shard: str) -> str:
 
 
 def repair_shards(
-    folder: str | Path, load: Load, items: Mapping[str, Any] | None = None, *, jobs: int = 1
-) -> list[Damage]:
-    """Make damaged and missing shards again from their source.
+    folder: str | Path, load: LoadArray, items: Mapping[str, Any] | None = None, *, jobs: int = 1
+) -> list[ShardDamage]:
+    """Rebuild damaged and missing shards from their source.
 
     Args:
         folder: with its index.
@@ -148,14 +148,14 @@ def repair_shards(
             changed. It is left as it was found.
     """
     folder = Path(folder)
-    with only_writer(folder):
+    with lock_folder(folder):
         damaged = verify_shards(folder, jobs=jobs)
-        index = Index(folder)
+        index = ShardIndex(folder)
         tasks = []
         for shard, _ in damaged:
             ids = [row.id for row in index.members(shard)]
             own = None if items is None else [items[utterance] for utterance in ids]
-            tasks.append(Task(shard_number(shard), ids, own))
+            tasks.append(ShardTask(shard_number(shard), ids, own))
         work = partial(_rebuild, folder=folder, load=load, header=index.header)
         digests = [index.sha256[shard] for shard, _ in damaged]
         parallel_map(work, list(zip(tasks, digests, strict=True)), jobs=jobs, what="repair")
@@ -163,6 +163,8 @@ def repair_shards(
     return damaged
 
 
-def _rebuild(item: tuple[Task, str], folder: Path, load: Load, header: Header) -> None:
+def _rebuild(
+    item: tuple[ShardTask, str], folder: Path, load: LoadArray, header: ShardHeader
+) -> None:
     task, sha256 = item
-    write_shard(folder, task.number, loaded(task, load), header, sha256=sha256)
+    write_shard(folder, task.number, load_task(task, load), header, sha256=sha256)

@@ -1,4 +1,4 @@
-"""Writing shards: a shard appears whole or not at all, and equal inputs give equal bytes."""
+"""Writing of shards: atomic, and equal inputs give equal bytes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import Any
 from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.manifest import check_id
 from wavewright.data.shards.index import (
-    Index,
-    Notes,
+    ShardIndex,
+    ShardNotes,
+    convert_index_to_notes,
     notes_path,
     publish_index,
     read_notes,
-    turn_into_notes,
     write_notes,
 )
 from wavewright.data.shards.layout import (
     INDEX,
     Array,
     Encoding,
-    Header,
-    Row,
-    Task,
+    IndexRow,
+    ShardHeader,
+    ShardTask,
     member_name,
-    require_once_each,
+    require_unique_ids,
     shard_name,
     shard_number,
     shard_plan,
@@ -42,17 +42,17 @@ from wavewright.errors import Locked, WavewrightError
 from wavewright.io.files import fsync_path, sha256_of
 from wavewright.mel.spec import MelSpec
 
-Load = Callable[..., Array]
+LoadArray = Callable[..., Array]
 
 
 def write_shard(
     folder: Path,
     number: int,
     items: Iterable[tuple[str, Array]],
-    header: Header,
+    header: ShardHeader,
     *,
     sha256: str = "",
-) -> list[Row]:
+) -> list[IndexRow]:
     """Write one shard from (id, array) pairs; it appears under its name only when complete.
 
     Args:
@@ -69,7 +69,7 @@ def write_shard(
         WavewrightError: an array or id that does not fit, or another sha256 came out.
     """
     name = shard_name(number)
-    rows: list[Row] = []
+    rows: list[IndexRow] = []
     about = {"WAVEWRIGHT.header": header.as_json()}
     # A name of its own: an engine that has lost sight of a worker runs its task a second time.
     scratch = folder / f".{name}.{uuid.uuid4().hex}.partial"
@@ -84,7 +84,7 @@ def write_shard(
                 offset = tar.offset - padded + member.skip
                 bands = 1 if array.ndim == 1 else len(array)
                 size = info.size - member.skip
-                rows.append(Row(utterance, name, offset, size, array.shape[-1], bands))
+                rows.append(IndexRow(utterance, name, offset, size, array.shape[-1], bands))
         found = sha256_of(scratch)
         if sha256 and found != sha256:
             raise WavewrightError(
@@ -96,21 +96,21 @@ def write_shard(
         os.replace(scratch, folder / name)
     finally:
         scratch.unlink(missing_ok=True)
-    write_notes(folder, name, Notes(header.as_json(), found, rows))
+    write_notes(folder, name, ShardNotes(header.as_json(), found, rows))
     return rows
 
 
-def finished_rows(folder: Path, number: int) -> list[Row] | None:
-    """Rows of a shard that an interrupted run has finished and that is whole, else None."""
+def read_finished_shard(folder: Path, number: int) -> list[IndexRow] | None:
+    """Rows of an intact shard that an interrupted run finished, else None."""
     name = shard_name(number)
     notes = read_notes(folder, name)
-    return notes.rows if notes is not None and _is_whole(folder, name, notes) else None
+    return notes.rows if notes is not None and _is_intact(folder, name, notes) else None
 
 
 def write_shards(
     folder: str | Path,
     ids: Sequence[str] | Mapping[str, Any],
-    load: Load,
+    load: LoadArray,
     *,
     mel: MelSpec | None,
     sample_rate: int,
@@ -147,23 +147,23 @@ def write_shards(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    header = Header(sample_rate, mel.bands_first if mel else None, encoding)
-    require_once_each(ids, folder)
+    header = ShardHeader(sample_rate, mel.bands_first if mel else None, encoding)
+    require_unique_ids(ids, folder)
     plan = _plan_like(Path(like), ids) if like else dict(enumerate(shard_plan([*ids], shard_size)))
-    tasks = Tasks(plan, ids)
-    with only_writer(folder):
+    tasks = ShardTasks(plan, ids)
+    with lock_folder(folder):
         if (folder / INDEX).is_file():
             _require_same(folder, header, plan)
-            turn_into_notes(folder)
+            convert_index_to_notes(folder)
         write_all(folder, tasks, load, header, jobs=jobs, what=what)
         names = set(map(shard_name, plan))
         sha256: dict[str, str] = {}
-        publish_index(folder, rows_of(folder, names, sha256), header, sha256=sha256)
+        publish_index(folder, read_note_rows(folder, names, sha256), header, sha256=sha256)
         remove_leftovers(folder, names)
 
 
-class Tasks(Sequence[Task]):
-    """The tasks of a plan, each made when it is asked for."""
+class ShardTasks(Sequence[ShardTask]):
+    """Tasks of a plan, each made on access."""
 
     def __init__(
         self, plan: Mapping[int, list[str]], ids: Sequence[str] | Mapping[str, Any]
@@ -178,31 +178,37 @@ class Tasks(Sequence[Task]):
         number = self.numbers[place]
         ids = self.plan[number]
         own = None if self.payloads is None else [self.payloads[id_] for id_ in ids]
-        return Task(number, ids, own)
+        return ShardTask(number, ids, own)
 
 
 def write_all(
-    folder: Path, tasks: Sequence[Task], load: Load, header: Header, *, jobs: int, what: str
+    folder: Path,
+    tasks: Sequence[ShardTask],
+    load: LoadArray,
+    header: ShardHeader,
+    *,
+    jobs: int,
+    what: str,
 ) -> None:
-    """Have every task's shard whole and with its notes."""
+    """Write the shard of every task, unless it is there intact."""
     write = partial(_write_one, folder=folder, load=load, header=header)
     parallel_map(write, tasks, jobs=jobs, what=what)
 
 
-def _write_one(task: Task, folder: Path, load: Load, header: Header) -> None:
+def _write_one(task: ShardTask, folder: Path, load: LoadArray, header: ShardHeader) -> None:
     name = shard_name(task.number)
     notes = read_notes(folder, name)
     if notes is not None and (
         notes.header != header.as_json() or [row.id for row in notes.rows] != task.ids
     ):
         notes = None
-    if notes is None or not _is_whole(folder, name, notes):
+    if notes is None or not _is_intact(folder, name, notes):
         recorded = notes.sha256 if notes else ""
-        write_shard(folder, task.number, loaded(task, load), header, sha256=recorded)
+        write_shard(folder, task.number, load_task(task, load), header, sha256=recorded)
 
 
-def loaded(task: Task, load: Load) -> Iterator[tuple[str, Array]]:
-    """The arrays of a task, one after the other."""
+def load_task(task: ShardTask, load: LoadArray) -> Iterator[tuple[str, Array]]:
+    """Load the arrays of a task, one after the other."""
     for place, utterance in enumerate(task.ids):
         if task.payloads is None:
             yield utterance, load(utterance)
@@ -210,7 +216,7 @@ def loaded(task: Task, load: Load) -> Iterator[tuple[str, Array]]:
             yield utterance, load(utterance, task.payloads[place])
 
 
-def _is_whole(folder: Path, shard: str, notes: Notes) -> bool:
+def _is_intact(folder: Path, shard: str, notes: ShardNotes) -> bool:
     try:
         return sha256_of(folder / shard) == notes.sha256
     except OSError:
@@ -218,8 +224,8 @@ def _is_whole(folder: Path, shard: str, notes: Notes) -> bool:
 
 
 def _plan_like(like: Path, ids: Iterable[str]) -> dict[int, list[str]]:
-    """Number and ids of every shard as in another folder, without what is not in `ids`."""
-    index = Index(like)
+    """Plan with the numbers and order of another folder, restricted to `ids`."""
+    index = ShardIndex(like)
     wanted = set(ids)
     plan = {}
     for shard, rows in index.by_shard():
@@ -232,10 +238,10 @@ def _plan_like(like: Path, ids: Iterable[str]) -> dict[int, list[str]]:
     return plan
 
 
-def _require_same(folder: Path, header: Header, plan: Mapping[int, list[str]]) -> None:
+def _require_same(folder: Path, header: ShardHeader, plan: Mapping[int, list[str]]) -> None:
     """Refuse to write over what is published."""
     try:
-        index = Index(folder)
+        index = ShardIndex(folder)
     except WavewrightError:
         return  # nobody could have used it
     planned = {shard_name(number): ids for number, ids in plan.items()}
@@ -248,8 +254,10 @@ def _require_same(folder: Path, header: Header, plan: Mapping[int, list[str]]) -
     )
 
 
-def rows_of(folder: Path, names: Iterable[str], sha256: dict[str, str]) -> Iterator[Row]:
-    """Rows of finished shards out of their notes; puts their sha256 into the given dict."""
+def read_note_rows(
+    folder: Path, names: Iterable[str], sha256: dict[str, str]
+) -> Iterator[IndexRow]:
+    """Read the rows of finished shards from their notes; enters their sha256 into the dict."""
     for name in sorted(names):
         notes = read_notes(folder, name)
         if notes is None:
@@ -259,7 +267,7 @@ def rows_of(folder: Path, names: Iterable[str], sha256: dict[str, str]) -> Itera
 
 
 def remove_leftovers(folder: Path, names: set[str]) -> None:
-    """Take away what other runs left unfinished: all that the published index does not name."""
+    """Delete what interrupted runs left: shards, notes and partial files not in `names`."""
     for path in folder.glob("shard-*.tar"):
         if path.name not in names:
             path.unlink()
@@ -268,8 +276,8 @@ def remove_leftovers(folder: Path, names: set[str]) -> None:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Keep a second writer out of a folder, where its file system has locks."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder against a second writer, if its file system has locks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

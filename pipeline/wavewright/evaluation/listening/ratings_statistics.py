@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.evaluation.statistics import FEW, RESAMPLES
+from wavewright.evaluation.statistics import MIN_UNITS, RESAMPLES
 
 _SEED = 20260102
 
@@ -38,7 +38,7 @@ def clustered_mean(answers: Answers) -> Interval:
     be a little wide, never much too narrow. Below 6 of either there is none.
     """
     mean = float(answers.mean())
-    if min(answers.shape) < FEW:
+    if min(answers.shape) < MIN_UNITS:
         return Interval(mean, None, None)
     rng = np.random.default_rng((_SEED, *answers.shape))
     listeners, utterances = answers.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wavewright.evaluation.listening.results import Estimate, Ratings
-from wavewright.evaluation.statistics import FEW
+from wavewright.evaluation.statistics import MIN_UNITS
 from wavewright.webpage.markdown import plain
 from wavewright.webpage.render import count
 
@@ -27,11 +27,11 @@ def ratings_markdown(ratings: Ratings) -> str:
         f"({devices}), {count(ratings.utterances, 'utterance')}, median "
         f"{ratings.median_seconds:.1f} s per answer; {count(excluded, 'listener')} left out.",
     ]
-    if listeners < FEW or ratings.utterances < FEW:
+    if listeners < MIN_UNITS or ratings.utterances < MIN_UNITS:
         lines += [
             "",
-            f"**Too few:** below {FEW} listeners or {FEW} utterances there are no intervals, "
-            f"below {FEW} listeners no tests.",
+            f"**Too few:** below {MIN_UNITS} listeners or {MIN_UNITS} utterances there are no "
+            f"intervals, below {MIN_UNITS} listeners no tests.",
         ]
     lines += ["", *_tables(ratings), "", _METHOD]
     if ratings.excluded:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, read_channels, save_wav
+from wavewright.audio.levels import is_silent
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Sound
@@ -23,7 +24,6 @@ LEVEL = -26.0  # dBFS, RMS over active speech, where no peak forbids it
 CEILING = 0.97  # largest magnitude of any sound
 _FADE = 0.01  # seconds
 _TAIL = 0.25  # seconds: systems whose lengths differ by no more are cut, others padded
-_SILENT = 1e-4  # largest magnitude of what is called silent
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def comparable(
     for system in systems:
         path = sources.files[NATURAL if system == ANCHOR else system][utterance]
         wavs[system] = load_wav(path, sample_rate)[0]
-        if np.abs(wavs[system]).max() < _SILENT:
+        if is_silent(wavs[system]):
             raise WavewrightError(f"{path}: silent, and cannot be brought to the others' level")
     shortest, longest = (pick(map(len, wavs.values())) for pick in (min, max))
     length = shortest if longest - shortest <= _TAIL * sample_rate else longest

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from wavewright.evaluation.report.formatting import MINUS, decimals, fixed, interval, probability
-from wavewright.evaluation.report.pairwise import Pairing
+from wavewright.evaluation.report.formatting import (
+    MINUS,
+    decimal_places,
+    format_fixed,
+    format_interval,
+    format_p,
+)
+from wavewright.evaluation.report.pairwise import SystemPair
 from wavewright.evaluation.results import MetricInfo
 from wavewright.webpage.figures import Axis, mark, svg
 
@@ -19,24 +25,24 @@ _PLOT = 290
 
 
 @dataclass(frozen=True)
-class Point:
-    """A system in the scatter plot: seconds of computing per second of audio, mean, interval.
+class SpeedPoint:
+    """A system in the scatter plot: its real-time factor, mean and interval.
 
-    `place` is the system's among all; it has the same mark and colour in every plot.
+    `index` is the system's among all; it has the same mark and color in every plot.
     """
 
     name: str
-    place: int
+    index: int
     factor: float
     mean: float
     low: float | None
     high: float | None
 
 
-def forest(pairs: Sequence[Pairing], metric: MetricInfo) -> Markup:
+def forest_plot(pairs: Sequence[SystemPair], metric: MetricInfo) -> Markup:
     """Mean paired differences with their intervals and a line at zero, one row for each pair.
 
-    Full marks are told apart, hollow ones are not.
+    Full marks are significant differences, hollow ones are not.
     """
     edges = [v for pair in pairs for v in (pair.mean, pair.low, pair.high) if v is not None]
     low, high = min(0.0, *edges), max(0.0, *edges)
@@ -45,8 +51,8 @@ def forest(pairs: Sequence[Pairing], metric: MetricInfo) -> Markup:
     left = 14 + _LETTER * max(map(len, names))
     x = Axis(low - room, high + room, left, left + _PLOT)
     floor = 10 + _ROW * len(pairs)
-    told = [
-        f"{name}: {_in_words(pair, decimals(edges))}"
+    texts = [
+        f"{name}: {_pair_text(pair, decimal_places(edges))}"
         for name, pair in zip(names, pairs, strict=True)
     ]
     parts = [_ticks(x, floor), _zero(x, floor)]
@@ -56,14 +62,14 @@ def forest(pairs: Sequence[Pairing], metric: MetricInfo) -> Markup:
             _label(left - 12, y, names[index], "name", "end"),
             _line(x, y, pair.low, pair.high),
         ]
-        parts.append(_dot(x.at(pair.mean), y, pair.told_apart, told[index]))
+        parts.append(_dot(x.at(pair.mean), y, pair.significant, texts[index]))
     unit = f"difference in {_unit(metric)}"
     parts.append(_label((x.start + x.stop) / 2, floor + 34, unit, "tick", "middle"))
-    title = f"Paired differences in {metric.title}. {'; '.join(told)}."
+    title = f"Paired differences in {metric.title}. {'; '.join(texts)}."
     return svg(round(left + _PLOT + 24), floor + 44, title, parts)
 
 
-def scatter(points: Sequence[Point], metric: MetricInfo) -> Markup:
+def scatter_plot(points: Sequence[SpeedPoint], metric: MetricInfo) -> Markup:
     """Quality against real-time factor on a logarithmic scale, better to the left."""
     factors = [point.factor for point in points]
     x = Axis(min([*factors, 0.5]) / 1.6, max([*factors, 1.0]) * 1.6, 64, 470, logarithmic=True)
@@ -74,15 +80,15 @@ def scatter(points: Sequence[Point], metric: MetricInfo) -> Markup:
     heights = _label_heights(points, y)
     for index, point in enumerate(points):
         parts.append(_whisker(x.at(point.factor), y, point))
-        told = f"{point.name}: real-time factor {point.factor:.3g}, {metric.title} {point.mean:.3f}"
-        parts.append(mark(point.place, x.at(point.factor), y.at(point.mean), told))
+        text = f"{point.name}: real-time factor {point.factor:.3g}, {metric.title} {point.mean:.3f}"
+        parts.append(mark(point.index, x.at(point.factor), y.at(point.mean), text))
         side = x.at(point.factor) > 340
         parts.append(
             _label(
                 x.at(point.factor) + (-11 if side else 11),
                 heights[index],
                 _short(point.name),
-                f"label s{point.place % 5}",
+                f"label s{point.index % 5}",
                 "end" if side else "start",
             )
         )
@@ -96,24 +102,24 @@ def scatter(points: Sequence[Point], metric: MetricInfo) -> Markup:
             'text-anchor="middle">{0}</text>'
         ).format(f"{_unit(metric)} ({better} is better)")
     )
-    words = "; ".join(f"{p.name} {p.factor:.3g} and {p.mean:.3f}" for p in points)
-    return svg(490, 312, f"Real-time factor and {metric.title}: {words}.", parts)
+    values = "; ".join(f"{p.name} {p.factor:.3g} and {p.mean:.3f}" for p in points)
+    return svg(490, 312, f"Real-time factor and {metric.title}: {values}.", parts)
 
 
-def _in_words(pair: Pairing, places: int) -> str:
+def _pair_text(pair: SystemPair, places: int) -> str:
     ends = (
         ""
         if pair.low is None or pair.high is None
-        else f" {interval(pair.low, pair.high, places, signed=True)}"
+        else f" {format_interval(pair.low, pair.high, places, signed=True)}"
     )
     p = "" if pair.corrected is None else f", p {_equals(pair.corrected)}"
-    return f"{fixed(pair.mean, places, signed=True)}{ends}{p}"
+    return f"{format_fixed(pair.mean, places, signed=True)}{ends}{p}"
 
 
-def _dot(x: float, y: float, apart: bool, title: str) -> Markup:
+def _dot(x: float, y: float, significant: bool, title: str) -> Markup:
     return Markup(
         '<circle class="dot {0}" cx="{1}" cy="{2}" r="4.5"><title>{3}</title></circle>'
-    ).format("apart" if apart else "alike", x, y, title)
+    ).format("apart" if significant else "alike", x, y, title)
 
 
 def _short(name: str) -> str:
@@ -125,7 +131,7 @@ def _unit(metric: MetricInfo) -> str:
 
 
 def _equals(p: float) -> str:
-    text = probability(p)
+    text = format_p(p)
     return text if text.startswith("<") else f"= {text}"
 
 
@@ -157,7 +163,7 @@ def _line(x: Axis, y: float, low: float | None, high: float | None) -> Markup:
     )
 
 
-def _whisker(x: float, y: Axis, point: Point) -> Markup:
+def _whisker(x: float, y: Axis, point: SpeedPoint) -> Markup:
     if point.low is None or point.high is None:
         return Markup("")
     return Markup('<line class="whisker" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
@@ -194,7 +200,7 @@ def _powers(x: Axis, floor: float) -> Markup:
     return Markup("").join(lines)
 
 
-def _label_heights(points: Sequence[Point], y: Axis, gap: float = 15.0) -> list[float]:
+def _label_heights(points: Sequence[SpeedPoint], y: Axis, gap: float = 15.0) -> list[float]:
     """Heights of the labels, pushed apart so that none covers another."""
     heights = [0.0] * len(points)
     last = float("-inf")

@@ -1,6 +1,6 @@
 """Pitch contours of the report: F0 by WORLD's dio and stonemask, drawn over each other.
 
-They need pyworld; where it is missing the report goes without and says so.
+They need pyworld; without it the report has no contours and says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ROOM = 1.3  # beyond the recordings' own range, as a factor
 
 
 @dataclass(frozen=True)
-class Contour:
+class PitchContour:
     """F0 in Hz every 10 ms, (frames,), 0 where unvoiced, of a sound of so many seconds."""
 
     hertz: np.ndarray
@@ -33,24 +33,24 @@ class Contour:
 
     @property
     def voiced(self) -> np.ndarray:
-        """The voiced frames' F0."""
+        """F0 of the voiced frames in Hz."""
         return self.hertz[self.hertz > 0]
 
     @property
-    def words(self) -> str:
-        """For those who cannot see it."""
+    def alt_text(self) -> str:
+        """Text alternative of the drawn contour."""
         if not len(self.voiced):
             return "unvoiced throughout"
         share = len(self.voiced) / len(self.hertz)
         return f"median {np.median(self.voiced):.0f} Hz, {share:.0%} of the time voiced"
 
 
-def available() -> bool:
-    """Whether contours can be found here."""
+def pitch_available() -> bool:
+    """True if pyworld is installed, so that contours can be computed."""
     return _world() is not None
 
 
-def contour(wav: np.ndarray, sample_rate: int) -> Contour | None:
+def pitch_contour(wav: np.ndarray, sample_rate: int) -> PitchContour | None:
     """F0 of a waveform (samples,), float; None where pyworld is missing or the sound too short."""
     world = _world()
     if world is None or len(wav) < _SHORTEST * sample_rate:
@@ -58,11 +58,11 @@ def contour(wav: np.ndarray, sample_rate: int) -> Contour | None:
     samples = np.ascontiguousarray(wav, dtype=np.float64)
     search = {"f0_floor": FLOOR, "f0_ceil": CEILING, "frame_period": 1000 * STEP}
     f0, times = world.dio(samples, sample_rate, **search)
-    return Contour(world.stonemask(samples, f0, times, sample_rate), len(wav) / sample_rate)
+    return PitchContour(world.stonemask(samples, f0, times, sample_rate), len(wav) / sample_rate)
 
 
-def span(contours: Sequence[Contour | None]) -> tuple[float, float]:
-    """The range in Hz that all charts of a page share, from its recordings."""
+def pitch_range(contours: Sequence[PitchContour | None]) -> tuple[float, float]:
+    """Range in Hz that all charts of a page share, from its recordings."""
     voiced = np.concatenate([np.zeros(0), *(c.voiced for c in contours if c is not None)])
     if not len(voiced):
         return FLOOR, CEILING
@@ -70,16 +70,19 @@ def span(contours: Sequence[Contour | None]) -> tuple[float, float]:
     return max(FLOOR, float(low) / _ROOM), min(CEILING, float(high) * _ROOM)
 
 
-def chart(
-    recording: Contour | None, system: Contour | None, limits: tuple[float, float], name: str
+def contour_chart(
+    recording: PitchContour | None,
+    system: PitchContour | None,
+    limits: tuple[float, float],
+    name: str,
 ) -> Markup:
-    """Both contours over the length of the sound, on a logarithmic scale; empty without any.
+    """Chart of both contours over the sound's length, logarithmic in Hz; empty without any.
 
     Args:
         recording: drawn as a broad line; None where its timing is another.
         system: drawn as a thin line; None in the recording's own chart.
         limits: lowest and highest F0 in Hz; what lies beyond is cut off.
-        name: whose it is, for those who cannot see it.
+        name: the system's name, for the text alternative.
     """
     both = [("natural", recording, "recording"), ("candidate", system, name)]
     lines = [(style, one, who) for style, one, who in both if one is not None]
@@ -89,15 +92,15 @@ def chart(
         Markup('<path class="{0}" d="{1}"/>').format(style, _path(one, limits))
         for style, one, _ in lines
     )
-    words = "; ".join(f"{who}: {one.words}" for _, one, who in lines)
+    text = "; ".join(f"{who}: {one.alt_text}" for _, one, who in lines)
     return Markup(
         '<svg class="contour" viewBox="0 0 {0} {1}" preserveAspectRatio="none" role="img" '
         'aria-label="Pitch from {2:.0f} to {3:.0f} Hz. {4}">{5}</svg>'
-    ).format(_WIDTH, _HEIGHT, *limits, words, paths)
+    ).format(_WIDTH, _HEIGHT, *limits, text, paths)
 
 
-def _path(one: Contour, limits: tuple[float, float]) -> str:
-    """A line through the voiced frames, broken where there is no pitch."""
+def _path(one: PitchContour, limits: tuple[float, float]) -> str:
+    """SVG path through the voiced frames, broken where there is no pitch."""
     low, high = limits
     parts, pen_down = [], False
     for index, hertz in enumerate(one.hertz):
@@ -111,7 +114,7 @@ def _path(one: Contour, limits: tuple[float, float]) -> str:
 
 @cache
 def _world() -> Any:
-    """The compiled part of pyworld, or None."""
+    """Compiled module of pyworld; None where it cannot be imported."""
     from wavewright.metrics import world
 
     if find_spec("pyworld") is None:

@@ -1,21 +1,27 @@
-"""`report.md`: the report's answers and tables, to paste into a README."""
+"""`report.md`: verdicts and tables of a report, to paste into a README."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from wavewright.evaluation.report.tables import ARROWS, Cell, parameters, summary_tables
-from wavewright.evaluation.report.verdict import answers, blame
-from wavewright.evaluation.results import ConditionInfo, Results, Speed
+from wavewright.evaluation.report.tables import (
+    ARROWS,
+    SummaryCell,
+    SummaryTable,
+    format_parameters,
+)
+from wavewright.evaluation.report.view import ReportView
+from wavewright.evaluation.results import Results, Speed
 from wavewright.webpage.markdown import plain
 from wavewright.webpage.render import count
 
 
-def results_markdown(results: Results, speed: Speed | None) -> str:
-    """The answers, tables and speeds as Markdown.
+def report_markdown(view: ReportView) -> str:
+    """Render verdicts, tables and speeds as Markdown.
 
-    Text of anybody's making can neither break a table nor bring HTML in.
+    Names and texts of others are escaped: they can neither break a table nor bring HTML in.
     """
+    results = view.results
     minutes = results.seconds / 60
     speakers = f" of {count(len(results.speakers), 'speaker')}" if results.speakers else ""
     split = f", {plain(results.split)} split" if results.split else ""
@@ -27,31 +33,29 @@ def results_markdown(results: Results, speed: Speed | None) -> str:
         f"{results.sample_rate} Hz.",
     ]
     lines += ["", plain(results.note)] if results.note else []
-    lines += ["", plain(sentence)] if (sentence := blame(results)) else []
-    sentences = answers(results)
+    lines += ["", plain(view.bottleneck)] if view.bottleneck else []
     for condition in results.conditions:
         lines += ["", f"## {condition.title}", ""]
         if condition.absent:
             lines.append(plain(condition.absent))
         else:
-            lines.append(plain(sentences[condition.id]))
-            lines += _tables(results, condition)
+            shown = view.conditions[condition.id]
+            lines.append(plain(shown.verdict))
+            lines += [line for table in shown.tables for line in _table(table)]
     lines += ["", "## Notes", "", *_notes(results)]
-    return "\n".join([*lines, *(_speed_lines(results, speed) if speed else []), ""])
+    return "\n".join([*lines, *(_speed_lines(view, view.speed) if view.speed else []), ""])
 
 
-def _tables(results: Results, condition: ConditionInfo) -> list[str]:
-    lines = []
-    for table in summary_tables(results, condition):
-        heads = [f"{plain(m.title)} {ARROWS[m.direction]}" for m in table.metrics]
-        lines += ["", f"{table.title}:", "", *_grid(["system", *heads])]
-        for system, cells in table.rows:
-            kind = " (anchor)" if system.kind == "anchor" else ""
-            lines.append(_row([plain(system.title) + kind, *map(_shown, cells)]))
+def _table(table: SummaryTable) -> list[str]:
+    heads = [f"{plain(m.title)} {ARROWS[m.direction]}" for m in table.metrics]
+    lines = ["", f"{table.title}:", "", *_head(["system", *heads])]
+    for system, cells in table.rows:
+        kind = " (anchor)" if system.kind == "anchor" else ""
+        lines.append(_row([plain(system.title) + kind, *map(_cell_text, cells)]))
     return lines
 
 
-def _shown(cell: Cell) -> str:
+def _cell_text(cell: SummaryCell) -> str:
     mean = f"**{cell.mean}**" if cell.rank == "best" else cell.mean
     tie = "≈" if cell.rank == "tie" else ""
     return " ".join(part for part in (mean, tie, cell.interval, cell.remark) if part)
@@ -70,7 +74,7 @@ def _notes(results: Results) -> list[str]:
     return lines
 
 
-def _speed_lines(results: Results, speed: Speed) -> list[str]:
+def _speed_lines(view: ReportView, speed: Speed) -> list[str]:
     rows = {row.system: row for row in speed.systems}
     lines = [
         "",
@@ -79,19 +83,19 @@ def _speed_lines(results: Results, speed: Speed) -> list[str]:
         "Real-time factor: seconds of computing per second of audio, median of "
         f"{speed.repeats}; {plain(speed.device)}, {count(speed.threads, 'thread')}.",
         "",
-        *_grid(["system", "parameters", "real-time factor ↓", "first sound, ms ↓", "memory, MB ↓"]),
+        *_head(["system", "parameters", "real-time factor ↓", "first sound, ms ↓", "memory, MB ↓"]),
     ]
-    for system in results.systems:
+    for system in view.results.systems:
         if row := rows.get(system.id):
             first = "" if row.first_sound is None else f"{1000 * row.first_sound:.0f}"
             memory = "" if row.memory is None else f"{row.memory:.0f}"
-            numbers = [parameters(system), f"{row.real_time_factor:.3g}", first, memory]
+            numbers = [format_parameters(system), f"{row.real_time_factor:.3g}", first, memory]
             lines.append(_row([plain(system.title), *numbers]))
     return lines
 
 
-def _grid(heads: Sequence[str]) -> list[str]:
-    return [_row(heads), "|---|" + "---:|" * (len(heads) - 1)]
+def _head(names: Sequence[str]) -> list[str]:
+    return [_row(names), "|---|" + "---:|" * (len(names) - 1)]
 
 
 def _row(cells: Iterable[str]) -> str:

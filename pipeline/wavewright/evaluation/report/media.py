@@ -1,7 +1,8 @@
-"""What readers hear and see of each utterance: clips, and the articles that hold them."""
+"""Players and pictures of the utterances in a report: clips, and the articles that hold them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -12,8 +13,8 @@ _MARKUP = 1500  # characters around one clip
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An utterance to listen to, and who is heard first.
+class SelectedUtterance:
+    """An utterance to listen to, and the system and condition that play first.
 
     `reason` is empty for those that are not among the worst.
     """
@@ -25,18 +26,18 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Clip:
+class PlayerClip:
     """One sound of one utterance: a player, pictures and its numbers.
 
     Attributes:
-        system: who speaks.
+        system: the speaking system.
         condition: id, or empty for the recording itself.
         label: "hifigan:v3, copy-synthesis".
         seconds: its duration.
-        audio: the sound as a data: address, or its file's where the page has no room for it.
-        lossy: it is not what was measured, but an MP3 of it.
-        image: log-mel as a data: address; empty for a clip too short to have one.
-        difference: candidate less recording as a data: address; empty where timing is another.
+        audio: `data:` address of the sound, or its file where the page has no room for it.
+        lossy: True for an MP3 of what was measured.
+        image: log-mel as a `data:` address; empty for a clip too short to have one.
+        difference: candidate less recording as a `data:` address; empty where timings differ.
         pitch: chart of F0 over the recording's; empty where there is none.
         file: its wav, relative to the page.
         numbers: "mel L1 0.312", one per metric.
@@ -52,7 +53,7 @@ class Clip:
     difference: str
     pitch: Markup
     file: str
-    numbers: list[str]
+    numbers: Sequence[str]
 
     @property
     def description(self) -> str:
@@ -62,30 +63,34 @@ class Clip:
 
     @property
     def linked(self) -> bool:
-        """Its sound lies beside the page."""
+        """True if the sound lies beside the page."""
         return self.audio == self.file
 
     def size(self) -> int:
         """Characters that it adds to the page, roughly."""
         return sum(map(len, (self.audio, self.image, self.difference, self.pitch))) + _MARKUP
 
+    def as_link(self) -> PlayerClip:
+        """Copy that plays the wav beside the page."""
+        return replace(self, audio=self.file, lossy=False)
+
 
 @dataclass(frozen=True)
 class Article:
     """One utterance of the listening section; `grid` has a row of clips per system."""
 
-    choice: Choice
-    natural: Clip
-    grid: list[tuple[System, list[Clip | None]]]
+    selection: SelectedUtterance
+    natural: PlayerClip
+    grid: Sequence[tuple[System, Sequence[PlayerClip | None]]]
 
     @property
     def utterance(self) -> Utterance:
-        """What is said."""
-        return self.choice.utterance
+        """Utterance that all clips speak."""
+        return self.selection.utterance
 
     @property
     def linked(self) -> bool:
-        """Its sounds lie beside the page."""
+        """True if the sounds lie beside the page."""
         return self.natural.linked
 
     def size(self) -> int:
@@ -93,11 +98,7 @@ class Article:
         clips = [self.natural, *(clip for _, row in self.grid for clip in row if clip)]
         return sum(clip.size() for clip in clips)
 
-    def without_sounds(self) -> Article:
-        """The same with players that read the wavs beside the page."""
-        grid = [(system, [clip and _linked(clip) for clip in row]) for system, row in self.grid]
-        return replace(self, natural=_linked(self.natural), grid=grid)
-
-
-def _linked(clip: Clip) -> Clip:
-    return replace(clip, audio=clip.file, lossy=False)
+    def as_links(self) -> Article:
+        """Copy whose players read the wavs beside the page."""
+        grid = [(system, [clip and clip.as_link() for clip in row]) for system, row in self.grid]
+        return replace(self, natural=self.natural.as_link(), grid=grid)

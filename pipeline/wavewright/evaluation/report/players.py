@@ -1,4 +1,4 @@
-"""Makes the articles of the listening section, within a budget of bytes."""
+"""Articles of the listening section, built within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -10,86 +10,100 @@ import numpy as np
 
 from wavewright.audio.files import Wav, load_wav, to_pcm16
 from wavewright.evaluation.layout import wav_file
-from wavewright.evaluation.report import contours
-from wavewright.evaluation.report.contours import Contour
-from wavewright.evaluation.report.formatting import decimals, fixed
-from wavewright.evaluation.report.media import Article, Choice, Clip
+from wavewright.evaluation.report.contours import (
+    PitchContour,
+    contour_chart,
+    pitch_contour,
+    pitch_range,
+)
+from wavewright.evaluation.report.formatting import decimal_places, format_fixed
+from wavewright.evaluation.report.media import Article, PlayerClip, SelectedUtterance
 from wavewright.evaluation.results import NATURAL, Results, System
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.metric import LONGEST_MISMATCH, Condition, Undefined
 from wavewright.webpage import sound
 from wavewright.webpage.figures import data_uri, difference_image, mel_image
 
-Sounds = Literal["flac", "mp3"]
+PlayerFormat = Literal["flac", "mp3"]
 
 
-def articles(
-    results: Results, folder: Path, choices: Sequence[Choice], *, budget: int, sounds: Sounds
+def build_articles(
+    results: Results,
+    folder: Path,
+    selection: Sequence[SelectedUtterance],
+    *,
+    budget: int,
+    sounds: PlayerFormat,
 ) -> Iterator[Article]:
-    """The chosen utterances while `budget` bytes last.
+    """Build the articles of the selected utterances while `budget` bytes last.
 
     An utterance whose sounds find no room keeps its pictures, and its players read the wavs
     beside the page; one whose pictures find no room either is left out.
     """
-    limits = contours.span([_recording(folder, choice)[2] for choice in choices])
-    spent = 0
-    for choice in choices:
-        article = _article(results, folder, choice, limits, sounds)
-        if spent + article.size() > budget:
-            article = article.without_sounds()
-        if spent + article.size() <= budget:
-            spent += article.size()
+    limits = pitch_range([_load_recording(folder, one).pitch for one in selection])
+    used = 0
+    for one in selection:
+        article = _build_article(results, folder, one, limits, sounds)
+        if used + article.size() > budget:
+            article = article.as_links()
+        if used + article.size() <= budget:
+            used += article.size()
             yield article
 
 
-class _Heard(NamedTuple):
-    """A sound as it was read, and what is drawn of it."""
+class _Audio(NamedTuple):
+    """A sound with its pitch and log-mel."""
 
     wav: Wav
     sample_rate: int
-    pitch: Contour | None
+    pitch: PitchContour | None
     mel: np.ndarray | None
 
 
-def _heard(path: Path) -> _Heard:
+def _load(path: Path) -> _Audio:
     wav, sample_rate = load_wav(path)
     try:
         mel = measured_mel(wav, sample_rate)
     except Undefined:
         mel = None
-    return _Heard(wav, sample_rate, contours.contour(wav, sample_rate), mel)
+    return _Audio(wav, sample_rate, pitch_contour(wav, sample_rate), mel)
 
 
-def _recording(folder: Path, choice: Choice) -> _Heard:
-    return _heard(folder / wav_file(NATURAL, "", choice.utterance.id))
+def _load_recording(folder: Path, selection: SelectedUtterance) -> _Audio:
+    return _load(folder / wav_file(NATURAL, "", selection.utterance.id))
 
 
-def _article(
-    results: Results, folder: Path, choice: Choice, limits: tuple[float, float], sounds: Sounds
+def _build_article(
+    results: Results,
+    folder: Path,
+    selection: SelectedUtterance,
+    limits: tuple[float, float],
+    sounds: PlayerFormat,
 ) -> Article:
     natural = next(system for system in results.systems if system.id == NATURAL)
-    recording = _recording(folder, choice)
-    made = _Maker(results, folder, choice.utterance.id, recording, limits, sounds)
+    recording = _load_recording(folder, selection)
+    builder = _ClipBuilder(results, folder, selection.utterance.id, recording, limits, sounds)
     grid = []
     for system in results.systems:
         if system.id != NATURAL:
-            row = [made.clip(system, condition.id) for condition in results.present()]
+            row = [builder.clip(system, c.id) for c in results.evaluated_conditions()]
             if any(row):
                 grid.append((system, row))
-    return Article(choice, made.make(natural, "", "the recording", recording, []), grid)
+    clip = builder.build(natural, "", "the recording", recording, [])
+    return Article(selection, clip, grid)
 
 
-class _Maker:
-    """Makes the clips of one utterance."""
+class _ClipBuilder:
+    """Builds the clips of one utterance."""
 
     def __init__(
         self,
         results: Results,
         folder: Path,
         utterance: str,
-        recording: _Heard,
+        recording: _Audio,
         limits: tuple[float, float],
-        sounds: Sounds,
+        sounds: PlayerFormat,
     ) -> None:
         self.results, self.folder, self.utterance = results, folder, utterance
         self.recording, self.limits, self.sounds = recording, limits, sounds
@@ -100,49 +114,49 @@ class _Maker:
         }
         self.titles = {c.id: c.in_sentence for c in results.conditions}
 
-    def clip(self, system: System, condition: Condition) -> Clip | None:
-        """What a system made of the utterance; None where it made nothing."""
+    def clip(self, system: System, condition: Condition) -> PlayerClip | None:
+        """Clip of a system's copy of the utterance; None where it has no wav."""
         path = self.folder / wav_file(system.id, condition, self.utterance)
         if not path.is_file():
             return None
         numbers = [
-            f"{metric.title} {fixed(value, decimals([value]))}"
+            f"{metric.title} {format_fixed(value, decimal_places([value]))}"
             for metric in self.results.metrics_of(condition)
             if metric.phones is None
             and (value := self.values.get((system.id, condition, metric.id))) is not None
         ]
         label = f"{system.title}, {self.titles[condition]}"
-        return self.make(system, condition, label, _heard(path), numbers)
+        return self.build(system, condition, label, _load(path), numbers)
 
-    def make(
-        self, system: System, condition: str, label: str, heard: _Heard, numbers: list[str]
-    ) -> Clip:
-        """A clip of a sound; its pictures are compared with the recording's if times agree."""
-        lossy = self.sounds == "mp3" and sound.can_mp3(heard.sample_rate)
+    def build(
+        self, system: System, condition: str, label: str, audio: _Audio, numbers: list[str]
+    ) -> PlayerClip:
+        """Build a clip; its pictures are compared with the recording's if their times agree."""
+        lossy = self.sounds == "mp3" and sound.can_mp3(audio.sample_rate)
         encode = sound.mp3 if lossy else sound.flac
-        alike = bool(condition) and self._same_timing(condition, heard)
-        broad = self.recording.pitch if alike or not condition else None
-        thin = heard.pitch if condition else None
-        return Clip(
+        aligned = bool(condition) and self._same_timing(condition, audio)
+        broad = self.recording.pitch if aligned or not condition else None
+        thin = audio.pitch if condition else None
+        return PlayerClip(
             system=system,
             condition=condition,
             label=f"{self.utterance}, {label}",
-            seconds=len(heard.wav) / heard.sample_rate,
-            audio=encode(to_pcm16(heard.wav), heard.sample_rate),
+            seconds=len(audio.wav) / audio.sample_rate,
+            audio=encode(to_pcm16(audio.wav), audio.sample_rate),
             lossy=lossy,
-            image="" if heard.mel is None else data_uri("image/webp", mel_image(heard.mel)),
-            difference=self._difference(heard) if alike else "",
-            pitch=contours.chart(broad, thin, self.limits, system.title),
+            image="" if audio.mel is None else data_uri("image/webp", mel_image(audio.mel)),
+            difference=self._difference(audio) if aligned else "",
+            pitch=contour_chart(broad, thin, self.limits, system.title),
             file=wav_file(system.id, condition, self.utterance),
             numbers=numbers,
         )
 
-    def _same_timing(self, condition: str, heard: _Heard) -> bool:
-        ours, true = (len(one.wav) / one.sample_rate for one in (heard, self.recording))
+    def _same_timing(self, condition: str, audio: _Audio) -> bool:
+        ours, true = (len(one.wav) / one.sample_rate for one in (audio, self.recording))
         return condition != "tts" and abs(ours - true) <= LONGEST_MISMATCH * max(ours, true)
 
-    def _difference(self, heard: _Heard) -> str:
+    def _difference(self, audio: _Audio) -> str:
         true = self.recording
-        if heard.mel is None or true.mel is None or heard.sample_rate != true.sample_rate:
+        if audio.mel is None or true.mel is None or audio.sample_rate != true.sample_rate:
             return ""
-        return data_uri("image/webp", difference_image(heard.mel, true.mel))
+        return data_uri("image/webp", difference_image(audio.mel, true.mel))

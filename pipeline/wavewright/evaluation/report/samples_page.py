@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wavewright.audio.files import load_wav, to_pcm16
-from wavewright.evaluation.layout import evenly
+from wavewright.evaluation.layout import pick_evenly
 from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import atomic_write, write_text
@@ -174,7 +174,7 @@ def _drawn(results: SamplesResults) -> list[SoundSet]:
 def _cards(folder: Path, item: SoundSet, shown: int, budget: int) -> list[Card]:
     cards: list[Card] = []
     spent = 0
-    for number, sound in evenly(list(enumerate(item.examples)), shown):
+    for number, sound in pick_evenly(list(enumerate(item.examples)), shown):
         wav, rate = load_wav(folder / sound.file)
         try:
             image = data_uri("image/webp", mel_image(measured_mel(wav, rate)))

@@ -1,12 +1,12 @@
-"""The table of every value: a row per utterance, system and condition, the worst first."""
+"""Table of every value: a row per utterance, system and condition, the worst first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavewright.evaluation.report.formatting import decimals, fixed
-from wavewright.evaluation.report.outliers import ODD, Key
-from wavewright.evaluation.report.verdict import headline_metric
+from wavewright.evaluation.report.formatting import decimal_places, format_fixed
+from wavewright.evaluation.report.outliers import OUTLIER, Deviations, ValueKey
+from wavewright.evaluation.report.verdict import Rankings
 from wavewright.evaluation.results import (
     NATURAL,
     ConditionInfo,
@@ -17,20 +17,26 @@ from wavewright.evaluation.results import (
     Value,
 )
 
-MOST = 3000  # rows that a browser sorts at once
+MAX_ROWS = 3000  # rows that a browser sorts at once
 
 
 @dataclass(frozen=True)
-class Number:
-    """One value: its text, or why there is none; `odd` says how far out it lies, worse above 0."""
+class ValueCell:
+    """One value in the table.
+
+    Attributes:
+        text: the value; empty where there is none.
+        outlier: how far out it lies, worse above 0; empty within three standard deviations.
+        reason: why the value is undefined.
+    """
 
     text: str
-    odd: str = ""
+    outlier: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Row:
+class UtteranceRow:
     """Every value of one system's copy of one utterance.
 
     `worse` is how many standard deviations its headline metric is worse than the system's mean;
@@ -41,53 +47,56 @@ class Row:
     system: System
     condition: ConditionInfo
     worse: float | None
-    numbers: list[Number]
+    cells: list[ValueCell]
 
     @property
     def worse_text(self) -> str:
-        """For a cell."""
-        return "" if self.worse is None else fixed(self.worse, 1, signed=True)
+        """Text of `worse` for a table."""
+        return "" if self.worse is None else format_fixed(self.worse, 1, signed=True)
 
 
-def columns(results: Results) -> list[MetricInfo]:
-    """Metrics that were measured anywhere, in the order they were asked for."""
-    measured = {value.metric for value in results.values}
-    return [metric for metric in results.metrics if metric.id in measured]
+def measured_metrics(results: Results) -> list[MetricInfo]:
+    """Metrics with at least one value, in the order in which they were asked for."""
+    names = {value.metric for value in results.values}
+    return [metric for metric in results.metrics if metric.id in names]
 
 
-def rows(results: Results, known: dict[Key, float]) -> list[Row]:
+def utterance_rows(
+    results: Results, rankings: Rankings, deviations: Deviations
+) -> list[UtteranceRow]:
     """All rows, those whose headline metric is worst beside the system's others first.
 
     Args:
         results: the evaluation.
-        known: `outliers.deviations(results)`.
+        rankings: `rank_conditions(results)`.
+        deviations: `outliers.standard_deviations(results)`.
     """
     table = {(v.system, v.condition, v.metric, v.utterance): v for v in results.values}
-    metrics = columns(results)
+    metrics = measured_metrics(results)
     places = {
-        metric.id: decimals(v.value for v in results.values if v.metric == metric.id)
+        metric.id: decimal_places(v.value for v in results.values if v.metric == metric.id)
         for metric in metrics
     }
-    found = []
-    for condition in results.present():
-        metric = headline_metric(results, condition.id)
-        head = "" if metric is None else metric.id
+    rows = []
+    for condition, ranking in rankings.items():
+        headline = "" if ranking.headline is None else ranking.headline.metric.id
         for system in (s for s in results.systems if s.id != NATURAL):
             for utterance in results.utterances:
-                keys: list[Key] = [(system.id, condition.id, m.id, utterance.id) for m in metrics]
+                keys: list[ValueKey] = [(system.id, condition, m.id, utterance.id) for m in metrics]
                 if any(key in table for key in keys):
-                    worse = known.get((system.id, condition.id, head, utterance.id))
-                    numbers = [
-                        _number(table.get(key), places[key[2]], known.get(key, 0.0)) for key in keys
+                    worse = deviations.get((system.id, condition, headline, utterance.id))
+                    cells = [
+                        _cell(table.get(key), places[key[2]], deviations.get(key, 0.0))
+                        for key in keys
                     ]
-                    found.append(Row(utterance, system, condition, worse, numbers))
-    return sorted(found, key=lambda row: -(row.worse if row.worse is not None else -1e9))
+                    rows.append(UtteranceRow(utterance, system, ranking.condition, worse, cells))
+    return sorted(rows, key=lambda row: -(row.worse if row.worse is not None else -1e9))
 
 
-def _number(value: Value | None, places: int, z: float) -> Number:
+def _cell(value: Value | None, places: int, z: float) -> ValueCell:
     if value is None:
-        return Number("")
+        return ValueCell("")
     if value.value is None:
-        return Number("", reason=value.reason)
-    odd = f"{fixed(z, 1, signed=True)} SD" if abs(z) > ODD else ""
-    return Number(fixed(value.value, places), odd)
+        return ValueCell("", reason=value.reason)
+    outlier = f"{format_fixed(z, 1, signed=True)} SD" if abs(z) > OUTLIER else ""
+    return ValueCell(format_fixed(value.value, places), outlier)

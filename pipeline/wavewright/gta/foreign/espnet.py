@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wavewright.data.corpus.entries import read_lines
+from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign.collection import Collection, Found, nearby
 from wavewright.io.strict_yaml import parse_yaml

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from wavewright.data.shards import Array, Row
+from wavewright.data.shards import Array, IndexRow
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign.collection import Found
 from wavewright.gta.shard_maker import Entry, ShardMaker
-from wavewright.mel.files import Floats, Layout, as_mel
+from wavewright.mel.files import Floats, Layout, array_to_mel
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
 
@@ -68,7 +68,7 @@ class ForeignMaker(ShardMaker):
         if utterance not in self.found:
             raise WavewrightError(f"{self.source} has no mel of it")
         found, natural = self.found[utterance], self.natural.array(utterance)
-        read = as_mel(found.read(), found.path, self.like, self.layout, option="gta.layout=")
+        read = array_to_mel(found.read(), found.path, self.like, self.layout, option="gta.layout=")
         padding = int(self.padded and read.shape[1] > 1 and np.ptp(read[:, -1]) == 0)
         kept = torch.from_numpy(read[:, : read.shape[1] - padding].copy())
         mel = convert_mel(kept, self.like, self.spec).numpy()
@@ -96,7 +96,7 @@ class Part:
     maker: ForeignMaker
     task: tuple[int, list[str]]
 
-    def finish(self) -> tuple[list[Row], list[Entry]]:
+    def finish(self) -> tuple[list[IndexRow], list[Entry]]:
         """Make the shard, unless an interrupted run has."""
         return self.maker.finish_shard(self.task)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from wavewright.data.corpus.entries import read_lines
 from wavewright.data.corpus.readers.nemo import manifests
+from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign.collection import (
     Collection,

@@ -1,4 +1,4 @@
-"""A checkpoint in, another program's file out: what the command `export` does."""
+"""Command `export`: from a checkpoint to another program's file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from wavewright.checkpoints.checkpoint import load_vocoder, read_weights, weights_file
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.interop.espnet import mel_of_config
+from wavewright.interop.espnet import mel_spec_of_config
 from wavewright.interop.exporting.graph import waveform_graph
-from wavewright.interop.exporting.onnx import About, import_packages, write_onnx
-from wavewright.interop.exporting.parallel_wavegan import unlike_theirs, write_parallel_wavegan
+from wavewright.interop.exporting.onnx import ExportMetadata, require_onnx_packages, write_onnx
+from wavewright.interop.exporting.parallel_wavegan import mel_differences, write_parallel_wavegan
 from wavewright.interop.exporting.sherpa_onnx import sherpa_graph
 from wavewright.interop.exporting.snippets import (
-    for_onnxruntime,
-    for_parallel_wavegan,
-    for_sherpa_onnx,
+    onnxruntime_snippet,
+    parallel_wavegan_snippet,
+    sherpa_onnx_snippet,
 )
 from wavewright.mel.transform import require_convertible
 from wavewright.models.vocoder import Vocoder
@@ -28,7 +28,7 @@ def export_file(
     model: Path | None = None,
     check: bool = True,
 ) -> str:
-    """Export a vocoder; returns what it did and how the file is used.
+    """Export a vocoder; returns a summary with a usage snippet.
 
     Args:
         checkpoint: a run or step folder, or a .safetensors file.
@@ -48,12 +48,12 @@ def export_file(
         raise WavewrightError("--no-log-check belongs to --format sherpa-onnx")
     if form == "parallel-wavegan":
         return _for_parallel_wavegan(checkpoint, out, model)
-    import_packages()
+    require_onnx_packages()
     weights = weights_file(checkpoint)
     vocoder = load_vocoder(weights)
     step = read_weights(weights)[0]["step"]
     about, worst = export_vocoder(vocoder, out, form=form, step=step, check=check)
-    snippet = for_onnxruntime if form == "onnx" else for_sherpa_onnx
+    snippet = onnxruntime_snippet if form == "onnx" else sherpa_onnx_snippet
     return (
         f"{out}: {vocoder.name}, {out.stat().st_size / 1e6:.1f} MB; ONNX Runtime and PyTorch "
         f"differ by {worst:.1g} at most\n\n{snippet(out, about)}"
@@ -62,14 +62,14 @@ def export_file(
 
 def export_vocoder(
     vocoder: Vocoder, out: Path, *, form: str = "onnx", step: int = 0, check: bool = True
-) -> tuple[About, float]:
-    """Export a loaded vocoder; what the file says of itself, and the largest difference."""
+) -> tuple[ExportMetadata, float]:
+    """Export a loaded vocoder; returns the metadata and the largest parity error."""
     if form == "onnx":
         graph = waveform_graph(vocoder)
-        about = About.of(vocoder, graph, step)
+        about = ExportMetadata.of(vocoder, graph, step)
         return about, write_onnx(graph, out, about)
     graph, fields = sherpa_graph(vocoder)
-    about = About.of(vocoder, graph, step)
+    about = ExportMetadata.of(vocoder, graph, step)
     guarded = vocoder.mel if check else None
     return about, write_onnx(graph, out, about, fields, guarded=guarded)
 
@@ -79,18 +79,18 @@ def _for_parallel_wavegan(checkpoint: Path, out: Path, model: Path | None) -> st
     vocoder = load_vocoder(weights)
     step = read_weights(weights)[0]["step"]
     if model is not None:
-        spec = mel_of_config(model)
+        spec = mel_spec_of_config(model)
         try:
             require_convertible(spec, vocoder.mel)
         except MelMismatch as error:
             raise MelMismatch(f"'{vocoder.name}' cannot follow {model}: {error}") from error
         file, *_ = write_parallel_wavegan(vocoder, out, step, spec.log)
-        return f"{file}: {vocoder.name}, for mels in {spec.log}\n\n{for_parallel_wavegan(file)}"
+        return f"{file}: {vocoder.name}, for mels in {spec.log}\n\n{parallel_wavegan_snippet(file)}"
     file, *_ = write_parallel_wavegan(vocoder, out, step)
-    remark = unlike_theirs(vocoder.mel)
+    remark = mel_differences(vocoder.mel)
     if remark:
         remark = (
             f"; its mels are not those that ParallelWaveGAN and ESPnet extract ({remark}): "
             "give it mels of Wavewright's, in log10"
         )
-    return f"{file}: {vocoder.name}{remark}\n\n{for_parallel_wavegan(file)}"
+    return f"{file}: {vocoder.name}{remark}\n\n{parallel_wavegan_snippet(file)}"

@@ -1,4 +1,4 @@
-"""What is exported of a vocoder: a module of tensors, and what goes in and comes out, by name.
+"""Exportable graph of a vocoder: a module of tensors with named inputs and outputs.
 
 A graph has no random numbers of its own. Whatever a vocoder draws is an input, so that the same
 numbers give the same sound in every program.
@@ -19,14 +19,14 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
-from wavewright.nn.noise import Noise
+from wavewright.nn.noise import NoiseSpec
 from wavewright.registry import FIRST_PARTY, find
 
 _FRAMES = "frames"
 
 
-class Port(FrozenModel):
-    """A tensor that goes into a graph or comes out of it.
+class TensorPort(FrozenModel):
+    """Input or output tensor of a graph.
 
     Attributes:
         name: by which clients feed it.
@@ -51,8 +51,8 @@ class Port(FrozenModel):
 
 
 @dataclass(frozen=True)
-class Graph:
-    """What an exporter writes.
+class ExportGraph:
+    """Module to export, with its inputs, outputs and parity test.
 
     Attributes:
         name: of the vocoder.
@@ -65,13 +65,13 @@ class Graph:
     name: str
     tolerance: float
     module: nn.Module
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorPort, ...]
+    outputs: tuple[TensorPort, ...]
     trial: Callable[[int, int, int], tuple[list[Tensor], list[Tensor]]]
 
 
-def waveform_graph(vocoder: Vocoder) -> Graph:
-    """All that `generate`, or `sample` of a latent vocoder, does after its noise is drawn.
+def waveform_graph(vocoder: Vocoder) -> ExportGraph:
+    """Graph of `generate` (or `sample` of a latent vocoder) with the noise as inputs.
 
     Raises:
         WavewrightError: the vocoder is no graph of tensors; with the names of those that are.
@@ -79,13 +79,15 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
     _require_exportable(vocoder)
     plain = _copy(vocoder)
     driven = plain.conditioning == "mel"
-    longer = plain.noises(2)
-    ports = [_noise_port(name, noise, longer[name]) for name, noise in plain.noises(1).items()]
+    longer = plain.noise_inputs(2)
+    ports = [
+        _noise_port(name, noise, longer[name]) for name, noise in plain.noise_inputs(1).items()
+    ]
     if driven:
         samples: int | str = _per_frame(plain.hop_length)
     else:
         samples = plain.sample(1, seed=0).shape[1]
-    wav = Port(
+    wav = TensorPort(
         name="wav",
         shape=("batch", samples),
         kind="sound",
@@ -93,49 +95,50 @@ def waveform_graph(vocoder: Vocoder) -> Graph:
     )
 
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        drawn = plain.drawn(batch, frames, seed=seed)
+        drawn = plain.draw_noise(batch, frames, seed=seed)
         if not driven:
             return drawn, [plain.sample(batch, seed=seed)]
         mel = _example_mel(plain.mel, batch, frames, seed)
         return [mel, *drawn], [plain.generate(mel, seed=seed)]
 
     inputs = ([_mel_port(plain.mel)] if driven else []) + ports
-    module = _Speech(_settled(vocoder))
-    return Graph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
+    module = _Waveform(_precomputed_copy(vocoder))
+    return ExportGraph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
 
 
-def spectrum_graph(vocoder: Vocoder) -> Graph:
-    """`spectrum`: for clients that do the inverse transform themselves."""
+def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
+    """Graph of the predicted spectrum, for clients that invert it themselves."""
     plain = _copy(vocoder)
     shape = ("batch", plain.mel.n_fft // 2 + 1, _FRAMES)
     parts = {"mag": "magnitudes", "x": "cosines of phases", "y": "sines of phases"}
     outputs = tuple(
-        Port(name=name, shape=shape, kind="sound", about=about) for name, about in parts.items()
+        TensorPort(name=name, shape=shape, kind="sound", about=about)
+        for name, about in parts.items()
     )
 
     @torch.no_grad()
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
         mel = _example_mel(plain.mel, batch, frames, seed)
-        return [mel], list(plain.spectrum(mel))
+        return [mel], list(plain.predict_spectrum(mel))
 
-    module = _Spectrum(_settled(vocoder))
+    module = _Spectrum(_precomputed_copy(vocoder))
     inputs = (_mel_port(plain.mel),)
-    return Graph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
+    return ExportGraph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
 
 
-class _Speech(nn.Module):
+class _Waveform(nn.Module):
     def __init__(self, vocoder: Vocoder) -> None:
         super().__init__()
         self.vocoder = vocoder
         self.eval()
 
     def forward(self, *given: Tensor) -> Tensor:
-        return self.vocoder.speech(*given)
+        return self.vocoder.synthesize(*given)
 
 
-class _Spectrum(_Speech):
+class _Spectrum(_Waveform):
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        return self.vocoder.spectrum(*given)
+        return self.vocoder.predict_spectrum(*given)
 
 
 def _require_exportable(vocoder: Vocoder) -> None:
@@ -154,26 +157,26 @@ def _require_exportable(vocoder: Vocoder) -> None:
 
 
 def _copy(vocoder: Vocoder) -> Vocoder:
-    """As it comes from a checkpoint: weight norm folded, in float32, on the processor."""
+    """Copy of a vocoder as loaded from a checkpoint: weight norm folded, float32, on the CPU."""
     plain = type(vocoder)(vocoder.config, name=vocoder.name)
     plain.load_inference_state({key: v.cpu() for key, v in vocoder.inference_state().items()})
     return plain.eval().requires_grad_(False)
 
 
-def _settled(vocoder: Vocoder) -> Vocoder:
+def _precomputed_copy(vocoder: Vocoder) -> Vocoder:
     settled = _copy(vocoder)
-    settled.settle()
+    settled.precompute()
     return settled
 
 
-def _mel_port(spec: MelSpec) -> Port:
+def _mel_port(spec: MelSpec) -> TensorPort:
     shape = ("batch", spec.n_mels, _FRAMES)
     about = f"log-mel in the convention {spec.fingerprint}"
-    return Port(name="mel", shape=shape, kind="mel", about=about)
+    return TensorPort(name="mel", shape=shape, kind="mel", about=about)
 
 
-def _noise_port(name: str, one: Noise, two: Noise) -> Port:
-    """Of noise for one frame and for two, which tell what grows with the frames."""
+def _noise_port(name: str, one: NoiseSpec, two: NoiseSpec) -> TensorPort:
+    """Port of a noise input; its shapes for one and two frames show what grows with frames."""
     sizes = zip(one.shape, two.shape, strict=True)
     shape = tuple(size if size == twice else _per_frame(size) for size, twice in sizes)
     about = {
@@ -181,7 +184,7 @@ def _noise_port(name: str, one: Noise, two: Noise) -> Port:
         "uniform": "uniform numbers in [-1, 1)",
         "choice": "; ".join(f"{number}: {choice}" for number, choice in enumerate(one.choices)),
     }[one.kind]
-    return Port(
+    return TensorPort(
         name=name,
         shape=("batch", *shape),
         dtype="int64" if one.kind == "choice" else "float32",
@@ -195,7 +198,7 @@ def _per_frame(values: int) -> str:
 
 
 def _example_mel(spec: MelSpec, batch: int, frames: int, seed: int) -> Tensor:
-    """(batch, n_mels, frames) of noise, each item quieter, in the vocoder's own convention."""
+    """Mel of white noise, (batch, n_mels, frames), each item quieter than the one before."""
     random = torch.Generator().manual_seed(seed)
     samples = max(spec.n_fft, (frames + 1) * spec.hop_length)
     level = 0.3 * 0.1 ** torch.arange(float(batch))

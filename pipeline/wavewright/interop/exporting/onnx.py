@@ -1,4 +1,4 @@
-"""ONNX files: a graph with all that is known of it, compared with PyTorch before it is published.
+"""ONNX files with complete metadata, compared with PyTorch before they are published.
 
 torch's exporter follows the shapes as symbols, so that one file takes any batch and any number of
 frames (the older one, by tracing, is on its way out of torch).
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from wavewright._version import __version__
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.interop.exporting.graph import Graph, Port
-from wavewright.interop.exporting.onnx_guard import guard
+from wavewright.interop.exporting.graph import ExportGraph, TensorPort
+from wavewright.interop.exporting.onnx_guard import add_log_guard
 from wavewright.io.files import atomic_write
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import FrozenModel
@@ -33,8 +33,8 @@ _EXAMPLE = (2, 7)  # items and frames that the exporter sees; the trials have ot
 _TRIALS = ((1, 5), (3, 23))
 
 
-class About(FrozenModel):
-    """What every file says of itself; each field is a key of its metadata.
+class ExportMetadata(FrozenModel):
+    """Metadata of an exported file; each field is a key.
 
     Attributes:
         wavewright: version that wrote it.
@@ -53,12 +53,12 @@ class About(FrozenModel):
     mel_fingerprint: str
     sample_rate: int
     hop_length: int
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorPort, ...]
+    outputs: tuple[TensorPort, ...]
 
     @classmethod
-    def of(cls, vocoder: Vocoder, graph: Graph, step: int) -> About:
-        """What there is to say of a vocoder's graph."""
+    def of(cls, vocoder: Vocoder, graph: ExportGraph, step: int) -> ExportMetadata:
+        """Metadata of a vocoder's graph."""
         return cls(
             vocoder=vocoder.name,
             config=vocoder.config.model_dump(mode="json"),
@@ -73,16 +73,16 @@ class About(FrozenModel):
 
 
 def write_onnx(
-    graph: Graph, path: Path, *tables: FrozenModel, guarded: MelSpec | None = None
+    graph: ExportGraph, path: Path, *tables: FrozenModel, guarded: MelSpec | None = None
 ) -> float:
-    """Write a graph, whole or not at all.
+    """Convert a graph to ONNX, test it against PyTorch and write it atomically.
 
     Args:
         graph: what to write.
         path: the .onnx file.
         tables: whose fields become the file's metadata, none left out.
         guarded: the convention whose logarithm the file itself is to insist on
-            (`onnx_guard.guard`).
+            (`onnx_guard.add_log_guard`).
 
     Returns:
         The largest difference between ONNX Runtime and PyTorch, over two trials.
@@ -91,29 +91,29 @@ def write_onnx(
         MissingExtra: the extra `onnx` is not installed.
         WavewrightError: the graph cannot be converted, or the two differ.
     """
-    import_packages()
+    require_onnx_packages()
     import onnx
 
     if path.is_dir():
         raise WavewrightError(f"{path}: a folder; give the name of a file to write")
-    model = _converted(graph)
-    facts = _facts(tables)
+    model = _convert(graph)
+    facts = _metadata(tables)
     onnx.helper.set_model_props(model, facts)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as scratch:
         scratch.write_bytes(model.SerializeToString())
         worst = max(require_parity(graph, open_session(scratch), *size, seed=3) for size in _TRIALS)
         if guarded is not None:  # which the trials' noise, being no speech, would not pass
-            guard(model, guarded)
+            add_log_guard(model, guarded)
             onnx.checker.check_model(model)
             scratch.write_bytes(model.SerializeToString())
             require_parity(graph, open_session(scratch), *_TRIALS[0], seed=3)
-        _require_facts(open_session(scratch), facts, path)
+        _require_metadata(open_session(scratch), facts, path)
         return worst
 
 
-def import_packages() -> None:
-    """Raise a MissingExtra, with what to install, unless ONNX files can be written and run."""
+def require_onnx_packages() -> None:
+    """Raise a MissingExtra unless ONNX files can be written and run."""
     try:
         for package in ("onnx", "onnxruntime", "onnxscript"):
             importlib.import_module(package)
@@ -124,14 +124,14 @@ def import_packages() -> None:
         ) from error
 
 
-def _facts(tables: tuple[FrozenModel, ...]) -> dict[str, str]:
-    """Metadata: texts as they are, everything else as JSON."""
+def _metadata(tables: tuple[FrozenModel, ...]) -> dict[str, str]:
+    """Metadata as strings: texts as they are, everything else as JSON."""
     fields = {key: v for table in tables for key, v in table.model_dump(mode="json").items()}
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in fields.items()}
 
 
-def _converted(graph: Graph) -> Any:
-    """The graph as an onnx.ModelProto, with names for all sizes that vary."""
+def _convert(graph: ExportGraph) -> Any:
+    """Convert the graph to an onnx.ModelProto, with names for all dynamic sizes."""
     weights = sum(v.numel() * v.element_size() for v in graph.module.state_dict().values())
     if weights > _MOST_BYTES:
         raise WavewrightError(
@@ -150,7 +150,7 @@ def _converted(graph: Graph) -> Any:
                 opset_version=_OPSET,
                 input_names=[port.name for port in graph.inputs],
                 output_names=[port.name for port in graph.outputs],
-                dynamic_shapes=(tuple(_varying(port, sizes) for port in graph.inputs),),
+                dynamic_shapes=(tuple(_dynamic_axes(port, sizes) for port in graph.inputs),),
             )
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -163,8 +163,8 @@ def _converted(graph: Graph) -> Any:
     return model
 
 
-def _varying(port: Port, sizes: dict[str, Any]) -> dict[int, Any]:
-    """Axes of a tensor that no file fixes."""
+def _dynamic_axes(port: TensorPort, sizes: dict[str, Any]) -> dict[int, Any]:
+    """Dynamic axes of a tensor."""
     varying = {axis: sizes["batch"] for axis, size in enumerate(port.shape) if size == "batch"}
     for axis in range(len(port.shape)):
         if (values := port.per_frame(axis)) is not None:
@@ -172,8 +172,8 @@ def _varying(port: Port, sizes: dict[str, Any]) -> dict[int, Any]:
     return varying
 
 
-def _tidy(model: Any, graph: Graph) -> None:
-    """Our names for the sizes; no traces of the machine that it was made on."""
+def _tidy(model: Any, graph: ExportGraph) -> None:
+    """Name the dynamic sizes, and drop traces of the exporting machine."""
     model.producer_name, model.producer_version = "wavewright", __version__
     for values, ports in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
         for value, port in zip(values, ports, strict=True):
@@ -189,7 +189,7 @@ def _tidy(model: Any, graph: Graph) -> None:
 
 
 def open_session(path: Path) -> Any:
-    """An onnxruntime.InferenceSession on the processor."""
+    """Open an onnxruntime.InferenceSession on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -197,8 +197,10 @@ def open_session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def require_parity(graph: Graph, session: Any, batch: int, frames: int, *, seed: int = 0) -> float:
-    """The largest difference between ONNX Runtime and PyTorch in a trial.
+def require_parity(
+    graph: ExportGraph, session: Any, batch: int, frames: int, *, seed: int = 0
+) -> float:
+    """Largest difference between ONNX Runtime and PyTorch in a trial.
 
     In units of the largest value that must come out, where that is above 1.
 
@@ -218,7 +220,7 @@ def require_parity(graph: Graph, session: Any, batch: int, frames: int, *, seed:
     return worst
 
 
-def _require_facts(session: Any, facts: dict[str, str], path: Path) -> None:
+def _require_metadata(session: Any, facts: dict[str, str], path: Path) -> None:
     found = session.get_modelmeta().custom_metadata_map
     lost = sorted(key for key, value in facts.items() if found.get(key) != value)
     if lost:
@@ -226,7 +228,7 @@ def _require_facts(session: Any, facts: dict[str, str], path: Path) -> None:
 
 
 def _difference(found: Tensor, wanted: Tensor) -> float:
-    """Infinite if shapes or types differ."""
+    """Largest relative difference; infinite if shapes or types differ."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return float("inf")
     return float((found - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
@@ -234,7 +236,7 @@ def _difference(found: Tensor, wanted: Tensor) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks, none of which is for users."""
+    """Silence the exporter's warnings and logs."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

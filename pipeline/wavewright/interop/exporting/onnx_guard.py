@@ -1,8 +1,8 @@
-"""An ONNX graph that refuses a mel in another logarithm by itself.
+"""Guard inside an ONNX graph that refuses mels in another logarithm.
 
 Where nothing of ours runs, as in sherpa-onnx, the graph is all there is to notice the mistake with.
-An operator of it fails, by a name that says why, on what `log_base.require_likely_base` refuses: a
-mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
+An operator of it fails, by a name that says why, on what `log_base.require_plausible_log` refuses:
+a mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
 Runtime puts that name into its error. Any other mel passes with its values unchanged.
 """
 
@@ -17,8 +17,8 @@ from wavewright.mel.spec import LOG_UNIT, MelSpec
 _MEL = "mel"
 
 
-def guard(model: Any, spec: MelSpec) -> None:
-    """Add the check to an onnx.ModelProto whose input `mel` is in a convention.
+def add_log_guard(model: Any, spec: MelSpec) -> None:
+    """Add the guard to an onnx.ModelProto with an input `mel` in the convention `spec`.
 
     Args:
         model: changed in place.
@@ -55,7 +55,7 @@ def guard(model: Any, spec: MelSpec) -> None:
 
 
 def _middle(made: _Nodes, values: str, count: str) -> str:
-    """The lower median, as torch's."""
+    """Lower median, as torch computes it."""
     half = made.add("Div", made.add("Add", count, made.integer(1)), made.integer(2))
     upto = made.add("Reshape", half, made.integers(1))
     lower = made.add("TopK", values, upto, outputs=2, largest=0, sorted=1)
@@ -79,7 +79,7 @@ def _like_speech(made: _Nodes, median: str, deviation: str, log: str) -> str:
 
 
 class _Nodes:
-    """Operators and constants of a check, under names that no exporter gives."""
+    """Builder of operators and constants, with names that no exporter uses."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -94,7 +94,7 @@ class _Nodes:
         outputs: int = 1,
         **attributes: Any,
     ) -> str:
-        """An operator; the name of its first output."""
+        """Add an operator; returns the name of its first output."""
         from onnx import helper
 
         first = out or f"check.{len(self.nodes)}"
@@ -104,19 +104,19 @@ class _Nodes:
         return first
 
     def number(self, value: float) -> str:
-        """A float."""
+        """Add a float constant."""
         return self._constant(1, [], [value])
 
     def numbers(self, *values: float) -> str:
-        """A list of floats."""
+        """Add a constant list of floats."""
         return self._constant(1, [len(values)], values)
 
     def integer(self, value: int) -> str:
-        """An integer of 64 bits."""
+        """Add an int64 constant."""
         return self._constant(7, [], [value])
 
     def integers(self, *values: int) -> str:
-        """A list of them."""
+        """Add a constant list of int64."""
         return self._constant(7, [len(values)], values)
 
     def _constant(self, kind: int, shape: list[int], values: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files of ParallelWaveGAN, which its `load_model` and ESPnet's `--vocoder_file` read as they are.
+"""ParallelWaveGAN files, readable by its `load_model` and ESPnet's `--vocoder_file`.
 
 A folder holds `checkpoint-*.pkl`, `config.yml` and `stats.h5`. The statistics are what its
 `inference(mel, normalize_before=True)`, and ESPnet, take away from a mel in log10 before the
@@ -32,8 +32,8 @@ State = Mapping[str, Tensor]
 _BASES = {"log10": 10.0, "ln": None}
 
 
-class Generator(NamedTuple):
-    """A class of theirs that computes what a vocoder of ours does.
+class TheirGenerator(NamedTuple):
+    """ParallelWaveGAN generator class equivalent to one of our vocoders.
 
     Attributes:
         kind: its name.
@@ -77,7 +77,7 @@ def write_parallel_wavegan(
     if out.is_file() or out.suffix == ".pkl":
         raise WavewrightError(f"{out}: ParallelWaveGAN's files go into a folder; name one")
     theirs, (mean, scale) = _generator(vocoder), _statistics(vocoder, log)
-    state = _renamed(vocoder, theirs)
+    state = _rename_weights(vocoder, theirs)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"checkpoint-{step}steps.pkl", out / "config.yml", out / "stats.h5"]
     with atomic_write(files[0]) as scratch, os_error_context(scratch):
@@ -88,8 +88,8 @@ def write_parallel_wavegan(
     return files
 
 
-def unlike_theirs(spec: MelSpec) -> str:
-    """In which fields a mel differs from what ParallelWaveGAN and ESPnet extract; may be none."""
+def mel_differences(spec: MelSpec) -> str:
+    """Fields in which a mel differs from what ParallelWaveGAN and ESPnet extract; may be empty."""
     same = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
     settings = {name: getattr(spec, name) for name in same}
     differing = [
@@ -102,7 +102,7 @@ def unlike_theirs(spec: MelSpec) -> str:
     return format_differences(min(differing, key=len))
 
 
-def _generator(vocoder: Vocoder) -> Generator:
+def _generator(vocoder: Vocoder) -> TheirGenerator:
     if vocoder.mel.target_steps:
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, which does not undo the "
@@ -122,7 +122,7 @@ def _generator(vocoder: Vocoder) -> Generator:
     )
 
 
-def _hifigan(vocoder: hifigan.HiFiGAN) -> Generator:
+def _hifigan(vocoder: hifigan.HiFiGAN) -> TheirGenerator:
     config = vocoder.config
     rates, kernels = config.upsample_rates, config.upsample_kernel_sizes
     if kernels != tuple(2 * rate for rate in rates):
@@ -150,10 +150,10 @@ def _hifigan(vocoder: hifigan.HiFiGAN) -> Generator:
                 yield from (f"blocks.{number}.{which}.{i}.1" for i in range(len(dilations)))
 
     rename = hifigan.rename_parallel_wavegan
-    return Generator("HiFiGANGenerator", parameters, tuple(modules()), rename)
+    return TheirGenerator("HiFiGANGenerator", parameters, tuple(modules()), rename)
 
 
-def _melgan(vocoder: melgan.MelGAN) -> Generator:
+def _melgan(vocoder: melgan.MelGAN) -> TheirGenerator:
     config = vocoder.config
     width = config.base_channels * 2 ** len(config.upsample_rates)
     if config.tail_frames or width < vocoder.hop_length:
@@ -167,10 +167,10 @@ def _melgan(vocoder: melgan.MelGAN) -> Generator:
     def rename(state: State) -> dict[str, Tensor]:
         return melgan.rename_official(state, config)
 
-    return _of_melgans_kind(config, width, rename)
+    return _melgan_like(config, width, rename)
 
 
-def _multiband_melgan(vocoder: multiband_melgan.MultiBandMelGAN) -> Generator:
+def _multiband_melgan(vocoder: multiband_melgan.MultiBandMelGAN) -> TheirGenerator:
     config = vocoder.config
     if config.channels < prod(config.upsample_rates):
         raise WavewrightError(
@@ -178,17 +178,17 @@ def _multiband_melgan(vocoder: multiband_melgan.MultiBandMelGAN) -> Generator:
             f"as many channels as the upsample_rates multiply to ({prod(config.upsample_rates)}): "
             f"found {config.channels}"
         )
-    theirs = _of_melgans_kind(config, config.channels, multiband_melgan.rename_parallel_wavegan)
+    theirs = _melgan_like(config, config.channels, multiband_melgan.rename_parallel_wavegan)
     theirs.parameters["out_channels"] = config.bands
     filters = {"taps": config.taps, "cutoff_ratio": config.cutoff, "beta": config.beta}
     return theirs._replace(filters=filters)
 
 
-def _of_melgans_kind(
+def _melgan_like(
     config: melgan.MelGANConfig | multiband_melgan.MultiBandMelGANConfig,
     channels: int,
     rename: Callable[[State], dict[str, Tensor]],
-) -> Generator:
+) -> TheirGenerator:
     rates, layers = config.upsample_rates, config.residual_layers
     parameters = {
         "in_channels": config.mel.n_mels,
@@ -205,10 +205,10 @@ def _of_melgans_kind(
             for block in range(start + 1, start + 1 + layers):
                 yield from (f"melgan.{block}.{n}" for n in ("stack.2", "stack.4", "skip_layer"))
 
-    return Generator("MelGANGenerator", parameters, tuple(modules()), rename)
+    return TheirGenerator("MelGANGenerator", parameters, tuple(modules()), rename)
 
 
-def _parallel_wavegan(vocoder: parallel_wavegan.ParallelWaveGAN) -> Generator:
+def _parallel_wavegan(vocoder: parallel_wavegan.ParallelWaveGAN) -> TheirGenerator:
     config = vocoder.config
     parameters = {
         "layers": config.layers,
@@ -231,11 +231,11 @@ def _parallel_wavegan(vocoder: parallel_wavegan.ParallelWaveGAN) -> Generator:
                 yield f"conv_layers.{number}.{part}"
 
     rename = parallel_wavegan.rename_official
-    return Generator("ParallelWaveGANGenerator", parameters, tuple(modules()), rename)
+    return TheirGenerator("ParallelWaveGANGenerator", parameters, tuple(modules()), rename)
 
 
-def _renamed(vocoder: Vocoder, theirs: Generator) -> dict[str, Tensor]:
-    """The weights by their names; which of ours each is, is asked of what imports theirs."""
+def _rename_weights(vocoder: Vocoder, theirs: TheirGenerator) -> dict[str, Tensor]:
+    """Weights under their names, found by inverting the import's renaming."""
     ours = {key: value.cpu().clone() for key, value in vocoder.inference_state().items()}
     names = [f"{path}.{kind}" for path in theirs.modules for kind in ("weight", "bias")]
     places = theirs.rename({name: torch.tensor(place) for place, name in enumerate(names)})
@@ -249,7 +249,7 @@ def _renamed(vocoder: Vocoder, theirs: Generator) -> dict[str, Tensor]:
 
 
 def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
-    """(n_mels,) each: `(mel in log - mean) / scale` is what the network's first layer sees."""
+    """Mean and scale, (n_mels,) each, that map a mel in `log` to the network's input."""
     spec = vocoder.mel
     mean, scale = np.zeros(spec.n_mels), np.ones(spec.n_mels)
     if isinstance(spec.normalisation, StatisticsNormalisation):
@@ -265,8 +265,8 @@ def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
     return (mean * unit).astype(np.float32), (scale * unit).astype(np.float32)
 
 
-def _config(vocoder: Vocoder, theirs: Generator, log: str) -> dict[str, Any]:
-    """What `load_model` and ESPnet read, what describes the mel, and the whole MelSpec."""
+def _config(vocoder: Vocoder, theirs: TheirGenerator, log: str) -> dict[str, Any]:
+    """Configuration for `load_model` and ESPnet, with the complete MelSpec."""
     spec = vocoder.mel
     return {
         "sampling_rate": spec.sample_rate,

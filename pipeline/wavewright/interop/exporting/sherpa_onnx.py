@@ -1,4 +1,4 @@
-"""Vocoders for sherpa-onnx, which speaks Matcha's mels with an ONNX vocoder.
+"""Vocoders for sherpa-onnx, which vocodes Matcha's mels with an ONNX model.
 
 It knows two kinds by the metadata `model_type`: `hifigan` makes a waveform of a mel, `vocos` makes
 spectra, which sherpa-onnx inverts itself by the other fields. A file that lacks `model_type` ends
@@ -12,19 +12,19 @@ from __future__ import annotations
 from typing import Literal
 
 from wavewright.errors import WavewrightError
-from wavewright.interop.exporting.graph import Graph, spectrum_graph, waveform_graph
+from wavewright.interop.exporting.graph import ExportGraph, spectrum_graph, waveform_graph
 from wavewright.models.config import FrozenModel
 from wavewright.models.vocoder import Vocoder
 
 
 class WaveformFields(FrozenModel):
-    """Of one that takes a mel alone and gives samples."""
+    """Metadata of a vocoder that turns a mel into samples."""
 
     model_type: Literal["hifigan"] = "hifigan"
 
 
 class SpectrumFields(FrozenModel):
-    """Of one that gives magnitudes, cosines and sines, and how they are inverted."""
+    """Metadata of a vocoder that predicts spectra, with the parameters of their inverse."""
 
     model_type: Literal["vocos"] = "vocos"
     n_fft: int
@@ -36,8 +36,8 @@ class SpectrumFields(FrozenModel):
     pad_mode: Literal["reflect"] = "reflect"
 
 
-def sherpa_graph(vocoder: Vocoder) -> tuple[Graph, FrozenModel]:
-    """What sherpa-onnx can run of a vocoder, and the fields that it reads.
+def sherpa_graph(vocoder: Vocoder) -> tuple[ExportGraph, FrozenModel]:
+    """Graph of a vocoder that sherpa-onnx can run, and the metadata that it reads.
 
     Spectra are given only where its transform can undo them: centred frames, and nothing to be
     done to the waveform afterwards. Others that predict spectra invert them in the graph.

@@ -1,12 +1,12 @@
-"""Lines of Python, printed for users, that run an exported file in its client."""
+"""Python snippets, printed for users, that run an exported file in its client."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from wavewright.interop.exporting.graph import Port
-from wavewright.interop.exporting.onnx import About
+from wavewright.interop.exporting.graph import TensorPort
+from wavewright.interop.exporting.onnx import ExportMetadata
 
 _FRAMES = 100
 _VALUES = {
@@ -16,8 +16,8 @@ _VALUES = {
 }
 
 
-def for_onnxruntime(path: Path, about: About) -> str:
-    """One item of whatever goes in; runs as it stands."""
+def onnxruntime_snippet(path: Path, about: ExportMetadata) -> str:
+    """Snippet for ONNX Runtime with random inputs; runs as is."""
     lines = [
         "import numpy as np",
         "import onnxruntime",
@@ -34,8 +34,8 @@ def for_onnxruntime(path: Path, about: About) -> str:
     return "\n".join(lines)
 
 
-def for_sherpa_onnx(path: Path, about: About) -> str:
-    """Its vocoder; the acoustic model's files are the user's."""
+def sherpa_onnx_snippet(path: Path, about: ExportMetadata) -> str:
+    """Snippet for sherpa-onnx; the acoustic model's files are the user's."""
     return "\n".join(
         [
             "import sherpa_onnx",
@@ -54,8 +54,8 @@ def for_sherpa_onnx(path: Path, about: About) -> str:
     )
 
 
-def for_parallel_wavegan(path: Path) -> str:
-    """Its `load_model`, and ESPnet's option."""
+def parallel_wavegan_snippet(path: Path) -> str:
+    """Snippet for ParallelWaveGAN's `load_model` and ESPnet's option."""
     return "\n".join(
         [
             "from parallel_wavegan.utils import load_model",
@@ -67,7 +67,7 @@ def for_parallel_wavegan(path: Path) -> str:
     )
 
 
-def _value(port: Port) -> str:
+def _value(port: TensorPort) -> str:
     size = "(" + ", ".join(str(_size(port, axis)) for axis in range(len(port.shape)))
     size += ",)" if len(port.shape) == 1 else ")"
     if port.dtype == "int64":
@@ -75,7 +75,7 @@ def _value(port: Port) -> str:
     return _VALUES[port.kind].format(size=size) + ".astype(np.float32)"
 
 
-def _size(port: Port, axis: int) -> int:
+def _size(port: TensorPort, axis: int) -> int:
     if (values := port.per_frame(axis)) is not None:
         return values * _FRAMES
     return 1 if port.shape[axis] == "batch" else int(port.shape[axis])

@@ -1,4 +1,4 @@
-"""A checkpoint of somebody else's in, one of ours out: what the command `import` does."""
+"""Command `import`: from another toolkit's checkpoint to ours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from wavewright import registry
 from wavewright.checkpoints.checkpoint import write_weights
 from wavewright.checkpoints.discriminators import adversaries_file, write_adversaries
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
-from wavewright.interop.importing.discriminator_layouts import Unfit
-from wavewright.interop.importing.discriminators import PLAYER, Adversaries, find_adversaries
-from wavewright.interop.importing.formats import FORMATS, NOT_BY_MELS, Format
-from wavewright.interop.importing.mels import mel_for, mel_words
-from wavewright.interop.importing.sidecar_configs import Beside, espnet
-from wavewright.interop.importing.sizes import Sizes
+from wavewright.interop.importing.discriminator_layouts import UnsupportedDiscriminators
+from wavewright.interop.importing.discriminators import (
+    PLAYER,
+    ImportedDiscriminators,
+    find_discriminators,
+)
+from wavewright.interop.importing.formats import FORMATS, NOT_MEL_DRIVEN, CheckpointFormat
+from wavewright.interop.importing.mels import choose_mel_spec, describe_mel
+from wavewright.interop.importing.sidecar_configs import SidecarConfig, espnet
+from wavewright.interop.importing.sizes import NetworkSizes
 from wavewright.interop.importing.state_dicts import (
-    Network,
+    NetworkState,
     checkpoint_file,
-    networks,
-    open_contents,
+    find_networks,
+    open_checkpoint,
     require_finite,
 )
 from wavewright.io.files import atomic_write, sha256_of
@@ -37,8 +41,8 @@ _SHOWN = 5  # keys of a list in a message
 
 
 @dataclass(frozen=True)
-class Imported:
-    """A converted checkpoint.
+class ImportedModel:
+    """Result of an import.
 
     Attributes:
         model: in eval mode.
@@ -53,17 +57,17 @@ class Imported:
     """
 
     model: Model
-    format: Format
+    format: CheckpointFormat
     step: int
     presets: tuple[str, ...]
     configuration: str
     out: Path | None
-    adversaries: Adversaries | None = None
+    adversaries: ImportedDiscriminators | None = None
     unfit: str = ""
 
     def __str__(self) -> str:
-        """What was recognised, and the command to hear it."""
-        words = mel_words(self.model.mel, self.presets)
+        """Summary of the import, with commands to listen and to fine-tune."""
+        words = describe_mel(self.model.mel, self.presets)
         mel = "no mel drives it" if self._says_what_it_likes else f"mel {words}"
         facts = [
             f"{self.format.system}, as '{self.model.name}'",
@@ -81,7 +85,7 @@ class Imported:
         said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
         if self.model.kind == "vocoder":
             said += f"\n\nGo on training it with:\n    {self._training}"
-            if mel_words(self.model.mel, self.presets) not in [f"'{p}'" for p in self.presets]:
+            if describe_mel(self.model.mel, self.presets) not in [f"'{p}'" for p in self.presets]:
                 said += f"\nin a recipe with its mel (wavewright config {self.out or 'MODEL'})"
         return said
 
@@ -91,7 +95,7 @@ class Imported:
 
     @property
     def _training(self) -> str:
-        """The variant of ours that it is, or the one nearest to it with what differs."""
+        """Command to fine-tune: the closest variant with the fields that differ."""
         name, changes = _nearest_variant(self.model)
         settings = [f"train.init_from={self.out or 'MODEL'}"]
         settings += [f"'train.vocoders.{name}.config.{key}={changes[key]}'" for key in changes]
@@ -119,8 +123,8 @@ def import_checkpoint(
     *,
     statistics: str | Path | None = None,
     adversaries: str | Path | None = None,
-) -> Imported:
-    """Convert a checkpoint of another toolkit's; nothing in it is ever run.
+) -> ImportedModel:
+    """Convert another toolkit's checkpoint without running any code in it.
 
     Args:
         path: a file of torch.save's or of safetensors, or a folder with model.safetensors or
@@ -140,25 +144,25 @@ def import_checkpoint(
     given = Path(path)
     if out is not None and Path(out).suffix != ".safetensors":
         raise WavewrightError(f"{out}: an imported model is a .safetensors file; name it so")
-    allowed = _allowed(format)
+    allowed = _candidate_formats(format)
     file = checkpoint_file(given)
-    contents = open_contents(file)
+    contents = open_checkpoint(file)
     try:
-        found = list(networks(contents))
+        found = list(find_networks(contents))
     except WavewrightError as error:
         raise WavewrightError(f"{file}: {error}") from error
-    kind, network = _recognise(file, found, allowed)
+    kind, network = _recognize(file, found, allowed)
     beside = (espnet if network.within else kind.beside)(file)
-    state, sizes = _converted(file, kind, network, beside)
+    state, sizes = _convert(file, kind, network, beside)
     if sizes.bands is not None:
-        spec = mel_for(file, kind, network, sizes, beside, mel, statistics)
+        spec = choose_mel_spec(file, kind, network, sizes, beside, mel, statistics)
         sizes.fields["mel"] = spec
-    model = _built(file, kind, sizes.fields, state, network)
+    model = _build(file, kind, sizes.fields, state, network)
     others = Path(adversaries) if adversaries is not None else None
     against, unfit = None, ""
     try:
-        against = find_adversaries(file, contents, kind, sizes.fields, beside.adversary, others)
-    except Unfit as error:
+        against = find_discriminators(file, contents, kind, sizes.fields, beside.adversary, others)
+    except UnsupportedDiscriminators as error:
         if others is not None:
             raise WavewrightError(f"{others.parent / str(error)}") from error
         unfit = str(error)
@@ -170,10 +174,10 @@ def import_checkpoint(
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(target, model, step, against)
     presets = (mel, *kind.mel.values()) if isinstance(mel, str) and mel else (*kind.mel.values(),)
-    return Imported(model, kind, step, presets, beside.source, target, against, unfit)
+    return ImportedModel(model, kind, step, presets, beside.source, target, against, unfit)
 
 
-def _write(target: Path, model: Model, step: int, against: Adversaries | None) -> None:
+def _write(target: Path, model: Model, step: int, against: ImportedDiscriminators | None) -> None:
     with atomic_write(target) as scratch:
         write_weights(scratch, model, step)
         if against is not None:
@@ -183,7 +187,7 @@ def _write(target: Path, model: Model, step: int, against: Adversaries | None) -
 
 
 def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
-    """A name whose published network differs least from a model's, and the fields that differ."""
+    """Closest variant of ours, and the fields in which the model differs from it."""
     system = model.name.partition(":")[0]
     kind = registry.find("vocoders", system)
     theirs = model.config.model_dump(mode="json")
@@ -191,19 +195,19 @@ def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
     for variant in kind.variants or (None,):
         name = f"{system}:{variant}" if variant else system
         config = kind.configure(system, variant).model_dump(mode="json")
-        network = [key for key in _before_adversary(config) if key != "mel"]
+        network = [key for key in _network_fields(config) if key != "mel"]
         found[name] = {key: theirs[key] for key in network if config[key] != theirs[key]}
     nearest_name = min(found, key=lambda name: len(found[name]))
     return nearest_name, found[nearest_name]
 
 
-def _before_adversary(fields: Mapping[str, Any]) -> list[str]:
-    """Fields of the network: those of how it learns come after, its adversary first."""
+def _network_fields(fields: Mapping[str, Any]) -> list[str]:
+    """Configuration fields of the network, which precede those of training."""
     names = list(fields)
     return names[: names.index("adversary")] if "adversary" in names else names
 
 
-def _allowed(name: str) -> Sequence[Format]:
+def _candidate_formats(name: str) -> Sequence[CheckpointFormat]:
     if name == "auto":
         return FORMATS
     known = [form.name for form in FORMATS]
@@ -215,16 +219,16 @@ def _allowed(name: str) -> Sequence[Format]:
     return [form for form in FORMATS if form.name == name]
 
 
-def _recognise(
-    path: Path, found: Sequence[Network], allowed: Sequence[Format]
-) -> tuple[Format, Network]:
-    """The first format all of whose marks a network of the file has.
+def _recognize(
+    path: Path, found: Sequence[NetworkState], allowed: Sequence[CheckpointFormat]
+) -> tuple[CheckpointFormat, NetworkState]:
+    """Find the first format all of whose marks a network of the file has.
 
     Raises:
         WavewrightError: there is none among the allowed ones, with the nearest.
     """
     driven = {key: value for network in found for key, value in network.state.items()}
-    for pattern, reason in NOT_BY_MELS.items():
+    for pattern, reason in NOT_MEL_DRIVEN.items():
         if key := next((key for key in driven if re.match(pattern, key)), ""):
             raise WavewrightError(f"{path}: {reason.format(driven[key].shape[1])}")
     for form in (*allowed, *FORMATS):
@@ -241,17 +245,17 @@ def _recognise(
     missing = [m for m in form.marks if not any(re.match(m, key) for key in network.state)]
     unexpected = network.state.keys() if len(missing) == len(form.marks) else ()
     wanted = ", ".join(mark.replace("\\", "").removesuffix(".") for mark in missing)
-    has = f"; it has {_listed(unexpected)}" if unexpected else ""
+    has = f"; it has {_shorten_keys(unexpected)}" if unexpected else ""
     raise WavewrightError(
         f"{path}: no checkpoint of a known format. The nearest is {form.system} ({form.name}), "
         f"of which {len(missing)} marks of {len(form.marks)} are missing: {wanted}{has}"
     )
 
 
-def _converted(
-    path: Path, form: Format, network: Network, beside: Beside
-) -> tuple[dict[str, Tensor], Sizes]:
-    """The tensors in our names, and the configuration that they and the file beside them tell."""
+def _convert(
+    path: Path, form: CheckpointFormat, network: NetworkState, beside: SidecarConfig
+) -> tuple[dict[str, Tensor], NetworkSizes]:
+    """Tensors in our names, and the configuration from their shapes and the sidecar."""
     require_finite(path, network.state)
     looks = f"{path}: looks like {form.system} ({form.name}), but"
     try:
@@ -278,11 +282,15 @@ def _converted(
         )
     rates = fields.get("upsample_rates")
     hop = sizes.hop if rates is None or sizes.bands is None else prod(rates) * sizes.at_once
-    return state, Sizes(fields, sizes.bands, hop)
+    return state, NetworkSizes(fields, sizes.bands, hop)
 
 
-def _built(
-    path: Path, form: Format, fields: dict[str, Any], state: dict[str, Tensor], network: Network
+def _build(
+    path: Path,
+    form: CheckpointFormat,
+    fields: dict[str, Any],
+    state: dict[str, Tensor],
+    network: NetworkState,
 ) -> Model:
     try:
         with torch.device("meta"):  # so that nothing is allocated that the file does not fill
@@ -301,9 +309,13 @@ def _built(
 
 
 def _require_fit(
-    path: Path, form: Format, model: Model, state: dict[str, Tensor], network: Network
+    path: Path,
+    form: CheckpointFormat,
+    model: Model,
+    state: dict[str, Tensor],
+    network: NetworkState,
 ) -> None:
-    """Refuse what the model has no place for, and what it would keep at random."""
+    """Raise if weights are missing, unexpected or of another shape."""
     own = model.inference_state()
     used = {value.data_ptr() for value in state.values()}
     ignored = [
@@ -316,8 +328,8 @@ def _require_fit(
     if missing or unexpected:
         raise WavewrightError(
             f"{path}: looks like {form.system} ({form.name}), but does not fit: missing "
-            f"{_listed(missing)}; unexpected {_listed(unexpected)}. Names of missing weights are "
-            "Wavewright's own"
+            f"{_shorten_keys(missing)}; unexpected {_shorten_keys(unexpected)}. Names of missing "
+            "weights are Wavewright's own"
         )
     for key, value in own.items():
         if value.is_floating_point() != state[key].is_floating_point():
@@ -331,7 +343,7 @@ def _require_fit(
             )
 
 
-def _listed(keys: Any) -> str:
+def _shorten_keys(keys: Any) -> str:
     keys = list(keys)
     more = ", ..." if len(keys) > _SHOWN else ""
     return f"{len(keys)} ({', '.join(keys[:_SHOWN])}{more})" if keys else "none"

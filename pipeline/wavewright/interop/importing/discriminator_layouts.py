@@ -1,4 +1,4 @@
-"""How each toolkit names its discriminators, and what of ours their shapes and settings tell."""
+"""Discriminators of each toolkit: key names, and our fields read from shapes and settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from wavewright.nn.spectral import RESOLUTIONS
 
 State = dict[str, Tensor]
-Told = Mapping[str, Any]
+Settings = Mapping[str, Any]
 
 
-class Unfit(Exception):
-    """Discriminators that are none of ours; says why, in words."""
+class UnsupportedDiscriminators(Exception):
+    """Discriminators that ours cannot represent; the message says why."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a toolkit names its discriminators.
+class DiscriminatorLayout:
+    """Key names of a toolkit's discriminators.
 
     Attributes:
         stem: pattern of all their keys' beginnings, after whatever they lie in.
@@ -33,7 +33,7 @@ class Layout:
 
     stem: str
     names: tuple[tuple[str, str], ...]
-    fields: Callable[[State, Told], dict[str, Any]]
+    fields: Callable[[State, Settings], dict[str, Any]]
     left_out: str = r"(?!)"
 
 
@@ -45,7 +45,7 @@ def _count(state: State, pattern: str) -> int:
 
 
 def _rows(state: State, path: str) -> int:
-    """Output channels of a module, whatever the spelling of its weight."""
+    """Number of output channels of a module."""
     return state[f"{path}.bias"].shape[0]
 
 
@@ -57,16 +57,18 @@ def _kernel(state: State, path: str) -> torch.Size:
     return found.shape[2:]
 
 
-def _periods(state: State, told: Told) -> dict[str, Any]:
+def _periods(state: State, told: Settings) -> dict[str, Any]:
     count = _count(state, r"multi_period\.discriminators\.(\d+)\.")
     periods = tuple(told.get("periods", _PERIODS))
     if len(periods) != count:
-        raise Unfit(f"it has discriminators of {count} periods, which nothing beside it tells")
+        raise UnsupportedDiscriminators(
+            f"it has discriminators of {count} periods, which nothing beside it tells"
+        )
     width = _rows(state, "multi_period.discriminators.0.convs.0")
     return {"periods": periods, "width_divisor": 32 // max(width, 1)}
 
 
-def _hifigan(state: State, told: Told) -> dict[str, Any]:
+def _hifigan(state: State, told: Settings) -> dict[str, Any]:
     first = "multi_scale.discriminators.0.convs.0."
     spectral = [f"{first}weight_orig", f"{first}parametrizations.weight.original"]
     return {
@@ -77,13 +79,15 @@ def _hifigan(state: State, told: Told) -> dict[str, Any]:
     }
 
 
-def _hayashis_hifigan(state: State, told: Told) -> dict[str, Any]:
+def _hayashis_hifigan(state: State, told: Settings) -> dict[str, Any]:
     if "scale_strides" not in told:
-        raise Unfit("no configuration beside it tells the strides of its discriminators")
+        raise UnsupportedDiscriminators(
+            "no configuration beside it tells the strides of its discriminators"
+        )
     return {**_hifigan(state, told), "scale_strides": tuple(told["scale_strides"])}
 
 
-def _melgan(state: State, told: Told) -> dict[str, Any]:
+def _melgan(state: State, told: Settings) -> dict[str, Any]:
     return {
         "scales": _count(state, r"discriminators\.(\d+)\."),
         "base_channels": _rows(state, "discriminators.0.convs.0"),
@@ -91,21 +95,23 @@ def _melgan(state: State, told: Told) -> dict[str, Any]:
     }
 
 
-def _parallel_wavegan(state: State, told: Told) -> dict[str, Any]:
+def _parallel_wavegan(state: State, told: Settings) -> dict[str, Any]:
     layers = _count(state, r"convs\.(\d+)\.") + 1
     return {"layers": layers, "channels": _rows(state, "convs.0")}
 
 
-def _bigvgan(state: State, told: Told) -> dict[str, Any]:
+def _bigvgan(state: State, told: Settings) -> dict[str, Any]:
     resolutions = told.get("resolutions", RESOLUTIONS)
     return {**_periods(state, told), "resolutions": tuple(tuple(sizes) for sizes in resolutions)}
 
 
-def _vocos(state: State, told: Told) -> dict[str, Any]:
+def _vocos(state: State, told: Settings) -> dict[str, Any]:
     count = _count(state, r"multi_resolution\.discriminators\.(\d+)\.")
     sizes = tuple(told.get("fft_sizes", (2048, 1024, 512)))
     if len(sizes) != count:
-        raise Unfit(f"it has discriminators of {count} resolutions, which nothing in it tells")
+        raise UnsupportedDiscriminators(
+            f"it has discriminators of {count} resolutions, which nothing in it tells"
+        )
     return {**_periods(state, told), "fft_sizes": sizes}
 
 
@@ -113,7 +119,7 @@ _PERIOD_NAMES = (
     r"(?:mpd|multiperioddisc)\.discriminators\.(\d+)\.(convs\.\d+|conv_post)",
     r"multi_period.discriminators.\1.\2",
 )
-_HIFIGAN = Layout(
+_HIFIGAN = DiscriminatorLayout(
     r"m[ps]d\.discriminators\.",
     (
         _PERIOD_NAMES,
@@ -125,7 +131,7 @@ _HIFIGAN = Layout(
     _hifigan,
 )
 _NUMBER = r"discriminators\.(\d+)"
-_HAYASHIS_HIFIGAN = Layout(
+_HAYASHIS_HIFIGAN = DiscriminatorLayout(
     r"m[ps]d\.discriminators\.",
     (
         (
@@ -141,7 +147,7 @@ _HAYASHIS_HIFIGAN = Layout(
     ),
     _hayashis_hifigan,
 )
-_HAYASHIS_MELGAN = Layout(
+_HAYASHIS_MELGAN = DiscriminatorLayout(
     r"discriminators\.\d+\.layers\.",
     (
         (r"discriminators\.(\d+)\.layers\.0\.1", r"discriminators.\1.convs.0"),
@@ -150,7 +156,7 @@ _HAYASHIS_MELGAN = Layout(
     ),
     _melgan,
 )
-_PARKS_MELGAN = Layout(
+_PARKS_MELGAN = DiscriminatorLayout(
     r"discriminators\.\d+\.discriminator\.",
     (
         (r"discriminators\.(\d+)\.discriminator\.0\.1", r"discriminators.\1.convs.0"),
@@ -159,7 +165,7 @@ _PARKS_MELGAN = Layout(
     ),
     _melgan,
 )
-_DESCRIPTS_MELGAN = Layout(
+_DESCRIPTS_MELGAN = DiscriminatorLayout(
     r"model\.disc_\d+\.",
     (
         (r"model\.disc_(\d+)\.model\.layer_0\.1", r"discriminators.\1.convs.0"),
@@ -168,12 +174,12 @@ _DESCRIPTS_MELGAN = Layout(
     ),
     _melgan,
 )
-_PARALLEL_WAVEGAN = Layout(
+_PARALLEL_WAVEGAN = DiscriminatorLayout(
     r"conv_layers\.\d+\.(?:bias|weight|parametrizations)",
     ((r"(conv_layers\.\d+)", r"\1"),),
     _parallel_wavegan,
 )
-_BIGVGAN = Layout(
+_BIGVGAN = DiscriminatorLayout(
     r"m[pr]d\.discriminators\.",
     (
         _PERIOD_NAMES,
@@ -184,7 +190,7 @@ _BIGVGAN = Layout(
     ),
     _bigvgan,
 )
-_VOCOS = Layout(
+_VOCOS = DiscriminatorLayout(
     r"multi(?:period|resd)disc\.discriminators\.",
     (
         _PERIOD_NAMES,
@@ -196,7 +202,7 @@ _VOCOS = Layout(
     _vocos,
     left_out=r"\.spec_fn\.window$",
 )
-LAYOUTS: dict[str, tuple[Layout, ...]] = {
+LAYOUTS: dict[str, tuple[DiscriminatorLayout, ...]] = {
     "hifigan": (_HIFIGAN,),
     "bigvgan": (_BIGVGAN,),
     "melgan": (_DESCRIPTS_MELGAN,),

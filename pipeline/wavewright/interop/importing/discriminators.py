@@ -1,4 +1,4 @@
-"""Discriminators of other toolkits' checkpoints, which stand in the same file or in one beside it.
+"""Discriminators of other toolkits' checkpoints, in the same file or in one beside it.
 
 Their weight norms are kept as they are, length and direction apart, since it is these that go on
 learning. What shapes do not tell, periods and strides, is as published or said by a configuration.
@@ -17,16 +17,22 @@ from torch import Tensor, nn
 from wavewright import registry
 from wavewright.checkpoints.pickle_reader import Contents
 from wavewright.errors import WavewrightError
-from wavewright.interop.importing.discriminator_layouts import LAYOUTS, Layout, State, Told, Unfit
-from wavewright.interop.importing.formats import Format
-from wavewright.interop.importing.state_dicts import open_contents, require_finite
+from wavewright.interop.importing.discriminator_layouts import (
+    LAYOUTS,
+    DiscriminatorLayout,
+    Settings,
+    State,
+    UnsupportedDiscriminators,
+)
+from wavewright.interop.importing.formats import CheckpointFormat
+from wavewright.interop.importing.state_dicts import open_checkpoint, require_finite
 from wavewright.models.config import ModelConfig
 
 PLAYER = "discriminator"
 
 
-class Adversaries(NamedTuple):
-    """Discriminators in our names.
+class ImportedDiscriminators(NamedTuple):
+    """Imported discriminators in our names.
 
     Attributes:
         source: the file's name.
@@ -39,15 +45,15 @@ class Adversaries(NamedTuple):
     state: State
 
 
-def find_adversaries(
+def find_discriminators(
     path: Path,
     contents: Contents,
-    form: Format,
+    form: CheckpointFormat,
     fields: Mapping[str, Any],
-    told: Told,
+    told: Settings,
     named: Path | None,
-) -> Adversaries | None:
-    """The discriminators that were trained against an imported generator.
+) -> ImportedDiscriminators | None:
+    """Find the discriminators that were trained against an imported generator.
 
     Args:
         path: the generator's file.
@@ -64,40 +70,42 @@ def find_adversaries(
         Unfit: there are, but not such as ours.
         WavewrightError: the named file holds none, or one is damaged.
     """
-    for file, read in _places(path, contents, named):
+    for file, read in _candidate_files(path, contents, named):
         for layout in LAYOUTS.get(form.name, ()):
-            theirs = _theirs(read, layout)
+            theirs = _their_tensors(read, layout)
             if theirs:
                 require_finite(file, theirs)
-                return _converted(file.name, layout, theirs, form, fields, told)
+                return _convert(file.name, layout, theirs, form, fields, told)
     if named is not None:
         raise WavewrightError(f"{named}: holds no discriminator of {form.system}")
     return None
 
 
-_BESIDE = (
+_SIBLINGS = (
     (r"g_(\d+)", r"do_\1"),
     (r"(.*)netG(.*)", r"\1netD\2"),
     (r"(.*)bigvgan_generator(.*)", r"\1bigvgan_discriminator_optimizer\2"),
 )
 
 
-def _places(path: Path, contents: Contents, named: Path | None) -> Iterator[tuple[Path, Contents]]:
+def _candidate_files(
+    path: Path, contents: Contents, named: Path | None
+) -> Iterator[tuple[Path, Contents]]:
     if named is not None:
         if not named.is_file():
             raise WavewrightError(f"{named}: no such file")
-        yield named, open_contents(named)
+        yield named, open_checkpoint(named)
         return
     yield path, contents
-    for pattern, name in _BESIDE:
+    for pattern, name in _SIBLINGS:
         if match := re.fullmatch(pattern, path.name):
             file = path.with_name(match.expand(name))
             if file.is_file():
-                yield file, open_contents(file)
+                yield file, open_checkpoint(file)
 
 
-def _theirs(contents: Contents, layout: Layout) -> State:
-    """Tensors of discriminators by their full names, without what data-parallel training adds."""
+def _their_tensors(contents: Contents, layout: DiscriminatorLayout) -> State:
+    """Discriminator tensors by full name, without the prefix of data-parallel training."""
     found: State = {}
     for place, state in contents.states.items():
         for key, value in state.items():
@@ -110,14 +118,14 @@ def _theirs(contents: Contents, layout: Layout) -> State:
 _ATTRIBUTE = r"(.+?)\.(bias|weight(?:_\w+)?|parametrizations\.weight\..+)"
 
 
-def _converted(
+def _convert(
     source: str,
-    layout: Layout,
+    layout: DiscriminatorLayout,
     theirs: State,
-    form: Format,
+    form: CheckpointFormat,
     fields: Mapping[str, Any],
-    told: Told,
-) -> Adversaries:
+    told: Settings,
+) -> ImportedDiscriminators:
     ours: State = {}
     unexpected = []
     windows = [len(value) for key, value in theirs.items() if key.endswith(".spec_fn.window")]
@@ -127,40 +135,42 @@ def _converted(
         if re.search(layout.left_out, key):
             continue
         match = re.fullmatch(_ATTRIBUTE, key)
-        name = _renamed(match[1], layout.names) if match else None
+        name = _rename_module(match[1], layout.names) if match else None
         if match is None or name is None:
             unexpected.append(key)
         else:
             ours[f"{name}.{match[2]}"] = value.detach().float()
-    ours = _last_is_post(ours)
+    ours = _number_layers(ours)
     if unexpected:
-        raise Unfit(f"{source}: unexpected {len(unexpected)} ({', '.join(unexpected[:5])})")
+        raise UnsupportedDiscriminators(
+            f"{source}: unexpected {len(unexpected)} ({', '.join(unexpected[:5])})"
+        )
     if "unlike" in told:
-        raise Unfit(f"{source}: {told['unlike']}")
+        raise UnsupportedDiscriminators(f"{source}: {told['unlike']}")
     try:
         about = layout.fields(ours, told)
     except (KeyError, IndexError) as error:
-        raise Unfit(f"{source}: missing {error.args[0]}") from error
-    except Unfit as error:
-        raise Unfit(f"{source}: {error}") from error
+        raise UnsupportedDiscriminators(f"{source}: missing {error.args[0]}") from error
+    except UnsupportedDiscriminators as error:
+        raise UnsupportedDiscriminators(f"{source}: {error}") from error
     try:
         with torch.device("meta"):
             shape_of = registry.create_model(
                 form.kind, form.model, **{**fields, "adversary": about}
             )
-            module = shape_of.build_adversaries()[PLAYER]
+            module = shape_of.build_discriminators()[PLAYER]
     except WavewrightError as error:
-        raise Unfit(f"{source}: {error}") from error
-    return Adversaries(source, shape_of.config, _fitted(source, module, ours))
+        raise UnsupportedDiscriminators(f"{source}: {error}") from error
+    return ImportedDiscriminators(source, shape_of.config, _fit_to_module(source, module, ours))
 
 
-def _renamed(path: str, names: tuple[tuple[str, str], ...]) -> str | None:
+def _rename_module(path: str, names: tuple[tuple[str, str], ...]) -> str | None:
     matches = ((re.fullmatch(pattern, path), ours) for pattern, ours in names)
     return next((match.expand(ours) for match, ours in matches if match), None)
 
 
-def _last_is_post(state: State) -> State:
-    """ParallelWaveGAN's small network numbers its layers, activations included."""
+def _number_layers(state: State) -> State:
+    """Renumber ParallelWaveGAN's layers, which it counts with activations included."""
     numbers = [int(match[1]) for key in state if (match := re.match(r"conv_layers\.(\d+)\.", key))]
     if not numbers:
         return state
@@ -172,8 +182,8 @@ def _last_is_post(state: State) -> State:
     return {re.sub(r"^conv_layers\.(\d+)\.", name, key): value for key, value in state.items()}
 
 
-def _lengths(weight: Tensor) -> Tensor:
-    """Of every output channel's weights, as torch sums them when it multiplies them out."""
+def _channel_norms(weight: Tensor) -> Tensor:
+    """Norm of every output channel's weights, summed as torch's weight norm does."""
     ones = weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
     length: Tensor = torch._weight_norm_interface(weight, ones, 0)[1]
     return length
@@ -186,8 +196,8 @@ _SPELLINGS = {
 }
 
 
-def _fitted(source: str, module: nn.Module, state: State) -> State:
-    """In the spelling that the module's state dict has.
+def _fit_to_module(source: str, module: nn.Module, state: State) -> State:
+    """Rename keys to the spelling of the module's state dict.
 
     Raises:
         Unfit: with keys that are missing or unexpected, or the first of another shape.
@@ -203,18 +213,18 @@ def _fitted(source: str, module: nn.Module, state: State) -> State:
             ours = _SPELLINGS.get(attribute, attribute)
         length = f"{path}.{_SPELLINGS['weight_g']}"
         if attribute == "weight" and length in own:  # its norm was removed
-            spelled[length] = _lengths(value)
+            spelled[length] = _channel_norms(value)
             ours = "parametrizations.weight.original1"
         spelled[f"{path}.{ours}"] = value
     missing, unexpected = sorted(own.keys() - spelled.keys()), sorted(spelled.keys() - own.keys())
     if missing or unexpected:
-        raise Unfit(
+        raise UnsupportedDiscriminators(
             f"{source}: missing {len(missing)} ({', '.join(missing[:3])}), unexpected "
             f"{len(unexpected)} ({', '.join(unexpected[:3])})"
         )
     for key, value in own.items():
         if spelled[key].shape != value.shape:
-            raise Unfit(
+            raise UnsupportedDiscriminators(
                 f"{source}: {key} is {tuple(spelled[key].shape)}, expected {tuple(value.shape)}"
             )
     return {key: spelled[key] for key in own}

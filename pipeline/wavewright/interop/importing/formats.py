@@ -1,4 +1,4 @@
-"""The formats that `import` knows: a row each."""
+"""Table of the checkpoint formats that `import` knows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from wavewright.acoustic.tacotron2 import from_nvidia
 from wavewright.interop.importing import sidecar_configs as beside
 from wavewright.interop.importing import sizes
-from wavewright.interop.importing.sidecar_configs import Beside
-from wavewright.interop.importing.sizes import Sizes
+from wavewright.interop.importing.sidecar_configs import SidecarConfig
+from wavewright.interop.importing.sizes import NetworkSizes
 from wavewright.vocoders import (
     bigvgan,
     hifigan,
@@ -30,13 +30,13 @@ from wavewright.vocoders import wavernn as wavernns
 State = Mapping[str, Tensor]
 
 
-def _whatever(state: State) -> bool:
+def _always(state: State) -> bool:
     return True
 
 
 @dataclass(frozen=True)
-class Format:
-    """One toolkit's checkpoints of one system.
+class CheckpointFormat:
+    """Format of one toolkit's checkpoints of one system.
 
     Attributes:
         name: for `--format`.
@@ -58,20 +58,20 @@ class Format:
     model: str
     marks: tuple[str, ...]
     rename: Callable[[State], dict[str, Tensor]]
-    sizes: Callable[[State], Sizes]
+    sizes: Callable[[State], NetworkSizes]
     mel: Mapping[int, str] = field(default_factory=dict)
     statistics: bool = False
-    where: Callable[[State], bool] = _whatever
+    where: Callable[[State], bool] = _always
     left_out: str = r"(?!)"
-    beside: Callable[[Path], Beside] = beside.nothing
+    beside: Callable[[Path], SidecarConfig] = beside.no_sidecar
     kind: Literal["vocoder", "acoustic"] = "vocoder"
 
     def found(self, state: State) -> int:
-        """How many of the marks a state dict has."""
+        """Number of marks that a state dict has."""
         return sum(any(re.match(mark, key) for key in state) for mark in self.marks)
 
 
-def _as_it_is(state: State) -> dict[str, Tensor]:
+def _unchanged(state: State) -> dict[str, Tensor]:
     return dict(state)
 
 
@@ -84,12 +84,12 @@ def _from_transformers(state: State) -> dict[str, Tensor]:
 
 
 def _from_melgan(state: State) -> dict[str, Tensor]:
-    """With the numbers of stages and layers, by which its modules are numbered, read off keys."""
+    """Rename MelGAN's keys; stage and layer counts are read from the keys."""
     shapes = {key: value.ndim for key, value in state.items()}
     plain = [key for key in shapes if re.fullmatch(r"(model|generator|melgan)\.\d+\.weight", key)]
     places = sorted(int(key.split(".")[1]) for key in plain)
     park = any(key.startswith("generator.") for key in state)
-    layers = sizes.count(state, r"generator\.\d+\.blocks\.(\d+)\.") if park else None
+    layers = sizes.count_numbers(state, r"generator\.\d+\.blocks\.(\d+)\.") if park else None
     config = melgan.MelGANConfig.model_construct(
         upsample_rates=(2,) * max(len(places) - 2, 0),
         residual_layers=layers or (places[2] - places[1] - 2 if len(places) > 2 else 1),
@@ -98,14 +98,14 @@ def _from_melgan(state: State) -> dict[str, Tensor]:
 
 
 def _several_bands(state: State) -> bool:
-    """Whether ParallelWaveGAN's MelGAN ends with more than one channel."""
+    """True if ParallelWaveGAN's MelGAN ends with more than one channel."""
     numbers = [int(m[1]) for key in state if (m := re.fullmatch(r"melgan\.(\d+)\.weight", key))]
     return bool(numbers) and state[f"melgan.{max(numbers)}.weight"].shape[:1] > (1,)
 
 
 #: Generators within end-to-end models, by a key of theirs, and why they are no vocoders; with the
 #: number of channels that drive them.
-NOT_BY_MELS = {
+NOT_MEL_DRIVEN = {
     r"tts\.generator\.decoder\.input_conv\.weight": (
         "the decoder of an end-to-end model of ESPnet's such as VITS is driven by {} latent "
         "channels that the model's own encoder makes, not by a mel, so that it is no vocoder; "
@@ -125,41 +125,41 @@ _STATISTICS = r"(mean|scale)"
 _VOCOS_TRAINING = r"(multiperioddisc|multiresddisc|melspec_loss|disc_loss|gen_loss|feat_matching)"
 _PARALLEL = {80: "parallel-wavegan"}
 
-FORMATS: tuple[Format, ...] = (
-    Format(
+FORMATS: tuple[CheckpointFormat, ...] = (
+    CheckpointFormat(
         "hifigan", "HiFi-GAN of jik876", "hifigan",
         (r"conv_pre\.weight", r"ups\.0\.weight", r"resblocks\.0\.", r"conv_post\."),
-        _as_it_is, sizes.hifigan, {80: "hifigan"}, beside=beside.hifigan,
+        _unchanged, sizes.hifigan, {80: "hifigan"}, beside=beside.hifigan,
     ),
-    Format(
+    CheckpointFormat(
         "bigvgan", "BigVGAN of NVIDIA", "bigvgan",
         (r"conv_pre\.weight", r"ups\.0\.0\.weight", r"resblocks\.0\.activations\.", r"conv_post\."),
         bigvgan.rename_official, sizes.bigvgan, {80: "bigvgan-22k", 100: "bigvgan-24k"},
         left_out=r".*\.filter$", beside=beside.hifigan,
     ),
-    Format(
+    CheckpointFormat(
         "speecht5", "SpeechT5HifiGan of transformers", "hifigan",
         (r"conv_pre\.weight", r"upsampler\.0\.weight", r"resblocks\.0\.convs1\.", r"conv_post\."),
         _from_transformers, sizes.hifigan, {80: "speecht5"}, statistics=True,
         left_out=_STATISTICS, beside=beside.speecht5,
     ),
-    Format(
+    CheckpointFormat(
         "melgan", "MelGAN of descript", "melgan:descript",
         (r"model\.1\.weight", r"model\.3\.weight", r"model\.4\.block\.2\.", r"model\.4\.short"),
         _from_melgan, sizes.melgan, {80: "melgan"},
     ),
-    Format(
+    CheckpointFormat(
         "melgan-seungwonpark", "MelGAN of seungwonpark", "melgan:seungwonpark",
         (r"generator\.1\.weight", r"generator\.3\.weight", r"generator\.4\.blocks\.0\.2\."),
         _from_melgan, sizes.melgan, {80: "tacotron2"}, left_out=r"mel_mean$|mel_std$",
     ),
-    Format(
+    CheckpointFormat(
         "pwg-hifigan", "HiFi-GAN of ParallelWaveGAN or ESPnet", "hifigan",
         (r"input_conv\.weight", r"upsamples\.0\.1\.weight", r"blocks\.0\.", r"output_conv\.1\."),
         hifigan.rename_parallel_wavegan, sizes.hifigan, _PARALLEL, statistics=True,
         left_out=_STATISTICS, beside=beside.parallel_wavegan,
     ),
-    Format(
+    CheckpointFormat(
         "pwg-multiband-melgan", "Multi-band MelGAN of ParallelWaveGAN or ESPnet",
         "multiband_melgan",
         (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
@@ -167,46 +167,46 @@ FORMATS: tuple[Format, ...] = (
         statistics=True, where=_several_bands, left_out=rf"{_STATISTICS}|pqmf\.",
         beside=beside.parallel_wavegan,
     ),
-    Format(
+    CheckpointFormat(
         "pwg-melgan", "MelGAN of ParallelWaveGAN or ESPnet", "melgan:descript",
         (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
         _from_melgan, sizes.melgan, _PARALLEL, statistics=True,
         where=lambda state: not _several_bands(state), left_out=_STATISTICS,
         beside=beside.parallel_wavegan,
     ),
-    Format(
+    CheckpointFormat(
         "parallel-wavegan", "Parallel WaveGAN of ParallelWaveGAN or ESPnet", "parallel_wavegan",
         (r"first_conv\.weight", r"conv_layers\.0\.conv1x1_aux\.", r"last_conv_layers\.3\."),
         parallel_wavegan.rename_official, sizes.parallel_wavegan, _PARALLEL, statistics=True,
         left_out=_STATISTICS, beside=beside.parallel_wavegan,
     ),
-    Format(
+    CheckpointFormat(
         "wavenet", "WaveNet of r9y9", "wavenet",
         (r"first_conv\.weight", r"conv_layers\.0\.conv1x1c\.", r"last_conv_layers\.3\."),
         wavenets.rename_official, sizes.wavenet, beside=beside.wavenet,
     ),
-    Format(
+    CheckpointFormat(
         "wavernn", "WaveRNN of fatchord", "wavernn",
         (r"upsample\.resnet\.conv_in\.", r"I\.weight", r"rnn1\.", r"fc3\."),
         wavernns.rename_official, sizes.wavernn, {80: "wavernn-reflect"}, left_out=r"step$",
     ),
-    Format(
+    CheckpointFormat(
         "wavernn-dual-softmax", "dual-softmax WaveRNN of fatchord", "wavernn:dual-softmax",
         (r"R\.weight", r"I_coarse\.weight", r"I_fine\.weight", r"O4\.weight"),
         wavernns.rename_official, sizes.dual_softmax, left_out=r"step$",
     ),
-    Format(
+    CheckpointFormat(
         "waveglow", "WaveGlow of NVIDIA", "waveglow",
         (r"upsample\.weight", r"WN\.0\.start\.weight", r"convinv\.0\.conv\.weight"),
         waveglow.rename_official, sizes.waveglow, {80: "tacotron2"},
         left_out=r"WN\.\d+\.(cond|res|skip)_layers\.",
     ),
-    Format(
+    CheckpointFormat(
         "tacotron2", "Tacotron 2 of NVIDIA", "tacotron2",
         (r"embedding\.weight", r"encoder\.lstm\.", r"decoder\.prenet\.", r"postnet\."),
         from_nvidia, sizes.tacotron2, {80: "tacotron2"}, kind="acoustic",
     ),
-    Format(
+    CheckpointFormat(
         "vocos", "Vocos of gemelo-ai", "vocos",
         (r"backbone\.embed\.", r"backbone\.convnext\.0\.dwconv\.", r"head\.out\."),
         vocos.rename_official, sizes.vocos, {100: "vocos-24k"},

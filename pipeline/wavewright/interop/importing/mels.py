@@ -1,4 +1,4 @@
-"""Which mel an imported network takes: its format's preset, as files beside it change it."""
+"""Mel convention of an imported network: the format's preset plus sidecar settings."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from wavewright.data.mel_statistics import statistics_for
+from wavewright.data.mel_statistics import with_statistics
 from wavewright.errors import WavewrightError
-from wavewright.interop.importing.formats import Format
-from wavewright.interop.importing.sidecar_configs import Beside
-from wavewright.interop.importing.sizes import Sizes
-from wavewright.interop.importing.state_dicts import Network
+from wavewright.interop.importing.formats import CheckpointFormat
+from wavewright.interop.importing.sidecar_configs import SidecarConfig
+from wavewright.interop.importing.sizes import NetworkSizes
+from wavewright.interop.importing.state_dicts import NetworkState
 from wavewright.mel.spec import MelSpec, StatisticsNormalisation
 from wavewright.models.config import explain_validation
 
 
-def mel_for(
+def choose_mel_spec(
     path: Path,
-    form: Format,
-    network: Network,
-    sizes: Sizes,
-    beside: Beside,
+    form: CheckpointFormat,
+    network: NetworkState,
+    sizes: NetworkSizes,
+    beside: SidecarConfig,
     named: str | MelSpec,
     statistics: str | Path | None,
 ) -> MelSpec:
-    """The convention of a network's mels.
+    """Choose the convention of a network's mels.
 
     Raises:
         WavewrightError: it is not known and not named, or does not fit the weights.
@@ -41,20 +41,20 @@ def mel_for(
     elif named:
         spec = MelSpec.preset(named)
     elif not usual:
-        raise WavewrightError(f"{path}: {form.system}: which mels it takes {_ask(sizes)}")
+        raise WavewrightError(f"{path}: {form.system}: which mels it takes {_preset_hint(sizes)}")
     else:
-        spec = _changed(path, usual, beside)
+        spec = _preset_with_sidecar(path, usual, beside)
     if spec.n_mels != sizes.bands or sizes.hop not in (None, spec.hop_length):
         have = f"{sizes.bands} bands" + (f" and {sizes.hop} samples a frame" if sizes.hop else "")
         which = "the mel that was named" if named else f"its usual mel, '{usual}',"
         raise WavewrightError(
             f"{path}: the weights of {form.system} are for {have}, and {which} has {spec.n_mels} "
-            f"and {spec.hop_length}. Which it is {_ask(sizes)}"
+            f"and {spec.hop_length}. Which it is {_preset_hint(sizes)}"
         )
-    return _normalised(path, form, network, beside, spec, bool(named), statistics)
+    return _add_normalisation(path, form, network, beside, spec, bool(named), statistics)
 
 
-def _ask(sizes: Sizes) -> str:
+def _preset_hint(sizes: NetworkSizes) -> str:
     fitting = [
         name
         for name in MelSpec.presets()
@@ -65,7 +65,7 @@ def _ask(sizes: Sizes) -> str:
     return f"must be said by --mel PRESET ({fit})"
 
 
-def _changed(path: Path, usual: str, beside: Beside) -> MelSpec:
+def _preset_with_sidecar(path: Path, usual: str, beside: SidecarConfig) -> MelSpec:
     try:
         return MelSpec.model_validate({"preset": usual, **beside.mel})
     except ValidationError as error:
@@ -73,23 +73,23 @@ def _changed(path: Path, usual: str, beside: Beside) -> MelSpec:
         raise WavewrightError(explain_validation(error, where, MelSpec)) from error
 
 
-def _normalised(
+def _add_normalisation(
     path: Path,
-    form: Format,
-    network: Network,
-    beside: Beside,
+    form: CheckpointFormat,
+    network: NetworkState,
+    beside: SidecarConfig,
     spec: MelSpec,
     named: bool,
     statistics: str | Path | None,
 ) -> MelSpec:
-    """With the statistics that were given, are in the checkpoint or stand beside it."""
+    """Add statistics: given ones, those in the checkpoint, or those of a sidecar file."""
     if statistics is not None:
-        return statistics_for(spec, Path(statistics))
+        return with_statistics(spec, Path(statistics))
     if spec.normalisation is not None or not form.statistics or not beside.normalises:
         return spec
     mean, scale = (network.state.get(name) for name in ("mean", "scale"))
     if network.normal:
-        mean, scale = _of_model(path, network, beside)
+        mean, scale = _joint_model_statistics(path, network, beside)
     if mean is not None and scale is not None:
         if bool((mean == 0).all()) and bool((scale == 1).all()):
             return spec
@@ -98,7 +98,7 @@ def _normalised(
         how = StatisticsNormalisation(mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
         return spec.model_copy(update={"normalisation": how})
     if beside.statistics is not None:
-        return statistics_for(spec, beside.statistics)
+        return with_statistics(spec, beside.statistics)
     if named:
         return spec
     raise WavewrightError(
@@ -108,8 +108,10 @@ def _normalised(
     )
 
 
-def _of_model(path: Path, network: Network, beside: Beside) -> tuple[Tensor, Tensor]:
-    """What the model that the network is a part of normalises by."""
+def _joint_model_statistics(
+    path: Path, network: NetworkState, beside: SidecarConfig
+) -> tuple[Tensor, Tensor]:
+    """Mean and scale by which the joint model around the network normalises."""
     try:
         mean, scale = network.normal["mean"], network.normal["std"]
     except KeyError as error:
@@ -118,8 +120,8 @@ def _of_model(path: Path, network: Network, beside: Beside) -> tuple[Tensor, Ten
     return mean, scale if beside.scales else torch.ones_like(scale)
 
 
-def mel_words(spec: MelSpec, likely: Sequence[str] = ()) -> str:
-    """A convention by its preset's name; of those that are the same, a likely one's."""
+def describe_mel(spec: MelSpec, likely: Sequence[str] = ()) -> str:
+    """Describe a convention by its preset's name, preferring the likely ones."""
     for name in (*likely, *MelSpec.presets()):
         differing = MelSpec.preset(name).bands_first.differences(spec.bands_first)
         if differing.keys() <= {"normalisation"}:

@@ -1,4 +1,4 @@
-"""Configuration files that toolkits keep beside their checkpoints, read as plain data."""
+"""Configuration files beside checkpoints (sidecars), read as plain data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavewright.errors import WavewrightError
-from wavewright.interop.espnet import LOG_MEL_DEFAULTS, hertz
+from wavewright.interop.espnet import LOG_MEL_DEFAULTS, parse_sample_rate
 from wavewright.io.strict_yaml import parse_yaml
 
 _LARGEST = 1 << 20  # bytes of a configuration
 
 
-class Beside(NamedTuple):
-    """What the files beside a checkpoint say that its weights do not.
+class SidecarConfig(NamedTuple):
+    """Settings from the files beside a checkpoint that its weights do not show.
 
     Attributes:
         source: the configuration's name; "" where there is none.
@@ -39,9 +39,9 @@ class Beside(NamedTuple):
     adversary: Mapping[str, Any] = {}
 
 
-def nothing(path: Path) -> Beside:
-    """For formats whose checkpoints stand alone."""
-    return Beside()
+def no_sidecar(path: Path) -> SidecarConfig:
+    """Empty sidecar, for formats whose checkpoints stand alone."""
+    return SidecarConfig()
 
 
 _MEL = {
@@ -56,27 +56,30 @@ _MEL = {
 _UPSAMPLING = ("upsample_rates", "upsample_kernel_sizes", "resblock_dilation_sizes")
 
 
-def hifigan(path: Path) -> Beside:
-    """config.json of HiFi-GAN and BigVGAN."""
+def hifigan(path: Path) -> SidecarConfig:
+    """Read config.json of HiFi-GAN and BigVGAN."""
     given, source = _json(path, "config.json")
     if "upsample_rates" not in given:
-        return Beside()
+        return SidecarConfig()
     _require(path.parent / source, given, snake_logscale=True, use_tanh_at_final=True)
-    fields, mel = _taken(given, {name: name for name in _UPSAMPLING}), _taken(given, _MEL)
-    adversary = _taken(given, {"resolutions": "resolutions", "mpd_reshapes": "periods"})
-    return Beside(source, fields, mel, adversary=adversary)
+    fields, mel = (
+        _pick_fields(given, {name: name for name in _UPSAMPLING}),
+        _pick_fields(given, _MEL),
+    )
+    adversary = _pick_fields(given, {"resolutions": "resolutions", "mpd_reshapes": "periods"})
+    return SidecarConfig(source, fields, mel, adversary=adversary)
 
 
-def speecht5(path: Path) -> Beside:
-    """config.json of transformers' SpeechT5HifiGan; its mels follow from the sample rate."""
+def speecht5(path: Path) -> SidecarConfig:
+    """Read config.json of transformers' SpeechT5HifiGan; the sample rate implies the mel."""
     given, source = _json(path, "config.json")
     if "upsample_rates" not in given:
-        return Beside()
+        return SidecarConfig()
     _require(path.parent / source, given, leaky_relu_slope=0.1)
     rate = given.get("sampling_rate", 16000)
     mel = {16000: {}, 22050: {"preset": "espnet"}}.get(rate, {"sample_rate": rate})
-    fields = _taken(given, {name: name for name in _UPSAMPLING})
-    return Beside(source, fields, mel, normalises=bool(given.get("normalize_before", True)))
+    fields = _pick_fields(given, {name: name for name in _UPSAMPLING})
+    return SidecarConfig(source, fields, mel, normalises=bool(given.get("normalize_before", True)))
 
 
 _PWG_MEL = {
@@ -99,37 +102,37 @@ _PWG_GENERATOR = {
 _PWG_FILTERS = {"taps": "taps", "cutoff_ratio": "cutoff", "beta": "beta"}
 
 
-def parallel_wavegan(path: Path) -> Beside:
-    """config.yml of ParallelWaveGAN, and its statistics."""
+def parallel_wavegan(path: Path) -> SidecarConfig:
+    """Read config.yml of ParallelWaveGAN, and find its statistics."""
     statistics = next(
         (path.parent / n for n in ("stats.h5", "stats.npy") if (path.parent / n).is_file()), None
     )
     given, source = _yaml(path, "config.yml", "config.yaml")
-    generator = _inside(given, "generator_params")
+    generator = _section(given, "generator_params")
     if not generator:
-        return Beside(statistics=statistics)
+        return SidecarConfig(statistics=statistics)
     kind = str(given.get("generator_type", "Parallel"))
     fields = _generator(path.parent / source, kind.lower(), generator) | _filters(given)
-    mel = _taken(given, _PWG_MEL)
+    mel = _pick_fields(given, _PWG_MEL)
     if mel.get("win_length", 0) is None:
         mel["win_length"] = mel.get("n_fft", 1024)
     mel["log"] = _logarithm(given)
-    adversary = _adversary(kind.lower(), _inside(given, "discriminator_params"))
-    return Beside(source, fields, mel, statistics, adversary=adversary)
+    adversary = _discriminators(kind.lower(), _section(given, "discriminator_params"))
+    return SidecarConfig(source, fields, mel, statistics, adversary=adversary)
 
 
-def _adversary(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What discriminator_params say of Hayashi's discriminators beyond their shapes."""
+def _discriminators(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of Hayashi's discriminators that their shapes do not show."""
     if not given:
         return {}
     slope = 0.1 if kind.startswith("hifigan") else 0.2
-    scale = _inside(given, "scale_discriminator_params")
+    scale = _section(given, "scale_discriminator_params")
     strides = scale.get("downsample_scales", [2, 2, 4, 4, 1])
     told: dict[str, Any] = {"scale_strides": strides} if kind.startswith("hifigan") else {}
     if "periods" in given:
         told["periods"] = given["periods"]
-    for part in (given, scale, _inside(given, "period_discriminator_params")):
-        found = _inside(part, "nonlinear_activation_params").get("negative_slope", slope)
+    for part in (given, scale, _section(given, "period_discriminator_params")):
+        found = _section(part, "nonlinear_activation_params").get("negative_slope", slope)
         if found != slope:
             told["unlike"] = f"their negative_slope is {found!r}, ours is {slope}"
     if given.get("dilation_factor", 1) != 1:
@@ -138,26 +141,26 @@ def _adversary(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generator(file: Path, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of our configuration out of Hayashi's generator_params or ESPnet's vocoder_params."""
-    unsaid = next((fields for name, fields in _UNSAID.items() if kind.startswith(name)), {})
+    """Our fields from Hayashi's generator_params or ESPnet's vocoder_params."""
+    unsaid = next((fields for name, fields in _THEIR_DEFAULTS.items() if kind.startswith(name)), {})
     names, about = dict(_PWG_GENERATOR), {**unsaid, **given}
     _require(file, given, use_causal_conv=False, use_final_nonlinear_activation=True)
     slope = next((slope for name, slope in _SLOPES.items() if kind.startswith(name)), None)
     if slope is not None:
         _require(file, given, nonlinear_activation="LeakyReLU", pad="ReflectionPad1d")
-        _require(file, _inside(given, "nonlinear_activation_params"), negative_slope=slope)
+        _require(file, _section(given, "nonlinear_activation_params"), negative_slope=slope)
     if kind.startswith("parallel"):
-        stretching = _inside(given, "upsample_params")
+        stretching = _section(given, "upsample_params")
         _require(file, stretching, nonlinear_activation=None, interpolate_mode="nearest")
         about |= stretching
     else:
         del names["stacks"]  # which is another thing in its MelGAN
-    return _taken(about, names)
+    return _pick_fields(about, names)
 
 
 _SLOPES = {"hifigan": 0.1, "melgan": 0.2}
 #: What his classes take where a configuration is silent, and no shape tells.
-_UNSAID: dict[str, dict[str, Any]] = {
+_THEIR_DEFAULTS: dict[str, dict[str, Any]] = {
     "hifigan": {"resblock_dilations": [[1, 3, 5]] * 3},
     "parallel": {"stacks": 3},
 }
@@ -169,11 +172,11 @@ def _logarithm(given: Mapping[str, Any]) -> str:
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The bank of a network of several bands, as its `load_model` builds it.
+    """PQMF parameters of a multi-band network, as its `load_model` chooses them.
 
     Up to version 0.4.2 it had another cutoff, which a later one keeps to for older files.
     """
-    taken = _taken(_inside(given, "pqmf_params"), _PWG_FILTERS)
+    taken = _pick_fields(_section(given, "pqmf_params"), _PWG_FILTERS)
     version = tuple(int(n) for n in re.findall(r"\d+", str(given.get("version", "0.1.0")))[:3])
     return taken if "pqmf_params" in given or version > (0, 4, 2) else {"cutoff": 0.15}
 
@@ -189,62 +192,64 @@ _ESPNET_MEL = {
 }
 
 
-def espnet(path: Path) -> Beside:
-    """config.yaml of an ESPnet model whose vocoder was trained with it (joint_text2wav).
+def espnet(path: Path) -> SidecarConfig:
+    """Read config.yaml of an ESPnet model with its own vocoder (joint_text2wav).
 
     Its vocoder hears what its text2mel learnt to say: mels after `normalize`, where it has one.
     """
     given, source = _yaml(path, "config.yaml", "config.yml")
     if "tts_conf" not in given:
-        return Beside()
-    file, about = path.parent / source, _inside(given, "tts_conf")
+        return SidecarConfig()
+    file, about = path.parent / source, _section(given, "tts_conf")
     _require(file, about, use_pqmf=False)
     kind = str(about.get("vocoder_type", "hifigan_generator"))
-    fields = _generator(file, kind, _inside(about, "vocoder_params"))
+    fields = _generator(file, kind, _section(about, "vocoder_params"))
     _require(file, given, feats_extract="fbank")
-    features = {**LOG_MEL_DEFAULTS, **_inside(given, "feats_extract_conf")}
+    features = {**LOG_MEL_DEFAULTS, **_section(given, "feats_extract_conf")}
     _require(file, features, window="hann", center=True, normalized=False, onesided=True)
-    features["fs"] = hertz(features["fs"])
-    mel = {"preset": "espnet", **_taken(features, _ESPNET_MEL), "log": _logarithm(features)}
+    features["fs"] = parse_sample_rate(features["fs"])
+    mel = {"preset": "espnet", **_pick_fields(features, _ESPNET_MEL), "log": _logarithm(features)}
     mel["win_length"] = mel["win_length"] or mel["n_fft"]
     mel["mel_scale"] = "htk" if features.get("htk") else "slaney"
     how = given.get("normalize")
     if how not in (None, "none", "global_mvn"):
         raise WavewrightError(f"{file}: normalize is {how!r}; global_mvn or none is known")
-    means = {"norm_means": True, "norm_vars": True, **_inside(given, "normalize_conf")}
-    return Beside(
+    means = {"norm_means": True, "norm_vars": True, **_section(given, "normalize_conf")}
+    return SidecarConfig(
         source,
         fields,
         mel,
         normalises=how == "global_mvn",
         centres=bool(means["norm_means"]),
         scales=bool(means["norm_vars"]),
-        adversary=_adversary(kind, _inside(about, "discriminator_params")),
+        adversary=_discriminators(kind, _section(about, "discriminator_params")),
     )
 
 
-def vocos(path: Path) -> Beside:
-    """config.yaml of Vocos."""
+def vocos(path: Path) -> SidecarConfig:
+    """Read config.yaml of Vocos."""
     given, source = _yaml(path, "config.yaml", "config.yml")
-    given = _inside(given, "model", "init_args") or given
-    arguments = _inside(given, "feature_extractor", "init_args")
+    given = _section(given, "model", "init_args") or given
+    arguments = _section(given, "feature_extractor", "init_args")
     if not arguments:
-        return Beside()
+        return SidecarConfig()
     same = ("sample_rate", "n_fft", "hop_length", "n_mels")
-    mel = _taken(arguments, {name: name for name in same})
+    mel = _pick_fields(arguments, {name: name for name in same})
     mel |= {"win_length": mel.get("n_fft", 1024), "fmax": None}
     mel["framing"] = {"same": "hop"}.get(arguments.get("padding", "center"), "center")
-    return Beside(source, {}, mel)
+    return SidecarConfig(source, {}, mel)
 
 
-def wavenet(path: Path) -> Beside:
-    """hparams.json of wavenet_vocoder; it does not say the statistics of its mels."""
+def wavenet(path: Path) -> SidecarConfig:
+    """Read hparams.json of wavenet_vocoder, which lacks the statistics of its mels."""
     given, source = _json(path, "hparams.json", "config.json")
-    return Beside(source, _taken(given, {"stacks": "cycles", "log_scale_min": "log_scale_min"}))
+    return SidecarConfig(
+        source, _pick_fields(given, {"stacks": "cycles", "log_scale_min": "log_scale_min"})
+    )
 
 
-def _taken(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Fields of theirs in our names; a null is kept, since it says something of fmax."""
+def _pick_fields(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Pick their fields under our names; a null is kept, since `fmax: null` has a meaning."""
     taken = {ours: given[theirs] for theirs, ours in names.items() if theirs in given}
     if taken.get("fmin", 0) is None:
         taken["fmin"] = 0.0
@@ -255,7 +260,7 @@ def _taken(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
 
 
 def _require(file: Path, given: Mapping[str, Any], **allowed: Any) -> None:
-    """Refuse a network that computes otherwise than ours, which no tensor's shape would show."""
+    """Refuse a network that computes differently from ours in ways that no shape shows."""
     for name, value in allowed.items():
         if given.get(name, value) != value:
             raise WavewrightError(
@@ -264,8 +269,8 @@ def _require(file: Path, given: Mapping[str, Any], **allowed: Any) -> None:
             )
 
 
-def _inside(given: Any, *names: str) -> dict[str, Any]:
-    """The mapping at a place of a configuration; an empty one where there is none."""
+def _section(given: Any, *names: str) -> dict[str, Any]:
+    """Nested section of a configuration; empty if missing."""
     for name in names:
         given = given.get(name) if isinstance(given, dict) else None
     return given if isinstance(given, dict) else {}
@@ -286,7 +291,7 @@ def _yaml(path: Path, *names: str) -> tuple[dict[str, Any], str]:
 
 
 def _text(path: Path, *names: str) -> tuple[str, str]:
-    """The first of such files beside a checkpoint, and its name."""
+    """Text and name of the first such file beside a checkpoint."""
     for name in names:
         file = path.parent / name
         if file.is_file():

@@ -1,4 +1,4 @@
-"""Sizes of a network, read off its tensors: fields of our configurations.
+"""Configuration fields read from the shapes of a network's tensors.
 
 Every function takes a state dict in our names. What shapes do not tell is asked of a configuration
 file, or is as published; a tensor that is not there raises KeyError with its name.
@@ -17,8 +17,8 @@ from torch import Tensor
 State = Mapping[str, Tensor]
 
 
-class Sizes(NamedTuple):
-    """What the shapes of a network's weights say.
+class NetworkSizes(NamedTuple):
+    """Sizes of a network, read from the shapes of its weights.
 
     Attributes:
         fields: of its configuration.
@@ -33,15 +33,16 @@ class Sizes(NamedTuple):
     at_once: int = 1
 
 
-def hifigan(state: State) -> Sizes:
-    """HiFi-GAN and BigVGAN; rates are half the kernels, as in every published configuration."""
-    kernels = [state[f"ups.{i}.weight"].shape[2] for i in range(count(state, r"ups\.(\d+)\."))]
-    blocks = count(state, r"resblocks\.(\d+)\.")
+def hifigan(state: State) -> NetworkSizes:
+    """Sizes of HiFi-GAN; rates are half the kernels, as in every published configuration."""
+    stages = count_numbers(state, r"ups\.(\d+)\.")
+    kernels = [state[f"ups.{i}.weight"].shape[2] for i in range(stages)]
+    blocks = count_numbers(state, r"resblocks\.(\d+)\.")
     branches = range(blocks // max(len(kernels), 1))
     kind = 1 if any(".convs1." in key for key in state) else 2
     convolutions = "convs1" if kind == 1 else "convs"
     sizes = [state[f"resblocks.{j}.{convolutions}.0.weight"].shape[2] for j in branches]
-    layers = [count(state, rf"resblocks\.{j}\.{convolutions}\.(\d+)\.") for j in branches]
+    layers = [count_numbers(state, rf"resblocks\.{j}\.{convolutions}\.(\d+)\.") for j in branches]
     rates = tuple(kernel // 2 for kernel in kernels)
     fields: dict[str, Any] = {
         "upsample_rates": rates,
@@ -51,11 +52,11 @@ def hifigan(state: State) -> Sizes:
         "resblock": kind,
         "resblock_dilation_sizes": _dilations(kind, layers),
     }
-    return Sizes(fields, state["conv_pre.weight"].shape[1], prod(rates))
+    return NetworkSizes(fields, state["conv_pre.weight"].shape[1], prod(rates))
 
 
-def bigvgan(state: State) -> Sizes:
-    """BigVGAN: a HiFi-GAN whose residual blocks are of one kind."""
+def bigvgan(state: State) -> NetworkSizes:
+    """Sizes of BigVGAN: a HiFi-GAN with one kind of residual block."""
     sizes = hifigan(state)
     del sizes.fields["resblock"]
     return sizes
@@ -71,20 +72,20 @@ def _dilations(kind: int, layers: list[int]) -> tuple[tuple[int, ...], ...] | No
     return ((1, 3, 5),) * len(layers) if kind == 1 and set(layers) == {3} else None
 
 
-def melgan(state: State) -> Sizes:
-    """MelGAN, whose upsampling kernels are twice the rates."""
-    stages = count(state, r"ups\.(\d+)\.")
+def melgan(state: State) -> NetworkSizes:
+    """Sizes of MelGAN, whose upsampling kernels are twice the rates."""
+    stages = count_numbers(state, r"ups\.(\d+)\.")
     rates = tuple(state[f"ups.{i}.weight"].shape[2] // 2 for i in range(stages))
     fields = {
         "upsample_rates": rates,
         "base_channels": state["conv_post.weight"].shape[1],
-        "residual_layers": count(state, r"blocks\.0\.(\d+)\."),
+        "residual_layers": count_numbers(state, r"blocks\.0\.(\d+)\."),
     }
-    return Sizes(fields, state["conv_pre.weight"].shape[1], prod(rates))
+    return NetworkSizes(fields, state["conv_pre.weight"].shape[1], prod(rates))
 
 
-def multiband_melgan(state: State) -> Sizes:
-    """Multi-band MelGAN: a MelGAN of several bands, whose filters no weight tells."""
+def multiband_melgan(state: State) -> NetworkSizes:
+    """Sizes of Multi-band MelGAN, whose filters no weight shows."""
     sizes = melgan(state)
     del sizes.fields["base_channels"]
     bands = state["conv_post.weight"].shape[0]
@@ -95,9 +96,12 @@ def multiband_melgan(state: State) -> Sizes:
 _PUBLISHED_CYCLES = {30: 3, 24: 4, 20: 2, 12: 2}
 
 
-def parallel_wavegan(state: State) -> Sizes:
-    """Parallel WaveGAN; the number of cycles is the published one of so many layers."""
-    layers, rates = count(state, r"layers\.(\d+)\."), _stretched(state, "upsampler.smooth")
+def parallel_wavegan(state: State) -> NetworkSizes:
+    """Sizes of Parallel WaveGAN; cycles are the published ones for the number of layers."""
+    layers, rates = (
+        count_numbers(state, r"layers\.(\d+)\."),
+        _upsample_rates(state, "upsampler.smooth"),
+    )
     context = state["upsampler.conv_in.weight"]
     fields = {
         "layers": layers,
@@ -108,11 +112,11 @@ def parallel_wavegan(state: State) -> Sizes:
         "upsample_rates": rates,
         "context_frames": context.shape[2] // 2,
     }
-    return Sizes(fields, context.shape[1], prod(rates))
+    return NetworkSizes(fields, context.shape[1], prod(rates))
 
 
-def wavenet(state: State) -> Sizes:
-    """WaveNet: as Parallel WaveGAN, with a distribution that the last layer's width tells."""
+def wavenet(state: State) -> NetworkSizes:
+    """Sizes of WaveNet; the last layer's width shows the distribution."""
     sizes = parallel_wavegan(state)
     heard, out = state["conv_pre.weight"].shape[1], state["conv_post.weight"].shape[0]
     fields = {**sizes.fields, "kernel_size": state["layers.0.dilated.weight"].shape[2]}
@@ -128,16 +132,16 @@ def wavenet(state: State) -> Sizes:
     return sizes._replace(fields=fields)
 
 
-def wavernn(state: State) -> Sizes:
-    """fatchord's WaveRNN; a last layer of a power of two is mu-law, another a mixture."""
-    rates = _stretched(state, "network.stretch.smooth")
+def wavernn(state: State) -> NetworkSizes:
+    """Sizes of fatchord's WaveRNN; a last layer of a power of two is mu-law, else a mixture."""
+    rates = _upsample_rates(state, "network.stretch.smooth")
     read = state["network.reader.conv_in.weight"]
     out = state["network.fc3.weight"].shape[0]
     fields: dict[str, Any] = {
         "units": state["network.enter.weight"].shape[0],
         "head_channels": state["network.fc1.weight"].shape[0],
         "reader_channels": read.shape[0],
-        "reader_blocks": count(state, r"network\.reader\.layers\.(\d+)\."),
+        "reader_blocks": count_numbers(state, r"network\.reader\.layers\.(\d+)\."),
         "reader_out": state["network.reader.conv_out.weight"].shape[0],
         "upsample_rates": rates,
         "context_frames": read.shape[2] // 2,
@@ -146,17 +150,17 @@ def wavernn(state: State) -> Sizes:
         fields |= {"distribution": "logistics", "mixtures": max(out // 3, 1)}
     else:
         fields |= {"distribution": "categorical", "bits": out.bit_length() - 1}
-    return Sizes(fields, read.shape[1], prod(rates))
+    return NetworkSizes(fields, read.shape[1], prod(rates))
 
 
-def dual_softmax(state: State) -> Sizes:
-    """fatchord's WaveRNN of the paper, which no mel drives."""
-    return Sizes({"units": state["network.recurrent.weight"].shape[1]}, None, None)
+def dual_softmax(state: State) -> NetworkSizes:
+    """Sizes of fatchord's dual-softmax WaveRNN, which no mel drives."""
+    return NetworkSizes({"units": state["network.recurrent.weight"].shape[1]}, None, None)
 
 
-def waveglow(state: State) -> Sizes:
-    """NVIDIA's WaveGlow, whose upsampling mixes four frames."""
-    flows = count(state, r"mixing\.(\d+)\.")
+def waveglow(state: State) -> NetworkSizes:
+    """Sizes of NVIDIA's WaveGlow, whose upsampling mixes four frames."""
+    flows = count_numbers(state, r"mixing\.(\d+)\.")
     widths = [state[f"mixing.{i}.weight"].shape[0] for i in range(flows)]
     early = sorted({a - b for a, b in pairwise(widths)} - {0}) or [2]
     upsampler = state["upsampler.weight"]
@@ -166,18 +170,18 @@ def waveglow(state: State) -> Sizes:
         "early_every": widths.count(widths[0]),
         "early_size": early[0],
         "channels": state["couplings.0.start.weight"].shape[0],
-        "layers": count(state, r"couplings\.0\.dilated\.(\d+)\."),
+        "layers": count_numbers(state, r"couplings\.0\.dilated\.(\d+)\."),
         "kernel_size": state["couplings.0.dilated.0.weight"].shape[2],
     }
-    return Sizes(fields, upsampler.shape[0], upsampler.shape[2] // 4)
+    return NetworkSizes(fields, upsampler.shape[0], upsampler.shape[2] // 4)
 
 
-def tacotron2(state: State) -> Sizes:
-    """NVIDIA's Tacotron 2."""
+def tacotron2(state: State) -> NetworkSizes:
+    """Sizes of NVIDIA's Tacotron 2."""
     location = state["decoder.attention_layer.location_conv.weight"]
     fields = {
         "encoder_width": state["embedding.weight"].shape[1],
-        "encoder_convolutions": count(state, r"encoder\.convolutions\.(\d+)\."),
+        "encoder_convolutions": count_numbers(state, r"encoder\.convolutions\.(\d+)\."),
         "encoder_kernel": state["encoder.convolutions.0.conv.weight"].shape[2],
         "prenet_width": state["decoder.prenet.layers.0.weight"].shape[0],
         "attention_rnn_width": state["decoder.attention_rnn.weight_hh"].shape[1],
@@ -186,28 +190,28 @@ def tacotron2(state: State) -> Sizes:
         "attention_location_kernel": location.shape[2],
         "decoder_rnn_width": state["decoder.decoder_rnn.weight_hh"].shape[1],
         "postnet_width": state["postnet.convolutions.0.conv.weight"].shape[0],
-        "postnet_convolutions": count(state, r"postnet\.convolutions\.(\d+)\."),
+        "postnet_convolutions": count_numbers(state, r"postnet\.convolutions\.(\d+)\."),
         "postnet_kernel": state["postnet.convolutions.0.conv.weight"].shape[2],
         "ignore_padding": False,
     }
-    return Sizes(fields, state["decoder.linear_projection.weight"].shape[0], None)
+    return NetworkSizes(fields, state["decoder.linear_projection.weight"].shape[0], None)
 
 
-def vocos(state: State) -> Sizes:
-    """Vocos; its hop length is no size of a tensor."""
+def vocos(state: State) -> NetworkSizes:
+    """Sizes of Vocos; no tensor shows its hop length."""
     fields = {
         "channels": state["conv_pre.weight"].shape[0],
         "hidden_channels": state["blocks.0.expand.weight"].shape[0],
-        "layers": count(state, r"blocks\.(\d+)\."),
+        "layers": count_numbers(state, r"blocks\.(\d+)\."),
     }
-    return Sizes(fields, state["conv_pre.weight"].shape[1], None)
+    return NetworkSizes(fields, state["conv_pre.weight"].shape[1], None)
 
 
-def count(state: State, pattern: str) -> int:
-    """How many numbers the pattern finds at the start of keys; never more than there are keys."""
+def count_numbers(state: State, pattern: str) -> int:
+    """Count the distinct numbers that a pattern finds at the start of keys."""
     return len({match[1] for key in state if (match := re.match(pattern, key))})
 
 
-def _stretched(state: State, place: str) -> tuple[int, ...]:
-    stages = count(state, rf"{re.escape(place)}\.(\d+)\.")
+def _upsample_rates(state: State, place: str) -> tuple[int, ...]:
+    stages = count_numbers(state, rf"{re.escape(place)}\.(\d+)\.")
     return tuple(state[f"{place}.{i}.weight"].shape[-1] // 2 for i in range(stages))

@@ -1,4 +1,4 @@
-"""What is in somebody else's checkpoint: named tensors, of which no code is ever run."""
+"""State dicts of other toolkits' checkpoints, read without running any code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WRAPPERS = ("module.", "tts.generator.vocoder.", "generator.vocoder.", "vocoder
 _NORMAL = re.compile(r"(?:.*\.)?normalize\.(mean|std)")
 
 
-class Network(NamedTuple):
+class NetworkState(NamedTuple):
     """One state dict of a file, weight norm folded, values in float32.
 
     Attributes:
@@ -39,7 +39,7 @@ class Network(NamedTuple):
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The file itself, or the one that a folder of transformers or Vocos keeps weights in.
+    """Path of the weights: the file itself, or the known name in a folder.
 
     Raises:
         WavewrightError: there is none.
@@ -56,8 +56,8 @@ def checkpoint_file(path: Path) -> Path:
     return path
 
 
-def open_contents(path: Path) -> Contents:
-    """Read a file of torch.save's or of safetensors.
+def open_checkpoint(path: Path) -> Contents:
+    """Read a checkpoint of torch.save or safetensors.
 
     Raises:
         WavewrightError: it is neither, is damaged, or is ours already.
@@ -73,16 +73,16 @@ def open_contents(path: Path) -> Contents:
                 raise WavewrightError(
                     f"{path}: '{key}' claims {tuple(value.shape)} numbers, more than the file has"
                 )
-    _say_if_rounded(path, contents.states.values())
+    _warn_if_rounded(path, contents.states.values())
     if not contents.step and (named := re.fullmatch(r"g_(\d+)", path.name)):
         contents = contents._replace(step=int(named[1]))
     return contents
 
 
-def networks(contents: Contents) -> Iterator[Network]:
-    """Every state dict of a file, as it is and without what wraps it."""
+def find_networks(contents: Contents) -> Iterator[NetworkState]:
+    """Yield every state dict of a file, as it is and without its wrappers."""
     for place, state in contents.states.items():
-        yield Network(place, "", _plain(state))
+        yield NetworkState(place, "", _fold(state))
         for prefix in _WRAPPERS:
             inner = {
                 key.removeprefix(prefix): value
@@ -92,16 +92,18 @@ def networks(contents: Contents) -> Iterator[Network]:
             if inner:
                 within = "" if prefix == "module." else prefix
                 found = f"{place}.{prefix}".strip(".")
-                yield Network(found, within, _plain(inner), _normal(state) if within else {})
+                yield NetworkState(
+                    found, within, _fold(inner), _global_mvn(state) if within else {}
+                )
 
 
-def _normal(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """ESPnet's global_mvn, which is kept beside its networks."""
+def _global_mvn(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Statistics of ESPnet's global_mvn, stored beside its networks."""
     found = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
     return {name: value.detach().double() for name, value in found.items()}
 
 
-def _say_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
+def _warn_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
     double = [key for state in states for key, value in state.items() if value.dtype is _DOUBLE]
     if double:
         log.warning(
@@ -110,8 +112,8 @@ def _say_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
         )  # fmt: skip
 
 
-def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole = {key: value for key, value in state.items() if _paired(key, state)}
+def _fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    whole = {key: value for key, value in state.items() if _has_both_halves(key, state)}
     return fold_weight_norm(
         {k: v.detach().float() if v.is_floating_point() else v for k, v in whole.items()}
     )
@@ -120,8 +122,8 @@ def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
 _OTHER_HALF = {"weight_g": "weight_v", "original0": "original1", "original1": "original0"}
 
 
-def _paired(key: str, state: dict[str, Tensor]) -> bool:
-    """Half a weight norm is as good as a missing weight."""
+def _has_both_halves(key: str, state: dict[str, Tensor]) -> bool:
+    """True unless the key is half of an incomplete weight norm."""
     stem, _, attribute = key.rpartition(".")
     return attribute not in _OTHER_HALF or f"{stem}.{_OTHER_HALF[attribute]}" in state
 

@@ -1,17 +1,16 @@
-"""What readers share: entries from what a layout says, faults included."""
+"""Helpers shared by the corpus readers."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavewright.data.corpus.entries import AUDIO, Entry
-from wavewright.data.manifest import check_id
+from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance
+from wavewright.data.manifest import check_id, id_slug
 from wavewright.errors import WavewrightError
 
 
-def make_entry(
+def make_utterance(
     name: str,
     audio: Path,
     *,
@@ -24,8 +23,8 @@ def make_entry(
     split: str = "",
     alignment: Path | None = None,
     reason: str = "",
-) -> Entry:
-    """An entry with a legal id; what is wrong with it becomes its reason.
+) -> CorpusUtterance:
+    """Make an utterance with a legal id; faults become its reason.
 
     Args:
         name: the id that the layout gives.
@@ -35,12 +34,12 @@ def make_entry(
         check_id(name)
     except WavewrightError as error:
         reason = f"bad id, {where}: {error}"
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", where)
+        name = id_slug(where)
     if not reason and not audio.is_file():
         reason = f"missing audio: {audio.name}, {where}"
     if not reason and end is not None and end <= start:
         reason = f"a segment from {start:g} to {end:g} s, {where}"
-    return Entry(
+    return CorpusUtterance(
         id=name,
         text=" ".join((text or normalised).split()),
         normalised=" ".join((normalised or text).split()),
@@ -55,24 +54,24 @@ def make_entry(
 
 
 def audio_files(folder: Path) -> Iterator[Path]:
-    """Audio files at any depth, in order; hidden files and folders are passed over."""
+    """Yield audio files at any depth, sorted, without hidden files and folders."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from audio_files(path)
-        elif path.suffix.lower() in AUDIO:
+        elif path.suffix.lower() in AUDIO_SUFFIXES:
             yield path
 
 
-def resolved(text: str, folder: Path) -> Path:
-    """A path as a manifest says it; relative ones start at the manifest's folder."""
+def resolve_path(text: str, folder: Path) -> Path:
+    """Resolve a manifest's path; relative ones start at the manifest's folder."""
     path = Path(text).expanduser()
     return path if path.is_absolute() else folder / path
 
 
-def text_of(path: Path) -> str:
-    """The words of a small UTF-8 text file, on one line; empty where there is none."""
-    from wavewright.data.corpus.entries import read_lines
+def read_text(path: Path) -> str:
+    """Read a small UTF-8 text file as one line; empty if there is no file."""
+    from wavewright.data.corpus.utterances import read_lines
 
     return " ".join(line.strip() for _, line in read_lines(path)) if path.is_file() else ""

@@ -1,4 +1,4 @@
-"""Which layout a corpus has, and its utterances."""
+"""Detect the layout of a corpus and read its utterances."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.data.corpus.entries import Entry, without_faults_of_ids
 from wavewright.data.corpus.readers import folder, kaldi, libritts, nemo, table, vctk
+from wavewright.data.corpus.utterances import CorpusUtterance, sort_and_check_ids
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 
 
 class Layout(NamedTuple):
-    """How a layout is told and read; `about` completes "a corpus is ..."."""
+    """Corpus layout: a description, a detector and a reader."""
 
     about: str
     matches: Callable[[Path], bool]
-    read: Callable[[Path], list[Entry]]
+    read: Callable[[Path], list[CorpusUtterance]]
 
 
 #: Each but the last is told by files that the others have not.
@@ -49,8 +49,8 @@ def detect_layout(source: Path) -> str | None:
     return "folder" if folder.matches(source) else None
 
 
-def read_layout(source: Path, name: str) -> list[Entry]:
-    """All utterances of a corpus in the layout of that name, sorted by id.
+def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
+    """Read all utterances of a corpus in the named layout, sorted by id.
 
     Audio paths are those of the source; entries that cannot be used say why.
 
@@ -68,11 +68,11 @@ def read_layout(source: Path, name: str) -> list[Entry]:
     entries = layout.read(source)
     if not entries:
         raise WavewrightError(f"{source}: {layout.about} without any utterance")
-    return without_faults_of_ids(_with_texts(entries), source)
+    return sort_and_check_ids(_require_texts(entries), source)
 
 
-def _with_texts(entries: Sequence[Entry]) -> list[Entry]:
-    """Where some utterances have a text, one without is faulty; where none has, none is."""
+def _require_texts(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
+    """Mark utterances without text as faulty if any utterance has one."""
     from dataclasses import replace
 
     if not any(entry.normalised for entry in entries):

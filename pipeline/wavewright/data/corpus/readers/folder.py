@@ -6,17 +6,17 @@ import os
 import re
 from pathlib import Path
 
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.readers.common import audio_files, make_entry, text_of
+from wavewright.data.corpus.readers.common import audio_files, make_utterance, read_text
+from wavewright.data.corpus.utterances import CorpusUtterance
 
 
 def matches(source: Path) -> bool:
-    """Whether there is any audio file."""
+    """True if `source` is a folder with an audio file at any depth."""
     return source.is_dir() and next(audio_files(source), None) is not None
 
 
-def read(source: Path) -> list[Entry]:
-    """All audio files. Ids are the names, with the folders where two files have one name.
+def read(source: Path) -> list[CorpusUtterance]:
+    """Read all audio files; ids are file names, with folders where names repeat.
 
     Without any text it is a corpus for vocoders only.
     """
@@ -32,8 +32,8 @@ def read(source: Path) -> list[Entry]:
             name = "-".join(relative.with_suffix("").parts)
         name = re.sub(r"\s+", "_", name)
         entries.append(
-            make_entry(
-                name, path, where=os.fspath(relative), text=text_of(path.with_suffix(".txt"))
+            make_utterance(
+                name, path, where=os.fspath(relative), text=read_text(path.with_suffix(".txt"))
             )
         )
     return entries

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavewright.data.corpus.entries import Entry, read_lines
-from wavewright.data.corpus.readers.common import make_entry, resolved
+from wavewright.data.corpus.readers.common import make_utterance, resolve_path
+from wavewright.data.corpus.utterances import CorpusUtterance, read_lines
 from wavewright.errors import WavewrightError
 
 
 def matches(source: Path) -> bool:
-    """Whether there is a wav.scp."""
+    """True if `source` has a wav.scp."""
     return (source / "wav.scp").is_file()
 
 
-def read(source: Path) -> list[Entry]:
-    """Utterances of the folder, cut out of their recordings where there are segments.
+def read(source: Path) -> list[CorpusUtterance]:
+    """Read the folder's utterances, cut from recordings if there are segments.
 
     Raises:
         WavewrightError: a line without a value, a command where a file should be, a segment of a
@@ -28,14 +28,14 @@ def read(source: Path) -> list[Entry]:
                 f"{source / 'wav.scp'}: '{name}' is a command ({value[:60]!r}). Commands are never "
                 "run: write the audio to files (Kaldi's wav-copy does) and name those"
             )
-        recordings[name] = resolved(value, source)
+        recordings[name] = resolve_path(value, source)
     texts = _pairs(source / "text", empty=True) if (source / "text").is_file() else {}
     speakers = _pairs(source / "utt2spk") if (source / "utt2spk").is_file() else {}
     parts = _segments(source / "segments", set(recordings))
     if parts is None:
         parts = {name: (name, 0.0, None) for name in recordings}
     return [
-        make_entry(
+        make_utterance(
             name,
             recordings[recording],
             where=f"utterance '{name[:40]}'",

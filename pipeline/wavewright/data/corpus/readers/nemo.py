@@ -6,50 +6,50 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wavewright.data.corpus.entries import Entry, read_lines
-from wavewright.data.corpus.readers.common import make_entry, resolved
+from wavewright.data.corpus.readers.common import make_utterance, resolve_path
+from wavewright.data.corpus.utterances import CorpusUtterance, read_lines
 from wavewright.errors import WavewrightError
 
 _SUFFIXES = (".json", ".jsonl")
 
 
 def matches(source: Path) -> bool:
-    """Whether it is such a file, or a folder in which one or several lie."""
+    """True if `source` is a NeMo manifest or a folder with one or more."""
     return bool(manifests(source))
 
 
 def manifests(source: Path, field: str = "audio_filepath") -> list[Path]:
-    """The file itself, or those of a folder, whose first line is an object with this field."""
+    """List manifests: the file, or those of a folder, whose first line has this field."""
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
-    return [path for path in files if path.suffix.lower() in _SUFFIXES and _has(path, field)]
+    return [path for path in files if path.suffix.lower() in _SUFFIXES and _has_field(path, field)]
 
 
-def _has(path: Path, field: str) -> bool:
+def _has_field(path: Path, field: str) -> bool:
     with path.open("rb") as file:
         line = file.readline(65536)
     return line.lstrip().startswith(b"{") and f'"{field}"'.encode() in line
 
 
-def read(source: Path) -> list[Entry]:
-    """Utterances of all manifests; the ids are the audio's names, numbered where one has several.
+def read(source: Path) -> list[CorpusUtterance]:
+    """Read the utterances of all manifests; ids are audio names, numbered if repeated.
 
     Files named after a split (`train_manifest.json`, `dev.json`, ...) give it.
     """
-    entries: list[Entry] = []
+    entries: list[CorpusUtterance] = []
     taken: dict[str, int] = {}
     for path in manifests(source):
         split = _split_of(path)
         for number, line in read_lines(path):
-            values = _parsed(line, path, number)
-            audio = resolved(str(values["audio_filepath"]), path.parent)
+            values = _parse_line(line, path, number)
+            audio = resolve_path(str(values["audio_filepath"]), path.parent)
             taken[audio.stem] = taken.get(audio.stem, 0) + 1
             repeat = taken[audio.stem]
             name = str(values.get("id") or (f"{audio.stem}-{repeat}" if repeat > 1 else audio.stem))
-            entries.append(_entry(values, name, audio, split, path, number))
+            entries.append(_make_utterance(values, name, audio, split, path, number))
     return entries
 
 
-def _parsed(line: str, path: Path, number: int) -> dict[str, Any]:
+def _parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except ValueError as error:
@@ -59,13 +59,13 @@ def _parsed(line: str, path: Path, number: int) -> dict[str, Any]:
     return values
 
 
-def _entry(
+def _make_utterance(
     values: dict[str, Any], name: str, audio: Path, split: str, path: Path, number: int
-) -> Entry:
+) -> CorpusUtterance:
     start = _seconds(values, "offset", path, number) or 0.0
     duration = _seconds(values, "duration", path, number)
     part = "offset" in values and duration is not None
-    return make_entry(
+    return make_utterance(
         name,
         audio,
         where=f"line {number} of {path.name}",

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavewright.data.corpus.entries import Entry
-from wavewright.data.corpus.readers.common import make_entry, resolved
+from wavewright.data.corpus.readers.common import make_utterance, resolve_path
+from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
 
@@ -42,7 +42,7 @@ log = logging.getLogger("wavewright")
 
 
 def matches(source: Path) -> bool:
-    """Whether it is such a table, or a folder in which one lies that names audio files."""
+    """True if `source` is a table that names audio files, or a folder with exactly one."""
     return _table_in(source) is not None
 
 
@@ -78,15 +78,17 @@ def _audio_column(names: list[str]) -> str | None:
     return next((name for name in names if name.lower() in ALIASES["audio"]), None)
 
 
-def read(source: Path) -> list[Entry]:
-    """Utterances of the table; ids are the audio's names where there is no column for them."""
+def read(source: Path) -> list[CorpusUtterance]:
+    """Read the table's utterances; without an id column, ids are audio names."""
     path = _table_in(source)
     if path is None:
         raise WavewrightError(f"{source}: no table with a column of audio paths")
     frame = _load(path)
     columns = _columns(path, [str(name) for name in frame.columns])
     rows = enumerate(frame.to_dict("records"), 2)  # the header is line 1
-    return [_entry(path, place, _Row(row, columns, path, place)) for place, row in rows]
+    return [
+        _make_utterance(path, place, _TableRow(row, columns, path, place)) for place, row in rows
+    ]
 
 
 def _load(path: Path) -> pd.DataFrame:
@@ -127,8 +129,8 @@ def _columns(path: Path, names: list[str]) -> dict[str, str]:
     return found
 
 
-class _Row:
-    """One row by our fields."""
+class _TableRow:
+    """Row of a table, accessed by our field names."""
 
     def __init__(
         self,
@@ -156,8 +158,8 @@ class _Row:
             ) from None
 
 
-def _entry(path: Path, place: int, row: _Row) -> Entry:
-    audio = resolved(row.text("audio"), path.parent)
+def _make_utterance(path: Path, place: int, row: _TableRow) -> CorpusUtterance:
+    audio = resolve_path(row.text("audio"), path.parent)
     start, end, duration = row.number("start") or 0.0, row.number("end"), row.number("duration")
     if end is None and duration is not None and "start" in row.columns:
         end = start + duration
@@ -168,7 +170,7 @@ def _entry(path: Path, place: int, row: _Row) -> Entry:
             f"are {', '.join(SPLITS)} (or valid, validation)"
         )
     alignment = row.text("alignment")
-    return make_entry(
+    return make_utterance(
         row.text("id") or audio.stem,
         audio,
         where=f"line {place}",
@@ -178,5 +180,5 @@ def _entry(path: Path, place: int, row: _Row) -> Entry:
         start=start,
         end=end,
         split=_SPLITS.get(split, ""),
-        alignment=resolved(alignment, path.parent) if alignment else None,
+        alignment=resolve_path(alignment, path.parent) if alignment else None,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wavewright.data.corpus.entries import AUDIO, Entry
-from wavewright.data.corpus.readers.common import make_entry, text_of
+from wavewright.data.corpus.readers.common import make_utterance, read_text
+from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance
 
 _MICROPHONE = re.compile(r"_mic(\d)$")
 
@@ -17,19 +17,21 @@ def _audio(source: Path) -> Path | None:
 
 
 def matches(source: Path) -> bool:
-    """Whether there are wav48*/ and txt/."""
+    """True if `source` has wav48*/ and txt/."""
     return source.is_dir() and _audio(source) is not None
 
 
-def read(source: Path) -> list[Entry]:
-    """All utterances of the first microphone; some speakers have no text and are left faulty."""
+def read(source: Path) -> list[CorpusUtterance]:
+    """Read all utterances of the first microphone; those without text are faulty."""
     folder = _audio(source)
     entries = []
     for path in sorted(folder.glob("*/*")) if folder else []:
         microphone = _MICROPHONE.search(path.stem)
-        if path.suffix.lower() not in AUDIO or (microphone and microphone.group(1) != "1"):
+        if path.suffix.lower() not in AUDIO_SUFFIXES or (microphone and microphone.group(1) != "1"):
             continue
         name, speaker = _MICROPHONE.sub("", path.stem), path.parent.name
-        text = text_of(source / "txt" / speaker / f"{name}.txt")
-        entries.append(make_entry(name, path, where=f"in {speaker}", text=text, speaker=speaker))
+        text = read_text(source / "txt" / speaker / f"{name}.txt")
+        entries.append(
+            make_utterance(name, path, where=f"in {speaker}", text=text, speaker=speaker)
+        )
     return entries

@@ -1,4 +1,4 @@
-"""Pictures of the data report: histograms, rows of bars with intervals, waveforms."""
+"""Charts of the data report: histograms, bars, ranges and waveforms."""
 
 from __future__ import annotations
 

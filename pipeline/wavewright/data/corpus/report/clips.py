@@ -1,4 +1,4 @@
-"""Which utterances the data report plays: the odd ones out of every measure, and normal ones."""
+"""Utterances that the data report plays: outliers of every measure, and typical ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.data.corpus.report.charts import waveform
-from wavewright.data.corpus.report.measures import MEASURES, Measure, known
+from wavewright.data.corpus.report.measures import MEASURES, Measure, drop_unknown
 from wavewright.webpage import sound
 from wavewright.webpage.figures import data_uri, mel_image
 
@@ -30,7 +30,7 @@ _HOP, _FRAME, _BANDS = 0.01, 0.04, 96  # seconds, seconds, rows of a spectrogram
 
 @dataclass(frozen=True)
 class Extremes:
-    """The most extreme utterances of one measure, the most extreme first.
+    """Most extreme utterances of one measure, most extreme first.
 
     Attributes:
         heading: "Shortest".
@@ -51,7 +51,7 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Clip:
-    """A player, two pictures and what is known of one utterance.
+    """Player, waveform and spectrogram of one utterance.
 
     Attributes:
         row: of the table of usable utterances.
@@ -68,12 +68,12 @@ class Clip:
     cut: float = 0.0
 
     def size(self) -> int:
-        """Characters that it adds to the page."""
+        """Number of characters that the clip adds to the page."""
         return len(self.audio) + len(self.wave) + len(self.image)
 
 
-def extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
-    """Up to `most` utterances at either end of every measure that has odd ends.
+def find_extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
+    """Find up to `most` utterances at each notable end of every measure.
 
     A measure that is the same for all has none, and what is not clipped is not the most clipped.
     """
@@ -93,14 +93,14 @@ def extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
     return found
 
 
-def normal(frame: pd.DataFrame, values: Mapping[str, Floats], count: int) -> list[int]:
-    """`count` rows without flags and within the middle 80 % of every measure, drawn by id hash.
+def pick_typical(frame: pd.DataFrame, values: Mapping[str, Floats], count: int) -> list[int]:
+    """Pick `count` unflagged rows within the middle 80 % of every measure, by hash of the id.
 
     Where there are several speakers, every speaker has a turn before one has a second.
     """
     fit = (frame["flags"] == "").to_numpy().copy()
     for column in values.values():
-        if len(known(column)):
+        if len(drop_unknown(column)):
             low, high = np.nanquantile(column, (0.1, 0.9))
             fit &= ~((column < low) | (column > high))
     turns: dict[str, int] = defaultdict(int)
@@ -116,10 +116,10 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def clips(
+def make_clips(
     lists: Iterable[Sequence[int]], ids: Sequence[str], shards: Shards, budget: int
 ) -> dict[int, Clip]:
-    """A clip by row for all rows of some lists, in at most `budget` characters.
+    """Make clips for all rows of some lists, by row, in at most `budget` characters.
 
     The first of every list come first, then the second, and so on, so that what finds no room is
     the least extreme. Sounds are lossless where all of them fit, and MP3 where they do not.

@@ -1,4 +1,4 @@
-"""The data report's figures with their captions."""
+"""Figures of the data report with their captions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from wavewright.data.corpus.report.charts import Bins, bars, histogram, ranges
-from wavewright.data.corpus.report.measures import LEVEL, LEVEL_AFTER, MEASURES, Measure, known
-from wavewright.data.corpus.report.phones import PhoneRow
+from wavewright.data.corpus.report.measures import (
+    LEVEL,
+    LEVEL_AFTER,
+    MEASURES,
+    Measure,
+    drop_unknown,
+)
+from wavewright.data.corpus.report.phones import PhoneStatistics
 from wavewright.webpage.render import count, visible
 
 if TYPE_CHECKING:
@@ -24,20 +30,20 @@ _SHOWN_SPEAKERS = 20
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with what is written above and below it."""
+    """Picture with title and caption."""
 
     title: str
     picture: Markup
     caption: str
 
 
-def figures(values: Mapping[str, Floats]) -> list[Figure]:
-    """Histograms of the measures that are known of any utterance."""
+def measure_figures(values: Mapping[str, Floats]) -> list[Figure]:
+    """Histograms of all measures with known values."""
     found = []
     for measure in (measure for measure in MEASURES if measure.drawn and measure.id in values):
-        column = known(values[measure.id])
+        column = drop_unknown(values[measure.id])
         if len(column):
-            before = known(values["level"]) if measure is LEVEL_AFTER else None
+            before = drop_unknown(values["level"]) if measure is LEVEL_AFTER else None
             found.append(_figure(measure, column, before, len(values[measure.id])))
     return found
 
@@ -75,7 +81,7 @@ def _beyond(bins: Bins, least: str, most: str) -> str:
 
 
 def speaker_figure(usable: pd.DataFrame) -> Figure | None:
-    """Time by speaker, the most heard first; None for a single speaker."""
+    """Bars of time by speaker, longest first; None for a single speaker."""
     table = usable.groupby("speaker").agg(
         seconds=("seconds", "sum"), utterances=("id", "size"), level=("level_dbfs", "median")
     )
@@ -91,7 +97,8 @@ def speaker_figure(usable: pd.DataFrame) -> Figure | None:
     caption = (
         f"{len(table):,} speakers: time, utterances and median level as recorded. The most heard "
         f"has {lines[0][1] / total:.1%} of the time, the least heard has "
-        f"{duration(float(least['seconds']))} in {count(int(least['utterances']), 'utterance')}."
+        f"{format_duration(float(least['seconds']))} in "
+        f"{count(int(least['utterances']), 'utterance')}."
     )
     rest = table.iloc[_SHOWN_SPEAKERS:]
     if len(rest):
@@ -102,11 +109,11 @@ def speaker_figure(usable: pd.DataFrame) -> Figure | None:
 
 
 def _speaker_note(seconds: float, utterances: int, level: float) -> str:
-    return f"{duration(seconds)}, {utterances:,} utt., {LEVEL.show(level)}"
+    return f"{format_duration(seconds)}, {utterances:,} utt., {LEVEL.show(level)}"
 
 
-def duration(seconds: float) -> str:
-    """`12 s`, `3.4 min`, `5.2 h`."""
+def format_duration(seconds: float) -> str:
+    """Format a duration: `12 s`, `3.4 min`, `5.2 h`."""
     if seconds < 100:
         return f"{seconds:.0f}\u00a0s"
     if seconds < 6000:
@@ -114,8 +121,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:,.1f}\u00a0h"
 
 
-def phone_figure(classes: Sequence[PhoneRow]) -> Figure | None:
-    """How long phones of each class last; None without phones."""
+def phone_figure(classes: Sequence[PhoneStatistics]) -> Figure | None:
+    """Durations of each phone class; None without phones."""
     if not classes:
         return None
     rows = [(row.name, row.low * 1000, row.middle * 1000, row.high * 1000) for row in classes]

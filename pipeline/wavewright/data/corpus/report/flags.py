@@ -1,4 +1,4 @@
-"""What the flags of the manifest mean, in plain words."""
+"""Flags of the manifest, explained."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _SHOWN, _SHOWN_EXAMPLES = 40, 3
 
 
 @dataclass(frozen=True)
-class Flagged:
-    """One flag: how many utterances have it, and the first of them."""
+class FlagCount:
+    """Flag with its number of utterances and the first of them."""
 
     flag: str
     meaning: str
@@ -49,26 +49,26 @@ class Flagged:
 
 
 def split_flags(flags: str) -> list[str]:
-    """The flags of one row of the manifest."""
+    """Split a manifest row's flags."""
     return [flag for flag in flags.split(",") if flag]
 
 
-def meaning_of(flag: str) -> str:
-    """A sentence, or empty for a flag that nobody has explained here."""
+def flag_meaning(flag: str) -> str:
+    """Explanation of a flag, or an empty string."""
     channels = _CHANNELS.fullmatch(flag)
     if channels:
         return f"its file has {channels[1]} channels, of which one sound was made"
     return MEANINGS.get(flag, "")
 
 
-def flagged(rows: Iterable[tuple[str, str]]) -> list[Flagged]:
-    """Flags of (id, flags) by how many have them, up to forty; ids in the order given."""
+def count_flags(rows: Iterable[tuple[str, str]]) -> list[FlagCount]:
+    """Count the flags of (id, flags) pairs; the forty most frequent."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, flags in rows:
         for flag in split_flags(flags):
             found[flag].append(name)
     order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
-        Flagged(flag, meaning_of(flag), len(names), names[:_SHOWN_EXAMPLES])
+        FlagCount(flag, flag_meaning(flag), len(names), names[:_SHOWN_EXAMPLES])
         for flag, names in order[:_SHOWN]
     ]

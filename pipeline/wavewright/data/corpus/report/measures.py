@@ -1,4 +1,4 @@
-"""What is measured of every utterance: columns of the manifest, and what follows from them."""
+"""Measures of every utterance: manifest columns and values derived from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN = "\u2013"
 
 @dataclass(frozen=True)
 class Measure:
-    """One number per utterance.
+    """Measure: one number per utterance.
 
     Attributes:
         id: its name in tables of values.
@@ -47,14 +47,14 @@ class Measure:
     drawn: bool = True
 
     def show(self, value: float) -> str:
-        """`3.21 s`; a dash for what is not known."""
+        """Format a value with its unit, `3.21 s`; a dash if unknown."""
         if not math.isfinite(value):
             return UNKNOWN
         space = "" if self.unit == "%" else "\u00a0"
         return f"{self.number(value)}{space}{self.unit}"
 
     def number(self, value: float) -> str:
-        """`3.21`: without the unit."""
+        """Format a value without its unit."""
         return f"{value:.{self.digits}f}".replace("-", "\u2212")
 
 
@@ -159,8 +159,8 @@ MEASURES = (
 )
 
 
-def measured(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
-    """Values (utterances,) by measure id, in the order of the rows; NaN where not known.
+def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
+    """Compute all measures: (utterances,) by measure id, NaN if unknown.
 
     What has no text has no rate of characters or words.
     Of words and phones per second only one is there: phones where TextGrids tell them.
@@ -182,26 +182,26 @@ def measured(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
         "characters": np.where(text, column("characters_per_second"), np.nan),
     }
     if len(phones.seconds):
-        found["phones"] = _divided(phones.spoken(), seconds)
+        found["phones"] = _per_second(phones.spoken(), seconds)
         found["longest_phone"] = phones.longest()
     else:
         words = np.asarray(frame["normalised_text"].str.count(r"\S+"), dtype=np.float64)
-        found["words"] = _divided(np.where(text, words, np.nan), seconds)
+        found["words"] = _per_second(np.where(text, words, np.nan), seconds)
     return found
 
 
-def gained(values: Mapping[str, Floats]) -> bool:
-    """Whether any utterance is prepared at another level than it was recorded at."""
+def is_amplified(values: Mapping[str, Floats]) -> bool:
+    """True if any prepared level differs from the recorded one."""
     return not np.allclose(values["level"], values["level_after"], equal_nan=True)
 
 
-def known(values: Floats) -> Floats:
-    """Without what is not known."""
+def drop_unknown(values: Floats) -> Floats:
+    """Finite values only."""
     return values[np.isfinite(values)]
 
 
-def _divided(counts: Floats, seconds: Floats) -> Floats:
-    """Counts per second; not known where there is no time."""
+def _per_second(counts: Floats, seconds: Floats) -> Floats:
+    """Divide counts by seconds; NaN where seconds are 0."""
     quotients = np.full(len(seconds), np.nan)
     np.divide(counts, seconds, out=quotients, where=seconds > 0)
     return quotients

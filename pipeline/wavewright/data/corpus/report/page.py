@@ -1,4 +1,4 @@
-"""The page that says what a prepared corpus is like, what was left out, and what sounds odd."""
+"""Report page of a prepared corpus: contents, what was left out, and outliers to listen to."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from wavewright.data.corpus.report import phones as data_phones
 from wavewright.data.corpus.report.clips import Clip, Extremes
 from wavewright.data.corpus.report.figures import (
     Figure,
-    duration,
-    figures,
+    format_duration,
+    measure_figures,
     phone_figure,
     speaker_figure,
 )
-from wavewright.data.corpus.report.flags import flagged, meaning_of, split_flags
+from wavewright.data.corpus.report.flags import count_flags, flag_meaning, split_flags
 from wavewright.data.corpus.report.measures import (
     CLIPPED,
     LEVEL_AFTER,
     MEASURES,
     UNKNOWN,
-    gained,
-    known,
-    measured,
+    compute_measures,
+    drop_unknown,
+    is_amplified,
 )
-from wavewright.data.corpus.report.phones import PhoneRow, Phones
-from wavewright.data.corpus.report.reasons import LEFT_OUT, grouped, read_quarantine
+from wavewright.data.corpus.report.phones import Phones, PhoneStatistics
+from wavewright.data.corpus.report.reasons import LEFT_OUT, group_reasons, read_quarantine
 from wavewright.data.manifest import SPLITS, read_manifest
 from wavewright.io.files import write_text
 from wavewright.webpage.render import count, render
@@ -49,7 +49,7 @@ _ENOUGH = 10  # values of which a middle 90 % says something
 
 @dataclass(frozen=True)
 class Card:
-    """One utterance as the page shows it.
+    """Card of one utterance on the page.
 
     Attributes:
         numbers: its measures, "SNR 31.2 dB".
@@ -93,23 +93,23 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
     ids = set(frame["id"])
     del frame
     phones = data_phones.read_phones(prepared / "manifest.parquet")
-    values = measured(usable, phones)
+    values = compute_measures(usable, phones)
     page = {
         **_about(title, usable, quarantine, ids, phones),
         "splits": _splits(usable),
         "empty": [split for split in SPLITS if not (usable["split"] == split).any()],
-        "alike": _alike(usable, values),
+        "alike": _medians_by_split(usable, values),
         "measures": [measure for measure in MEASURES if measure.id in values],
-        "flags": flagged(zip(usable["id"], usable["flags"], strict=True)),
+        "flags": count_flags(zip(usable["id"], usable["flags"], strict=True)),
         "flagged": int((usable["flags"] != "").sum()),
-        "figures": figures(values),
+        "figures": measure_figures(values),
         "speakers_figure": speaker_figure(usable),
         **_phones(phones),
         "odd": [],
         "normal": [],
     }
     around = len(render(_TEMPLATE, page, folder=_ASSETS).encode())
-    page.update(_heard(prepared / "audio", usable, values, int(megabytes * 1e6) - around))
+    page.update(_playable_cards(prepared / "audio", usable, values, int(megabytes * 1e6) - around))
     path = prepared / "report.html"
     write_text(path, render(_TEMPLATE, page, folder=_ASSETS))
     return path
@@ -126,7 +126,7 @@ def _about(
 
     left_out = [row for row in quarantine if row[1].startswith(LEFT_OUT)]
     faults = [row for row in quarantine if not row[1].startswith(LEFT_OUT)]
-    seconds = known(usable["seconds"].to_numpy(np.float64))
+    seconds = drop_unknown(usable["seconds"].to_numpy(np.float64))
     return {
         "title": title,
         "version": __version__,
@@ -134,19 +134,19 @@ def _about(
         "total": len(usable) + len(quarantine),
         "hours": float(seconds.sum()) / 3600,
         "median_seconds": float(np.median(seconds)) if len(seconds) else 0.0,
-        "duration": duration,
+        "duration": format_duration,
         "speakers": usable["speaker"].nunique(),
         "only_speaker": usable["speaker"].iloc[0] if len(usable) else "",
         "rates": sorted(int(rate) for rate in usable["sample_rate"].unique()),
         "aligned": phones.aligned(),
-        "faults": grouped(faults, ids),
-        "left_out": grouped(left_out, ids),
+        "faults": group_reasons(faults, ids),
+        "left_out": group_reasons(left_out, ids),
         "count": count,
     }
 
 
 def _splits(usable: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the table of splits, empty ones too, and all together last."""
+    """Rows of the table of splits, empty splits included, the total last."""
     whole = float(usable["seconds"].sum()) or 1.0
     parts = [(split, usable[usable["split"] == split]) for split in SPLITS]
     return [
@@ -162,29 +162,29 @@ def _splits(usable: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _alike(usable: pd.DataFrame, values: Mapping[str, Floats]) -> dict[str, Any]:
+def _medians_by_split(usable: pd.DataFrame, values: Mapping[str, Floats]) -> dict[str, Any]:
     """Median and middle 90 % of every measure by split."""
     there = [split for split in SPLITS if (usable["split"] == split).any()]
     rows = []
     for measure in (measure for measure in MEASURES if measure.id in values):
         cells = []
         for split in there:
-            column = known(values[measure.id][(usable["split"] == split).to_numpy()])
+            column = drop_unknown(values[measure.id][(usable["split"] == split).to_numpy()])
             if not len(column):
                 cells.append((UNKNOWN, ""))
                 continue
             low, middle, high = (float(q) for q in np.quantile(column, (0.05, 0.5, 0.95)))
             ends = f"{measure.number(low)} to {measure.number(high)}"
             cells.append((measure.show(middle), ends if len(column) >= _ENOUGH else ""))
-        amplified = measure is not LEVEL_AFTER or gained(values)
+        amplified = measure is not LEVEL_AFTER or is_amplified(values)
         if np.nan_to_num(values[measure.id]).any() and amplified:
             rows.append((measure, cells))
     return {"splits": there, "rows": rows}
 
 
 def _phones(phones: Phones) -> dict[str, Any]:
-    classes: list[PhoneRow] = data_phones.by_class(phones)
-    labels = data_phones.by_label(phones)
+    classes: list[PhoneStatistics] = data_phones.statistics_by_class(phones)
+    labels = data_phones.statistics_by_label(phones)
     figure: Figure | None = phone_figure(classes)
     return {
         "phone_classes": classes,
@@ -195,21 +195,21 @@ def _phones(phones: Phones) -> dict[str, Any]:
     }
 
 
-def _heard(
+def _playable_cards(
     audio: Path, usable: pd.DataFrame, values: Mapping[str, Floats], budget: int
 ) -> dict[str, Any]:
-    """Cards of the odd ones out by measure, and of the normal ones."""
+    """Cards of the outliers by measure, and of typical utterances."""
     from wavewright.data.shards import Shards
 
     if not len(usable):
         return {"odd": [], "normal": []}
     most = min(max(len(usable) // 10, 1), _MOST_EXTREME)
-    odd = data_clips.extremes(values, most)
-    normal = data_clips.normal(usable, values, _NORMAL)
+    odd = data_clips.find_extremes(values, most)
+    normal = data_clips.pick_typical(usable, values, _NORMAL)
     # The pictures' captions and numbers are on the page as well: about 1.5 kB for a card.
     budget -= 1500 * (sum(len(item.rows) for item in odd) + len(normal))
     lists = [item.rows for item in odd] + [normal]
-    found = data_clips.clips(lists, usable["id"].to_list(), Shards(audio), budget)
+    found = data_clips.make_clips(lists, usable["id"].to_list(), Shards(audio), budget)
     seen: dict[int, Extremes] = {}
     sections = []
     for item in odd:
@@ -238,9 +238,9 @@ def _card(
         for measure in MEASURES
         if measure.id in values and np.isfinite(values[measure.id][row])
         if measure is not CLIPPED or values[measure.id][row] > 0
-        if measure is not LEVEL_AFTER or gained(values)
+        if measure is not LEVEL_AFTER or is_amplified(values)
     ]
-    flags = [(flag, meaning_of(flag)) for flag in split_flags(line["flags"])]
+    flags = [(flag, flag_meaning(flag)) for flag in split_flags(line["flags"])]
     same = line["normalised_text"].strip() == line["text"].strip()
     return Card(
         id=line["id"],

@@ -1,4 +1,4 @@
-"""What the TextGrids say: how long phones last, and which are rare."""
+"""Phone statistics from the TextGrids: durations and rare phones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NONE = np.zeros(0, dtype=np.int32)
 
 @dataclass(frozen=True)
 class Phones:
-    """Every phone of every utterance, one after the other.
+    """All phones of all utterances, concatenated.
 
     Attributes:
         labels: (kinds,) the different labels, sorted.
@@ -39,19 +39,19 @@ class Phones:
     rows: int
 
     def spoken(self) -> Floats:
-        """Phones (rows,) that are no silence; NaN for an utterance without a TextGrid."""
+        """Number of phones other than silence, (rows,); NaN without a TextGrid."""
         counts = np.bincount(self.owner[self._speech()], minlength=self.rows).astype(np.float64)
         return np.where(self._aligned(), counts, np.nan)
 
     def longest(self) -> Floats:
-        """Seconds (rows,) of the longest phone that is no silence; NaN where there is none."""
+        """Seconds of the longest phone other than silence, (rows,); NaN if there is none."""
         found = np.full(self.rows, -np.inf)
         speech = self._speech()
         np.maximum.at(found, self.owner[speech], self.seconds[speech])
         return np.where(np.isfinite(found), found, np.nan)
 
     def aligned(self) -> int:
-        """How many utterances have phones."""
+        """Number of utterances with phones."""
         return int(self._aligned().sum())
 
     def _aligned(self) -> npt.NDArray[np.bool_]:
@@ -63,8 +63,8 @@ class Phones:
 
 
 @dataclass(frozen=True)
-class PhoneRow:
-    """One class or label: how often, its share of all time, 5th, 50th and 95th percentile.
+class PhoneStatistics:
+    """Statistics of a phone class or label: count, share of time, 5th, 50th, 95th percentile.
 
     Attributes:
         utterances: how many have it.
@@ -80,7 +80,7 @@ class PhoneRow:
 
 
 def read_phones(manifest: Path) -> Phones:
-    """The phones of the usable utterances of a manifest, whose rows are sorted by id.
+    """Read the phones of a manifest's usable utterances, sorted by id.
 
     Raises:
         WavewrightError: an utterance has more labels than times, or fewer.
@@ -114,27 +114,27 @@ def read_phones(manifest: Path) -> Phones:
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """All parts in one array; the list is emptied, so that only one kind is there twice."""
+    """Concatenate parts and empty the list, which halves the peak memory."""
     whole = np.concatenate(parts)
     parts.clear()
     return whole
 
 
-def by_class(phones: Phones) -> list[PhoneRow]:
-    """Rows of the classes that occur, speech first, silence last."""
+def statistics_by_class(phones: Phones) -> list[PhoneStatistics]:
+    """Statistics of the classes that occur, speech first, silence last."""
     order = list(CLASSES)
     place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int16)
     return _rows(phones, place[phones.codes], order)
 
 
-def by_label(phones: Phones) -> list[PhoneRow]:
-    """Rows of the labels that are no silence, the rarest first."""
+def statistics_by_label(phones: Phones) -> list[PhoneStatistics]:
+    """Statistics of the labels other than silence, rarest first."""
     rows = _rows(phones, phones.codes, phones.labels)
     kept = [row for row in rows if row.name not in SILENCES]
     return sorted(kept, key=lambda row: (row.count, row.name))
 
 
-def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneRow]:
+def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneStatistics]:
     order = np.argsort(codes, kind="stable").astype(np.int32)
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
     total = float(phones.seconds.sum()) or 1.0
@@ -147,5 +147,5 @@ def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneRow]:
         low, middle, high = (float(q) for q in np.quantile(seconds, (0.05, 0.5, 0.95)))
         utterances = len(np.unique(phones.owner[chosen]))
         share = float(seconds.sum()) / total
-        found.append(PhoneRow(name, len(chosen), share, low, middle, high, utterances))
+        found.append(PhoneStatistics(name, len(chosen), share, low, middle, high, utterances))
     return found

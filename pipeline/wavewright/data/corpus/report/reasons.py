@@ -1,4 +1,4 @@
-"""Why utterances were left out: single reasons, and the groups that they form."""
+"""Reasons for leaving utterances out, grouped by kind."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
-class Group:
-    """Utterances that were left out for the same kind of reason.
+class ReasonGroup:
+    """Group of utterances that were left out for the same kind of reason.
 
     Attributes:
         kind: the reason without names and numbers.
@@ -37,17 +37,17 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Groups:
-    """The groups shown, the largest first, and how much is in others that are not shown."""
+class ReasonGroups:
+    """Largest groups, and the number of reasons in the others."""
 
-    shown: list[Group]
+    shown: list[ReasonGroup]
     count: int
     other_kinds: int
     other_count: int
 
 
 def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, str]]:
-    """(id, reason) of every line of quarantine.csv.
+    """Read (id, reason) of every line of quarantine.csv.
 
     Raises:
         WavewrightError: not such a table, or one of the `expected` ids is not in it.
@@ -70,28 +70,30 @@ def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, st
     return rows
 
 
-def grouped(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> Groups:
-    """Groups of (id, reason), the largest first; `ids` are names that may stand in reasons."""
+def group_reasons(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> ReasonGroups:
+    """Group (id, reason) pairs by kind, largest first; `ids` may occur in reasons."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, reason in rows:
-        found[kind_of(reason, ids)].append((name, reason))
+        found[reason_kind(reason, ids)].append((name, reason))
     order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     shown = [
-        Group(kind, len(members), [_told(*row) for row in sorted(members)[:_SHOWN_EXAMPLES]])
+        ReasonGroup(
+            kind, len(members), [_example(*row) for row in sorted(members)[:_SHOWN_EXAMPLES]]
+        )
         for kind, members in order[:_SHOWN_GROUPS]
     ]
     count = sum(map(len, found.values()))
     rest = order[_SHOWN_GROUPS:]
-    return Groups(shown, count, len(rest), sum(len(members) for _, members in rest))
+    return ReasonGroups(shown, count, len(rest), sum(len(members) for _, members in rest))
 
 
-def _told(name: str, reason: str) -> tuple[str, str]:
-    """An example under a heading that has said already whose doing it is."""
+def _example(name: str, reason: str) -> tuple[str, str]:
+    """Example of a group, without the prefix that the heading has."""
     return name, reason.removeprefix(LEFT_OUT)
 
 
-def kind_of(reason: str, ids: Collection[str]) -> str:
-    """What a reason has in common with others of its kind.
+def reason_kind(reason: str, ids: Collection[str]) -> str:
+    """Reduce a reason to its kind, without names and numbers.
 
     "a.wav: too short: 0.05 s, the minimum is 0.1 s" -> "too short"
     "left out: same text as b, which is in test" -> "same text as another, which is in test"
@@ -103,6 +105,6 @@ def kind_of(reason: str, ids: Collection[str]) -> str:
 
 
 def _word(word: str, ids: Collection[str]) -> str:
-    """An id becomes "another"; one that is also a plain word stays."""
+    """Replace an id by "another", unless it is also a plain word."""
     plain = word.isalpha() and word.islower()
     return "another" if word in ids and not plain else word

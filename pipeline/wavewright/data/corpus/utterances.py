@@ -1,4 +1,4 @@
-"""Read a speech corpus, in one of the two layouts that `ingest` brings all others into.
+"""Utterances of a speech corpus, in one of the two layouts that `ingest` writes.
 
 That of LJSpeech-1.1: `metadata.csv` (`id|raw text|normalised text`, UTF-8, quoting off),
 `wavs/ID.wav` or another format, and, where there are some, `alignments/ID.TextGrid` and
@@ -19,17 +19,17 @@ from wavewright.data.manifest import check_id
 from wavewright.errors import WavewrightError
 from wavewright.io.files import atomic_write
 
-AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
 """Suffixes of what libsndfile reads, in lower case."""
-COLUMNS = ("id", "raw", "normalised")
-TABLE = "corpus.parquet"
+METADATA_COLUMNS = ("id", "raw", "normalised")
+CORPUS_TABLE = "corpus.parquet"
 _FIELDS = ("id", "audio", "start", "end", "text", "normalised", "speaker", "alignment", "split")
 log = logging.getLogger("wavewright")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of metadata and the files that go with it.
+class CorpusUtterance:
+    """Utterance of a corpus: one line of metadata and its files.
 
     `id` is legal and unique: an entry whose own id is neither is called after its line.
     `reason` says why the entry cannot be used, and is empty where it can. `start` and `end` are
@@ -48,8 +48,10 @@ class Entry:
     split: str = ""
 
 
-def read_corpus(folder: str | Path, columns: Sequence[str] = COLUMNS) -> list[Entry]:
-    """All entries of a corpus, sorted by id, faulty ones with a reason.
+def read_corpus(
+    folder: str | Path, columns: Sequence[str] = METADATA_COLUMNS
+) -> list[CorpusUtterance]:
+    """Read all utterances of a corpus, sorted by id; faulty ones have a reason.
 
     Args:
         folder: the corpus.
@@ -61,23 +63,25 @@ def read_corpus(folder: str | Path, columns: Sequence[str] = COLUMNS) -> list[En
         WavewrightError: no metadata.csv, one that is empty or not UTF-8, or no audio at all.
     """
     folder = Path(folder)
-    if (folder / TABLE).is_file():
+    if (folder / CORPUS_TABLE).is_file():
         return _read_table(folder)
-    if "id" not in columns or not set(columns) <= {*COLUMNS, "speaker"}:
+    if "id" not in columns or not set(columns) <= {*METADATA_COLUMNS, "speaker"}:
         raise WavewrightError(
             f"columns {list(columns)}: 'id' and any of 'raw', 'normalised', 'speaker' are allowed"
         )
-    audio = files_by_id(folder / "wavs", AUDIO)
+    audio = files_by_id(folder / "wavs", AUDIO_SUFFIXES)
     if not audio:
-        raise WavewrightError(f"{folder / 'wavs'}: no audio file in it ({', '.join(AUDIO)})")
+        raise WavewrightError(
+            f"{folder / 'wavs'}: no audio file in it ({', '.join(AUDIO_SUFFIXES)})"
+        )
     alignments = files_by_id(folder / "alignments", (".TextGrid",))
-    entries: list[Entry] = []
+    entries: list[CorpusUtterance] = []
     for number, line in read_lines(folder / "metadata.csv"):
         name = line.split("|")[0].strip(" \t")
         if not entries and name.lower() == "id" and name not in audio:
             log.warning("%s: line 1 is taken for a header", folder / "metadata.csv")
             continue
-        entry = _entry(number, line, columns)
+        entry = _parse_line(number, line, columns)
         found = audio.get(name, [])
         grids = alignments.get(name, [])
         reason = entry.reason or _audio_fault(name, found)
@@ -91,13 +95,13 @@ def read_corpus(folder: str | Path, columns: Sequence[str] = COLUMNS) -> list[En
         )
     if not entries:
         raise WavewrightError(f"{folder / 'metadata.csv'}: no utterance in it")
-    return without_faults_of_ids(entries, folder / "metadata.csv")
+    return sort_and_check_ids(entries, folder / "metadata.csv")
 
 
-def _read_table(folder: Path) -> list[Entry]:
+def _read_table(folder: Path) -> list[CorpusUtterance]:
     import pandas as pd
 
-    path = folder / TABLE
+    path = folder / CORPUS_TABLE
     try:
         rows = pd.read_parquet(path, columns=[*_FIELDS, "reason"]).to_dict("records")
     except (KeyError, ValueError, OSError) as error:
@@ -111,7 +115,7 @@ def _read_table(folder: Path) -> list[Entry]:
         if not reason and not (folder / audio).is_file():
             reason = f"missing audio: no {audio}"
         entries.append(
-            Entry(
+            CorpusUtterance(
                 id=check_id(str(row["id"])),
                 text=str(row["text"]),
                 normalised=str(row["normalised"]),
@@ -127,41 +131,41 @@ def _read_table(folder: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.id)
 
 
-def write_table(folder: Path, entries: Iterable[Entry]) -> None:
+def write_corpus_table(folder: Path, entries: Iterable[CorpusUtterance]) -> None:
     """Write `corpus.parquet`; audio and alignments must lie in `folder`."""
     import pandas as pd
 
     rows = [
         {
             "id": entry.id,
-            "audio": _inside(entry.audio, folder),
+            "audio": _relative_path(entry.audio, folder),
             "start": entry.start,
             "end": float("nan") if entry.end is None else entry.end,
             "text": entry.text,
             "normalised": entry.normalised,
             "speaker": entry.speaker,
-            "alignment": _inside(entry.alignment, folder) if entry.alignment else "",
+            "alignment": _relative_path(entry.alignment, folder) if entry.alignment else "",
             "split": entry.split,
             "reason": entry.reason,
         }
         for entry in sorted(entries, key=lambda entry: entry.id)
     ]
-    with atomic_write(folder / TABLE) as scratch:
+    with atomic_write(folder / CORPUS_TABLE) as scratch:
         pd.DataFrame(rows, columns=[*_FIELDS, "reason"]).to_parquet(scratch, index=False)
 
 
-def _inside(path: Path, folder: Path) -> str:
+def _relative_path(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
 
 
-def without_faults_of_ids(entries: Sequence[Entry], where: Path) -> list[Entry]:
-    """Sorted by id; repeated ids become faults, ids that differ in case only a warning."""
-    _warn_of_case(entries, where)
-    return sorted(_without_repeats(entries), key=lambda entry: entry.id)
+def sort_and_check_ids(entries: Sequence[CorpusUtterance], where: Path) -> list[CorpusUtterance]:
+    """Sort by id; mark repeated ids as faults, warn of ids that differ in case only."""
+    _warn_about_case(entries, where)
+    return sorted(_mark_repeated_ids(entries), key=lambda entry: entry.id)
 
 
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
-    """Lines of a UTF-8 text with their numbers, blank ones left out; LF, CRLF or CR end a line."""
+    """Read numbered lines of a UTF-8 text without blank ones; LF, CRLF or CR end a line."""
     path = Path(path)
     if not path.is_file():
         raise WavewrightError(f"{path}: no such file")
@@ -169,7 +173,7 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
 
 
 def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
-    """`read_lines` of what has been read already; `where` is for messages."""
+    """Number the lines of bytes already read; `where` names them in errors."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -183,7 +187,7 @@ def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
 
 
 def files_by_id(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
-    """Files with one of these suffixes, by their stem; nothing where there is no such folder."""
+    """List files with one of these suffixes by stem; empty if there is no such folder."""
     found: dict[str, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
@@ -192,11 +196,11 @@ def files_by_id(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
     return dict(found)
 
 
-def _entry(number: int, line: str, columns: Sequence[str]) -> Entry:
+def _parse_line(number: int, line: str, columns: Sequence[str]) -> CorpusUtterance:
     first, *rest = line.split("|")
     # Control characters in an id are a fault to be named, not to be stripped.
     fields = [first.strip(" \t"), *(field.strip() for field in rest)]
-    blank = Entry(f"line-{number:07d}", "", "", "", Path(), None, "")
+    blank = CorpusUtterance(f"line-{number:07d}", "", "", "", Path(), None, "")
     try:
         name = check_id(fields[0])
     except WavewrightError as error:
@@ -227,7 +231,7 @@ def _audio_fault(name: str, found: Sequence[Path]) -> str:
     return ""
 
 
-def _warn_of_case(entries: Iterable[Entry], where: Path) -> None:
+def _warn_about_case(entries: Iterable[CorpusUtterance], where: Path) -> None:
     seen: dict[str, str] = {}
     for entry in entries:
         other = seen.setdefault(entry.id.casefold(), entry.id)
@@ -240,8 +244,8 @@ def _warn_of_case(entries: Iterable[Entry], where: Path) -> None:
             )
 
 
-def _without_repeats(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries that share an id are all faulty: nothing says which text the audio has."""
+def _mark_repeated_ids(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
+    """Mark all utterances that share an id as faulty: the audio may have any of their texts."""
     lines: dict[str, list[int]] = defaultdict(list)
     for index, entry in enumerate(entries):
         lines[entry.id].append(index)
