@@ -86,15 +86,16 @@ def _print_vocoders() -> None:
     head = ("vocoder", "parameters", "driven by", "Hz", "streams", "exports", "source")
     rows = [
         (
-            info.name,
-            f"{info.parameters:,}",
-            info.conditioning,
-            f"{info.sample_rate:,}",
-            "yes" if info.streams else "no",
-            "yes" if info.exports else "no",
+            f"{info.name}:{variant.name}" if variant.name else info.name,
+            f"{variant.parameters:,}",
+            variant.conditioning,
+            f"{variant.sample_rate:,}",
+            "yes" if variant.streams else "no",
+            "yes" if variant.exports else "no",
             info.source,
         )
         for info in describe_vocoders()
+        for variant in (info.variants[1:] or info.variants)  # the first one is the default again
     ]
     print_line(format_table(head, rows, right=("parameters", "Hz")))
 
@@ -259,7 +260,11 @@ def _explain_unknown(name: str) -> str:
             f"'{name}' is no checkpoint of ours: give a .safetensors file or a run's folder. "
             f"wavewright import {name} --out FILE converts another toolkit's"
         )
-    variants = [info.name for info in describe_vocoders() if info.name.endswith(f":{name}")]
+    variants = [
+        f"{info.name}:{name}"
+        for info in describe_vocoders()
+        if name in {variant.name for variant in info.variants}
+    ]
     if variants:
         return f"'{name}' is a variant: wavewright config {' or '.join(variants)}"
     known = [*plugins("vocoders"), *plugins("acoustic")]
