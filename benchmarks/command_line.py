@@ -13,14 +13,19 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print a table of medians in milliseconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", nargs="?", default="mini")
     parser.add_argument("--runs", type=int, default=11)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(runs=1)
+        arguments = parser.parse_args(argv)
     commands = {
         "python -c pass": ["-c", "pass"],
         "wavewright --help": ["-m", "wavewright", "--help"],

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -273,7 +273,7 @@ def pss_of_session(session: int) -> float:
     return total / 1024
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
@@ -281,7 +281,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=300, help="for prepare from 48 kHz")
     parser.add_argument("--parts", default="stages,engines,memory")
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(parts="stages", repeat=2, rounds=1, files=4)
+        arguments = parser.parse_args(argv)
     parts = arguments.parts.split(",")
     with tempfile.TemporaryDirectory() as name, quiet():
         scratch = Path(name)

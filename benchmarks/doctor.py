@@ -14,12 +14,14 @@ its recording and alone, as it is and changed as mels are in the wild. The answe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -77,13 +79,13 @@ Counted = dict[tuple[str, str], Counter[str]]
 Spent = dict[str, list[float]]
 
 
-def grid(path: Path) -> tuple[Counted, Spent, list[str]]:
-    """Outcomes, seconds, and what was not named right, of one recording."""
+def grid(path: Path, conventions: int | None) -> tuple[Counted, Spent, list[str]]:
+    """Outcomes, seconds, and what was not named right, of one recording and so many conventions."""
     counted: Counted = defaultdict(Counter)
     spent: Spent = defaultdict(list)
     wrong: list[str] = []
     wav, rate = load_wav(path)
-    for names, _ in groups_of_presets():
+    for names, _ in groups_of_presets()[:conventions]:
         spec = MelSpec.preset(names[0])
         for what, mel in changes(spec, resample(wav, rate, spec.sample_rate)):
             for given in GIVEN[: 1 if what in TIMELESS else 2]:
@@ -100,19 +102,31 @@ def grid(path: Path) -> tuple[Counted, Spent, list[str]]:
     return counted, spent, wrong
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--conventions", type=int, help="default: all")
     parser.add_argument("--show", action="store_true", help="print what was not named right")
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(files=1, conventions=1)
+        arguments = parser.parse_args(argv)
     counted: Counted = defaultdict(Counter)
     spent: Spent = defaultdict(list)
     paths = sorted(p for p in arguments.folder.rglob("*") if p.suffix in (".wav", ".flac"))
-    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        for counts, seconds, wrong in pool.map(grid, paths[: arguments.files]):
+    work = partial(grid, conventions=arguments.conventions)
+    with contextlib.ExitStack() as stack:
+        results: Iterable[tuple[Counted, Spent, list[str]]]
+        if arguments.jobs == 1:
+            results = map(work, paths[: arguments.files])
+        else:
+            pool = ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"))
+            results = stack.enter_context(pool).map(work, paths[: arguments.files])
+        for counts, seconds, wrong in results:
             for key, counter in counts.items():
                 counted[key] += counter
             for given, times in seconds.items():

@@ -13,6 +13,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,15 +35,16 @@ def maker(arguments: argparse.Namespace, batch_size: int) -> GtaMaker:
         gta=Path(),
         device="cpu",
         seed=0,
-        missing="natural",
+        on_missing="natural",
         least_diagonality=None,
-        doubtful="keep",
-        draws=1,
+        on_bad_alignment="keep",
+        dropout_samples=1,
         batch_size=batch_size,
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("prepared", "mels", "acoustic"):
         parser.add_argument(name, type=Path)
@@ -50,7 +52,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(threads=1, utterances=4, batch=2, rounds=1)
+        arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     makers = {size: maker(arguments, size) for size in (1, arguments.batch)}
     ids = pick_evenly(sorted(makers[1].texts), arguments.utterances)

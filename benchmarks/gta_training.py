@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,17 @@ import yaml
 
 from wavewright.data.shards import Shards
 from wavewright.evaluation.measure import METRICS
-from wavewright.evaluation.results import Difference, MetricInfo, Results
+from wavewright.evaluation.results import Difference, MetricInfo, Results, Summary
 from wavewright_stages.evaluate import evaluate
 from wavewright_stages.train import train
 
 ARMS = ("natural", "gta", "natural-then-gta")
+QUICK: dict[str, Any] = {"speed_seconds": 0.1, "speed_repeats": 1, "max_seconds": 0.3, "jobs": 1}
 CONDITIONS = {"copy": "natural mels", "gta": "GTA mels", "tts": "free-running"}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("prepared", "mels", "gta", "acoustic", "out"):
         parser.add_argument(name, type=Path)
@@ -50,7 +53,11 @@ def main() -> None:
         metavar="OPTION=VALUE",
         help="of the stage train, such as batch_size=8 or config.learning_rate=1e-4",
     )
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(steps=2)
+        arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     options = _options(arguments.set)
     for arm in [arguments.train] if arguments.train else arguments.arms:
@@ -113,6 +120,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         seed=1234,
         title=f"{arguments.vocoder}, {arguments.steps} steps: natural or GTA mels",
         metrics=(*METRICS, *arguments.metrics),
+        **(QUICK if arguments.quick else {}),
     )
 
 
@@ -123,9 +131,9 @@ def _tables(results: Results) -> list[str]:
         if metric.phones or metric.band:
             continue
         means = {
-            (row.system, row.condition): f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+            (row.system, row.condition): _cell(row)
             for row in results.summary
-            if row.metric == metric.id and row.low is not None and row.high is not None
+            if row.metric == metric.id and row.mean is not None
         }
         heads = [c for c in CONDITIONS if any(condition == c for _, condition in means)]
         if not heads:
@@ -143,6 +151,13 @@ def _tables(results: Results) -> list[str]:
     return lines
 
 
+def _cell(row: Summary) -> str:
+    """A mean with its interval, which very few utterances do not have."""
+    if row.low is None or row.high is None:
+        return f"{row.mean:.3f}"
+    return f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+
+
 def _gaps(results: Results, metric: MetricInfo) -> list[str]:
     """GTA less natural, with Holm's corrected p where the metric is in his family."""
     found = []
@@ -154,10 +169,12 @@ def _gaps(results: Results, metric: MetricInfo) -> list[str]:
 
 
 def _gap(difference: Difference, sign: int) -> str:
-    low, high = sorted(sign * end for end in (difference.low or 0.0, difference.high or 0.0))
+    text = f"{CONDITIONS[difference.condition]} {sign * (difference.mean or 0.0):+.3f}"
+    if difference.low is not None and difference.high is not None:
+        low, high = sorted((sign * difference.low, sign * difference.high))
+        text += f" [{low:+.3f}, {high:+.3f}]"
     p = difference.p if difference.corrected is None else difference.corrected
-    where = CONDITIONS[difference.condition]
-    return f"{where} {sign * (difference.mean or 0.0):+.3f} [{low:+.3f}, {high:+.3f}], p = {p:.2g}"
+    return text if p is None else f"{text}, p = {p:.2g}"
 
 
 if __name__ == "__main__":

@@ -16,14 +16,17 @@ import copy
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pipeline", "stages")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / root) for root in ("pipeline", "stages", "")]
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.support.tiny import small
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
@@ -50,15 +53,15 @@ def matrix_rate() -> float:
     return 2 * 512**3 / min(seconds)
 
 
-def measure(name: str, seconds: float, rounds: int) -> None:
+def measure(name: str, changes: dict[str, Any], seconds: float, rounds: int) -> None:
     """Print the table's lines of one vocoder."""
     torch.manual_seed(0)
-    plain = create_vocoder(name).eval()
+    plain = create_vocoder(name, **changes).eval()
     for parameter in plain.parameters():  # a flow begins as the identity
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
     frames = round(seconds * plain.sample_rate / plain.hop_length)
-    mel = torch.randn(1, plain.mel.n_mels, frames) - 4
+    mel = torch.randn(1, plain.mel_spec.n_mels, frames) - 4
     quick = {
         precision: optimize_for_inference(copy.deepcopy(plain), precision)
         for precision in ("float32", "bf16")
@@ -90,14 +93,18 @@ def measure(name: str, seconds: float, rounds: int) -> None:
         )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vocoder", action="append")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(threads=1, seconds=0.2, rounds=1)
+        arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     print(
         f"{arguments.seconds:g} s of audio, {arguments.threads} threads, torch {torch.__version__}"
@@ -105,7 +112,8 @@ def main() -> None:
     print("| vocoder | run | real-time factor | range | ratio | of the matrix rate | max error |")
     print("|---|---|---:|---|---:|---:|---:|")
     for name in arguments.vocoder or NAMES:
-        measure(name, arguments.seconds, arguments.rounds)
+        changes = small(name) if arguments.quick else {}
+        measure(name, changes, arguments.seconds, arguments.rounds)
 
 
 if __name__ == "__main__":

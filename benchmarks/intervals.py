@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -48,11 +48,16 @@ def coverage(kind: str, n: int, samples: int) -> tuple[float, float, float]:
     return ours / samples, plain / samples, float(np.median(widths))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--n", type=int, nargs="+", default=[8, 20, 50, 200])
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(samples=10, n=[8, 20])
+        arguments = parser.parse_args(argv)
     print(
         "| values | n | ours | percentiles | width, ours / percentiles |\n|---|---:|---:|---:|---:|"
     )

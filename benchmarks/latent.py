@@ -14,16 +14,18 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), *(str(HERE.parent / root) for root in ("pipeline", "stages"))]
+sys.path[:0] = [str(HERE), *(str(HERE.parent / root) for root in ("pipeline", "stages", ""))]
 
 import torch
 from inference import matrix_rate
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.support.tiny import small
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder
@@ -36,11 +38,11 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def measure(name: str, sounds: int, rounds: int) -> None:
+def measure(name: str, changes: dict[str, Any], sounds: int, rounds: int) -> None:
     """Print the table's line of one vocoder."""
     torch.manual_seed(0)
-    vocoder = optimize_for_inference(create_vocoder(name).eval())
-    plain = create_vocoder(name)
+    vocoder = optimize_for_inference(create_vocoder(name, **changes).eval())
+    plain = create_vocoder(name, **changes)
     assert isinstance(vocoder, LatentVocoder)
     assert isinstance(plain, LatentVocoder)
     latents = vocoder.latents(32, seed=0)
@@ -63,13 +65,17 @@ def measure(name: str, sounds: int, rounds: int) -> None:
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sounds", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(threads=1, sounds=4, rounds=1)
+        arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     print(f"{arguments.threads} threads, torch {torch.__version__}")
     print(
@@ -77,7 +83,8 @@ def main() -> None:
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name in ("wavegan", "specgan"):
-        measure(name, arguments.sounds, arguments.rounds)
+        changes = small(name) if arguments.quick else {}
+        measure(name, changes, arguments.sounds, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
@@ -70,13 +70,17 @@ def fourier_only(wav: np.ndarray) -> torch.Tensor:
     return spectrum
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(files=2, rounds=1)
+        arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     paths = sorted(p for p in arguments.folder.rglob("*") if p.suffix in (".wav", ".flac"))
     wavs = [load_wav(path, SPEC.sample_rate)[0] for path in paths[: arguments.files]]

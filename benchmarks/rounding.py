@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -25,20 +26,24 @@ from wavewright.data.shards import Shards
 from wavewright.kernels.loop import Engine
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mstft import MSTFT
-from wavewright.models.autoregressive import SequentialVocoder
-from wavewright.training.crops import whole
+from wavewright.models.autoregressive import AutoregressiveVocoder
+from wavewright.training.crops import full_utterance_batch
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--mels", type=Path, required=True)
     parser.add_argument("--utterances", type=int, default=6)
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    options = parser.parse_args(argv)
+    if options.quick:
+        parser.set_defaults(utterances=1)
+        options = parser.parse_args(argv)
     vocoder = load_vocoder(options.checkpoint)
-    assert isinstance(vocoder, SequentialVocoder)
+    assert isinstance(vocoder, AutoregressiveVocoder)
     audio, mels = Shards(options.prepared / "audio"), Shards(options.mels)
     manifest = read_manifest(options.prepared / "manifest.parquet")
     ids = usable_rows(manifest, "dev")["id"].tolist()[: options.utterances]
@@ -49,8 +54,8 @@ def main() -> None:
         vocoder.engine = Engine(precision=precision, threads=1)
         bits, distances = [], []
         for utterance in ids:
-            batch = whole(audio, mels, utterance, vocoder)
-            bits.append(float(vocoder.heard_bits(batch, vocoder.engine)))
+            batch = full_utterance_batch(audio, mels, utterance, vocoder)
+            bits.append(float(vocoder.bits_per_sample_quantized(batch, vocoder.engine)))
             mel = torch.from_numpy(mels.array(utterance).copy())[None]
             said = vocoder.generate(mel, seed=0)[0].numpy()
             natural = from_pcm16(audio.array(utterance))

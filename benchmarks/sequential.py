@@ -18,20 +18,23 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pipeline", "stages")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / root) for root in ("pipeline", "stages", "")]
 
 import numba
 import numpy as np
 import torch
 from numba import float32
 
-from wavewright.kernels.loop import Engine, Window
+from tests.support.tiny import small
+from wavewright.kernels.loop import Engine, LoopWindow
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.nn.upsample_network import REACH
 from wavewright.registry import create_vocoder
 
@@ -88,11 +91,11 @@ class Line(NamedTuple):
     threads: int
 
 
-def build(name: str, changes: dict[str, Any]) -> SequentialVocoder:
+def build(name: str, changes: dict[str, Any]) -> AutoregressiveVocoder:
     """Random weights of a size that keeps signals alive; pruned ones pruned to the end."""
     torch.manual_seed(0)
     vocoder = create_vocoder(name, **changes).eval()
-    assert isinstance(vocoder, SequentialVocoder)
+    assert isinstance(vocoder, AutoregressiveVocoder)
     for parameter in vocoder.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
@@ -103,36 +106,36 @@ def build(name: str, changes: dict[str, Any]) -> SequentialVocoder:
 
 
 @torch.no_grad()
-def rate(vocoder: SequentialVocoder, engine: Engine, seconds: float) -> float:
+def rate(vocoder: AutoregressiveVocoder, engine: Engine, seconds: float) -> float:
     """Samples a second of one utterance after a first window of it."""
     vocoder.engine = engine
-    loop = vocoder.start(1)
+    loop = vocoder.start_loop(1)
     frames = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
     mel = None
     if vocoder.conditioning == "mel":
-        mel = torch.randn(1, vocoder.mel.n_mels, frames + 2 * vocoder.own_context)
-    window = Window(mel, 0, frames)
-    numbers = torch.rand(1, frames * vocoder.hop_length, vocoder.uniforms) * 0.999 + 5e-4
+        mel = torch.randn(1, vocoder.mel_spec.n_mels, frames + 2 * vocoder.own_context)
+    window = LoopWindow(mel, 0, frames)
+    numbers = torch.rand(1, frames * vocoder.hop_length, vocoder.uniforms_per_sample) * 0.999 + 5e-4
     short = None if mel is None else mel[..., : 1 + 2 * vocoder.own_context]
-    loop(Window(short, 0, 1), numbers[:, : vocoder.hop_length])
+    loop(LoopWindow(short, 0, 1), numbers[:, : vocoder.hop_length])
     started = time.perf_counter()
     loop(window, numbers)
     return frames * vocoder.hop_length / (time.perf_counter() - started)
 
 
-def first_sound(vocoder: SequentialVocoder, engine: Engine) -> float:
+def first_sound(vocoder: AutoregressiveVocoder, engine: Engine) -> float:
     """Seconds of computing until a streamed utterance is first heard."""
     vocoder.engine = engine
-    chunk = torch.randn(1, vocoder.mel.n_mels, vocoder.own_context + REACH + 1)
+    chunk = torch.randn(1, vocoder.mel_spec.n_mels, vocoder.own_context + REACH + 1)
     started = time.perf_counter()
     next(iter(vocoder.stream(iter([chunk, chunk]), seed=0)))
     return time.perf_counter() - started
 
 
-def measure(title: str, rounds: int, seconds: float) -> None:
-    """Print one vocoder's lines."""
+def measure(title: str, toy: bool, rounds: int, seconds: float) -> float:
+    """Print one vocoder's lines; returns the samples a second of its reference loop."""
     name, changes = LINES[title]
-    vocoder = build(name, changes)
+    vocoder = build(name, small(name) if toy else changes)
     sparse = "sparse" in name
     precisions = ("float32",) if sparse else ("float32", "bf16", "int8")
     lines = [Line(p, t) for p in precisions for t in ((1,) if sparse else (1, 2))]
@@ -144,17 +147,16 @@ def measure(title: str, rounds: int, seconds: float) -> None:
         reference.append(rate(vocoder, Engine("reference"), 0.02))
         for line in lines:
             engine = Engine("fast", line.precision, line.threads)  # type: ignore[arg-type]
-            size = vocoder.fast(engine).weight_bytes  # type: ignore[attr-defined]
+            size = vocoder.compiled_loop(engine).weight_bytes
             made = rate(vocoder, engine, seconds)
             if vocoder.conditioning == "mel":
                 sounds[line].append(first_sound(vocoder, engine))
             if number:  # the first compiles
                 found[line].append(made)
                 reads[line].append(read_rate(size, line.threads))
-    print(f"\n{title}, {vocoder.sample_rate} Hz; reference {statistics.median(reference):.0f}/s")
     for line in lines:
         engine = Engine("fast", line.precision, line.threads)  # type: ignore[arg-type]
-        loop: Any = vocoder.fast(engine)
+        loop = vocoder.compiled_loop(engine)
         if line.threads > loop.threads:
             continue
         made, bandwidth = statistics.median(found[line]), statistics.median(reads[line])
@@ -166,24 +168,33 @@ def measure(title: str, rounds: int, seconds: float) -> None:
             f"| {title} | {line.precision} | {line.threads} | {made:,.0f} | "
             f"{min(found[line]):,.0f}-{max(found[line]):,.0f} | {made / vocoder.sample_rate:.2f} | "
             f"{times} | {loop.weight_bytes / 1e6:.2f} | {bandwidth / 1e9:.0f} | {floor:,.0f} | "
-            f"{floor / made:.2f} | {sound} |"
+            f"{floor / made:.2f} | {sound} |",
+            flush=True,
         )
+    return statistics.median(reference)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vocoder", action="append", choices=LINES, help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    options = parser.parse_args(argv)
+    if options.quick:
+        parser.set_defaults(rounds=1, seconds=0.05)
+        options = parser.parse_args(argv)
     print(
         "| vocoder | weights | threads | samples/s | range | x real time | x published loop | "
         "MB a sample | GB/s read | floor samples/s | floor / ours | first sound ms |"
     )
     print("|---|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|")
-    for title in options.vocoder or LINES:
-        measure(title, options.rounds, options.seconds)
+    references = [
+        f"{title} {measure(title, options.quick, options.rounds, options.seconds):.0f}/s"
+        for title in options.vocoder or LINES
+    ]
+    print(f"\nReference loops: {'; '.join(references)}")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,17 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / root) for root in ("pipeline", "stages")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / root) for root in ("pipeline", "stages", "")]
 
 import torch
 from torch import Tensor
 
+from tests.support.tiny import small
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
@@ -43,10 +46,10 @@ _STEADY = 24  # frames, or two chunks, that are timed after the first sound
 _PATIENCE = 8.0  # seconds for them, but for two chunks
 
 
-def build(name: str) -> Vocoder:
+def build(name: str, changes: dict[str, Any]) -> Vocoder:
     """Random weights, those that begin as zeros among them."""
     torch.manual_seed(0)
-    vocoder = create_vocoder(name).eval()
+    vocoder = create_vocoder(name, **changes).eval()
     for parameter in vocoder.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
@@ -56,7 +59,7 @@ def build(name: str) -> Vocoder:
 def example(vocoder: Vocoder, frames: int) -> Tensor:
     """(1, n_mels, frames)."""
     random = torch.Generator().manual_seed(1)
-    return torch.randn(1, vocoder.mel.n_mels, frames, generator=random) - 4
+    return torch.randn(1, vocoder.mel_spec.n_mels, frames, generator=random) - 4
 
 
 @torch.inference_mode()
@@ -105,11 +108,13 @@ def difference(vocoder: Vocoder) -> float:
     return float((streamed - vocoder.generate(mel, seed=0)).abs().max())
 
 
-def measure(name: str, chunks: list[int], rounds: int) -> None:
+def measure(
+    name: str, changes: dict[str, Any], chunks: list[int], rounds: int, seconds: float | None
+) -> None:
     """Print the table's lines of one vocoder."""
-    vocoder = build(name)
+    vocoder = build(name, changes)
     assert vocoder.look_ahead is not None
-    seconds = 10.0 if whole(vocoder, 1.0) < 0.5 else 3.0
+    seconds = seconds or (10.0 if whole(vocoder, 1.0) < 0.5 else 3.0)
     firsts: dict[int, list[float]] = {size: [] for size in chunks}
     steady: dict[int, list[float]] = {size: [] for size in chunks}
     wholes = []
@@ -137,14 +142,19 @@ def measure(name: str, chunks: list[int], rounds: int) -> None:
         )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vocoder", action="append")
     parser.add_argument("--chunk", action="append", type=int)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, help="of the whole; default: 10, or 3")
     parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="toy sizes: to see it run")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        parser.set_defaults(threads=1, seconds=0.1, rounds=1)
+        arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     print(f"{arguments.threads} threads, torch {torch.__version__}")
     print(
@@ -153,7 +163,8 @@ def main() -> None:
     )
     print("|---|---:|---:|---:|---:|---:|---:|---|---:|---:|")
     for name in arguments.vocoder or NAMES:
-        measure(name, arguments.chunk or CHUNKS, arguments.rounds)
+        changes = small(name) if arguments.quick else {}
+        measure(name, changes, arguments.chunk or CHUNKS, arguments.rounds, arguments.seconds)
 
 
 if __name__ == "__main__":

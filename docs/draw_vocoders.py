@@ -92,7 +92,7 @@ def spoken(vocoder: Vocoder, mel: Tensor) -> Tensor:
 
 def frames_heard(vocoder: Vocoder) -> np.ndarray:
     """How strongly each frame moves the sample in the middle, relative to the strongest."""
-    mel = torch.randn(1, vocoder.mel.n_mels, FRAMES) - 4
+    mel = torch.randn(1, vocoder.mel_spec.n_mels, FRAMES) - 4
     mel.requires_grad_()
     wav = spoken(vocoder, mel)
     middle = wav.shape[1] // 2 + torch.arange(0, vocoder.hop_length, 16)
@@ -119,7 +119,7 @@ def draw(name: str) -> Path:
         right.set_xlabel("way from one vector to another")
         right.set_title("distance of the sound from the first one's", fontsize=10)
     else:
-        mel = torch.randn(1, vocoder.mel.n_mels, FRAMES) - 4
+        mel = torch.randn(1, vocoder.mel_spec.n_mels, FRAMES) - 4
         seen = layers(vocoder, lambda: spoken(vocoder, mel))
         seconds = FRAMES * vocoder.hop_length / vocoder.sample_rate
         heard = frames_heard(vocoder)

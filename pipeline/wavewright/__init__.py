@@ -3,7 +3,7 @@
     import wavewright as ww
 
     vocoder = ww.load_vocoder("exp/train/latest")
-    mel = ww.log_mel(wav, vocoder.mel)
+    mel = ww.log_mel(wav, vocoder.mel_spec)
     wav = vocoder.generate(mel)
 
 Names are imported when first used, so that `import wavewright` is quick.

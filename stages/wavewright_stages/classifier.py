@@ -1,4 +1,4 @@
-"""Train a classifier of the corpus's own classes, by which unconditional models are judged."""
+"""Train a classifier of the corpus's own classes, which scores unconditional vocoders."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def classifier(
     samples: PositiveInt = 16384,
     epochs: PositiveInt = 15,
 ) -> None:
-    """Learn the classes of the train split and count how many of the test split are told.
+    """Train a classifier on the train split and measure its accuracy on the test split.
 
     Args:
         prepared: manifest and audio shards.
-        classifier: weights, and classifier.json with the accuracies and who was mistaken for whom.
-        mel: what the classifier sees sounds by.
-        seed: of everything random.
-        classes_are: the manifest's column that has them.
-        samples: of a sound; longer ones are cut, silence follows shorter ones.
-        epochs: passes over the train split.
+        classifier: weights, and classifier.json with the accuracies and the confused classes.
+        mel: Mel convention of the classifier's input.
+        seed: Seed of initial weights and batch order.
+        classes_are: Manifest column that holds the classes.
+        samples: Samples of an input; longer sounds are cut, shorter ones padded with silence.
+        epochs: Passes over the train split.
     """
     import numpy as np
     import torch
@@ -42,7 +42,7 @@ def classifier(
     from wavewright.audio.files import from_pcm16
     from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards
-    from wavewright.evaluation.classifier import Classifier, fitted
+    from wavewright.evaluation.classifier import Classifier, fit_length
 
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, labels = {}, {}
@@ -50,7 +50,7 @@ def classifier(
         rows = usable_rows(manifest, split)
         if rows.empty:
             raise WavewrightError(f"{prepared}: no usable utterances in split '{split}'")
-        wavs = [fitted(from_pcm16(audio.array(id_)), samples) for id_ in rows["id"]]
+        wavs = [fit_length(from_pcm16(audio.array(id_)), samples) for id_ in rows["id"]]
         sounds[split], labels[split] = np.stack(wavs), rows[classes_are].tolist()
     classes = sorted(set(labels["train"]))
     if len(classes) < 2 or len(classes) > len(labels["train"]) // 2:
@@ -60,11 +60,11 @@ def classifier(
         )
     torch.manual_seed(seed)
     network = Classifier(classes, mel, samples)
-    network.learn(sounds["train"], labels["train"], epochs=epochs, seed=seed)
+    network.fit(sounds["train"], labels["train"], epochs=epochs, seed=seed)
     accuracies, confused = {}, {}
-    for split, heard in sounds.items():
-        told = [classes[i] for i in network.hear(heard)[0].argmax(axis=1)]
-        pairs = list(zip(labels[split], told, strict=True))
+    for split, sounds_of_split in sounds.items():
+        predictions = [classes[i] for i in network.predict(sounds_of_split)[0].argmax(axis=1)]
+        pairs = list(zip(labels[split], predictions, strict=True))
         accuracies[split] = sum(a == b for a, b in pairs) / len(pairs)
         confused[split] = [f"{a} heard as {b}" for a, b in pairs if a != b]
     network.save(

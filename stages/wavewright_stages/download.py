@@ -1,4 +1,4 @@
-"""Stage 0: get a speech corpus, from this machine, from the network, or spoken by espeak-ng."""
+"""Stage 0: get a speech corpus: from this machine, from the network, or by espeak-ng."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ def download(
 ) -> None:
     """Put a corpus into the layout of LJSpeech-1.1, or into wavs/ and a table.
 
-    The first of `source`, `sentences` and `url` that is given is where it comes from, so that
+    The first of `source`, `sentences` and `url` that is set decides, so that
     `--set download.source=PATH` works with every recipe.
 
     Args:
         corpus: metadata.csv (`id|raw text|normalised text`) or corpus.parquet, wavs/ID.wav or
             another format, and, where the corpus has them, alignments/ID.TextGrid, splits/*.txt,
-            its README and licence.
-        source: a corpus on this machine: a folder, an archive of one (tar, tar.gz, tar.bz2,
-            tar.xz, zip), or a table or manifest file that names the audio.
-        layout: of the corpus; None tells it by its files. `ljspeech` (metadata.csv and wavs/, or
-            pairs of ID.wav and ID.txt), `table` (.csv, .tsv or .parquet with a header), `kaldi`,
-            `nemo`, `libritts`, `vctk`, or `folder` (audio files at any depth, texts beside them).
-        url: http(s) address of such an archive; the download continues where it was cut off.
-        sha256: of the archive at `url`.
-        size: bytes of the archive at `url`.
-        mirrors: other addresses of the same archive, tried in turn where `url` fails; they need
+            its README and license.
+        source: Corpus on this machine: a folder, an archive of one (tar, tar.gz, tar.bz2, tar.xz,
+            zip), or a table or manifest file that names the audio.
+        layout: Layout of the corpus; null detects it by its files. `ljspeech` (metadata.csv and
+            wavs/, or pairs of ID.wav and ID.txt), `table` (.csv, .tsv or .parquet with a header),
+            `kaldi`, `nemo`, `libritts`, `vctk`, or `folder` (audio files at any depth, texts beside
+            them).
+        url: Address (http or https) of such an archive. An interrupted download continues.
+        sha256: Hash of the archive at `url`.
+        size: Bytes of the archive at `url`.
+        mirrors: Other addresses of the same archive, tried in turn if `url` fails; they need
             `sha256`.
-        archives: folder in which downloaded archives are kept for the next time; without one they
-            are deleted after unpacking.
-        sentences: text file with one sentence per line, to be spoken by espeak-ng.
-        prefix: of the ids of spoken sentences.
-        voice: espeak-ng voice of spoken sentences.
-        words_per_minute: of spoken sentences, 80 to 450.
-        follow_links: whether symbolic links in a folder may lead out of it.
+        archives: Folder that keeps downloaded archives for the next time; null deletes them after
+            unpacking.
+        sentences: Text file with one sentence per line, for espeak-ng to synthesize.
+        prefix: Prefix of the ids of synthesized sentences.
+        voice: Voice of espeak-ng.
+        words_per_minute: Speaking rate of espeak-ng, 80 to 450.
+        follow_links: Follow symbolic links that lead out of the folder.
     """
     if source is not None and (source.is_dir() or source.suffix.lower() in _MANIFESTS):
         from wavewright.data.corpus.ingest import publish_corpus
@@ -72,8 +73,10 @@ def download(
     elif url is not None:
         from wavewright.data.corpus.download import fetch_from_any
 
-        kept = archives if archives is not None else _scratch(corpus)
-        archive = fetch_from_any((url, *mirrors), kept / _file_name(url), sha256=sha256, size=size)
+        folder = archives if archives is not None else _scratch(corpus)
+        archive = fetch_from_any(
+            (url, *mirrors), folder / _file_name(url), sha256=sha256, size=size
+        )
         _unpack(archive, corpus, layout)
     else:
         raise WavewrightError(
@@ -84,7 +87,7 @@ def download(
 
 
 def _scratch(corpus: Path) -> Path:
-    """Holds the archive and what comes out of it; gone before the corpus is published."""
+    """Folder of the archive and its content, removed before the corpus is published."""
     return corpus / ".unpacking"
 
 

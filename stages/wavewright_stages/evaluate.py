@@ -1,4 +1,4 @@
-"""Stage 6: let every vocoder speak the test split under three conditions, measure, report."""
+"""Stage 6: synthesize the test split by every vocoder in three conditions, measure, report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavewright.stage import In, InMany, InMaybe, Out, Unkeyed, stage
 if TYPE_CHECKING:
     from wavewright.evaluation.report.page import TrainingCurves
     from wavewright.evaluation.results import Speed
-    from wavewright.evaluation.synthesize import Sentence, Speaker
+    from wavewright.evaluation.synthesize import EvalSystem, Sentence
     from wavewright.text.textgrid import Interval
 
 log = logging.getLogger("wavewright")
@@ -56,34 +56,33 @@ def evaluate(
         prepared: manifest and audio shards.
         mels: natural mels, for copy-synthesis.
         gta: teacher-forced mels; None leaves that condition out, and the report says so.
-        acoustic: the acoustic model, for free-running TTS; None leaves that out likewise.
+        acoustic: acoustic model for free-running TTS; None leaves that condition out.
         vocoder: trained vocoders, by name.
         report: index.html, results.json, results.csv, report.md, speed.json and wavs/. All but
             the speeds and the page that shows them are the same for equal inputs.
-        mel: the convention; must be that of every input.
-        seed: of all noise.
-        title: the page's heading.
-        corpus: what the speech is, in a few words.
-        note: a sentence shown at the head, such as how far the training went.
-        split: which utterances.
-        utterances: how many of them, spread over the split; None for all.
-        baselines: vocoders that need no training, by name.
-        anchors: spoilt recordings that show what the numbers mean, by name
+        mel: Mel convention; must be that of every input.
+        seed: Seed of all noise.
+        title: Heading of the page.
+        corpus: Description of the speech, in a few words.
+        note: Sentence at the head of the page, such as how far the training went.
+        split: Split to evaluate.
+        utterances: Number of utterances, spread over the split; null takes all.
+        baselines: Vocoders that need no training, by name.
+        anchors: Degraded recordings that give the numbers a scale, by name
             (`wavewright.evaluation.anchors`).
-        metrics: by name; the first that applies to a condition decides its headline; empty for
-            `evaluation.METRICS`. Those that can are also confined to the band of a band-limited
-            mel, and to classes of phones where there are TextGrids.
-        max_seconds: longest free-running utterance; None lets the acoustic model decide.
-        dev_utterances: first utterances of the dev split on which the baselines are held against
-            the training curve: the number that training validated on.
-        speed_seconds: seconds of audio in a timed call.
-        speed_repeats: timed calls, after two to warm up.
-        shown: most utterances to embed in the page; the others stay in wavs/.
-        megabytes: largest page; fewer utterances are embedded to stay below it.
-        precision: of the trained vocoders' arithmetic; int8 only if all make one sample after
-            the other.
-        jobs: worker processes for the metrics.
-        device: auto, cpu or cuda, for the synthesis.
+        metrics: Metrics by name; the first that applies to a condition decides its headline. Empty
+            means `wavewright.evaluation.measure.METRICS`. Those that can are also confined to the
+            band of a band-limited mel, and to classes of phones where there are TextGrids.
+        max_seconds: Longest free-running utterance; null lets the acoustic model decide.
+        dev_utterances: First utterances of the dev split on which baselines are compared with the
+            training curve; set it to the training's `validation_utterances`.
+        speed_seconds: Seconds of audio in a timed call.
+        speed_repeats: Timed calls, after two to warm up.
+        shown: Most utterances to embed in the page; the others stay in wavs/.
+        megabytes: Largest size of the page; fewer utterances are embedded to stay below it.
+        precision: Arithmetic of the trained vocoders; `int8` only if all are autoregressive.
+        jobs: Worker processes for the metrics; -1 means one per CPU.
+        device: Device of the synthesis: `auto`, `cpu` or `cuda`.
     """
     from wavewright.compute.device import pick_device
     from wavewright.evaluation import measure as evaluation
@@ -95,19 +94,19 @@ def evaluate(
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
-    speakers = synthesis.load_speakers(vocoder, baselines, mel, place, precision)
-    sources = [synthesis.shard_source("copy", mels, mel)]
+    eval_systems = synthesis.load_eval_systems(vocoder, baselines, mel, place, precision)
+    sources = [synthesis.shard_mel_source("copy", mels, mel)]
     if gta is not None:
-        sources.append(synthesis.shard_source("gta", gta, mel))
+        sources.append(synthesis.shard_mel_source("gta", gta, mel))
     if acoustic is not None:
         sources.append(
-            synthesis.acoustic_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
+            synthesis.acoustic_mel_source(acoustic, mel, place, seed=seed, max_seconds=max_seconds)
         )
     natural = System(id=NATURAL, title="natural speech", kind="natural")
     spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
     spoilt = write_anchors(report, spoken, anchors)
-    systems = [natural, *spoilt, *(speaker.system for speaker in speakers)]
-    events = synthesis.speak(report, sentences, sources, speakers, seed=seed)
+    systems = [natural, *spoilt, *(one.system for one in eval_systems)]
+    events = synthesis.synthesize_sentences(report, sentences, sources, eval_systems, seed=seed)
     phones = _phones(prepared, [sentence.id for sentence in sentences])
     chosen = evaluation.build_metrics(
         metrics or evaluation.METRICS, band_limit(mel), evaluation.PHONES if phones else ()
@@ -149,8 +148,8 @@ def evaluate(
     write_report(
         report,
         results,
-        _speed(mels, sentences, speakers, speed_seconds, speed_repeats),
-        training=_training(vocoder, speakers, prepared, mels, dev_utterances),
+        _speed(mels, sentences, eval_systems, speed_seconds, speed_repeats),
+        training=_training(vocoder, eval_systems, prepared, mels, dev_utterances),
         attention=_attention(acoustic),
         max_players=shown,
         max_megabytes=megabytes,
@@ -160,7 +159,7 @@ def evaluate(
 def _sentences(
     prepared: Path, split: str, utterances: int | None
 ) -> tuple[list[Sentence], int, int]:
-    """The test sentences, how many the split has, and how many of all splits are quarantined."""
+    """Sentences to evaluate, number in the split, and number quarantined in all splits."""
     from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.evaluation.layout import pick_evenly
     from wavewright.evaluation.synthesize import Sentence
@@ -179,7 +178,7 @@ def _sentences(
 
 
 def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
-    """Where the phones of each recording lie, for those with a TextGrid."""
+    """Phones of each recording with a TextGrid, as intervals."""
     from itertools import accumulate
 
     from wavewright.data.manifest import read_manifest
@@ -196,7 +195,7 @@ def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
 
 
 def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:
-    """Why a condition is not there."""
+    """Reasons for absent conditions."""
     absent = {}
     if gta is None:
         absent["gta"] = "Not evaluated: this run made no GTA mels."
@@ -208,7 +207,7 @@ def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:
 def _speed(
     mels: Path,
     sentences: Sequence[Sentence],
-    speakers: Sequence[Speaker],
+    eval_systems: Sequence[EvalSystem],
     seconds: float,
     repeats: int,
 ) -> Speed:
@@ -220,25 +219,25 @@ def _speed(
     from wavewright.evaluation.speed import time_vocoders
 
     shards = Shards(mels)
-    vocoder = speakers[0].vocoder
+    vocoder = eval_systems[0].vocoder
     wanted = max(1, round(seconds * vocoder.sample_rate / vocoder.hop_length))
     pieces: list[np.ndarray] = []
     while sum(piece.shape[1] for piece in pieces) < wanted:
         pieces.append(shards.array(sentences[len(pieces) % len(sentences)].id))
     mel = torch.from_numpy(np.concatenate(pieces, axis=1)[None, :, :wanted].copy())
-    named = {speaker.system.id: speaker.vocoder for speaker in speakers}
+    named = {one.system.id: one.vocoder for one in eval_systems}
     device = next((v.device for v in named.values() if v.device.type != "cpu"), mel.device)
     return time_vocoders(named, mel.to(device), repeats=repeats)
 
 
 def _training(
     vocoder: Mapping[str, Path],
-    speakers: Sequence[Speaker],
+    eval_systems: Sequence[EvalSystem],
     prepared: Path,
     mels: Path,
     dev_utterances: int,
 ) -> TrainingCurves | None:
-    """The vocoders' validation curves, and the baselines' mel L1 on the same clips."""
+    """Validation curves of the vocoders, and mel L1 of the baselines on the same clips."""
     from wavewright.evaluation.report.page import TrainingCurves
 
     curves = {}
@@ -250,15 +249,15 @@ def _training(
     if not any(curves.values()):
         return None
     levels = {
-        speaker.system.title: level
-        for speaker in speakers
-        if speaker.system.kind == "baseline"
-        and (level := _dev_level(speaker, prepared, mels, dev_utterances)) is not None
+        one.system.title: level
+        for one in eval_systems
+        if one.system.kind == "baseline"
+        and (level := _dev_level(one, prepared, mels, dev_utterances)) is not None
     }
     return TrainingCurves(curves, levels)
 
 
-def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) -> float | None:
+def _dev_level(system: EvalSystem, prepared: Path, mels: Path, utterances: int) -> float | None:
     """Mean mel L1 of copy-synthesis over the first dev utterances, as training validates."""
     import torch
 
@@ -270,13 +269,13 @@ def _dev_level(speaker: Speaker, prepared: Path, mels: Path, utterances: int) ->
     audio, shards, metric, values = Shards(prepared / "audio"), Shards(mels), MelL1(), []
     ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "dev")["id"].tolist()
     for utterance in ids[:utterances]:
-        mel = torch.from_numpy(shards.array(utterance).copy())[None].to(speaker.vocoder.device)
-        wav = speaker.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()
+        mel = torch.from_numpy(shards.array(utterance).copy())[None].to(system.vocoder.device)
+        wav = system.vocoder.generate(mel, seed=0)[0].float().cpu().numpy()
         values.append(metric(from_pcm16(audio.array(utterance)), wav, audio.sample_rate))
     return sum(values) / len(values) if values else None
 
 
 def _attention(acoustic: Path | None) -> bytes | None:
-    """The acoustic model's attention plot, if it left one."""
+    """Attention plot of the acoustic model, if there is one."""
     picture = acoustic / "attention.png" if acoustic else None
     return picture.read_bytes() if picture and picture.is_file() else None

@@ -1,4 +1,4 @@
-"""Stage 4: ground-truth-aligned mels: the acoustic model speaks along every recording.
+"""Stage 4: ground-truth-aligned mels: teacher-forced acoustic model output for every recording.
 
 The model is this recipe's, or another toolkit's, whose mels are then read from files. Ids and
 shards are those of the natural mels, and report.csv accounts for every usable utterance.
@@ -20,14 +20,14 @@ from wavewright.stage import In, InMaybe, Out, Unkeyed, stage
 
 if TYPE_CHECKING:
     from wavewright.data.shards import IndexRow
-    from wavewright.gta.foreign.collection import Collection
-    from wavewright.gta.shard_maker import Entry, ShardMaker
+    from wavewright.gta.foreign.collection import MelCollection
+    from wavewright.gta.shard_maker import ReportRow, ShardMaker
 
 log = logging.getLogger("wavewright")
-Missing = Literal["fail", "natural", "leave_out"]
+OnMissing = Literal["fail", "natural", "leave_out"]
 Length = Literal["exact", "trim", "pad"]
 Layout = Literal["bands_first", "frames_first"]
-Doubtful = Literal["keep", "refuse"]
+OnBadAlignment = Literal["keep", "refuse"]
 
 
 def _needs(options: Any) -> set[str]:
@@ -45,45 +45,46 @@ def gta(
     mel: MelSpec,
     seed: int,
     source: Path | None = None,
-    like: MelSpec | str = "",
+    mel_preset: MelSpec | str = "",
     layout: Layout | None = None,
     stats: Path | None = None,
     length: Length = "exact",
-    missing: Missing = "fail",
+    on_missing: OnMissing = "fail",
     least_diagonality: float | None = None,
-    doubtful: Doubtful = "keep",
-    draws: PositiveInt = 1,
+    on_bad_alignment: OnBadAlignment = "keep",
+    dropout_samples: PositiveInt = 1,
     batch_size: PositiveInt = 16,
     jobs: Unkeyed[int] = -1,
     gpus: Unkeyed[PositiveInt] = 1,
     device: Unkeyed[str] = "auto",
 ) -> None:
-    """Make the mel of every usable utterance again, along its recording.
+    """Predict the mel of every usable utterance, teacher-forced on its recording.
 
     Args:
         prepared: the manifest, for texts.
         mels: natural mels.
-        acoustic: the acoustic model's run; not needed where there is a `source`.
+        acoustic: the acoustic model's run; not needed with a `source`.
         gta: shards like those of `mels`; report.csv (one row per utterance), report.json,
-            distances.png (histograms), worst.png (what to look at first).
+            distances.png (histograms), worst.png (utterances to check first).
         mel: the convention; must be that of `mels` and of the acoustic model.
-        seed: of the prenet's dropout, with each utterance's id.
-        source: folder or manifest of mels that another toolkit's model made along the recordings;
-            they are read and converted, and no model speaks.
-        like: mel preset that those are in, or fields like the recipe's `mel`; needed unless the
-            toolkit wrote it down.
-        layout: the order of their axes, if not the toolkit's or the preset's.
-        stats: file of the statistics that they are normalised with (feats_stats.npz, stats.h5).
-        length: "exact": each has the natural mel's frames; "trim": one more is cut off the end;
-            "pad": that, and one fewer gets a frame of silence. report.csv counts both.
-        missing: what becomes of an utterance that cannot be made: "fail" ends the stage,
-            "natural" puts its natural mel there, "leave_out" leaves it out. Each is listed.
+        seed: seed of the prenet's dropout, combined with each utterance's id.
+        source: folder or manifest of teacher-forced mels of another toolkit's model; they are
+            read and converted, and no model runs.
+        mel_preset: preset of the mels in `source`, or fields like the recipe's `mel`; needed
+            unless the toolkit stored it.
+        layout: order of their axes, if not the toolkit's or the preset's.
+        stats: file of the statistics that normalise them (feats_stats.npz, stats.h5).
+        length: "exact": as many frames as the natural mel; "trim": one extra frame is cut off
+            the end; "pad": that, and one missing frame is padded with silence. report.csv counts
+            both.
+        on_missing: for an utterance that cannot be made, "fail" ends the stage, "natural"
+            substitutes its natural mel, "leave_out" omits it. report.csv lists each.
         least_diagonality: an alignment below it counts as failed; None accepts all.
-        doubtful: what becomes of an utterance whose alignment leaves out a tenth of its text or
-            loses its place in a tenth of its steps: "keep" marks it in report.csv; "refuse" counts
-            it as failed, see `missing`.
-        draws: of the prenet's dropout; more than one are averaged, mel by mel.
-        batch_size: utterances of like length that are made together.
+        on_bad_alignment: for an alignment that omits a tenth of its text or loses its place in a
+            tenth of its steps, "keep" marks it in report.csv, "refuse" counts it as failed; see
+            `on_missing`.
+        dropout_samples: samples of the prenet's dropout; the mels of several are averaged.
+        batch_size: utterances of similar length per batch.
         jobs: worker processes on a CPU; the result does not depend on it.
         gpus: processes, each on a GPU of its own and with its own list of shards.
         device: auto, cpu or cuda.
@@ -92,95 +93,97 @@ def gta(
     from wavewright.gta.report import write_report
 
     gta.mkdir(parents=True, exist_ok=True)
-    shared = {"prepared": prepared, "mels": mels, "gta": gta, "missing": missing}
+    shared = {"prepared": prepared, "mels": mels, "gta": gta, "on_missing": on_missing}
     if source is not None:
-        if least_diagonality is not None or doubtful != "keep" or draws != 1:
+        if least_diagonality is not None or on_bad_alignment != "keep" or dropout_samples != 1:
             raise WavewrightError(
-                "gta.least_diagonality, doubtful and draws are for mels that the recipe's own "
-                "model makes; those of gta.source have no alignment"
+                "gta.least_diagonality, on_bad_alignment and dropout_samples are for mels of the "
+                "recipe's own model; mels of gta.source have no alignment"
             )
-        made = _read(shared, mel, source, like, layout, stats, length, jobs)
+        result = _import_mels(shared, mel, source, mel_preset, layout, stats, length, jobs)
     else:
-        if like or layout or stats or length != "exact":
-            raise WavewrightError("gta.like, layout, stats and length are for mels of gta.source")
+        if mel_preset or layout or stats or length != "exact":
+            raise WavewrightError(
+                "gta.mel_preset, layout, stats and length are for mels of gta.source"
+            )
         own = {
             "seed": seed,
             "least_diagonality": least_diagonality,
-            "doubtful": doubtful,
-            "draws": draws,
+            "on_bad_alignment": on_bad_alignment,
+            "dropout_samples": dropout_samples,
             "batch_size": batch_size,
         }
-        made = _spoken(shared | own, mel, acoustic, device, jobs, gpus)
-    entries = [entry for _, part in made.parts for entry in part] + made.maker.without_mel()
-    write_report(gta, entries, **made.summary)
-    _warn(entries, gta / "report.csv")
-    refused = sorted(entry for entry in entries if entry.made != "gta")
-    if refused and missing == "fail":
+        result = _make_mels(shared | own, mel, acoustic, device, jobs, gpus)
+    report = [row for _, part in result.parts for row in part] + result.maker.rows_without_mel()
+    write_report(gta, report, **result.summary)
+    _warn(report, gta / "report.csv")
+    failed = sorted(row for row in report if row.made != "gta")
+    if failed and on_missing == "fail":
         raise WavewrightError(
-            f"{len(refused)} of {len(entries)} utterances have no GTA mel; the first is "
-            f"'{refused[0].id}': {refused[0].reason}. All are in {gta / 'report.csv'}. "
-            "gta.missing may be 'natural' or 'leave_out' instead of 'fail'."
+            f"{len(failed)} of {len(report)} utterances have no GTA mel; the first is "
+            f"'{failed[0].id}': {failed[0].reason}. All are in {gta / 'report.csv'}. "
+            "gta.on_missing may be 'natural' or 'leave_out' instead of 'fail'."
         )
-    rows = [row for part, _ in made.parts for row in part]
-    publish_index(gta, rows, ShardHeader(made.maker.natural.sample_rate, mel))
-    remove_leftovers(gta, {row.shard for row in rows})
-    _picture(gta, made.maker, entries)
+    index = [row for part, _ in result.parts for row in part]
+    publish_index(gta, index, ShardHeader(result.maker.natural.sample_rate, mel))
+    remove_leftovers(gta, {row.shard for row in index})
+    _plot_worst(gta, result.maker, report)
     for notes in gta.glob("shard-*.notes.json"):
         notes.unlink()
 
 
-class _Made(NamedTuple):
-    """Rows and entries of every shard, their maker, and more for the report's summary."""
+class _Result(NamedTuple):
+    """Index rows and report rows of every shard, their maker, and extra summary fields."""
 
     maker: ShardMaker
-    parts: list[tuple[list[IndexRow], list[Entry]]]
+    parts: list[tuple[list[IndexRow], list[ReportRow]]]
     summary: dict[str, Any]
 
 
-def _warn(entries: Sequence[Entry], report: Path) -> None:
-    doubted = [entry for entry in entries if entry.made == "gta" and entry.doubt]
-    if doubted:
+def _warn(rows: Sequence[ReportRow], report: Path) -> None:
+    bad = [row for row in rows if row.made == "gta" and row.doubt]
+    if bad:
         log.warning(
-            "%d of %d alignments are in doubt: of '%s' the acoustic model %s; %s has all",
-            len(doubted),
-            len(entries),
-            doubted[0].id,
-            doubted[0].doubt,
+            "%d of %d alignments look wrong: for '%s' the acoustic model %s; all are in %s",
+            len(bad),
+            len(rows),
+            bad[0].id,
+            bad[0].doubt,
             report,
         )
 
 
-def _picture(gta: Path, maker: ShardMaker, entries: Sequence[Entry]) -> None:
-    """Draw the utterances that are worst."""
+def _plot_worst(gta: Path, maker: ShardMaker, rows: Sequence[ReportRow]) -> None:
+    """Plot the worst utterances into `worst.png`."""
     from wavewright.data.shards import Shards
     from wavewright.gta.maker import GtaMaker
-    from wavewright.gta.plot import Case, plot_cases
-    from wavewright.gta.report import worst
+    from wavewright.gta.plot import UtterancePlot, plot_utterances
+    from wavewright.gta.report import worst_utterances
 
-    found, made = worst(entries), Shards(gta)
-    if not found:
+    worst, shards = worst_utterances(rows), Shards(gta)
+    if not worst:
         return
-    cases = [Case(entry, maker.natural.array(entry.id), made.array(entry.id)) for entry in found]
+    plots = [UtterancePlot(row, maker.natural.array(row.id), shards.array(row.id)) for row in worst]
     if isinstance(maker, GtaMaker):
-        followed = maker.follow([entry.id for entry in found])
-        cases = [
-            case._replace(
-                alignment=speech.alignment.numpy(),
+        outputs = maker.teacher_force([row.id for row in worst])
+        plots = [
+            plot._replace(
+                alignment=output.alignment.numpy(),
                 symbols=[maker.model.symbols[number] for number in numbers],
             )
-            for case, (speech, numbers) in zip(cases, followed, strict=True)
+            for plot, (output, numbers) in zip(plots, outputs, strict=True)
         ]
-    plot_cases(gta / "worst.png", cases)
+    plot_utterances(gta / "worst.png", plots)
 
 
-def _spoken(
+def _make_mels(
     options: dict[str, Any], mel: MelSpec, acoustic: Path | None, device: str, jobs: int, gpus: int
-) -> _Made:
-    """Mels by the recipe's own acoustic model."""
+) -> _Result:
+    """Make mels with the recipe's own acoustic model."""
     from wavewright.compute.device import pick_device, pick_devices
     from wavewright.compute.parallel_map import parallel_map
-    from wavewright.gta.maker import GtaMaker, GtaPart
-    from wavewright.gta.shard_maker import membership
+    from wavewright.gta.maker import DeviceTask, GtaMaker
+    from wavewright.gta.shard_maker import list_shard_members
 
     if acoustic is None:
         raise WavewrightError(
@@ -191,85 +194,87 @@ def _spoken(
     maker = GtaMaker(acoustic=acoustic, device=str(place), **options)
     mel.require_equal(maker.spec, mine="the recipe", theirs=f"the mels in {maker.mels}")
     mel.require_equal(
-        maker.model.mel, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
+        maker.model.mel_spec, mine="the recipe", theirs=f"the acoustic model in {acoustic}"
     )
-    shards = membership(maker.mels)
+    shards = list_shard_members(maker.mels)
     if gpus == 1:
         jobs = jobs if place.type == "cpu" else 1
-        return _Made(maker, parallel_map(maker.finish_shard, shards, jobs=jobs, what="gta"), {})
+        return _Result(maker, parallel_map(maker.make_shard, shards, jobs=jobs, what="gta"), {})
     lists = [
-        GtaPart(replace(maker, device=str(own)), shards[number::gpus])
+        DeviceTask(replace(maker, device=str(own)), shards[number::gpus])
         for number, own in enumerate(pick_devices(place, gpus))
     ]
-    done = parallel_map(GtaPart.finish, lists, jobs=gpus, what="gta", unit="lists of shards")
-    return _Made(maker, [part for parts in done for part in parts], {})
+    done = parallel_map(
+        DeviceTask.make_shards, lists, jobs=gpus, what="gta", unit="lists of shards"
+    )
+    return _Result(maker, [part for parts in done for part in parts], {})
 
 
-def _read(
+def _import_mels(
     options: dict[str, Any],
     mel: MelSpec,
     source: Path,
-    like: MelSpec | str,
+    mel_preset: MelSpec | str,
     layout: Layout | None,
     stats: Path | None,
     length: Length,
     jobs: int,
-) -> _Made:
-    """Mels that another toolkit made."""
+) -> _Result:
+    """Read and convert mels that another toolkit made."""
     from wavewright.compute.parallel_map import parallel_map
-    from wavewright.gta.foreign.maker import ForeignMaker, Part
-    from wavewright.gta.foreign.matching import match
+    from wavewright.gta.foreign.maker import ForeignMaker, ShardTask
+    from wavewright.gta.foreign.matching import match_utterances
     from wavewright.gta.foreign.toolkits import read_collection
-    from wavewright.gta.shard_maker import membership
+    from wavewright.gta.shard_maker import list_shard_members
     from wavewright.mel.transform import require_convertible
 
     collection = read_collection(source)
-    given = _convention(collection, source, like, stats)
+    source_spec = _convention(collection, source, mel_preset, stats)
     maker = ForeignMaker(
-        found={},
+        external={},
         source=str(source),
-        like=given.bands_first,
-        layout=layout or collection.layout or given.layout,
+        source_spec=source_spec.bands_first,
+        layout=layout or collection.layout or source_spec.layout,
         padded=collection.padded,
         length=length,
         **options,
     )
     mel.require_equal(maker.spec, mine="the recipe", theirs=f"the mels in {maker.mels}")
-    require_convertible(maker.like, maker.spec)
-    found = match(collection.found, maker.texts, source)
-    strangers = len(collection.found) - len(found)
-    if strangers:
-        log.warning("%s: %d mels belong to no usable utterance", source, strangers)
-    parts = maker.parts(membership(maker.mels), found)
-    return _Made(
+    require_convertible(maker.source_spec, maker.spec)
+    external = match_utterances(collection.mels, maker.texts, source)
+    unmatched = len(collection.mels) - len(external)
+    if unmatched:
+        log.warning("%s: %d mels match no usable utterance", source, unmatched)
+    tasks = maker.shard_tasks(list_shard_members(maker.mels), external)
+    return _Result(
         maker,
-        parallel_map(Part.finish, parts, jobs=jobs, what="gta"),
-        {"toolkit": collection.toolkit, "mels_of_no_utterance": strangers},
+        parallel_map(ShardTask.make_shard, tasks, jobs=jobs, what="gta"),
+        {"toolkit": collection.toolkit, "mels_of_no_utterance": unmatched},
     )
 
 
 def _convention(
-    collection: Collection, source: Path, like: MelSpec | str, stats: Path | None
+    collection: MelCollection, source: Path, mel_preset: MelSpec | str, stats: Path | None
 ) -> MelSpec:
-    """Of mels that another toolkit made, statistics included."""
+    """Mel spec of another toolkit's mels, statistics included."""
     from wavewright.data.mel_statistics import with_statistics
 
-    if isinstance(like, MelSpec):
-        given = like
-    elif like:
-        given = MelSpec.preset(like)
+    if isinstance(mel_preset, MelSpec):
+        spec = mel_preset
+    elif mel_preset:
+        spec = MelSpec.preset(mel_preset)
     elif collection.convention is not None:
-        given = collection.convention
+        spec = collection.convention
     else:
         raise WavewrightError(
-            f"gta.like: {source} does not say what its mels are; name a preset, such as 'espnet' "
-            "or 'tacotron2' ('wavewright list mels' has all)"
+            f"gta.mel_preset: {source} does not say what its mels are; name a preset, such as "
+            "'espnet' or 'tacotron2' ('wavewright list mels' has all)"
         )
     if stats is not None:
-        return with_statistics(given, stats)
+        return with_statistics(spec, stats)
     if collection.normalised:
         raise WavewrightError(
             f"gta.stats: the mels in {source} are normalised (norm/); name the file of their "
             "statistics, such as feats_stats.npz, or give the folder that has denorm/ too"
         )
-    return given
+    return spec

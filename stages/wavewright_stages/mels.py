@@ -23,8 +23,8 @@ def mels(prepared: In, mels: Out, *, mel: MelSpec, jobs: Unkeyed[int] = -1) -> N
         prepared: manifest and audio shards.
         mels: float32 (n_mels, frames) shards of the manifest's usable rows, one to one with the
             audio's.
-        mel: the convention.
-        jobs: worker processes; -1 means one per processor.
+        mel: Mel convention.
+        jobs: Worker processes; -1 means one per CPU.
     """
     from wavewright.data.manifest import read_manifest, usable_rows
     from wavewright.data.shards import Shards, write_shards

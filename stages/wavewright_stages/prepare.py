@@ -1,4 +1,4 @@
-"""Stage 1: from a corpus to a table of utterances and their audio, all at one rate and level."""
+"""Stage 1: check a corpus and write a table of its utterances and shards of their audio."""
 
 from __future__ import annotations
 
@@ -50,69 +50,75 @@ def prepare(
     """Check every utterance, split them, and write their audio in shards.
 
     Args:
-        corpus: what the stage download publishes.
+        corpus: folder that the stage download publishes.
         prepared: `manifest.parquet`, one row per utterance, with its measures; `audio/`, shards of
             the usable ones; `alignments/ID.TextGrid`, in the time of the prepared audio;
-            `quarantine.csv`, what cannot be used and why; `report.html`, all of it to look at and
-            listen to.
-        sample_rate: Hz; audio is resampled to it by soxr at its very high quality.
-        columns: fields of metadata.csv; `speaker` may be one of them.
-        speaker: name of the speaker where nothing says it.
-        speaker_pattern: regular expression that finds the speaker in an id, as its first group,
-            where no column says it.
-        text_pattern: the same for the text of an utterance without one.
-        channel: what becomes of several channels: the first, the second, or the mean of all.
-        remove_offset: subtract the mean of each utterance's samples.
-        trim: `none`; `alignment`: to the first and last phone of the TextGrid, by energy where
-            there is none; `energy`: to what is within `top_db` of the loudest 10 ms.
-        margin: seconds that trimming leaves on either side.
-        top_db: dB, see `trim`.
-        level: `none`: as recorded; `speaker`: one gain for all of a speaker's utterances, measured
-            on the active speech of the training ones; `utterance`: each its own gain; `peak`: each
-            one's peak to `ceiling`. No policy clips: where it would, that utterance gets less.
-        target_dbfs: RMS of active speech for `speaker` and `utterance`.
-        ceiling: largest peak that a gain may lead to.
-        minimum_seconds: after trimming; a mel needs half a window, which 0.05 s always is.
-        maximum_seconds: before trimming; longer files are not decoded.
-        text_rules: how the normalised text is made of a corpus that brings none: `plain`: it is the
-            text; `english`: numbers, amounts, times and abbreviations are spelled out, see
-            `wavewright.text.verbalisation`. Where any of a corpus's normalised texts differs from
-            its raw one, they are its own, and none is changed.
-        unknown_symbols: texts with digits or other scripts are left out, or only flagged.
-        require_text: whether an utterance without text is a fault; None: where any has one. A
+            `quarantine.csv`, unusable utterances with reasons; `report.html`, the corpus to look
+            at and listen to.
+        sample_rate: Sample rate in Hz; audio is resampled to it by soxr at its very high quality.
+        columns: Fields of metadata.csv; `speaker` may be one of them.
+        speaker: Speaker's name where the corpus names none.
+        speaker_pattern: Regular expression whose first group finds the speaker in an id, for
+            corpora without a speaker column.
+        text_pattern: Regular expression whose first group finds the text in an id, for utterances
+            without one.
+        channel: Channel to use of several: the first, the second, or the mean of all.
+        remove_offset: Subtract the mean of each utterance's samples.
+        trim: Trimming of silence. `none`; `alignment` cuts to the first and last phone of the
+            TextGrid, by energy where there is none; `energy` cuts to the span within `top_db` of
+            the loudest 10 ms.
+        margin: Seconds that trimming leaves on either side.
+        top_db: Threshold of `trim` below the loudest 10 ms, in dB.
+        level: Loudness normalisation. `none`; `speaker` applies one gain to all of a speaker's
+            utterances, measured on the active speech of the training ones; `utterance` measures
+            each on its own; `peak` scales each peak to `ceiling`. No policy clips: an utterance
+            that would clip gets a lower gain.
+        target_dbfs: RMS of active speech in dBFS, for `speaker` and `utterance`.
+        ceiling: Largest peak that a gain may lead to.
+        minimum_seconds: Shortest utterance after trimming; a mel needs half a window, for which
+            0.05 s is always enough.
+        maximum_seconds: Longest utterance before trimming; longer files are not decoded.
+        text_rules: Normalisation of texts in a corpus that has none of its own. `plain` copies the
+            text; `english` spells out numbers, amounts, times and abbreviations, see
+            `wavewright.text.verbalisation`. A corpus in which any normalised text differs from its
+            raw one keeps its own texts.
+        unknown_symbols: Handling of texts with digits or other scripts: left out, or only flagged.
+        require_text: Quarantine utterances without text; null does so if any utterance has one. A
             corpus without texts trains vocoders.
-        phones_tier: name of the TextGrids' tier of phones.
-        words_tier: name of the TextGrids' tier of words.
-        splits: `lists`: by the files of `lists`, or else the corpus's own splits; what they do not
-            say is decided by the hash of the ids. `hash`: by the hash alone.
-        lists: folder with train.txt, dev.txt or test.txt (any of them; one id per line).
-        dev: texts held out for validation where no list names them.
-        test: texts held out for test where no list names them.
-        speaker_disjoint: no speaker is in two splits; the hash then holds out speakers.
-        share_texts: whether a text may be in two splits, as in a corpus of few words.
-        max_quarantine: share of faulty utterances, rounded up, beyond which the stage fails.
-        encoding: of the audio shards: `flac` takes about half the space of `pcm16` and has to be
+        phones_tier: Name of the TextGrids' tier of phones.
+        words_tier: Name of the TextGrids' tier of words.
+        splits: `lists` uses the files of `lists`, or else the corpus's own splits, and the hash of
+            the ids for utterances in none of them; `hash` uses the hash alone.
+        lists: Folder with train.txt, dev.txt or test.txt (any of them; one id per line).
+        dev: Texts held out for validation where no list names them.
+        test: Texts held out for test where no list names them.
+        speaker_disjoint: Put no speaker into two splits; the hash then holds out speakers.
+        share_texts: Allow a text in two splits, as in a corpus of few words.
+        max_quarantine: Share of faulty utterances, rounded up, beyond which the stage fails.
+        encoding: Encoding of the audio shards: `flac` takes about half the space of `pcm16` but is
             decoded for every crop.
-        shard_size: utterances in a shard.
-        title: of the report.
-        jobs: worker processes; -1 means one per processor.
+        shard_size: Utterances per shard.
+        title: Title of the report.
+        jobs: Worker processes; -1 means one per CPU.
     """
     import pyarrow
 
     from wavewright.audio.loudness import LoudnessTarget
     from wavewright.compute.parallel_map import release_workers
-    from wavewright.data.corpus import table
     from wavewright.data.corpus.cut_audio import plan_cut, write_audio
+    from wavewright.data.corpus.labels import find_speakers, find_texts, normalize_texts
     from wavewright.data.corpus.report.page import write_data_report
-    from wavewright.data.corpus.screening import ScreeningRules, screen_all
+    from wavewright.data.corpus.screening import ScreeningRules, log_alignment_faults, screen_all
+    from wavewright.data.corpus.splits import find_split_lists
+    from wavewright.data.corpus.table import UtteranceTable
     from wavewright.data.corpus.utterances import read_corpus
 
-    # Arrow's own allocator keeps what it once had: a quarter of this stage's memory.
+    # Arrow's own allocator keeps freed memory: a quarter of this stage's.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
-    entries = {entry.id: entry for entry in read_corpus(corpus, columns)}
-    entries = table.in_words(table.with_texts(entries, text_pattern), text_rules)
+    utterances = {utterance.id: utterance for utterance in read_corpus(corpus, columns)}
+    utterances = normalize_texts(find_texts(utterances, text_pattern), text_rules)
     if require_text is None:
-        require_text = any(entry.normalised for entry in entries.values())
+        require_text = any(utterance.normalised for utterance in utterances.values())
     rules = ScreeningRules(
         sample_rate=sample_rate,
         minimum_seconds=minimum_seconds,
@@ -127,28 +133,25 @@ def prepare(
         phones_tier=phones_tier,
         words_tier=words_tier,
     )
-    found = screen_all(list(entries.values()), rules, jobs)
-    speakers = table.speakers_of(entries, speaker, speaker_pattern)
-    rows = {
-        name: table.row_of(entries[name], found[name], speakers[name], rules) for name in entries
-    }
-    table.flag_rates(rows)
-    table.write_quarantine(prepared, rows)
-    table.require_few_faults(prepared, rows, max_quarantine)
+    results = screen_all(list(utterances.values()), rules, jobs)
+    speakers = find_speakers(utterances, speaker, speaker_pattern)
+    table = UtteranceTable.from_screening(utterances, results, speakers, rules)
+    table.write_quarantine(prepared)
+    table.require_few_faults(prepared, max_quarantine)
 
-    named = {} if splits == "hash" else table.lists_of(corpus, lists, entries)
-    table.assign_splits(rows, named, dev, test, speaker_disjoint, share_texts)
-    table.write_quarantine(prepared, rows)
-    gains = table.give_gains(
-        rows, found, LoudnessTarget(policy=level, target=target_dbfs, ceiling=ceiling)
+    named = {} if splits == "hash" else find_split_lists(corpus, lists, utterances)
+    table.assign_splits(
+        named, dev=dev, test=test, speaker_disjoint=speaker_disjoint, share_texts=share_texts
     )
-    cuts = {name: plan_cut(entries[name], found[name], gain) for name, gain in gains.items()}
-    table.warn_of_alignments(found)
-    del entries, found, gains  # of a large corpus they are most of the memory
-    write_audio(prepared, rows, cuts, rules, encoding, shard_size, jobs)
+    table.write_quarantine(prepared)
+    target = LoudnessTarget(policy=level, target=target_dbfs, ceiling=ceiling)
+    gains = table.compute_gains(results, target)
+    cuts = {name: plan_cut(utterances[name], results[name], gain) for name, gain in gains.items()}
+    log_alignment_faults(results)
+    del utterances, results, gains  # most of the memory of a large corpus
+    write_audio(prepared, table, cuts, rules, encoding, shard_size, jobs)
     del cuts
     release_workers()
-    table.summarise(rows)
-    table.write_table(prepared, rows)
-    del rows
+    table.log_summary()
+    table.write_manifest(prepared)
     write_data_report(prepared, title=title or "The prepared corpus")

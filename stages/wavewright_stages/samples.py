@@ -1,4 +1,4 @@
-"""Let vocoders that no mel drives make sounds, and judge these."""
+"""Draw samples from unconditional vocoders and measure them."""
 
 from __future__ import annotations
 
@@ -26,28 +26,30 @@ def samples(
     precision: Literal["float32", "bf16", "fp16", "int8"] = "float32",
     device: Unkeyed[str] = "auto",
 ) -> None:
-    """Draw sounds from every vocoder, hold them against the corpus, and write a report.
+    """Draw samples from every vocoder, compare them with the corpus, and write a report.
 
     Args:
         prepared: manifest and audio shards.
-        classifier: by which sounds are judged.
+        classifier: classifier that scores the samples.
         vocoder: trained vocoders, by name.
         samples: index.html, results.json, results.csv, report.md, spectrum.png and wavs/.
-        seed: of all noise.
-        title: the page's heading.
-        corpus: what the recordings are, in a few words.
-        note: a sentence shown at the head, such as how far the training went.
-        count: sounds of each vocoder.
-        shown: of them in the page.
-        megabytes: largest page.
-        precision: of the vocoders' arithmetic; int8 for those that make one sample after the other.
-        device: auto, cpu or cuda.
+        seed: Seed of all noise.
+        title: Heading of the page.
+        corpus: Description of the recordings, in a few words.
+        note: Sentence at the head of the page, such as how far the training went.
+        count: Samples per vocoder.
+        shown: Samples per vocoder in the page.
+        megabytes: Largest size of the page.
+        precision: Arithmetic of the vocoders; `int8` only for autoregressive ones.
+        device: `auto`, `cpu` or `cuda`.
     """
     from wavewright.compute.device import pick_device
     from wavewright.evaluation.report.samples_page import write_samples_report
-    from wavewright.evaluation.samples import judge, recordings, speakers
+    from wavewright.evaluation.samples import evaluate_samples, generate_all, load_corpus
 
-    real = recordings(prepared, classifier)
-    made = speakers(vocoder, count, seed, pick_device(device), precision)
-    results = judge(real, made, samples, title=title, corpus=corpus, note=note, seed=seed)
-    write_samples_report(samples, results, shown=shown, megabytes=megabytes)
+    corpus_sounds = load_corpus(prepared, classifier)
+    generated = generate_all(vocoder, count, seed, pick_device(device), precision)
+    results = evaluate_samples(
+        corpus_sounds, generated, samples, title=title, corpus=corpus, note=note, seed=seed
+    )
+    write_samples_report(samples, results, max_players=shown, max_megabytes=megabytes)

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from wavewright.acoustic.synthesis import (
-    problem,
-    read,
-    read_all,
+    default_text_rules,
     require_readable,
-    rules_for,
-    say,
-    say_all,
+    synthesis_failure,
+    synthesize_sentence,
+    synthesize_sentences,
+    synthesize_text,
+    synthesize_texts,
 )
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
-from wavewright.models.acoustic import AcousticModel, Speech
+from wavewright.models.acoustic import AcousticModel, AcousticOutput
 from wavewright.models.config import ModelConfig
 from wavewright.text.symbols import encode, normalise_text
 
@@ -32,8 +32,8 @@ def diagonal(steps: int = STEPS, symbols: int = SYMBOLS) -> Tensor:
     return torch.nn.functional.one_hot(places, symbols).float()
 
 
-def speech(alignment: Tensor, stopped: bool = True) -> Speech:
-    return Speech(torch.zeros(4, len(alignment)), alignment, stopped)
+def speech(alignment: Tensor, stopped: bool = True) -> AcousticOutput:
+    return AcousticOutput(torch.zeros(4, len(alignment)), alignment, stopped)
 
 
 class Config(ModelConfig):
@@ -47,7 +47,7 @@ class Scripted(AcousticModel):
 
     Config = Config
 
-    def __init__(self, *speeches: Speech) -> None:
+    def __init__(self, *speeches: AcousticOutput) -> None:
         super().__init__(Config(), name="scripted")
         self.speeches = list(speeches)
         self.seeds: list[int] = []
@@ -58,14 +58,14 @@ class Scripted(AcousticModel):
         self.texts.append(text)
         return [1] * len(text)
 
-    def speak_all(
+    def generate_batch(
         self,
         texts: Sequence[Sequence[int]],
         *,
         seeds: Sequence[int],
         max_seconds: float | None,
         speakers: Sequence[str] = (),
-    ) -> list[Speech]:
+    ) -> list[AcousticOutput]:
         self.batches.append(len(texts))
         spoken = []
         for seed in seeds:
@@ -88,39 +88,39 @@ JUMPS = diagonal()[torch.tensor([0, 30, 1, 31] * 10) + torch.arange(40) // 5]
     ],
     ids=["good", "endless", "skips", "jumps"],
 )
-def test_what_went_wrong_is_told(found: Speech, expected: str) -> None:
-    assert expected in problem(found)
-    assert bool(problem(found)) == bool(expected)
+def test_what_went_wrong_is_told(found: AcousticOutput, expected: str) -> None:
+    assert expected in synthesis_failure(found)
+    assert bool(synthesis_failure(found)) == bool(expected)
 
 
 def test_a_good_first_try_is_taken_as_it_is() -> None:
     model = Scripted(speech(diagonal()))
-    said = say(model, "text", seed=5)
-    assert (said.tries, said.problem, model.seeds) == (1, "", [5])
+    said = synthesize_sentence(model, "text", seed=5)
+    assert (said.tries, said.failure, model.seeds) == (1, "", [5])
 
 
 def test_after_a_failure_other_noise_is_tried() -> None:
     model = Scripted(speech(SKIPS), speech(diagonal(), stopped=False), speech(diagonal()))
-    said = say(model, "text", seed=5)
-    assert (said.tries, said.problem) == (3, "")
+    said = synthesize_sentence(model, "text", seed=5)
+    assert (said.tries, said.failure) == (3, "")
     assert len(set(model.seeds)) == 3
     again = Scripted(*model.speeches)
-    say(again, "text", seed=5)
+    synthesize_sentence(again, "text", seed=5)
     assert again.seeds == model.seeds
 
 
 def test_where_all_fail_the_best_is_kept_and_told(caplog: pytest.LogCaptureFixture) -> None:
     worst, best = speech(SKIPS, stopped=False), speech(SKIPS)
-    said = say(Scripted(worst, best, worst), "text", seed=0, tries=3)
-    assert said.speech is best
-    assert said.problem.startswith("left out")
+    said = synthesize_sentence(Scripted(worst, best, worst), "text", seed=0, tries=3)
+    assert said.output is best
+    assert said.failure.startswith("left out")
     assert "in each of 3 tries" in caplog.text
 
 
 def test_no_word_is_lost_and_every_sentence_has_its_own_noise() -> None:
     model = Scripted(speech(diagonal()))
     text = "First one. Second one; third one: the rest."
-    said = list(read(model, text, seed=1))
+    said = list(synthesize_text(model, text, seed=1))
     assert " ".join(one.text for one in said) == text
     assert model.texts == [one.text for one in said]
     assert len(set(model.seeds)) == len(said) == 4
@@ -129,21 +129,21 @@ def test_no_word_is_lost_and_every_sentence_has_its_own_noise() -> None:
 def test_free_texts_are_read_in_words_unless_told_otherwise() -> None:
     model = Scripted(speech(diagonal()))
     text = "Dr. Fox paid $3.50. It was 3:30 p.m."
-    said = [one.text for one in read(model, text, seed=0)]
+    said = [one.text for one in synthesize_text(model, text, seed=0)]
     assert said == ["Doctor Fox paid three dollars and fifty cents.", "It was three thirty p m."]
-    said = [one.text for one in read(model, text, seed=0, rules="plain")]
+    said = [one.text for one in synthesize_text(model, text, seed=0, rules="plain")]
     assert said == ["Dr. Fox paid $3.50.", "It was 3:30 p.m."]
 
 
 def test_of_many_texts_only_those_that_fail_are_said_again() -> None:
     good, bad = speech(diagonal()), speech(SKIPS)
     model = Scripted(good, bad, bad, good, good)
-    said = say_all(model, ["a", "b", "c"], seeds=[1, 2, 3])
+    said = synthesize_sentences(model, ["a", "b", "c"], seeds=[1, 2, 3])
     assert [one.tries for one in said] == [1, 2, 2]
-    assert [one.problem for one in said] == ["", "", ""]
+    assert [one.failure for one in said] == ["", "", ""]
     assert model.batches == [3, 2]
     alone = Scripted(bad, good)
-    say(alone, "b", seed=2)
+    synthesize_sentence(alone, "b", seed=2)
     assert alone.seeds == [model.seeds[1], model.seeds[3]], "the noise of a text is its own"
 
 
@@ -151,12 +151,12 @@ def test_many_texts_are_said_in_batches_of_like_length() -> None:
     model = Scripted(speech(diagonal()))
     texts = {"long": "a" * 30, "two": "b b b. c.", "short": "d", "other": "ee"}
     seeds = {name: number for number, name in enumerate(texts)}
-    found = dict(read_all(model, texts, seeds=seeds, batch_size=2))
+    found = dict(synthesize_texts(model, texts, seeds=seeds, batch_size=2))
     assert {name: " ".join(one.text for one in said) for name, said in found.items()} == texts
     assert [*found] == ["short", "other", "two", "long"]
     assert max(model.batches) == 2
     alone = Scripted(speech(diagonal()))
-    list(read(alone, texts["two"], seed=seeds["two"]))
+    list(synthesize_text(alone, texts["two"], seed=seeds["two"]))
     assert set(alone.seeds) <= set(model.seeds), "what is said of a text depends on no other"
 
 
@@ -190,4 +190,4 @@ def test_english_rules_are_off_for_other_languages(
     monkeypatch: pytest.MonkeyPatch, language: str, rules: str
 ) -> None:
     monkeypatch.setattr(Scripted, "language", language)
-    assert rules_for(Scripted()) == rules
+    assert default_text_rules(Scripted()) == rules

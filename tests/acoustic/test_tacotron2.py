@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavewright.acoustic.attention import guided_attention_loss, stray
+from wavewright.acoustic.attention import attention_distance_loss, guided_attention_loss
 from wavewright.acoustic.rnn import LoopLinear, lstm_cell
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
@@ -73,7 +73,7 @@ def test_parameter_count_is_nvidias() -> None:
 @pytest.mark.parametrize("frames_per_step", [1, 2, 3])
 def test_teacher_forced_mels_have_the_true_lengths(frames_per_step: int) -> None:
     batch = some_batch(frames=(25, 11, 18))
-    speeches = tiny(frames_per_step=frames_per_step).eval().teacher_forced(batch, [1, 2, 3])
+    speeches = tiny(frames_per_step=frames_per_step).eval().teacher_force(batch, [1, 2, 3])
     assert [speech.mel.shape for speech in speeches] == [(8, 25), (8, 11), (8, 18)]
     for speech, symbols, frames in zip(speeches, (9, 5, 7), (25, 11, 18), strict=True):
         assert speech.alignment.shape == (-(-frames // frames_per_step), symbols)
@@ -84,9 +84,9 @@ def test_teacher_forced_mels_have_the_true_lengths(frames_per_step: int) -> None
 def test_a_batch_equals_its_items(frames_per_step: int) -> None:
     model, batch = tiny(frames_per_step=frames_per_step).eval(), some_batch()
     seeds = [utterance_seed(0, id_) for id_ in batch.ids]
-    together = model.teacher_forced(batch, seeds)
+    together = model.teacher_force(batch, seeds)
     for row, seed in enumerate(seeds):
-        alone = model.teacher_forced(item(batch, row), [seed])[0]
+        alone = model.teacher_force(item(batch, row), [seed])[0]
         torch.testing.assert_close(together[row].mel, alone.mel, atol=1e-4, rtol=0)
         torch.testing.assert_close(together[row].alignment, alone.alignment, atol=1e-5, rtol=0)
 
@@ -94,9 +94,9 @@ def test_a_batch_equals_its_items(frames_per_step: int) -> None:
 def test_prenet_noise_comes_from_the_utterances_seed_alone() -> None:
     model, batch = tiny().eval(), some_batch()
     torch.manual_seed(1)
-    first = model.teacher_forced(batch, [1, 2, 3])
+    first = model.teacher_force(batch, [1, 2, 3])
     torch.manual_seed(2)
-    again = model.teacher_forced(batch, [1, 2, 4])
+    again = model.teacher_force(batch, [1, 2, 4])
     assert torch.equal(first[0].mel, again[0].mel)
     assert torch.equal(first[1].mel, again[1].mel)
     assert not torch.equal(first[2].mel, again[2].mel)
@@ -113,9 +113,9 @@ def test_prenet_masks_keep_the_stated_share() -> None:
 def test_free_running_batch_equals_its_items() -> None:
     model = tiny(frames_per_step=2, gate_threshold=2.0).eval()
     texts = [[5, 6, 7, 8, 9], [10, 11, 12]]
-    together = model.speak_all(texts, seeds=[1, 2], max_seconds=0.25)
+    together = model.generate_batch(texts, seeds=[1, 2], max_seconds=0.25)
     for text, seed, speech in zip(texts, (1, 2), together, strict=True):
-        alone = model.speak(text, seed=seed, max_seconds=0.25)
+        alone = model.generate(text, seed=seed, max_seconds=0.25)
         torch.testing.assert_close(speech.mel, alone.mel, atol=1e-4, rtol=0)
         assert speech.mel.shape == (8, 22)  # 0.25 s are 21.5 frames
         assert not speech.stopped
@@ -126,11 +126,11 @@ def test_free_running_speech_ends_by_its_gate_or_by_a_limit_of_the_texts_length(
     with torch.no_grad():
         model.decoder.gate_layer.weight.zero_()
         model.decoder.gate_layer.bias.fill_(5.0)
-    assert model.speak([5, 6, 7], seed=0).mel.shape == (8, 2)
-    assert model.speak([5, 6, 7], seed=0).stopped
+    assert model.generate([5, 6, 7], seed=0).mel.shape == (8, 2)
+    assert model.generate([5, 6, 7], seed=0).stopped
     with torch.no_grad():
         model.decoder.gate_layer.bias.fill_(-5.0)
-    short, long = model.speak_all([[5], [5] * 11], seeds=[0, 0])
+    short, long = model.generate_batch([[5], [5] * 11], seeds=[0, 0])
     rate = MEL.sample_rate / MEL.hop_length
     assert long.mel.shape[1] - short.mel.shape[1] == pytest.approx(rate, abs=2)
     assert not long.stopped
@@ -138,15 +138,15 @@ def test_free_running_speech_ends_by_its_gate_or_by_a_limit_of_the_texts_length(
 
 def test_it_refuses_to_speak_in_training_mode() -> None:
     with pytest.raises(WavewrightError, match="eval"):
-        tiny().train().teacher_forced(some_batch(), [1, 2, 3])
+        tiny().train().teacher_force(some_batch(), [1, 2, 3])
 
 
 def test_padding_adds_nothing_to_the_losses() -> None:
     model = tiny(guided_attention=1.0).eval()
     batch = some_batch(symbols=(9, 5), frames=(25, 11))
-    both, _ = model.follow(batch, [1, 2])
-    long, _ = model.follow(item(batch, 0), [1])
-    short, _ = model.follow(item(batch, 1), [2])
+    both, _ = model.teacher_force_with_losses(batch, [1, 2])
+    long, _ = model.teacher_force_with_losses(item(batch, 0), [1])
+    short, _ = model.teacher_force_with_losses(item(batch, 1), [2])
     for name in ("mel", "postnet", "gate"):  # means over two rows of 25 frames
         expected = (25 * float(long[name]) + 11 * float(short[name])) / 50
         assert float(both[name]) == pytest.approx(expected, rel=1e-4)
@@ -172,27 +172,27 @@ def test_aligned_attention_knows_no_place_but_the_stated_ones() -> None:
     expected = torch.linspace(0, 9, 30)[None]
     sigma = torch.tensor([2.0])
     right, wrong = diagonal(30, 10), diagonal(30, 10).flip(0)
-    assert float(stray(right[None], expected, sigma)) < 0.05
-    assert float(stray(wrong[None], expected, sigma)) > 0.6
+    assert float(attention_distance_loss(right[None], expected, sigma)) < 0.05
+    assert float(attention_distance_loss(wrong[None], expected, sigma)) > 0.6
     half = expected.clone()
     half[:, 15:] = torch.nan
     mixed = torch.cat([right[:15], wrong[15:]])
-    assert float(stray(mixed[None], half, sigma)) < 0.05
-    assert float(stray(wrong[None], torch.full((1, 30), torch.nan), sigma)) == 0
+    assert float(attention_distance_loss(mixed[None], half, sigma)) < 0.05
+    assert float(attention_distance_loss(wrong[None], torch.full((1, 30), torch.nan), sigma)) == 0
 
 
 @torch.inference_mode()
 def test_known_places_become_a_loss_at_the_middle_of_each_step() -> None:
     model = tiny(aligned_attention=1.0, frames_per_step=3).eval()
-    assert model.learns_places
+    assert model.uses_alignment_targets
     batch = item(some_batch(), 1)  # 11 frames: the fourth step is not whole
-    batch.places = torch.arange(11.0)[None]
+    batch.alignment_targets = torch.arange(11.0)[None]
     spoken, refined = model(batch)
     loss = model.losses(batch, spoken, refined)["aligned"]
     expected = torch.tensor([[1.0, 4.0, 7.0, torch.nan]])
-    same = stray(spoken.alignment, expected, torch.tensor([2.0]))
+    same = attention_distance_loss(spoken.alignment, expected, torch.tensor([2.0]))
     assert float(loss) == pytest.approx(float(same))
-    batch.places = None
+    batch.alignment_targets = None
     assert "aligned" not in model.losses(batch, spoken, refined)
 
 
@@ -222,7 +222,10 @@ def test_dropped_frames_are_unheard_in_training_only() -> None:
 
 def test_the_gate_can_weigh_the_end() -> None:
     batch, seeds = some_batch(), [1, 2, 3]
-    plain, heavy = (tiny(gate_end_weight=w).eval().follow(batch, seeds)[0] for w in (1.0, 9.0))
+    plain, heavy = (
+        tiny(gate_end_weight=w).eval().teacher_force_with_losses(batch, seeds)[0]
+        for w in (1.0, 9.0)
+    )
     assert float(heavy["gate"]) > float(plain["gate"])
 
 
@@ -299,7 +302,7 @@ def test_a_checkpoint_brings_config_and_weights_back(tmp_path: Path) -> None:
     assert isinstance(loaded, Tacotron2)
     assert loaded.config == model.config
     batch = some_batch()
-    ours, theirs = (m.teacher_forced(batch, [1, 2, 3])[2].mel for m in (model, loaded))
+    ours, theirs = (m.teacher_force(batch, [1, 2, 3])[2].mel for m in (model, loaded))
     assert torch.equal(ours, theirs)
 
 

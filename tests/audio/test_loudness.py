@@ -50,7 +50,7 @@ def test_silence_is_finite(wav: Wav) -> None:
 def test_as_recorded_stays_as_recorded() -> None:
     levels = {"a": measure_level(tone(1.0), RATE), "hot": measure_level(tone(4.0), RATE)}
     speakers = dict.fromkeys(levels, "s")
-    gains, limited = LoudnessTarget("none", -23.0, 0.95).gains(levels, speakers, ["a"])
+    gains, limited = LoudnessTarget("none", -23.0, 0.95).compute_gains(levels, speakers, ["a"])
     assert gains["a"] == 1.0
     assert gains["hot"] == pytest.approx(0.95 / 4, rel=1e-3)
     assert limited == {"hot"}
@@ -61,7 +61,7 @@ def test_one_gain_for_a_speaker() -> None:
     levels["loud"] = measure_level(tone(0.8), RATE)
     speakers = dict.fromkeys(levels, "s")
     train = ["u0", "u1", "u2", "u3"]
-    gains, limited = LoudnessTarget("speaker", -23.0, 0.95).gains(levels, speakers, train)
+    gains, limited = LoudnessTarget("speaker", -23.0, 0.95).compute_gains(levels, speakers, train)
     energy = sum(levels[name].energy for name in train) / sum(levels[n].samples for n in train)
     assert decibels(gains["u0"] * math.sqrt(energy)) == pytest.approx(-23.0)
     assert len({gains[f"u{i}"] for i in range(5)}) == 1, "relative loudness is kept"
@@ -72,7 +72,7 @@ def test_one_gain_for_a_speaker() -> None:
 def test_the_speakers_gain_stops_before_clipping() -> None:
     levels = {f"u{i}": measure_level(tone(0.5), RATE) for i in range(4)}
     loudness = LoudnessTarget("speaker", -3.0, 0.9)
-    gains, limited = loudness.gains(levels, dict.fromkeys(levels, "s"), levels)
+    gains, limited = loudness.compute_gains(levels, dict.fromkeys(levels, "s"), levels)
     assert list(gains.values()) == pytest.approx([0.9 / levels["u0"].peak] * 4)
     assert limited == set()
 
@@ -80,16 +80,18 @@ def test_the_speakers_gain_stops_before_clipping() -> None:
 def test_each_utterance_its_own() -> None:
     levels = {"a": measure_level(tone(0.01), RATE), "b": measure_level(tone(0.2), RATE)}
     speakers = dict.fromkeys(levels, "s")
-    gains, _ = LoudnessTarget("utterance", -23.0, 0.95).gains(levels, speakers, [])
+    gains, _ = LoudnessTarget("utterance", -23.0, 0.95).compute_gains(levels, speakers, [])
     for name, level in levels.items():
         assert decibels(gains[name]) + rms_dbfs(level) == pytest.approx(-23.0)
-    gains, _ = LoudnessTarget("peak", -23.0, 0.95).gains(levels, speakers, [])
+    gains, _ = LoudnessTarget("peak", -23.0, 0.95).compute_gains(levels, speakers, [])
     assert [gains[name] * levels[name].peak for name in gains] == pytest.approx([0.95, 0.95])
 
 
 def test_speakers_are_measured_apart() -> None:
     levels = {"a": measure_level(tone(0.01), RATE), "b": measure_level(tone(0.1), RATE)}
     loudness = LoudnessTarget("speaker", -23.0, 0.95)
-    gains, _ = loudness.gains(levels, {"a": "x", "b": "y"}, ["a", "b"])
+    gains, _ = loudness.compute_gains(levels, {"a": "x", "b": "y"}, ["a", "b"])
     assert gains["a"] == pytest.approx(10 * gains["b"], rel=1e-3)
-    assert loudness.gains(levels, {"a": "x", "b": "y"}, ["a"])[0] == gains, "held-out speakers too"
+    assert loudness.compute_gains(levels, {"a": "x", "b": "y"}, ["a"])[0] == gains, (
+        "held-out speakers too"
+    )

@@ -13,12 +13,12 @@ import pytest
 from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.support.listeners import made_test, systems_of
 from tests.support.reports import HOSTILE
-from wavewright.evaluation.listening.design import Key, Kind
+from wavewright.evaluation.listening.design import ListeningKey, TestKind
 from wavewright.evaluation.listening.ratings import import_ratings
-from wavewright.evaluation.listening.sessions import Session, read_sessions
+from wavewright.evaluation.listening.sessions import ListenerSession, read_sessions
 
 pytestmark = pytest.mark.browser
-Made = dict[Kind, tuple[Path, Key]]
+Made = dict[TestKind, tuple[Path, ListeningKey]]
 SECTION = "document.querySelector('section:not([hidden])')"
 INSTANT = (
     "HTMLMediaElement.prototype.play = function () "
@@ -29,7 +29,7 @@ BEST = {"natural": "5", "close-one": "4", "noisy-one": "3", "anchor": "1"}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    kinds: tuple[Kind, ...] = ("mos", "ab", "abx")
+    kinds: tuple[TestKind, ...] = ("mos", "ab", "abx")
     return {
         kind: made_test(tmp_path_factory.mktemp(kind), kind, utterances=3, seconds=0.3)
         for kind in kinds
@@ -43,7 +43,7 @@ def tab(browser: Tab, made: Made) -> Iterator[Tab]:
         yield opened_tab
 
 
-def page_of(made: Made, kind: Kind) -> Path:
+def page_of(made: Made, kind: TestKind) -> Path:
     return made[kind][0] / "listeners" / "index.html"
 
 
@@ -98,7 +98,7 @@ def begin(tab: Tab) -> None:
     click(tab, "#volume-next")
 
 
-def finish(tab: Tab, key: Key) -> dict[str, Any]:
+def finish(tab: Tab, key: ListeningKey) -> dict[str, Any]:
     """Answer every trial as an attentive listener does; the result."""
     while shown(tab) == "trial":
         hear(tab)
@@ -107,7 +107,7 @@ def finish(tab: Tab, key: Key) -> dict[str, Any]:
     return result(tab)
 
 
-def right(key: Key, names: list[str]) -> str:
+def right(key: ListeningKey, names: list[str]) -> str:
     systems = systems_of(key, tuple(names))
     if key.test.kind == "mos":
         return BEST[systems[0]]
@@ -211,7 +211,7 @@ def test_every_listener_has_an_order_of_their_own(tab: Tab, made: Made) -> None:
     for listener in ("l0", "l1", "l2", "l3", "l4", "l5", "l0"):
         open_as(tab, page_of(made, "abx"), listener, instant=True)
         begin(tab)
-        session = Session.model_validate_json(json.dumps(finish(tab, key)))
+        session = ListenerSession.model_validate_json(json.dumps(finish(tab, key)))
         assert session.listener == listener
         orders.append([answer.trial for answer in session.answers])
         firsts.append(sorted((answer.trial, answer.shown[0]) for answer in session.answers))

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 import wavewright
 from tests.support import tiny
 from wavewright.checkpoints.checkpoint import (
-    damage,
+    find_damage,
     latest_checkpoint,
     load_model,
     load_training,
@@ -79,7 +79,7 @@ def test_half_written_steps_are_not_there(run: Path) -> None:
 def test_a_step_saved_again_replaces_the_first(run: Path, model: HiFiGAN) -> None:
     save_checkpoint(run, 30, model, {"step": 30, "again": True})
     assert load_training(run / "step-00000030")["again"] is True
-    assert damage(run / "step-00000030") is None
+    assert find_damage(run / "step-00000030") is None
 
 
 def test_old_steps_are_dropped(run: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_loaded_model_is_the_saved_one_to_the_last_bit(
     assert loaded.name == "hifigan"
     assert not loaded.training
     assert torch.equal(loaded.generate(MEL), model.generate(MEL))
-    assert wavewright.load_vocoder(run / where).mel == tiny.SPEC
+    assert wavewright.load_vocoder(run / where).mel_spec == tiny.SPEC
 
 
 def test_the_variant_travels(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def require_like_copy(wav: Wave, path: Path, checkpoint: Path) -> None:
         AssertionError: with both distances.
     """
     vocoder = load_vocoder(checkpoint)
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     real, _ = load_wav(path, spec.sample_rate)
     ours = vocoder.generate(log_mel(torch.from_numpy(real), spec)[None], seed=0)[0].numpy()
     theirs, own = (mel_distance(value, real, spec) for value in (wav, ours))

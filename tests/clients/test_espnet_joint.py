@@ -14,7 +14,7 @@ from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.mel.transform import log_mel
 from wavewright.models.vocoder import Vocoder
-from wavewright.training.init_from import Start
+from wavewright.training.init_from import InitFrom
 
 #: Name of a case, and parameters with weight norm folded, where the size is an official one.
 CASES = {
@@ -48,7 +48,7 @@ def test_a_joint_models_vocoder_says_what_espnet_says(
     assert CASES[case] in (None, made.model.parameter_count())
     vocoder = load_vocoder(out)
     theirs = {key.partition("/")[2]: v for key, v in said.items() if key.startswith(f"{case}/")}
-    mel = log_mel(torch.from_numpy(theirs["speech"]), vocoder.mel)[:, :20]
+    mel = log_mel(torch.from_numpy(theirs["speech"]), vocoder.mel_spec)[:, :20]
     np.testing.assert_allclose(mel.numpy(), theirs["feats"], rtol=0, atol=2e-3)
     given = torch.from_numpy(theirs["feats"])[None]
     noise = [torch.from_numpy(theirs["noise"])[None]] if "wavegan" in case else []
@@ -63,7 +63,7 @@ def _require_judged_alike(
     vocoder: Vocoder, out: Path, speech: np.ndarray, scores: np.ndarray
 ) -> None:
     """Its discriminators, as a training would start with them."""
-    Start(out).give(vocoder)
+    InitFrom(out).apply(vocoder)
     discriminator = vocoder.discriminators["discriminator"].eval()
     wav = torch.from_numpy(speech)[None, :8192]
     with torch.no_grad():

@@ -55,9 +55,9 @@ def test_its_own_load_model_says_what_we_say(root: Path, shared: Path, tmp_path:
     wav = torch.from_numpy(random.normal(0, 0.1, 22050).astype(np.float32))
     others, expected = {}, {}
     for name, vocoder in vocoders(root).items():
-        mel = log_mel(wav, vocoder.mel)[None]
-        in_log10 = vocoder.mel.model_copy(update={"log": "log10", "layout": "frames_first"})
-        given: dict[str, Any] = {"mel": convert_mel(mel, vocoder.mel, in_log10)[0].numpy()}
+        mel = log_mel(wav, vocoder.mel_spec)[None]
+        in_log10 = vocoder.mel_spec.model_copy(update={"log": "log10", "layout": "frames_first"})
+        given: dict[str, Any] = {"mel": convert_mel(mel, vocoder.mel_spec, in_log10)[0].numpy()}
         for noise in vocoder.eval().draw_noise(1, mel.shape[-1], seed=0):
             given["noise"] = noise.numpy()
         expected[name] = vocoder.generate(mel, seed=0)[0].numpy()
@@ -99,7 +99,7 @@ def test_what_its_multi_band_melgan_says_is_said_by_ours(
     assert vocoder.parameter_count() == int(answers["parameters"]) == 2_534_356
     assert (made.format.name, made.step) == ("pwg-multiband-melgan", 7)
     assert vocoder.config.cutoff == cutoff
-    normalised = convert_mel(mel[None], spec, vocoder.mel)
+    normalised = convert_mel(mel[None], spec, vocoder.mel_spec)
     said = vocoder.generate(normalised)[0].numpy()
     assert float(np.abs(said).max()) > 0.01
     np.testing.assert_allclose(said, answers["said"].clip(-1, 1), rtol=0, atol=1e-5)

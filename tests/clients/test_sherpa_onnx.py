@@ -31,11 +31,11 @@ def test_it_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
     files, mels, expected = {}, {}, {}
     for name, vocoder in vocoders.items():
         export_vocoder(vocoder, tmp_path / f"{name}.onnx", form="sherpa-onnx")
-        mel = log_mel(wav, vocoder.mel)
+        mel = log_mel(wav, vocoder.mel_spec)
         np.save(tmp_path / f"{name}.npy", mel.numpy())
         files[name], mels[name] = tmp_path / f"{name}.onnx", tmp_path / f"{name}.npy"
         expected[name] = vocoder.generate(mel[None], seed=0)[0].numpy()
-    spec = vocoders["hifigan"].mel
+    spec = vocoders["hifigan"].mel_spec
     tens = convert_mel(log_mel(wav, spec), spec, spec.model_copy(update={"log": "log10"}))
     np.save(tmp_path / "wrong.npy", tens.numpy())
     answers = run_client(

@@ -25,7 +25,8 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
 from wavewright.training.crops import CropData
-from wavewright.training.loop import TrainingOptions, train
+from wavewright.training.loop import train
+from wavewright.training.options import TrainingOptions
 from wavewright.training.state import seed_everything
 
 HERE = Path(__file__).parent

@@ -54,10 +54,10 @@ def prepared_speech(folder: Path, clips: Path, mel: MelSpec) -> None:
 
 def judge(made: ImportedModel) -> torch.nn.Module:
     """The imported discriminators."""
-    assert made.adversaries is not None
+    assert made.discriminators is not None
     vocoder = create_vocoder(made.model.name, **made.model.config.model_dump())
     discriminator = vocoder.build_discriminators()[PLAYER]
-    discriminator.load_state_dict(made.adversaries.state)
+    discriminator.load_state_dict(made.discriminators.state)
     return discriminator.eval()
 
 
@@ -109,9 +109,9 @@ def test_a_melgan_learns_on_from_real_speech(
         go_on(model, *rest, **named)
 
     monkeypatch.setattr(training, "train", watched)
-    prepared_speech(tmp_path, shared / "corpora" / "ljspeech-mini" / "wavs", made.model.mel)
+    prepared_speech(tmp_path, shared / "corpora" / "ljspeech-mini" / "wavs", made.model.mel_spec)
     options = {
-        **QUICK, "mel": made.model.mel, "name": "melgan:seungwonpark", "segment_length": 4096,
+        **QUICK, "mel": made.model.mel_spec, "name": "melgan:seungwonpark", "segment_length": 4096,
         "config": {"base_channels": 8}, "init_from": made.out, "max_steps": 2,
     }  # fmt: skip
     (tmp_path / "run").mkdir()

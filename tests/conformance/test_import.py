@@ -99,11 +99,11 @@ def test_parallel_wavegan_with_its_configuration_and_statistics(
     made = import_checkpoint(path, out=out)
     assert (made.format.name, made.step) == ("parallel-wavegan", 400_000)
     vocoder = load_vocoder(out)
-    assert (vocoder.mel.sample_rate, vocoder.hop_length) == (24000, hop)
-    assert (vocoder.mel.n_fft, vocoder.mel.win_length) == (4 * hop, 4 * hop)
-    assert isinstance(vocoder.mel.normalisation, StatisticsNormalisation)
-    np.testing.assert_allclose(vocoder.mel.normalisation.mean, mean)
-    np.testing.assert_allclose(vocoder.mel.normalisation.scale, scale)
+    assert (vocoder.mel_spec.sample_rate, vocoder.hop_length) == (24000, hop)
+    assert (vocoder.mel_spec.n_fft, vocoder.mel_spec.win_length) == (4 * hop, 4 * hop)
+    assert isinstance(vocoder.mel_spec.normalisation, StatisticsNormalisation)
+    np.testing.assert_allclose(vocoder.mel_spec.normalisation.mean, mean)
+    np.testing.assert_allclose(vocoder.mel_spec.normalisation.scale, scale)
     given, noise = (torch.from_numpy(run.inputs[name]) for name in ("c", "noise"))
     with torch.no_grad():
         wav = vocoder(given, noise.squeeze(1))
@@ -116,7 +116,7 @@ def test_waveglow(
 ) -> None:
     run, path = fixture_folder("waveglow-small"), tmp_path / "waveglow_256channels.pt"
     waveglow_runs.as_authors_pickle(run.state_dict, path)
-    mel = waveglow_runs.official(run).mel
+    mel = waveglow_runs.official(run).mel_spec
     made = import_checkpoint(path, mel=mel, out=tmp_path / "imported.safetensors")
     assert (made.format.name, made.step) == ("waveglow", 3)
     monkeypatch.setattr(waveglow_runs, "official", lambda run: loaded(made))
@@ -128,7 +128,7 @@ def test_old_waveglow(fixture_folder: FixtureFolder, tmp_path: Path) -> None:
     run, path = fixture_folder("waveglow-small"), tmp_path / "waveglow_old.pt"
     waveglow_runs.as_authors_pickle(waveglow_runs.in_old_layers(run.state_dict), path)
     expected = waveglow_runs.official(run)
-    found = import_checkpoint(path, mel=expected.mel).model.inference_state()
+    found = import_checkpoint(path, mel=expected.mel_spec).model.inference_state()
     for key, value in expected.inference_state().items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=1e-6, msg=key)
 
@@ -170,7 +170,7 @@ def test_wavenets(
     about = {**run.config, "log_scale_min": math.log(1e-14)}
     (tmp_path / "hparams.json").write_text(json.dumps(about))
     expected = wavenet_runs.built(run)
-    made = import_checkpoint(path, mel=expected.mel, out=tmp_path / "imported.safetensors")
+    made = import_checkpoint(path, mel=expected.mel_spec, out=tmp_path / "imported.safetensors")
     assert (made.format.name, made.step) == ("wavenet", 11)
     monkeypatch.setattr(wavenet_runs, "built", lambda run: loaded(made))
     wavenet_runs.test_logits_and_loss_are_the_official_ones(fixture_folder, folder)
@@ -182,7 +182,7 @@ def test_wavernns(
 ) -> None:
     run = fixture_folder(folder)
     path = official_file(tmp_path, run.state_dict, bare, "latest_weights.pyt")
-    mel = wavernn_runs.fatchord(run).mel
+    mel = wavernn_runs.fatchord(run).mel_spec
     made = import_checkpoint(path, mel=mel, out=tmp_path / "imported.safetensors")
     assert made.format.name == "wavernn"
     monkeypatch.setattr(wavernn_runs, "fatchord", lambda run: loaded(made))
@@ -202,7 +202,7 @@ def test_published_mels_are_attached(fixture_folder: FixtureFolder, tmp_path: Pa
     for folder, preset in expected.items():
         path = official_file(tmp_path, fixture_folder(folder).state_dict, bare, f"{folder}.pt")
         made = import_checkpoint(path)
-        assert made.model.mel == MelSpec.preset(preset)
+        assert made.model.mel_spec == MelSpec.preset(preset)
         assert f"mel '{preset}'" in str(made)
 
 
@@ -214,7 +214,7 @@ def test_the_configuration_beside_it_tells_rates_and_mel(
     about = {**run.config, "sampling_rate": 24000, "fmax": None, "hop_size": 256}
     (tmp_path / "config.json").write_text(json.dumps(about))
     made = import_checkpoint(path)
-    assert (made.model.mel.sample_rate, made.model.mel.fmax) == (24000, 12000)
+    assert (made.model.mel_spec.sample_rate, made.model.mel_spec.fmax) == (24000, 12000)
     assert (made.step, made.configuration) == (42, "config.json")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(WavewrightError, match=r"config\.json: not valid JSON"):
@@ -262,7 +262,7 @@ def test_statistics_may_be_named(fixture_folder: FixtureFolder, tmp_path: Path) 
     stats = tmp_path / "meanvar.npy"
     np.save(stats, np.stack([np.full(80, -2.0), np.full(80, 0.5)]))
     made = import_checkpoint(path, mel="r9y9", statistics=stats)
-    assert made.model.mel.normalisation == StatisticsNormalisation(
+    assert made.model.mel_spec.normalisation == StatisticsNormalisation(
         mean=(-2.0,) * 80, scale=(0.5,) * 80
     )
     assert "mel 'r9y9' with statistics" in str(made)

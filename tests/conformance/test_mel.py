@@ -2,7 +2,8 @@
 
 `log_mel` is given float32 waveforms, as in training, and computes in the arithmetic of the
 extractors' authors: torch's float32, or the float64 of librosa's and NVIDIA's. The fast path is
-float32 throughout, where the Fourier transform's rounding shows in the quietest cells.
+float32 throughout. In float32 the Fourier transform's rounding, which differs from processor to
+processor, shows in the quietest cells (tests/tolerances.py).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.tolerances import EPSILON, mel_tolerance
 from wavewright.audio.files import load_wav
-from wavewright.mel.spec import MelSpec
+from wavewright.mel.spec import LOG_UNIT, MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.mel.transform_numpy import log_mel_numpy
 
@@ -103,36 +105,55 @@ def pairs(
         yield case.before(recordings[name]), official[name]
 
 
+def require_floor(found: Floats, official: Floats, spec: MelSpec) -> None:
+    """Our mel has the official floor, if the official mel lies on it anywhere.
+
+    To the logarithm's last bits, since nothing is added up there that could round.
+    """
+    lowest = float(official.min())
+    if spec.guard == "clamp" and lowest <= np.log(spec.floor) * LOG_UNIT[spec.log] + 1e-5:
+        assert float(found.min()) == pytest.approx(lowest, rel=4 * EPSILON)
+
+
+def allowed(spec: MelSpec, tolerance: dict[str, float]) -> float:
+    """The largest difference of a cell that is not quiet, in the unit of the mel."""
+    return tolerance["ln/log10 mels" if spec.normalisation is None else "fatchord (0..1)"]
+
+
 @EACH
 def test_the_official_extractor_gives_the_same(
     shared: Path, recordings: dict[str, Floats], tolerance: dict[str, float], case: Case
 ) -> None:
     spec = case.spec
-    silence = torch.tensor(spec.silence)
-    silence = silence[:, None] if spec.layout == "bands_first" else silence
     for wav, official in pairs(shared, case, recordings):
         expected = torch.from_numpy(official)
         found = log_mel(torch.from_numpy(wav).requires_grad_(), spec).detach()
         assert found.dtype == torch.float32
         assert found.shape == expected.shape
-        wrong = (found - expected).abs()
-        if spec.normalisation is not None:
-            assert float(wrong.max()) <= tolerance["fatchord (0..1)"]
+        wrong = (found.double() - expected.double()).abs()
+        if spec.in_float64:
+            assert float(wrong.max()) <= allowed(spec, tolerance)
             continue
-        near_floor = expected < silence + 0.5
-        assert float(wrong[~near_floor].max()) <= tolerance["ln/log10 mels"]
-        if near_floor.any():
-            assert float(wrong[near_floor].max()) <= tolerance["near the floor (< floor+0.5)"]
+        require_floor(found.numpy(), official, spec)
+        most = mel_tolerance(expected, spec, logarithmic=allowed(spec, tolerance))
+        assert not int((wrong > most).sum())
 
 
 @EACH
-def test_the_fast_path_is_as_close(shared: Path, recordings: dict[str, Floats], case: Case) -> None:
+def test_the_fast_path_is_as_close(
+    shared: Path, recordings: dict[str, Floats], tolerance: dict[str, float], case: Case
+) -> None:
+    spec = case.spec
     for wav, official in pairs(shared, case, recordings):
-        found = log_mel_numpy(wav, case.spec)
+        found = log_mel_numpy(wav, spec)
         assert found.shape == official.shape
-        wrong = np.abs(found - official)
-        assert wrong.max() < 1e-3
-        assert wrong.mean() < 2e-5
+        require_floor(found, official, spec)
+        wrong = np.abs(found.astype(np.float64) - official)
+        most = mel_tolerance(
+            torch.from_numpy(official), spec, logarithmic=allowed(spec, tolerance)
+        ).numpy()
+        assert not int((wrong > most).sum())
+        assert wrong.mean() < 2e-5, "hardly any cell is quiet"
 
 
 def test_every_official_extractor_is_accounted_for(shared: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_generator_gives_the_official_waveform(
 def test_parameters_are_the_published_ones(name: str) -> None:
     vocoder = create_vocoder(name)
     assert vocoder.parameter_count() == 4_260_257
-    assert vocoder.mel.n_mels == 80
+    assert vocoder.mel_spec.n_mels == 80
 
 
 def test_a_tail_of_silence_is_cut_off_again() -> None:

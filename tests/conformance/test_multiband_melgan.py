@@ -41,7 +41,7 @@ def test_every_band_is_said_as_the_official_generator_says_it(
     for kind in ("weight", "bias"):
         key = f"melgan.{last}.{kind}"
         official[key] = torch.cat([official[key]] * 4)
-    spec = built().mel.model_copy(update={"hop_length": 4 * 256})
+    spec = built().mel_spec.model_copy(update={"hop_length": 4 * 256})
     vocoder = built(
         mel=spec,
         channels=run.config["channels"],
@@ -95,7 +95,7 @@ def test_the_schedule_is_that_of_version_2() -> None:
 def crops(vocoder: MultiBandMelGAN) -> Batch:
     random = torch.Generator().manual_seed(2)
     wav = 0.1 * torch.randn(2, 64 * vocoder.hop_length, generator=random)
-    mel = torch.randn(2, vocoder.mel.n_mels, 64, generator=random) - 3
+    mel = torch.randn(2, vocoder.mel_spec.n_mels, 64, generator=random) - 3
     return Batch(wav, mel, ["a", "b"])
 
 
@@ -161,7 +161,7 @@ def test_fewer_frames_than_can_be_reflected_are_spoken_with_silence_after_them(
     rates: tuple[int, ...],
 ) -> None:
     """Convolutions that reflect need some frames, the more the smaller the first rate is."""
-    spec = built().mel.model_copy(update={"hop_length": 4 * math.prod(rates)})
+    spec = built().mel_spec.model_copy(update={"hop_length": 4 * math.prod(rates)})
     vocoder = built(mel=spec, upsample_rates=rates, channels=8).eval()
     mel = torch.randn(1, 80, 1)
     followed = vocoder.pad_end(mel)

@@ -31,7 +31,7 @@ def test_the_generator_gives_the_official_waveform(
     run = fixture_folder(folder)
     fields = _fields(run.config)
     hop = int(torch.tensor(fields["upsample_rates"]).prod())
-    spec = create_vocoder("parallel_wavegan").mel.model_copy(update={"hop_length": hop})
+    spec = create_vocoder("parallel_wavegan").mel_spec.model_copy(update={"hop_length": hop})
     vocoder = create_vocoder("parallel_wavegan", mel=spec, **fields)
     assert isinstance(vocoder, ParallelWaveGAN)
     state = rename_official(run.state_dict)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.acoustic.tacotron2 import Tacotron2, Tacotron2Config, from_nvidia
-from wavewright.acoustic.tacotron2_layers import Spoken
+from wavewright.acoustic.tacotron2 import Tacotron2, rename_official
+from wavewright.acoustic.tacotron2_config import Tacotron2Config
+from wavewright.acoustic.tacotron2_layers import DecoderOutput
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import TextBatch
 
@@ -57,11 +58,13 @@ def built(official: OfficialRun, **changes: Any) -> Tacotron2:
         "ignore_padding": False,
     }
     model = Tacotron2(Tacotron2Config.model_validate({**fields, **changes}))
-    model.load_inference_state(from_nvidia(official.state_dict))
+    model.load_inference_state(rename_official(official.state_dict))
     return model.eval()
 
 
-def as_official(spoken_refined: tuple[Spoken, Tensor], batch: TextBatch) -> dict[str, Tensor]:
+def as_official(
+    spoken_refined: tuple[DecoderOutput, Tensor], batch: TextBatch
+) -> dict[str, Tensor]:
     """Their outputs hold fixed values beyond the end of each utterance."""
     spoken, refined = spoken_refined
     beyond = torch.arange(batch.mel.shape[2]) >= batch.mel_lengths[:, None]
@@ -140,16 +143,18 @@ def test_free_running_speech(official: OfficialRun, batch: TextBatch) -> None:
     steps, threshold = official.config["max_decoder_steps"], official.config["gate_threshold"]
     text = batch.text[:1, : int(batch.text_lengths[0])]
     with torch.inference_mode():
-        memory = model.remember(text, torch.tensor([text.shape[1]]))
+        memory = model.encode_memory(text, torch.tensor([text.shape[1]]))
         masks = model.decoder.prenet.draw_masks([0], [steps])
-        spoken, ended = model.decoder.speak(memory, masks, torch.tensor([steps]), threshold)
+        spoken, ended = model.decoder.generate(memory, masks, torch.tensor([steps]), threshold)
     assert_equal(
         official,
         {"infer_mel": spoken.mel, "infer_gate": spoken.gate, "infer_align": spoken.alignment},
     )
     assert ended.tolist() == [steps]
-    speech = model.speak(
-        text[0].tolist(), seed=0, max_seconds=steps * model.mel.hop_length / model.mel.sample_rate
+    speech = model.generate(
+        text[0].tolist(),
+        seed=0,
+        max_seconds=steps * model.mel_spec.hop_length / model.mel_spec.sample_rate,
     )
     assert_equal(official, {"infer_mel_postnet": speech.mel[None]})
     assert not speech.stopped

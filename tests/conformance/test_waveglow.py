@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from tests.support import tiny
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.checkpoints.pickle_reader import read_contents
+from wavewright.checkpoints.pickle_reader import read_pickled_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
+from wavewright.interop.importing.official_names import rename_waveglow
 from wavewright.models.batch import Batch
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
@@ -27,13 +28,12 @@ from wavewright.vocoders.waveglow import (
     WaveGlow,
     bias_of,
     denoised,
-    rename_official,
 )
 
 
 def official(run: OfficialRun) -> WaveGlow:
     given, network = run.config, run.config["WN_config"]
-    mel = create_vocoder("waveglow").mel.model_copy(update={"n_mels": given["n_mel_channels"]})
+    mel = create_vocoder("waveglow").mel_spec.model_copy(update={"n_mels": given["n_mel_channels"]})
     vocoder = create_vocoder(
         "waveglow",
         mel=mel,
@@ -46,7 +46,7 @@ def official(run: OfficialRun) -> WaveGlow:
         kernel_size=network["kernel_size"],
     )
     assert isinstance(vocoder, WaveGlow)
-    state = rename_official(run.state_dict)
+    state = rename_waveglow(run.state_dict)
     assert len(state) == len(fold_weight_norm(run.state_dict)), "nothing is left out"
     vocoder.load_inference_state(state)
     assert vocoder.parameter_count() == run.meta["n_params"]
@@ -124,7 +124,7 @@ def small(**changes: Any) -> WaveGlow:
 def batch_of(vocoder: WaveGlow, frames: int, items: int = 1) -> Batch:
     random = torch.Generator().manual_seed(3)
     wav = 0.1 * torch.randn(items, frames * vocoder.hop_length, generator=random)
-    mel = torch.randn(items, vocoder.mel.n_mels, frames, generator=random)
+    mel = torch.randn(items, vocoder.mel_spec.n_mels, frames, generator=random)
     return Batch(wav, mel, [str(item) for item in range(items)])
 
 
@@ -271,7 +271,7 @@ def test_every_kind_of_official_file_is_read(
     else:
         old = in_old_layers(state) if kind == "old module" else state
         as_authors_pickle(old, path, **options)
-    read = import_checkpoint(path, mel=official(run).mel).model
+    read = import_checkpoint(path, mel=official(run).mel_spec).model
     assert isinstance(read, WaveGlow)
     expected = official(run)
     assert read.config == expected.config
@@ -295,7 +295,7 @@ def test_a_pickle_runs_nothing(tmp_path: Path, legacy: bool) -> None:
     loot, path = tmp_path / "loot", tmp_path / "model.pt"
     weights = {"state_dict": {"a": torch.ones(2)}, "extra": Burglar(loot)}
     torch.save(weights, path, _use_new_zipfile_serialization=not legacy)
-    assert list(read_contents(path).states["state_dict"]) == ["a"]
+    assert list(read_pickled_checkpoint(path).states["state_dict"]) == ["a"]
     assert not loot.exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -306,10 +306,10 @@ def test_a_pickle_runs_nothing(tmp_path: Path, legacy: bool) -> None:
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     with pytest.raises(WavewrightError, match=r"model\.pt: no such file"):
-        read_contents(path)
+        read_pickled_checkpoint(path)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(WavewrightError, match=r"model\.pt: is no checkpoint that torch.save wrote"):
-        read_contents(path)
+        read_pickled_checkpoint(path)
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(WavewrightError, match=r"model\.pt: is no checkpoint|holds no state dict"):
-        read_contents(path)
+        read_pickled_checkpoint(path)

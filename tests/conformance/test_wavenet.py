@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.kernels.loop import Engine, Window
+from wavewright.interop.importing.official_names import rename_wavenet
+from wavewright.kernels.loop import Engine, LoopWindow
 from wavewright.mel.spec import MelSpec
 from wavewright.nn.quantization import mu_law_decode
 from wavewright.nn.weight_norm import fold_weight_norm
 from wavewright.registry import create_vocoder
-from wavewright.vocoders.wavenet import WaveNet, rename_official
+from wavewright.vocoders.wavenet import WaveNet
 
 SMALL = ["wavenet-r9y9-mol-small", "wavenet-r9y9-mulaw-small", "wavenet-r9y9-gaussian-small"]
 OFFICIAL = "wavenet-r9y9-mol-official-seeded"
@@ -49,7 +50,7 @@ def built(run: OfficialRun) -> WaveNet:
         log_scale_min=math.log(1e-14),  # of the recorded runs
     )
     assert isinstance(vocoder, WaveNet)
-    state = rename_official(run.state_dict)
+    state = rename_wavenet(run.state_dict)
     assert len(state) == len(fold_weight_norm(run.state_dict)), "nothing is left out"
     vocoder.load_inference_state(state)
     assert vocoder.parameter_count() == run.meta["n_params"]
@@ -58,7 +59,7 @@ def built(run: OfficialRun) -> WaveNet:
 
 def heard(vocoder: WaveNet, run: OfficialRun) -> Tensor:
     if "x_label" in run.inputs:
-        return vocoder.ears(torch.from_numpy(run.inputs["x_label"]))
+        return vocoder.input_channels(torch.from_numpy(run.inputs["x_label"]))
     return torch.from_numpy(run.inputs["x"])
 
 
@@ -106,7 +107,7 @@ def test_recorded_noise_gives_the_official_samples(
     mel = torch.from_numpy(run.inputs["c"])
     frames = mel.shape[-1] - 2 * vocoder.own_context
     with torch.no_grad():
-        wav = vocoder.start(len(mel))(Window(mel, 0, frames), numbers)
+        wav = vocoder.start_loop(len(mel))(LoopWindow(mel, 0, frames), numbers)
     if "gen_label" in run.outputs:
         expected = mu_law_decode(torch.from_numpy(run.outputs["gen_label"]), 256)
         assert torch.equal(wav, expected)
@@ -121,7 +122,7 @@ def test_sample_by_sample_equals_all_at_once(fixture_folder: FixtureFolder, fold
     run = fixture_folder(folder)
     vocoder = built(run)
     mel = torch.from_numpy(run.inputs["c"])
-    loop: Any = vocoder.reference(len(mel))
+    loop: Any = vocoder.reference_loop(len(mel))
     with torch.no_grad():
         condition = vocoder.upsampler(mel)
         all_at_once = vocoder(heard(vocoder, run), condition)
@@ -129,7 +130,7 @@ def test_sample_by_sample_equals_all_at_once(fixture_folder: FixtureFolder, fold
         assert given is not None
         one_by_one = []
         for t in range(condition.shape[-1]):
-            loop.said = torch.from_numpy(given[..., t]).reshape(len(mel))
+            loop.last_output = torch.from_numpy(given[..., t]).reshape(len(mel))
             one_by_one.append(loop.step(condition[..., t : t + 1]))
     found = torch.stack(one_by_one, dim=-1)
     torch.testing.assert_close(found, all_at_once, rtol=0, atol=run.tolerance["logits"])
@@ -155,7 +156,9 @@ def test_no_sample_hears_beyond_the_receptive_field() -> None:
     other = labels.clone()
     other[0, field] = (other[0, field] + 100) % 256
     with torch.no_grad():
-        differ = (vocoder(vocoder.ears(labels)) != vocoder(vocoder.ears(other))).any(dim=1)[0]
+        differ = (
+            vocoder(vocoder.input_channels(labels)) != vocoder(vocoder.input_channels(other))
+        ).any(dim=1)[0]
     where = differ.nonzero()[:, 0]
     assert where.min() == field, "nothing before it hears it"
     assert where.max() == 2 * field - 1, "and as many samples as the field is long"

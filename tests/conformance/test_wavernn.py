@@ -12,12 +12,15 @@ from torch import Tensor
 
 from tests.support import tiny
 from tests.support.official import FixtureFolder, OfficialRun
+from wavewright.interop.importing.official_names import rename_wavernn
 from wavewright.kernels.folding import Folding
-from wavewright.kernels.loop import Engine, Window
+from wavewright.kernels.loop import Engine, LoopWindow
 from wavewright.mel.spec import MelSpec, RangeNormalisation
+from wavewright.nn.dual_softmax import DualSoftmax
 from wavewright.nn.likelihood import categorical_nll
+from wavewright.nn.two_grus import TwoGRUs
 from wavewright.registry import create_vocoder
-from wavewright.vocoders.wavernn import DualSoftmax, TwoGRUs, WaveRNN, rename_official
+from wavewright.vocoders.wavernn import WaveRNN
 
 FATCHORD = ["wavernn-fatchord-mol-small", "wavernn-fatchord-raw-small"]
 DUAL = "wavernn-dualsoftmax-small"
@@ -56,7 +59,7 @@ def fatchord(run: OfficialRun) -> WaveRNN:
 def loaded(run: OfficialRun, name: str = "wavernn", **config: Any) -> WaveRNN:
     vocoder = create_vocoder(name, **config)
     assert isinstance(vocoder, WaveRNN)
-    vocoder.load_inference_state(rename_official(run.state_dict))
+    vocoder.load_inference_state(rename_wavernn(run.state_dict))
     assert vocoder.parameter_count() == run.meta["n_params"]
     return vocoder.eval()
 
@@ -105,10 +108,10 @@ def test_recorded_noise_gives_fatchords_samples(
     else:
         last = run.inputs["gen_u_log"][..., None]
         numbers = np.concatenate([run.inputs["gen_u_mix"], last], axis=-1)
-    mel = vocoder.padded(given(run, "gen_mel"), 2, 2)
+    mel = vocoder.pad_mel(given(run, "gen_mel"), 2, 2)
     with torch.no_grad():
-        loop = vocoder.start(1)
-        wav = loop(Window(mel, 0, 24), torch.from_numpy(numbers).transpose(0, 1))[0]
+        loop = vocoder.start_loop(1)
+        wav = loop(LoopWindow(mel, 0, 24), torch.from_numpy(numbers).transpose(0, 1))[0]
     expected = run.outputs["gen_audio"]
     found = wav.double().numpy()[: len(expected)]
     faded = FADED * vocoder.hop_length
@@ -143,13 +146,13 @@ def test_recorded_noise_gives_fatchords_folds(fixture_folder: FixtureFolder, fol
         last = run.inputs["genb_u_log"][..., None]
         numbers = np.concatenate([run.inputs["genb_u_mix"], last], axis=-1)
     with torch.no_grad():
-        heard = network.condition(vocoder.padded(given(run, "gen_mel"), 2, 2))
+        heard = network.condition(vocoder.pad_mel(given(run, "gen_mel"), 2, 2))
         smooth, read = (folding.fold(values[0]) for values in heard)
-        said = vocoder.say_folds(
+        wav = vocoder.generate_folds(
             smooth, read, torch.from_numpy(numbers).transpose(0, 1), folding
         ).numpy()
     expected = run.outputs["gen_audio_batched"]
-    found, faded = said[: len(expected)], FADED * vocoder.hop_length
+    found, faded = wav[: len(expected)], FADED * vocoder.hop_length
     found[-faded:] *= np.linspace(1, 0, faded)
     tolerance = run.tolerance["gen_audio_batched"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
@@ -193,13 +196,13 @@ def test_recorded_noise_gives_the_papers_samples(
     """Started from -32768, as the recorded run was; ours starts from silence."""
     vocoder, run = dual
     vocoder.engine = engine
-    loop: Any = vocoder.start(1)
+    loop: Any = vocoder.start_loop(1)
     if engine.name == "fast":
-        loop.bytes[:] = 0
+        loop.last_bytes[:] = 0
     else:
-        loop.coarse, loop.fine = torch.zeros(2, 1, dtype=torch.long)
+        loop.sampler.coarse, loop.sampler.fine = torch.zeros(2, 1, dtype=torch.long)
     halves = [given(run, f"gen_u_gumbel_{half}") for half in ("coarse", "fine")]
     numbers = torch.cat(halves, dim=-1).transpose(0, 1)
     with torch.no_grad():
-        wav = loop(Window(None, 0, 1), numbers)[0]
+        wav = loop(LoopWindow(None, 0, 1), numbers)[0]
     np.testing.assert_array_equal((wav * 2**15).long().numpy(), run.outputs["gen_signal"])

@@ -24,14 +24,18 @@ from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_che
 from wavewright.data.manifest import COLUMNS, write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.evaluation.synthesize import acoustic_source, load_speakers, shard_source
+from wavewright.evaluation.synthesize import (
+    acoustic_mel_source,
+    load_eval_systems,
+    shard_mel_source,
+)
 from wavewright.gta.maker import GtaMaker
-from wavewright.inference.tts import open_voice
-from wavewright.inference.tts_files import say_file
-from wavewright.inference.vocode import vocode_file
+from wavewright.inference.tts import load_tts
+from wavewright.inference.tts_files import synthesize_to_file
+from wavewright.inference.vocode import vocode_mel_file
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, log_mel
-from wavewright.models.acoustic import Speech
+from wavewright.models.acoustic import AcousticOutput
 from wavewright.registry import create_model, create_vocoder
 from wavewright.training.crops import CropData
 from wavewright_stages.train import train
@@ -230,15 +234,15 @@ def test_mels_and_the_training_stage(world: World, tmp_path: Path) -> None:
 def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
     for a, b in PAIRS:
         trained = {"a": world.vocoder(a)}
-        expect(a, b, load_speakers, trained, [], HOUSE[b], torch.device("cpu"))
-        expect(a, b, shard_source, "gta", world.mels(a), HOUSE[b])
+        expect(a, b, load_eval_systems, trained, [], HOUSE[b], torch.device("cpu"))
+        expect(a, b, shard_mel_source, "gta", world.mels(a), HOUSE[b])
 
 
 def test_acoustic_models_in_the_evaluation_and_for_gta(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = {str(world.acoustic(name)): load_model(world.acoustic(name)) for name in SPECS}
-    for module in ("synthesis", "acoustic.gta"):
+    for module in ("evaluation.synthesize", "gta.maker"):
         monkeypatch.setattr(f"wavewright.{module}.load_model", lambda path, *_: models[str(path)])
     device = torch.device("cpu")
     for a, b in PAIRS:
@@ -249,14 +253,16 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
             gta=world.folder / "gta",
             device="cpu",
             seed=0,
-            missing="fail",
+            on_missing="fail",
             least_diagonality=None,
-            doubtful="keep",
-            draws=1,
+            on_bad_alignment="keep",
+            dropout_samples=1,
             batch_size=1,
         )
         expect(a, b, getattr, maker, "model")
-        expect(a, b, acoustic_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0)
+        expect(
+            a, b, acoustic_mel_source, world.acoustic(a), HOUSE[b], device, seed=0, max_seconds=1.0
+        )
 
 
 def test_vocoding_a_file_is_converted_exactly_or_refused(
@@ -273,7 +279,9 @@ def test_vocoding_a_file_is_converted_exactly_or_refused(
     for a, b in PAIRS:
         out = tmp_path / "out.wav"
         out.unlink(missing_ok=True)
-        said = message_of(vocode_file, world.vocoder(b), tmp_path / f"{a}.npy", out, seed=0, like=a)
+        said = message_of(
+            vocode_mel_file, world.vocoder(b), tmp_path / f"{a}.npy", out, seed=0, mel_preset=a
+        )
         assert bool(said) != out.exists()
         if said:
             assert not same_mel(a, b)
@@ -285,7 +293,7 @@ def test_vocoding_a_file_is_converted_exactly_or_refused(
 
 
 def speak_into(out: Path, acoustic: Path, vocoder: Path) -> str:
-    return say_file("a", open_voice(acoustic, vocoder), out, seed=0)
+    return synthesize_to_file("a", load_tts(acoustic, vocoder), out, seed=0)
 
 
 def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
@@ -297,8 +305,8 @@ def test_speech_of_an_acoustic_model_is_converted_exactly_or_refused(
     monkeypatch.setattr(f"{voice}.load_model", lambda path: speakers[path.name])
     monkeypatch.setattr(f"{voice}.open_vocoder", lambda path, *_: vocoders[path.name])
     for model in speakers.values():
-        speech = Speech(torch.zeros(model.mel.n_mels, 4), torch.zeros(4, 1), True)
-        monkeypatch.setattr(model, "speak_all", lambda *_, speech=speech, **__: [speech])
+        speech = AcousticOutput(torch.zeros(model.mel_spec.n_mels, 4), torch.zeros(4, 1), True)
+        monkeypatch.setattr(model, "generate_batch", lambda *_, speech=speech, **__: [speech])
     for a, b in PAIRS:
         out = tmp_path / "said.wav"
         out.unlink(missing_ok=True)
@@ -319,5 +327,5 @@ def test_shards_are_bands_first_whatever_the_ecosystem(tmp_path: Path) -> None:
 
 def test_checkpoints_carry_their_convention(world: World) -> None:
     for name, spec in HOUSE.items():
-        assert load_vocoder(world.vocoder(name)).mel == spec
+        assert load_vocoder(world.vocoder(name)).mel_spec == spec
         assert Shards(world.mels(name)).mel == spec

@@ -25,26 +25,33 @@ from tests.support.reports import HOSTILE, RATE, speech
 from wavewright.audio.files import load_wav, save_wav
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.listening.design import ANCHOR, Key, Kind, Options, Trial, read_key
-from wavewright.evaluation.listening.page import make_test, named_folders
+from wavewright.evaluation.listening.design import (
+    ANCHOR,
+    ListeningKey,
+    ListeningOptions,
+    TestKind,
+    Trial,
+    read_key,
+)
+from wavewright.evaluation.listening.page import parse_candidates, write_listening_test
 from wavewright.evaluation.listening.plan import plan_test
-from wavewright.evaluation.listening.ratings import import_ratings, rate
+from wavewright.evaluation.listening.ratings import compute_ratings, import_ratings
 from wavewright.evaluation.listening.ratings_statistics import (
     binomial_greater,
     clustered_mean,
 )
 from wavewright.evaluation.listening.ratings_table import ratings_markdown
-from wavewright.evaluation.listening.screening import screen
-from wavewright.evaluation.listening.sessions import Session, read_sessions
-from wavewright.evaluation.listening.stimuli import comparable, find_sources
+from wavewright.evaluation.listening.screening import screen_listeners
+from wavewright.evaluation.listening.sessions import ListenerSession, read_sessions
+from wavewright.evaluation.listening.stimuli import equalize, find_system_files
 from wavewright.evaluation.listening.webmushra import export_webmushra
 from wavewright.evaluation.statistics import holm, sign_flip
 
-KINDS: tuple[Kind, ...] = ("mos", "ab", "abx")
+KINDS: tuple[TestKind, ...] = ("mos", "ab", "abx")
 
 
 @pytest.fixture(scope="module")
-def tests(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, tuple[Path, Key]]:
+def tests(tmp_path_factory: pytest.TempPathFactory) -> dict[TestKind, tuple[Path, ListeningKey]]:
     return {kind: made_test(tmp_path_factory.mktemp(kind), kind, utterances=8) for kind in KINDS}
 
 
@@ -58,7 +65,7 @@ def active_level(path: Path) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_sounds_are_equally_loud_and_none_clips(
-    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+    tests: dict[TestKind, tuple[Path, ListeningKey]], kind: TestKind
 ) -> None:
     folder, key = tests[kind]
     paths = sorted((folder / "listeners" / "sounds").iterdir())
@@ -71,7 +78,7 @@ def test_all_sounds_are_equally_loud_and_none_clips(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sounds_of_an_utterance_are_equally_long(
-    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+    tests: dict[TestKind, tuple[Path, ListeningKey]], kind: TestKind
 ) -> None:
     folder, key = tests[kind]
     lengths: dict[str, set[int]] = {}
@@ -86,8 +93,8 @@ def test_another_timing_is_padded_and_not_cut(tmp_path: Path) -> None:
     for system, seconds in (("natural", 1.0), ("slow", 1.5)):
         (tmp_path / system).mkdir()
         save_wav(tmp_path / system / "a.wav", speech(0, seconds), RATE)
-    sources = find_sources(tmp_path / "natural", {"slow": tmp_path / "slow"})
-    made = comparable(sources, "a", ["natural", "slow"], RATE)
+    sources = find_system_files(tmp_path / "natural", {"slow": tmp_path / "slow"})
+    made = equalize(sources, "a", ["natural", "slow"], RATE)
     assert {len(wav) for wav in made.values()} == {round(1.5 * RATE)}
     assert not made["natural"][RATE:].any()
     assert np.abs(made["slow"][round(1.4 * RATE) :]).max() > 0.01
@@ -100,7 +107,9 @@ def test_a_loud_peak_lowers_all_sounds(tmp_path: Path) -> None:
     wav[5000] = 1.0
     save_wav(folders["natural"] / "utt-0.wav", wav, RATE)
     natural = folders.pop("natural")
-    remarks = make_test("mos", natural, folders, tmp_path / "test", Options(seed=1))
+    remarks = write_listening_test(
+        "mos", natural, folders, tmp_path / "test", ListeningOptions(seed=1)
+    )
     assert any("lowered to" in remark for remark in remarks)
     paths = list((tmp_path / "test" / "listeners" / "sounds").iterdir())
     levels = [active_level(path) for path in paths]
@@ -116,7 +125,9 @@ def test_a_higher_rate_keeps_its_band(tmp_path: Path) -> None:
     for index in range(2):
         wav, _ = load_wav(folders["natural"] / f"utt-{index}.wav", 44100)
         save_wav(fast / f"utt-{index}.wav", wav, 44100)
-    make_test("ab", folders["natural"], {"fast": fast}, tmp_path / "test", Options())
+    write_listening_test(
+        "ab", folders["natural"], {"fast": fast}, tmp_path / "test", ListeningOptions()
+    )
     assert read_key(tmp_path / "test" / "key.json").sample_rate == 44100
 
 
@@ -125,7 +136,7 @@ def test_a_higher_rate_keeps_its_band(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_that_listeners_get_names_a_system(
-    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+    tests: dict[TestKind, tuple[Path, ListeningKey]], kind: TestKind
 ) -> None:
     folder, key = tests[kind]
     names = [path.stem for path in (folder / "listeners" / "sounds").iterdir()]
@@ -145,7 +156,7 @@ def test_the_same_seed_makes_the_same_test_and_another_seed_another(tmp_path: Pa
     folders = write_systems(tmp_path, 3)
     natural = folders.pop("natural")
     for out, seed in (("a", 1), ("b", 1), ("c", 2)):
-        make_test("abx", natural, folders, tmp_path / out, Options(seed=seed))
+        write_listening_test("abx", natural, folders, tmp_path / out, ListeningOptions(seed=seed))
     a, b, c = (read_key(tmp_path / out / "key.json") for out in "abc")
     assert a == b
     assert a.test.id != c.test.id
@@ -157,15 +168,15 @@ def test_the_same_seed_makes_the_same_test_and_another_seed_another(tmp_path: Pa
 def test_other_sounds_under_the_same_seed_are_another_test(tmp_path: Path) -> None:
     folders = write_systems(tmp_path, 2)
     natural = folders.pop("natural")
-    make_test("mos", natural, folders, tmp_path / "a", Options(seed=1))
+    write_listening_test("mos", natural, folders, tmp_path / "a", ListeningOptions(seed=1))
     save_wav(natural / "utt-0.wav", speech(9), RATE)
-    make_test("mos", natural, folders, tmp_path / "b", Options(seed=1))
+    write_listening_test("mos", natural, folders, tmp_path / "b", ListeningOptions(seed=1))
     a, b = (read_key(tmp_path / out / "key.json").test.id for out in "ab")
     assert a != b
 
 
 def test_each_system_is_as_often_a_as_b_and_as_often_x(
-    tests: dict[Kind, tuple[Path, Key]],
+    tests: dict[TestKind, tuple[Path, ListeningKey]],
 ) -> None:
     _, ab = tests["ab"]
     firsts = [systems_of(ab, trial.stimuli)[0] for trial in asked(ab)]
@@ -181,11 +192,13 @@ def test_each_system_is_as_often_a_as_b_and_as_often_x(
         assert len(set(crossed)) == 4
 
 
-def asked(key: Key) -> list[Trial]:
+def asked(key: ListeningKey) -> list[Trial]:
     return [trial for trial in key.test.trials if trial.id not in key.checks]
 
 
-def test_every_system_is_rated_on_every_utterance(tests: dict[Kind, tuple[Path, Key]]) -> None:
+def test_every_system_is_rated_on_every_utterance(
+    tests: dict[TestKind, tuple[Path, ListeningKey]],
+) -> None:
     _, key = tests["mos"]
     rated = sorted(
         (key.sounds[t.stimuli[0]].system, key.sounds[t.stimuli[0]].utterance) for t in asked(key)
@@ -218,9 +231,9 @@ def test_a_single_file_holds_the_same_samples(tmp_path: Path) -> None:
 
     folders = write_systems(tmp_path, 2)
     natural = folders.pop("natural")
-    options = Options(seed=1)
-    make_test("mos", natural, folders, tmp_path / "one", options, single_file=True)
-    make_test("mos", natural, folders, tmp_path / "many", options)
+    options = ListeningOptions(seed=1)
+    write_listening_test("mos", natural, folders, tmp_path / "one", options, single_file=True)
+    write_listening_test("mos", natural, folders, tmp_path / "many", options)
     assert [p.name for p in (tmp_path / "one" / "listeners").iterdir()] == ["index.html"]
     page = (tmp_path / "one" / "listeners" / "index.html").read_text()
     found = dict(re.findall(r'"([0-9a-f]{12})":"data:audio/flac;base64,([^"]+)"', page))
@@ -238,16 +251,18 @@ def test_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
     folders = write_systems(tmp_path, 2)
     natural = folders["natural"]
     with pytest.raises(WavewrightError, match="absent: no such folder"):
-        find_sources(natural, {"x": tmp_path / "absent"})
+        find_system_files(natural, {"x": tmp_path / "absent"})
     (tmp_path / "empty").mkdir()
     with pytest.raises(WavewrightError, match="empty: no audio file"):
-        find_sources(natural, {"x": tmp_path / "empty"})
+        find_system_files(natural, {"x": tmp_path / "empty"})
     save_wav(tmp_path / "empty" / "other.wav", speech(0), RATE)
     with pytest.raises(WavewrightError, match=r"'utt-0' and the like, .* has 'other'"):
-        find_sources(natural, {"x": tmp_path / "empty"})
+        find_system_files(natural, {"x": tmp_path / "empty"})
     save_wav(tmp_path / "empty" / "utt-0.wav", np.zeros(9000), RATE)
     with pytest.raises(WavewrightError, match=r"utt-0\.wav: silent"):
-        make_test("ab", natural, {"x": tmp_path / "empty"}, tmp_path / "test", Options())
+        write_listening_test(
+            "ab", natural, {"x": tmp_path / "empty"}, tmp_path / "test", ListeningOptions()
+        )
     assert not (tmp_path / "test").exists()
     assert not (tmp_path / ".test.partial").exists()
 
@@ -256,7 +271,7 @@ def test_utterances_that_somebody_lacks_are_left_out_and_said(tmp_path: Path) ->
     folders = write_systems(tmp_path, 3)
     (folders["noisy-one"] / "utt-1.wav").unlink()
     natural = folders.pop("natural")
-    remarks = make_test("mos", natural, folders, tmp_path / "test", Options())
+    remarks = write_listening_test("mos", natural, folders, tmp_path / "test", ListeningOptions())
     assert remarks[0].startswith("left out 1 utterance")
     assert "'utt-1' (missing: noisy-one)" in remarks[0]
     assert read_key(tmp_path / "test" / "key.json").utterances == ("utt-0", "utt-2")
@@ -265,23 +280,27 @@ def test_utterances_that_somebody_lacks_are_left_out_and_said(tmp_path: Path) ->
 def test_names_and_folders_of_the_command_line_are_checked(tmp_path: Path) -> None:
     for wrong in ("name", "name=", "=x"):
         with pytest.raises(WavewrightError, match=r"NAME=DIR|not usable"):
-            make_test("ab", tmp_path, named_folders([wrong]), tmp_path / "t", Options())
+            write_listening_test(
+                "ab", tmp_path, parse_candidates([wrong]), tmp_path / "t", ListeningOptions()
+            )
     with pytest.raises(WavewrightError, match="another NAME"):
-        named_folders(["a=x", "a=y"])
+        parse_candidates(["a=x", "a=y"])
     with pytest.raises(WavewrightError, match="'natural' and 'anchor' are taken"):
-        make_test("ab", tmp_path, {"natural": tmp_path}, tmp_path / "t", Options())
+        write_listening_test(
+            "ab", tmp_path, {"natural": tmp_path}, tmp_path / "t", ListeningOptions()
+        )
     folders = write_systems(tmp_path / "systems", 1)
     natural = folders.pop("natural")
     with pytest.raises(WavewrightError, match="exists already and is not empty"):
-        make_test("ab", natural, folders, tmp_path / "systems", Options())
+        write_listening_test("ab", natural, folders, tmp_path / "systems", ListeningOptions())
     with pytest.raises(WavewrightError, match="at least one candidate"):
-        plan_test("ab", [], ["a"], "a", Options())
+        plan_test("ab", [], ["a"], "a", ListeningOptions())
 
 
 # Results
 
 
-def save(folder: Path, *sessions: Session) -> Path:
+def save(folder: Path, *sessions: ListenerSession) -> Path:
     folder.mkdir(exist_ok=True)
     for one in sessions:
         (folder / f"ratings-{one.listener}.json").write_text(one.model_dump_json())
@@ -289,7 +308,7 @@ def save(folder: Path, *sessions: Session) -> Path:
 
 
 def test_results_that_do_not_fit_are_refused_by_name(
-    tests: dict[Kind, tuple[Path, Key]], tmp_path: Path
+    tests: dict[TestKind, tuple[Path, ListeningKey]], tmp_path: Path
 ) -> None:
     _, key = tests["ab"]
     good = session(key, "good", attentive)
@@ -324,12 +343,12 @@ def test_results_that_do_not_fit_are_refused_by_name(
         assert "\n" not in str(caught.value)
 
 
-def first_answer(one: Session, **change: object) -> dict[str, Any]:
+def first_answer(one: ListenerSession, **change: object) -> dict[str, Any]:
     return {"answers": (one.answers[0].model_copy(update=change), *one.answers[1:])}
 
 
 def test_a_key_is_read_again_or_refused(
-    tests: dict[Kind, tuple[Path, Key]], tmp_path: Path
+    tests: dict[TestKind, tuple[Path, ListeningKey]], tmp_path: Path
 ) -> None:
     folder, key = tests["mos"]
     assert read_key(folder / "key.json") == key
@@ -341,15 +360,17 @@ def test_a_key_is_read_again_or_refused(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_attentive_listeners_are_used(tests: dict[Kind, tuple[Path, Key]], kind: Kind) -> None:
+def test_attentive_listeners_are_used(
+    tests: dict[TestKind, tuple[Path, ListeningKey]], kind: TestKind
+) -> None:
     _, key = tests[kind]
     sessions = [session(key, name, attentive) for name in ("a", "b")]
-    used, excluded = screen(key, sessions)
+    used, excluded = screen_listeners(key, sessions)
     assert (used, excluded) == (sessions, [])
 
 
 def test_listeners_who_do_not_attend_are_named_with_a_reason(
-    tests: dict[Kind, tuple[Path, Key]],
+    tests: dict[TestKind, tuple[Path, ListeningKey]],
 ) -> None:
     _, key = tests["mos"]
     same = session(key, "same", lambda *_: "4")
@@ -358,7 +379,7 @@ def test_listeners_who_do_not_attend_are_named_with_a_reason(
     )
     deaf = session(key, "deaf", attentive)
     deaf = deaf.model_copy(update=first_answer(deaf, plays=(0,)))
-    used, excluded = screen(key, [same, grudging, deaf])
+    used, excluded = screen_listeners(key, [same, grudging, deaf])
     assert used == []
     assert {one.listener: one.reason for one in excluded} == {
         "same": "failed 2 of 2 attention checks",
@@ -366,15 +387,15 @@ def test_listeners_who_do_not_attend_are_named_with_a_reason(
         "deaf": "did not hear every sound to its end in 1 trials",
     }
     with pytest.raises(WavewrightError, match=r"no listener is left .*same failed 2 of 2"):
-        rate(key, [same])
+        compute_ratings(key, [same])
 
 
 @pytest.mark.parametrize("kind", ["ab", "abx"])
 def test_always_a_fails_the_checks_of_pairs(
-    tests: dict[Kind, tuple[Path, Key]], kind: Kind
+    tests: dict[TestKind, tuple[Path, ListeningKey]], kind: TestKind
 ) -> None:
     _, key = tests[kind]
-    _, excluded = screen(key, [session(key, "lazy", lambda *_: "A")])
+    _, excluded = screen_listeners(key, [session(key, "lazy", lambda *_: "A")])
     assert [one.reason for one in excluded] == ["failed 1 of 2 attention checks"]
 
 
@@ -382,7 +403,7 @@ def test_always_a_fails_the_checks_of_pairs(
 
 
 def test_scores_are_those_that_listeners_gave(
-    tests: dict[Kind, tuple[Path, Key]], tmp_path: Path
+    tests: dict[TestKind, tuple[Path, ListeningKey]], tmp_path: Path
 ) -> None:
     folder, key = tests["mos"]
     sessions = [session(key, f"l{index}", attentive) for index in range(7)]
@@ -408,34 +429,36 @@ def test_scores_are_those_that_listeners_gave(
 
 
 def test_preferences_name_the_system_whatever_its_letter(
-    tests: dict[Kind, tuple[Path, Key]],
+    tests: dict[TestKind, tuple[Path, ListeningKey]],
 ) -> None:
     _, key = tests["ab"]
     sessions = [session(key, f"l{index}", attentive) for index in range(6)]
-    (row,) = rate(key, sessions).preferences
+    (row,) = compute_ratings(key, sessions).preferences
     assert (row.a, row.b) == ("close-one", "noisy-one")
     assert (row.for_a, row.neither, row.for_b) == (48, 0, 0)
     assert row.share.mean == 1.0
     assert row.p == pytest.approx(2 / 2**6)
 
-    def undecided(key: Key, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
+    def undecided(key: ListeningKey, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
         right = attentive(key, trial, shown, reference)
         return right if trial.id in key.checks else "none"
 
-    (row,) = rate(key, [session(key, f"l{index}", undecided) for index in range(6)]).preferences
+    (row,) = compute_ratings(
+        key, [session(key, f"l{index}", undecided) for index in range(6)]
+    ).preferences
     assert (row.neither, row.share.mean, row.p) == (48, 0.5, 1.0)
 
 
 def test_abx_counts_who_was_told_from_the_recording(
-    tests: dict[Kind, tuple[Path, Key]],
+    tests: dict[TestKind, tuple[Path, ListeningKey]],
 ) -> None:
     _, key = tests["abx"]
 
-    def hears_noise(key: Key, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
+    def hears_noise(key: ListeningKey, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
         right = attentive(key, trial, shown, reference)
         return "A" if "close-one" in systems_of(key, shown) else right
 
-    rows = rate(key, [session(key, f"l{index}", hears_noise) for index in range(6)])
+    rows = compute_ratings(key, [session(key, f"l{index}", hears_noise) for index in range(6)])
     found = {row.system: row for row in rows.discriminations}
     assert (found["noisy-one"].right, found["noisy-one"].answers) == (48, 48)
     assert found["noisy-one"].p == pytest.approx(1 / 2**6)
@@ -443,9 +466,9 @@ def test_abx_counts_who_was_told_from_the_recording(
     assert found["close-one"].p_binomial > 0.5
 
 
-def test_few_listeners_are_called_too_few(tests: dict[Kind, tuple[Path, Key]]) -> None:
+def test_few_listeners_are_called_too_few(tests: dict[TestKind, tuple[Path, ListeningKey]]) -> None:
     _, key = tests["mos"]
-    found = rate(key, [session(key, f"l{index}", attentive) for index in range(5)])
+    found = compute_ratings(key, [session(key, f"l{index}", attentive) for index in range(5)])
     assert found.scores[0].score.low is None
     assert found.differences[0].p is None
     text = ratings_markdown(found)
@@ -453,9 +476,9 @@ def test_few_listeners_are_called_too_few(tests: dict[Kind, tuple[Path, Key]]) -
     assert "| natural | 5.00 | too few |" in text
 
 
-def test_names_cannot_break_the_table(tests: dict[Kind, tuple[Path, Key]]) -> None:
+def test_names_cannot_break_the_table(tests: dict[TestKind, tuple[Path, ListeningKey]]) -> None:
     _, key = tests["mos"]
-    found = rate(key, [session(key, "a", attentive)])
+    found = compute_ratings(key, [session(key, "a", attentive)])
     row = found.scores[0].model_copy(update={"system": "a|b<i>"})
     found = found.model_copy(update={"scores": (row,), "title": "<script>|"})
     text = ratings_markdown(found)
@@ -534,7 +557,7 @@ def test_webmushra_gets_what_it_accepts(tmp_path: Path) -> None:
     folders = write_systems(tmp_path, 4)
     save_wav(folders["natural"] / "utt-3.wav", speech(3, 13.0), RATE)
     natural = folders.pop("natural")
-    options = Options(seed=4, title="<b>Voices</b>", utterances=2)
+    options = ListeningOptions(seed=4, title="<b>Voices</b>", utterances=2)
     remarks = export_webmushra(natural, folders, tmp_path / "out", options)
     assert remarks[0] == "left out 1 utterance of more than 12 s"
     (path,) = (tmp_path / "out" / "configs").glob("*.yaml")
@@ -562,9 +585,9 @@ def test_webmushra_refuses_what_does_not_fit(tmp_path: Path) -> None:
     folders = write_systems(tmp_path, 1)
     many = {f"system{index}": folders["close-one"] for index in range(10)}
     with pytest.raises(WavewrightError, match="10 candidates; webMUSHRA takes 12 conditions"):
-        export_webmushra(folders["natural"], many, tmp_path / "out", Options())
+        export_webmushra(folders["natural"], many, tmp_path / "out", ListeningOptions())
     save_wav(folders["natural"] / "utt-0.wav", speech(3, 13.0), RATE)
     with pytest.raises(WavewrightError, match="no utterance of at most 12 s"):
         export_webmushra(
-            folders["natural"], {"a": folders["close-one"]}, tmp_path / "out", Options()
+            folders["natural"], {"a": folders["close-one"]}, tmp_path / "out", ListeningOptions()
         )

@@ -63,7 +63,7 @@ def test_a_cache_that_cannot_be_used_is_done_without(
         cache = MetricCache(path)
         cache.put({"one": Score(1.0)})
         assert cache.get(["one"]) == {}
-    assert "not remembered" in caplog.text
+    assert "not cached" in caplog.text
 
 
 def test_one_waits_while_another_writes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from wavewright.audio.files import load_wav
 from wavewright.data.corpus.transcripts import read_transcripts
 from wavewright.errors import WavewrightError
 from wavewright.evaluation.layout import wav_file
-from wavewright.evaluation.pairing import Candidate, Paired, pair, parse_candidate
+from wavewright.evaluation.pairing import Candidate, PairedFiles, pair, parse_candidate
 from wavewright.metrics.mel_l1 import MelL1
 
 
@@ -31,12 +31,12 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def paired(folder: Path, **options: object) -> Paired:
+def paired(folder: Path, **options: object) -> PairedFiles:
     mine = Candidate("mine", "copy", folder / "mine")
     return pair(folder / "out", folder / "ref", [mine], jobs=1, **options)  # type: ignore[arg-type]
 
 
-def reasons(found: Paired) -> dict[str, str]:
+def reasons(found: PairedFiles) -> dict[str, str]:
     return {event.utterance: event.reason for event in found.events}
 
 

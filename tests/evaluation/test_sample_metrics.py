@@ -9,10 +9,10 @@ import pytest
 
 from tests.support import tiny
 from wavewright.evaluation.sample_metrics import (
-    classes_heard,
+    effective_classes,
     frechet_distance,
     inception_score,
-    nearest,
+    nearest_neighbors,
 )
 from wavewright.metrics.ltas import band_frequencies, long_term_spectrum, spectral_distance
 
@@ -42,9 +42,9 @@ def test_the_inception_score_is_that_of_its_definition() -> None:
 
 
 def test_classes_are_counted_by_how_even_they_are() -> None:
-    assert classes_heard(np.tile(np.eye(4), (5, 1))) == pytest.approx(4.0)
-    assert classes_heard(np.tile(np.eye(4)[2], (9, 1))) == pytest.approx(1.0)
-    assert 1 < classes_heard(np.eye(4)[[0, 0, 0, 1]]) < 2
+    assert effective_classes(np.tile(np.eye(4), (5, 1))) == pytest.approx(4.0)
+    assert effective_classes(np.tile(np.eye(4)[2], (9, 1))) == pytest.approx(1.0)
+    assert 1 < effective_classes(np.eye(4)[[0, 0, 0, 1]]) < 2
 
 
 def test_the_frechet_distance_of_known_gaussians() -> None:
@@ -59,17 +59,17 @@ def test_the_frechet_distance_of_known_gaussians() -> None:
 def test_nearest_neighbours_are_found_and_never_oneself() -> None:
     others = RANDOM.standard_normal((6, 3, 4)).astype(np.float32)
     moved = others[[4, 1]] + 0.01
-    found = nearest(moved, others)
+    found = nearest_neighbors(moved, others)
     assert found.indices.tolist() == [4, 1]
     assert found.distances == pytest.approx([0.01 * math.sqrt(12)] * 2, rel=1e-2)
-    itself = nearest(others, others, own=np.arange(6))
+    itself = nearest_neighbors(others, others, own=np.arange(6))
     flat = others.reshape(6, -1)
     for i in range(6):
         apart = np.linalg.norm(flat - flat[i], axis=1)
         apart[i] = np.inf
         assert itself.indices[i] == apart.argmin()
         assert itself.distances[i] == pytest.approx(apart.min(), rel=1e-4)
-    some = nearest(others[2:4], others, own=np.array([2, 3]))
+    some = nearest_neighbors(others[2:4], others, own=np.array([2, 3]))
     assert some.distances == pytest.approx(itself.distances[2:4])
 
 

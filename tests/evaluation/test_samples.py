@@ -18,9 +18,9 @@ from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import write_shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.classifier import Classifier, fitted
+from wavewright.evaluation.classifier import Classifier, fit_length
 from wavewright.evaluation.samples_results import SamplesResults
-from wavewright.inference.vocode import sample_files
+from wavewright.inference.vocode import write_samples
 from wavewright.registry import create_vocoder
 from wavewright_stages.classifier import classifier as classifier_stage
 from wavewright_stages.samples import samples as samples_stage
@@ -113,11 +113,11 @@ def test_the_classifier_tells_what_it_never_saw(heard: Path) -> None:
     assert about["utterances"] == {"train": 56, "dev": 8, "test": 16}
     network = Classifier.load(heard)
     again = Classifier.load(heard)
-    wavs = np.stack([fitted(word("low", 99), SAMPLES), fitted(word("high", 99), SAMPLES)])
-    told, features = network.hear(wavs)
+    wavs = np.stack([fit_length(word("low", 99), SAMPLES), fit_length(word("high", 99), SAMPLES)])
+    told, features = network.predict(wavs)
     assert told.argmax(axis=1).tolist() == [1, 0]
     assert features.shape == (2, 128)
-    assert np.array_equal(again.hear(wavs)[0], told)
+    assert np.array_equal(again.predict(wavs)[0], told)
 
 
 def test_a_column_without_classes_is_refused(prepared: Path, tmp_path: Path) -> None:
@@ -156,17 +156,17 @@ def test_no_sound_is_made_twice(report: Path) -> None:
 
 
 def test_a_copy_of_the_corpus_is_found(prepared: Path, heard: Path, tmp_path: Path) -> None:
-    from wavewright.evaluation.samples import Made, judge, recordings
+    from wavewright.evaluation.samples import GeneratedSounds, evaluate_samples, load_corpus
 
-    real = recordings(prepared, heard)
-    stolen = Made(
+    real = load_corpus(prepared, heard)
+    stolen = GeneratedSounds(
         "thief",
         create_vocoder("wavegan", **tiny.SMALL["wavegan"]),
         None,
         real.sounds["train"][:5] + 1e-5,
         1.0,
     )
-    results = judge(real, [stolen], tmp_path, title="", corpus="", note="", seed=0)
+    results = evaluate_samples(real, [stolen], tmp_path, title="", corpus="", note="", seed=0)
     thief = results.sets[-1]
     assert results.copies == {"thief": 5}
     assert [sound.nearest for sound in thief.examples] == real.ids["train"][:5]
@@ -174,7 +174,7 @@ def test_a_copy_of_the_corpus_is_found(prepared: Path, heard: Path, tmp_path: Pa
 
 def test_one_that_mels_drive_is_refused(prepared: Path, heard: Path, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run", 1, tiny.hifigan())
-    with pytest.raises(WavewrightError, match=r"'.*' is driven by mels: judge it by the stage"):
+    with pytest.raises(WavewrightError, match=r"'.*' needs mels: evaluate it with the stage"):
         samples_stage(
             prepared, heard, {"hifigan": tmp_path / "run"}, tmp_path, seed=0, device="cpu"
         )
@@ -190,21 +190,21 @@ def test_the_page_says_it_all_and_asks_for_nothing(report: Path) -> None:
 
 
 def test_the_command_writes_sounds(trained: dict[str, Path], tmp_path: Path) -> None:
-    said = sample_files(trained["wavegan"], tmp_path / "a", 3, seed=1)
+    said = write_samples(trained["wavegan"], tmp_path / "a", 3, seed=1)
     assert "a: 3 sounds" in said
     files = sorted((tmp_path / "a").iterdir())
     assert [path.name for path in files] == ["0000.wav", "0001.wav", "0002.wav"]
     wav, rate = load_wav(files[0])
     assert (len(wav), rate) == (256, 8000)
-    sample_files(trained["wavegan"], tmp_path / "b", 1, seed=1)
+    write_samples(trained["wavegan"], tmp_path / "b", 1, seed=1)
     assert (tmp_path / "b" / "0000.wav").read_bytes() == files[0].read_bytes()
-    sample_files(trained["wavegan"], tmp_path / "c", 2, seed=1, interpolated=True)
+    write_samples(trained["wavegan"], tmp_path / "c", 2, seed=1, interpolated=True)
     ends = sorted((tmp_path / "c").iterdir())
     assert [end.read_bytes() for end in ends] == [path.read_bytes() for path in files[:2]]
-    quieter = sample_files(trained["wavegan"], tmp_path / "d", 1, seed=1, truncation=0.1)
+    quieter = write_samples(trained["wavegan"], tmp_path / "d", 1, seed=1, truncation=0.1)
     assert quieter
     assert (tmp_path / "d" / "0000.wav").read_bytes() != files[0].read_bytes()
-    sample_files(trained["wavenet:unconditional"], tmp_path / "e", 1, seed=1)
+    write_samples(trained["wavenet:unconditional"], tmp_path / "e", 1, seed=1)
     assert len(load_wav(tmp_path / "e" / "0000.wav")[0]) == 9 * tiny.SPEC.hop_length
 
 
@@ -222,5 +222,5 @@ def test_what_cannot_be_asked_for_is_refused(
     trained: dict[str, Path], tmp_path: Path, name: str, asked: dict[str, object], message: str
 ) -> None:
     with pytest.raises(WavewrightError, match=message):
-        sample_files(trained[name], tmp_path / "out", 1, seed=0, **asked)  # type: ignore[arg-type]
+        write_samples(trained[name], tmp_path / "out", 1, seed=0, **asked)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,8 @@ from tests.faults.marchers import go_wrong
 from tests.support import tiny
 from wavewright.data.shards import Shards
 from wavewright.training.crops import CropData
-from wavewright.training.loop import TrainingOptions, train
+from wavewright.training.loop import train
+from wavewright.training.options import TrainingOptions
 
 
 class Faulty:

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from wavewright.training.heartbeat import Heart
+from wavewright.training.heartbeat import Heartbeat
 
 STEPS = 12
 
@@ -49,10 +49,10 @@ def main() -> None:
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     again = fault.startswith("always-")
-    with Heart(run / "logs", rank, every=0.1) as heart:
+    with Heartbeat(run / "logs", rank, every=0.1) as heartbeat:
         for step in range(newest(run) + 1, STEPS + 1):
             time.sleep(0.05)
-            heart.took(step)
+            heartbeat.record_step(step)
             if rank == 1 and (step >= 6 if again else step == 6 and started <= 2):
                 go_wrong(fault.removeprefix("always-"))
             while rank == 0 and step > 6 and not (run / "passed").exists():

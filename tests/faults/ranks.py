@@ -37,7 +37,8 @@ def learn(rank: int, folder: Path, run: Path, poison: tuple[int, int] | None, op
 
     from wavewright.data.shards import Shards
     from wavewright.training.crops import CropData
-    from wavewright.training.loop import TrainingOptions, train
+    from wavewright.training.loop import train
+    from wavewright.training.options import TrainingOptions
 
     torch.set_num_threads(1)
     meeting = str(run.parent / f"meeting-{run.name}-{options['max_steps']}")

@@ -20,10 +20,10 @@ from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
 from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig, OptimizerConfig
-from wavewright.training.amp import Precision
+from wavewright.training.amp import MixedPrecision
 from wavewright.training.crops import CropData
-from wavewright.training.nan_guard import BadStep, Guard
-from wavewright.training.state import Session
+from wavewright.training.nan_guard import BadStep, LossGuard
+from wavewright.training.state import TrainState
 
 CPU = torch.device("cpu")
 
@@ -66,7 +66,7 @@ def test_audio_that_is_no_number_is_skipped_where_asked(
     assert line["action"] == "left out"
     assert line["utterances"] == data.batch(5).ids
     told = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert any(data.batch(5).ids[0] in words and words.endswith("left out") for words in told)
+    assert any(data.batch(5).ids[0] in words and words.endswith("skipped") for words in told)
 
 
 def test_a_skipping_training_resumes_bit_for_bit(data: CropData, tmp_path: Path) -> None:
@@ -115,18 +115,18 @@ def batch(value: float, *ids: str) -> Batch:
     return Batch(wav, torch.zeros(2, 1, 1), list(ids or ("a", "b")))
 
 
-def toy(**guard: Any) -> Session:
+def toy(**guard: Any) -> TrainState:
     torch.manual_seed(0)
-    return Session(Toy(), 2, CPU, 0, guard=Guard(**guard))
+    return TrainState(Toy(), 2, CPU, 0, guard=LossGuard(**guard))
 
 
-def state(session: Session) -> dict[str, Any]:
-    model = session.model.state_dict()
+def snapshot(state: TrainState) -> dict[str, Any]:
+    model = state.model.state_dict()
     return {
         "generator": {key: value.clone() for key, value in model.items()},
         "optimiser": {
             key: {name: torch.as_tensor(value).clone() for name, value in values.items()}
-            for key, values in session.optimisers["generator"].state_dict()["state"].items()
+            for key, values in state.optimizers["generator"].state_dict()["state"].items()
         },
     }
 
@@ -143,117 +143,117 @@ def test_a_skipped_step_leaves_no_trace_in_the_player_that_it_would_have_spoilt(
     value: float, words: str
 ) -> None:
     """Neither in its weights and moments nor in what its layers remember."""
-    session = toy(action="skip")
-    session.advance(batch(1.0))
-    before = state(session)
-    session.advance(batch(value, "x", "y"))
-    assert same(before, state(session))
-    assert session.step == 2
-    assert session.left_out is not None
-    assert session.left_out.reason.startswith(words) or words in session.left_out.reason
-    assert session.left_out.utterances == ["x", "y"]
-    session.advance(batch(1.0))
-    assert session.left_out is None
-    assert not same(before, state(session))
+    state = toy(action="skip")
+    state.advance(batch(1.0))
+    before = snapshot(state)
+    state.advance(batch(value, "x", "y"))
+    assert same(before, snapshot(state))
+    assert state.step == 2
+    assert state.skipped is not None
+    assert state.skipped.reason.startswith(words) or words in state.skipped.reason
+    assert state.skipped.utterances == ["x", "y"]
+    state.advance(batch(1.0))
+    assert state.skipped is None
+    assert not same(before, snapshot(state))
 
 
 def test_an_infinite_gradient_stops_by_default() -> None:
-    session = toy()
+    state = toy()
     with pytest.raises(BadStep, match=r"gradients became (inf|nan).* at step 0 \(utterances a, b"):
-        session.advance(batch(0.0))
+        state.advance(batch(0.0))
 
 
 def test_a_loss_of_a_hundred_times_its_median_is_a_leap_where_asked() -> None:
-    def after_thirty(**guard: Any) -> Session:
-        session = toy(**guard)
+    def after_thirty(**guard: Any) -> TrainState:
+        state = toy(**guard)
         for step in range(30):
-            session.advance(batch(1.0 + step % 3))
-        return session
+            state.advance(batch(1.0 + step % 3))
+        return state
 
     high = batch(4e4)  # whose root is 200
-    with pytest.raises(BadStep, match=r"the generator's loss leapt to \d+, 1\d\d times its median"):
-        after_thirty(leap=100).advance(high)
-    skipping = after_thirty(leap=100, action="skip")
-    before = state(skipping)
+    with pytest.raises(BadStep, match=r"loss spiked to \d+, 1\d\d times its median"):
+        after_thirty(spike=100).advance(high)
+    skipping = after_thirty(spike=100, action="skip")
+    before = snapshot(skipping)
     skipping.advance(high)
-    assert same(before, state(skipping))
+    assert same(before, snapshot(skipping))
     indifferent = after_thirty()
     indifferent.advance(high)
-    assert indifferent.left_out is None
+    assert indifferent.skipped is None
 
 
 def test_losses_below_nothing_leap_by_their_size() -> None:
     """A likelihood: minus five is its usual loss."""
-    guard = Guard(leap=10)
+    guard = LossGuard(spike=10)
     for _ in range(30):
-        assert not guard.judge("generator", -5.0, 1.0)
-    assert not guard.judge("generator", 40.0, 1.0)
-    assert "leapt to 60, 12 times" in guard.judge("generator", 60.0, 1.0)
+        assert not guard.check("generator", -5.0, 1.0)
+    assert not guard.check("generator", 40.0, 1.0)
+    assert "spiked to 60, 12 times" in guard.check("generator", 60.0, 1.0)
 
 
 def test_what_is_usual_survives_a_checkpoint() -> None:
-    guard, resumed = Guard(leap=10), Guard(leap=10)
+    guard, resumed = LossGuard(spike=10), LossGuard(spike=10)
     for _ in range(30):
-        guard.judge("generator", 1.0, 1.0)
+        guard.check("generator", 1.0, 1.0)
     resumed.load_state_dict(json.loads(json.dumps(guard.state_dict())))
-    assert resumed.judge("generator", 11.0, 1.0)
+    assert resumed.check("generator", 11.0, 1.0)
     resumed.load_state_dict({})  # of a checkpoint that knew nothing of it
-    assert not resumed.judge("generator", 11.0, 1.0)
+    assert not resumed.check("generator", 11.0, 1.0)
 
 
 def test_too_many_bad_steps_in_a_row_stop_a_training() -> None:
-    session = toy(action="skip", most=3)
+    state = toy(action="skip", max_bad_steps=3)
     for value in (math.nan, math.nan, 1.0, math.nan, math.nan, math.nan):
-        session.advance(batch(value))
+        state.advance(batch(value))
     with pytest.raises(BadStep, match=r"4 steps in a row were bad, the last because .* nan"):
-        session.advance(batch(math.nan))
+        state.advance(batch(math.nan))
 
 
 def test_only_the_share_at_fault_is_named() -> None:
-    session = toy(action="skip")
-    session.advance(batch(1.0, "a", "b"), batch(math.nan, "c", "d"))
-    assert session.left_out is not None
-    assert session.left_out.utterances == ["c", "d"]
+    state = toy(action="skip")
+    state.advance(batch(1.0, "a", "b"), batch(math.nan, "c", "d"))
+    assert state.skipped is not None
+    assert state.skipped.utterances == ["c", "d"]
 
 
 def test_weights_that_are_no_numbers_are_never_saved(data: CropData, tmp_path: Path) -> None:
     go(tmp_path, data, 2)
-    session = Session(tiny.hifigan(), len(data), CPU, 3)
-    session.resume(tmp_path)
-    next(session.players["discriminator"].parameters()).data[0] = math.inf
-    session.step = 3
+    state = TrainState(tiny.hifigan(), len(data), CPU, 3)
+    state.resume(tmp_path)
+    next(state.players["discriminator"].parameters()).data[0] = math.inf
+    state.step = 3
     with pytest.raises(WavewrightError, match=r"discriminator's weights in '.*' .* at step 3"):
-        session.save(tmp_path)
+        state.save(tmp_path)
     assert latest_checkpoint(tmp_path) == tmp_path / "step-00000002"
 
 
-def float16(session: Session, scale: float) -> Session:
+def float16(state: TrainState, scale: float) -> TrainState:
     """Gradient scaling as on a GPU."""
     scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3)
-    session.precision = Precision("float32", CPU)
-    session.precision.scalers = {"generator": scaler}
-    return session
+    state.precision = MixedPrecision("float32", CPU)
+    state.precision.scalers = {"generator": scaler}
+    return state
 
 
 def test_float16_may_overflow_until_its_scale_is_found() -> None:
     """Not before the scale is below one are gradients bad that no scale makes finite."""
-    session = float16(toy(action="skip"), 4.0)
+    state = float16(toy(action="skip"), 4.0)
     for scale in (2.0, 1.0, 0.5):
-        session.advance(batch(0.0))
-        assert session.left_out is None
-        assert session.precision.scalers["generator"].get_scale() == scale
-    session.advance(batch(0.0))
-    assert session.left_out is not None
-    session.advance(batch(1.0))
-    assert session.left_out is None
+        state.advance(batch(0.0))
+        assert state.skipped is None
+        assert state.precision.scalers["generator"].get_scale() == scale
+    state.advance(batch(0.0))
+    assert state.skipped is not None
+    state.advance(batch(1.0))
+    assert state.skipped is None
 
 
 def test_gradient_scales_resume_bit_for_bit(data: CropData, tmp_path: Path) -> None:
     """They have grown by then, and grow again at the step that they would have grown at."""
 
-    def fresh() -> Session:
-        session = Session(tiny.hifigan(adversary_start=100), len(data), CPU, 3)
-        return float16(session, 1024.0)
+    def fresh() -> TrainState:
+        state = TrainState(tiny.hifigan(adversary_start=100), len(data), CPU, 3)
+        return float16(state, 1024.0)
 
     whole, part = fresh(), fresh()
     for step in range(8):

@@ -21,9 +21,9 @@ from tests.support import tiny
 from tests.training.test_loop import assert_equal_to
 from wavewright.checkpoints.checkpoint import latest_checkpoint
 from wavewright.training.launch import launch
-from wavewright.training.process_group import Patience
+from wavewright.training.process_group import Timeouts
 
-HASTY = Patience(quiet=4.0, grace=0.5, pause=0.1)
+HASTY = Timeouts(quiet=4.0, grace=0.5, pause=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +33,14 @@ def here(monkeypatch: pytest.MonkeyPatch, source_environment: dict[str, str], ro
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(roots))
 
 
-def march(run: Path, fault: str, relaunches: int = 3) -> int:
+def march(run: Path, fault: str, max_restarts: int = 3) -> int:
     run.mkdir(exist_ok=True)
     return launch(
         ["tests.faults.marchers", str(run), fault],
         gpus=2,
         logs=run / "logs",
-        relaunches=relaunches,
-        patience=HASTY,
+        max_restarts=max_restarts,
+        timeouts=HASTY,
     )
 
 
@@ -87,14 +87,14 @@ def test_a_process_that_fails_ends_its_group_which_then_finishes(
 def test_a_killed_process_ends_its_group_at_once(tmp_path: Path) -> None:
     """Well before anyone could call the others stalled."""
     began = time.monotonic()
-    assert march(tmp_path, "killed", relaunches=0) == 1
+    assert march(tmp_path, "killed", max_restarts=0) == 1
     assert time.monotonic() - began < 30
     assert not any(alive(int(process)) for _, process, _ in starts(tmp_path))
 
 
 def test_starting_again_has_an_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each pause is twice the one before; a new checkpoint counts from the beginning."""
-    assert march(tmp_path, "always-crashing", relaunches=2) == 1
+    assert march(tmp_path, "always-crashing", max_restarts=2) == 1
     # The first failure comes with new checkpoints, the others at the same step.
     assert len(starts(tmp_path)) == 2 * 3
     assert [m.partition("checkpoint in ")[2] for m in caplog.messages[:-1]] == [
@@ -167,7 +167,7 @@ def learn(folder: Path, fault: str = "", at: int = 0, quiet: float | None = None
         ["tests.faults.learners", str(folder), fault, str(at)],
         gpus=2,
         logs=folder / "run" / "logs",
-        patience=Patience(quiet=quiet, pause=0.1),
+        timeouts=Timeouts(quiet=quiet, pause=0.1),
     )
     assert code == 0
     newest = latest_checkpoint(folder / "run")

@@ -87,14 +87,14 @@ CHANGED: dict[str, dict[str, Any]] = {
     "gta": {
         "seed": 5,
         "source": ".",
-        "like": "hifigan",
+        "mel_preset": "hifigan",
         "layout": "frames_first",
         "stats": "other.txt",
         "length": "trim",
-        "missing": "natural",
+        "on_missing": "natural",
         "least_diagonality": 0.5,
-        "doubtful": "refuse",
-        "draws": 2,
+        "on_bad_alignment": "refuse",
+        "dropout_samples": 2,
         "batch_size": 3,
     },
     "train": TRAINING
@@ -129,10 +129,10 @@ CHANGED: dict[str, dict[str, Any]] = {
         "precision": "bf16",
     },
 }
-_WATCH = {"on_bad_step": "skip", "loss_leap": 50.0, "most_bad_steps": 3, "relaunches": 1}
+_WATCH = {"on_bad_step": "skip", "loss_spike": 50.0, "max_bad_steps": 3, "max_restarts": 1}
 _LOOP = {
     "checkpoint_every": 7,
-    "keep": 3,
+    "keep_checkpoints": 3,
     "log_every": 7,
     "workers": 2,
     "device": "cpu",
@@ -151,7 +151,7 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "mels": {"jobs": 3},
     "acoustic": _LOOP,
     "gta": {"jobs": 3, "gpus": 2, "device": "cpu"},
-    "train": {**_LOOP, "compute_mels": True, "shown_utterances": 2},
+    "train": {**_LOOP, "compute_mels": True, "logged_utterances": 2},
     "evaluate": {"jobs": 3, "device": "cpu"},
 }
 MEL: dict[str, Any] = {
@@ -200,7 +200,7 @@ def pretend(plan: Plan) -> None:
         partial = open_partial(assessment, force=False)
         (partial / "result.txt").write_text(unit.label)
         publish(plan.recipe.work_dir, assessment, partial, 1.0)
-        plan.look_again()
+        plan.refresh()
 
 
 def running(plan: Plan, said: list[str] | None = None) -> list[str]:

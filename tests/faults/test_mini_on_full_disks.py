@@ -26,7 +26,7 @@ SMALL = {
     "train.adversary_start": "1",
     "train.batch_size": "2",
     "train.validation_utterances": "1",
-    "train.shown_utterances": "1",
+    "train.logged_utterances": "1",
     "evaluate.metrics": "[mel_l1]",
     "evaluate.speed_seconds": "0.2",
     "evaluate.speed_repeats": "1",

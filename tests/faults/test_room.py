@@ -28,7 +28,7 @@ from wavewright.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from wavewright.errors import WavewrightError, format_os_error
-from wavewright.training.journal import Journal
+from wavewright.training.logger import TrainingLogger
 
 FULL = "No space left on device (the disk is full)"
 
@@ -93,12 +93,12 @@ def test_a_training_does_without_its_logs(
     """TensorBoard's disk is full; the curve, which is a result, is kept."""
     run = tmp_path / "run"
     small_disk(run / "logs", "100k")
-    with Journal(run, 0) as journal:
+    with TrainingLogger(run, 0) as logger:
         for step in range(300):
-            journal.audio("noise", torch.rand(22050), 22050, step)
-            journal.scalars(step, {"loss": torch.tensor(1.0)}, {"generator": 1e-3}, {})
-        journal.validation(300, {"mel_l1": 0.5})
-    assert caplog.text.count("the training goes on without TensorBoard") == 1
+            logger.audio("noise", torch.rand(22050), 22050, step)
+            logger.scalars(step, {"loss": torch.tensor(1.0)}, {"generator": 1e-3}, {})
+        logger.validation(300, {"mel_l1": 0.5})
+    assert caplog.text.count("the training continues without TensorBoard") == 1
     assert FULL in caplog.text
     lines = [json.loads(line) for line in (run / "validation.jsonl").read_text().splitlines()]
     assert lines == [{"step": 300, "mel_l1": 0.5}]
@@ -373,7 +373,8 @@ def test_worker_processes_without_shared_memory_are_said(toy: Toy) -> None:
 _LOADING = """
 import sys, types, torch
 from wavewright.errors import WavewrightError
-from wavewright.training.loop import TrainingOptions, batches
+from wavewright.training.loader import batches
+from wavewright.training.options import TrainingOptions
 
 class Data:
     batch_size = 1

@@ -15,8 +15,8 @@ from tests.support import tiny
 from tests.training.test_loop import Poisoned, assert_equal_to, go
 from wavewright.checkpoints.checkpoint import best_checkpoint, latest_checkpoint
 from wavewright.training.crops import CropData
-from wavewright.training.heartbeat import Heart, heartbeat_file, read_pulse
-from wavewright.training.journal import Journal
+from wavewright.training.heartbeat import Heartbeat, heartbeat_file, read_pulse
+from wavewright.training.logger import TrainingLogger
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_validation_is_not_waited_for_and_made_up_later(
     """What it would have measured was saved before: the next run validates that, and marks it."""
     seen: list[int] = []
 
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         seen.append(step)
         if seen == [0, 1, 2, 3]:
             signal.raise_signal(signal.SIGTERM)
@@ -84,13 +84,13 @@ def test_a_validation_is_not_waited_for_and_made_up_later(
 def test_a_kill_after_a_validation_still_marks_its_step(data: CropData, tmp_path: Path) -> None:
     """The curve has it and `best.json` has not: it is not measured again, but marked."""
 
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         return {"mel_l1": 1.0 / (1 + step)}
 
     options: dict[str, Any] = {"validate": validate, "best_by": "mel_l1"}
     go(tmp_path, data, 3, **options)
     (tmp_path / "best.json").unlink()
-    options["validate"] = lambda step, journal: {"mel_l1": 9.0}
+    options["validate"] = lambda step, logger: {"mel_l1": 9.0}
     go(tmp_path, data, 4, **options)
     assert best_checkpoint(tmp_path) == tmp_path / "step-00000003"
 
@@ -101,11 +101,11 @@ def test_a_training_that_stands_still_says_where(
     """One process is told of, not ended; and only where no step is what is unusual."""
     with (
         caplog.at_level(logging.WARNING, "wavewright"),
-        Heart(tmp_path, every=0.05, quiet=0.4) as heart,
+        Heartbeat(tmp_path, every=0.05, quiet=0.4) as heartbeat,
     ):
         for step in range(1, 6):
-            heart.took(step)
-        with heart.busy("validation"):
+            heartbeat.record_step(step)
+        with heartbeat.busy("validation"):
             time.sleep(0.8)
         assert not caplog.messages
         deadline = time.monotonic() + 20
@@ -119,10 +119,10 @@ def test_a_training_that_stands_still_says_where(
 
 
 def test_a_heartbeat_tells_the_step_and_what_a_step_takes(tmp_path: Path) -> None:
-    with Heart(tmp_path, 1, every=0.05) as heart:
+    with Heartbeat(tmp_path, 1, every=0.05) as heartbeat:
         for step in range(7, 12):
             time.sleep(0.02)
-            heart.took(step)
+            heartbeat.record_step(step)
         time.sleep(0.2)
         running = read_pulse(heartbeat_file(tmp_path, 1))
     assert running is not None

@@ -174,7 +174,7 @@ def test_every_toolkit_gives_each_utterance_its_own_mel(tmp_path: Path, name: st
     files = spoken(mels_in(spec))
     source = write(tmp_path / "source", files)
     build(tmp_path, spec.bands_first)
-    out = make(tmp_path, spec.bands_first, source, like=preset)
+    out = make(tmp_path, spec.bands_first, source, mel_preset=preset)
     made, natural = Shards(out), Shards(tmp_path / "mels")
     assert made.ids == natural.ids == IDS
     assert made.mel == spec.bands_first
@@ -207,7 +207,7 @@ def test_real_mels_with_a_frame_too_many_and_one_too_few(
     files["u4"] = np.delete(files["u4"], -1, axis=time)
     source = write(tmp_path / "source", files)
     build(tmp_path, spec.bands_first, wavs)
-    out = make(tmp_path, spec.bands_first, source, like=preset, length="pad")
+    out = make(tmp_path, spec.bands_first, source, mel_preset=preset, length="pad")
     made, natural = Shards(out), Shards(tmp_path / "mels")
     for id_ in IDS:
         turned = files[id_].T if time == 0 else files[id_]
@@ -219,7 +219,7 @@ def test_real_mels_with_a_frame_too_many_and_one_too_few(
     changed = {i: (rows[i]["cut"], rows[i]["padded"]) for i in IDS}
     assert changed == dict.fromkeys(IDS, ("0", "0")) | {"u3": ("1", "0"), "u4": ("0", "1")}
     with pytest.raises(WavewrightError, match="2 of 5 utterances have no GTA mel"):
-        make(tmp_path, spec.bands_first, source, "exact", like=preset)
+        make(tmp_path, spec.bands_first, source, "exact", mel_preset=preset)
 
 
 @pytest.mark.parametrize("natural_log", ["ln", "log10"])
@@ -228,7 +228,7 @@ def test_the_logarithm_is_converted_exactly(tmp_path: Path, natural_log: str) ->
     spec = LN.model_copy(update={"log": natural_log})
     build(tmp_path, spec)
     source = espnet_ark(tmp_path / "decode", mels_in(ESPNET))
-    made = Shards(make(tmp_path, spec, source, like="espnet"))
+    made = Shards(make(tmp_path, spec, source, mel_preset="espnet"))
     natural = Shards(tmp_path / "mels")
     for id_ in IDS:
         np.testing.assert_allclose(made.array(id_), natural.array(id_), rtol=0, atol=1e-5)
@@ -243,7 +243,7 @@ def test_ljspeech_through_espnet_statistics_is_the_natural_mel(
     }
     build(tmp_path, LN, wavs)
     source, stats = normalised(tmp_path, mels_in(ESPNET, wavs))
-    made = Shards(make(tmp_path, LN, source, like="espnet", stats=stats))
+    made = Shards(make(tmp_path, LN, source, mel_preset="espnet", stats=stats))
     natural = Shards(tmp_path / "mels")
     assert made.ids == sorted(wavs)
     for id_ in wavs:
@@ -266,8 +266,8 @@ def test_normalised_features_need_their_statistics(tmp_path: Path) -> None:
     build(tmp_path, LN)
     source, stats = normalised(tmp_path, mels_in(ESPNET))
     with pytest.raises(WavewrightError, match=r"gta\.stats: .*normalised"):
-        make(tmp_path, LN, source, like="espnet")
-    made = Shards(make(tmp_path, LN, source, like="espnet", stats=stats))
+        make(tmp_path, LN, source, mel_preset="espnet")
+    made = Shards(make(tmp_path, LN, source, mel_preset="espnet", stats=stats))
     natural = Shards(tmp_path / "mels")
     for id_ in IDS:
         np.testing.assert_allclose(made.array(id_), natural.array(id_), rtol=0, atol=2e-5)
@@ -308,10 +308,10 @@ def test_what_cannot_be_converted_is_refused_by_name(tmp_path: Path) -> None:
     build(tmp_path, TACOTRON2)
     source = write_files(tmp_path / "source", mels_in(TACOTRON2))
     with pytest.raises(MelMismatch, match=r"hop_length 300 vs 256"):
-        make(tmp_path, TACOTRON2, source, like="espnet-24k")
+        make(tmp_path, TACOTRON2, source, mel_preset="espnet-24k")
     with pytest.raises(MelMismatch, match=r"framing hop vs center"):
-        make(tmp_path, TACOTRON2, source, like="hifigan")
-    with pytest.raises(WavewrightError, match=r"gta\.like: .* does not say"):
+        make(tmp_path, TACOTRON2, source, mel_preset="hifigan")
+    with pytest.raises(WavewrightError, match=r"gta\.mel_preset: .* does not say"):
         make(tmp_path, TACOTRON2, source)
     assert not (tmp_path / "gta" / "index.parquet").exists()
 
@@ -341,7 +341,7 @@ def test_each_fault_has_its_reason(tmp_path: Path, fault: str, missing: str) -> 
     else:
         spoil, reason = FAULTS[fault]
         np.save(path, spoil(mels["u4"]))
-    options = {"like": "tacotron2", "missing": missing}
+    options = {"mel_preset": "tacotron2", "on_missing": missing}
     if missing == "fail":
         with pytest.raises(WavewrightError, match=r"1 of 5 .*'u4': "):
             make(tmp_path, TACOTRON2, source, **options)
@@ -378,7 +378,9 @@ def test_at_most_one_frame_is_changed_and_only_if_asked(
     mel = mels["u2"]
     mels["u2"] = np.concatenate([mel, mel[:, :2]], 1)[:, : mel.shape[1] + surplus]
     source = write_files(tmp_path / "source", mels)
-    out = make(tmp_path, TACOTRON2, source, like="tacotron2", length=length, missing="leave_out")
+    out = make(
+        tmp_path, TACOTRON2, source, mel_preset="tacotron2", length=length, on_missing="leave_out"
+    )
     made, row = Shards(out), report(out)["u2"]
     assert ("u2" in made) == fits
     if not fits:
@@ -401,7 +403,7 @@ def test_the_frame_that_nemo_pads_with_is_not_learnt(tmp_path: Path) -> None:
     mels = mels_in(spec)
     mels["u2"][:, -1] = 0.0  # as loud as a full-scale tone in every band
     source = write_nemo(tmp_path / "source", mels)
-    options = {"like": "nemo-fastpitch-22k", "missing": "leave_out"}
+    options = {"mel_preset": "nemo-fastpitch-22k", "on_missing": "leave_out"}
     refused = make(tmp_path, spec, source, "exact", **options)
     assert "without its last, which is padding" in report(refused)["u2"]["reason"]
     out = make(tmp_path, spec, source, "pad", length="pad", **options)
@@ -414,11 +416,11 @@ def test_a_bare_name_that_could_be_two_names_both(tmp_path: Path) -> None:
     build(tmp_path, TACOTRON2)
     mels = mels_in(TACOTRON2)
     source = write_files(tmp_path / "source", {**mels, "u1": mels["anna-u1"]})
-    make(tmp_path, TACOTRON2, source, "stray", like="tacotron2")  # both have their own
+    make(tmp_path, TACOTRON2, source, "stray", mel_preset="tacotron2")  # both have their own
     for speaker in ("anna", "ben"):
         (source / speaker / "u1.npy").unlink()
         with pytest.raises(WavewrightError, match=r"u1\.npy could be of 'anna-u1' or of 'ben-u1'"):
-            make(tmp_path, TACOTRON2, source, like="tacotron2")
+            make(tmp_path, TACOTRON2, source, mel_preset="tacotron2")
 
 
 def test_two_files_of_one_utterance_are_both_named(tmp_path: Path) -> None:
@@ -426,7 +428,7 @@ def test_two_files_of_one_utterance_are_both_named(tmp_path: Path) -> None:
     mels = mels_in(TACOTRON2)
     source = write_files(tmp_path / "source", {**mels, "old/u2": mels["u2"]})
     with pytest.raises(WavewrightError, match=r"'u2': .*anna/u2\.npy .* and .*old/u2\.npy"):
-        make(tmp_path, TACOTRON2, source, like="tacotron2")
+        make(tmp_path, TACOTRON2, source, mel_preset="tacotron2")
 
 
 @pytest.mark.parametrize("toolkit", ["nemo", "coqui"])
@@ -449,11 +451,11 @@ def test_mels_of_nobody_are_counted_and_of_nobody_only_are_an_error(tmp_path: Pa
     build(tmp_path, TACOTRON2)
     mels = mels_in(TACOTRON2)
     source = write_files(tmp_path / "source", {**mels, "stranger": mels["u2"]})
-    out = make(tmp_path, TACOTRON2, source, like="tacotron2")
+    out = make(tmp_path, TACOTRON2, source, mel_preset="tacotron2")
     assert json.loads((out / "report.json").read_text())["mels_of_no_utterance"] == 1
     other = write_files(tmp_path / "other", {"stranger": mels["u2"]})
     with pytest.raises(WavewrightError, match=r"none of its 1 mels matches.*'stranger'.*'anna-u1'"):
-        make(tmp_path, TACOTRON2, other, "none", like="tacotron2")
+        make(tmp_path, TACOTRON2, other, "none", mel_preset="tacotron2")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0", "../../../nowhere"])
@@ -463,7 +465,7 @@ def test_a_manifest_may_name_anything(tmp_path: Path, name: str) -> None:
     lines = (source / "train_manifest.json").read_text().splitlines()
     lines[2] = json.dumps({**json.loads(lines[2]), "mel_filepath": f"{name}.npy"})
     (source / "train_manifest.json").write_text("\n".join(lines))
-    out = make(tmp_path, TACOTRON2, source, like="tacotron2", missing="leave_out")
+    out = make(tmp_path, TACOTRON2, source, mel_preset="tacotron2", on_missing="leave_out")
     assert [row["id"] for row in report(out).values() if row["made"] == "no"] == ["u2"]
 
 
@@ -489,9 +491,9 @@ def test_interrupted_and_with_workers_the_bytes_are_the_same(
 ) -> None:
     build(tmp_path, LN)
     source = espnet_ark(tmp_path / "decode", spoken(mels_in(ESPNET)))
-    whole = digests(make(tmp_path, LN, source, "whole", like="espnet"))
-    assert digests(make(tmp_path, LN, source, "two", like="espnet", jobs=2)) == whole
-    read_mels = ForeignMaker.make
+    whole = digests(make(tmp_path, LN, source, "whole", mel_preset="espnet"))
+    assert digests(make(tmp_path, LN, source, "two", mel_preset="espnet", jobs=2)) == whole
+    read_mels = ForeignMaker.make_mels
 
     def fail_at_the_last(maker: ForeignMaker, ids: list[str]) -> Any:
         if "u4" in ids:
@@ -499,11 +501,11 @@ def test_interrupted_and_with_workers_the_bytes_are_the_same(
         return read_mels(maker, ids)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ForeignMaker, "make", fail_at_the_last)
+        patch.setattr(ForeignMaker, "make_mels", fail_at_the_last)
         with pytest.raises(KeyboardInterrupt):
-            make(tmp_path, LN, source, "again", like="espnet")
+            make(tmp_path, LN, source, "again", mel_preset="espnet")
     kept = (tmp_path / "again" / "shard-00000.tar").stat()
-    assert digests(make(tmp_path, LN, source, "again", like="espnet")) == whole
+    assert digests(make(tmp_path, LN, source, "again", mel_preset="espnet")) == whole
     assert (tmp_path / "again" / "shard-00000.tar").stat().st_mtime_ns == kept.st_mtime_ns
 
 
@@ -521,7 +523,7 @@ stages: [download, prepare, mels, gta]
 download: {sentences: sentences.txt}
 prepare: {}
 mels: {}
-gta: {like: espnet}
+gta: {mel_preset: espnet}
 """
 
 
@@ -543,10 +545,10 @@ def test_a_convention_without_a_name_is_given_by_its_fields(tmp_path: Path) -> N
     mels = {id_: mel / np.float32(np.log(10)) for id_, mel in mels_in(spec).items()}
     source = write_files(tmp_path / "source", mels)
     recipe = tmp_path / "recipe.yaml"
-    like = "gta: {like: {preset: tacotron2, fmax: 7000, log: log10}}"
-    recipe.write_text(RECIPE.replace("gta: {like: espnet}", like))
+    like = "gta: {mel_preset: {preset: tacotron2, fmax: 7000, log: log10}}"
+    recipe.write_text(RECIPE.replace("gta: {mel_preset: espnet}", like))
     options = Plan(load_recipe(recipe, [f"gta.source={source}"])).units[-1].options
-    made = Shards(make(tmp_path, spec, source, like=options.like))  # type: ignore[attr-defined]
+    made = Shards(make(tmp_path, spec, source, mel_preset=options.mel_preset))  # type: ignore[attr-defined]
     np.testing.assert_allclose(made.array("u2"), mels_in(spec)["u2"], rtol=0, atol=1e-5)
 
 
@@ -555,4 +557,4 @@ def test_without_a_model_and_without_files_there_is_nothing_to_make(tmp_path: Pa
     with pytest.raises(WavewrightError, match=r"'acoustic' before it, or gta\.source"):
         gta(prepared, natural, None, tmp_path / "gta", mel=TACOTRON2, seed=0)
     with pytest.raises(WavewrightError, match=r"are for mels of gta\.source"):
-        gta(prepared, natural, None, tmp_path / "gta", mel=TACOTRON2, seed=0, like="espnet")
+        gta(prepared, natural, None, tmp_path / "gta", mel=TACOTRON2, seed=0, mel_preset="espnet")

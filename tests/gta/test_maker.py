@@ -169,7 +169,7 @@ def test_draws_are_averaged(corpus: Corpus, tmp_path: Path) -> None:
 
     def apart(draws: int) -> float:
         one, two = (
-            Shards(make(corpus, tmp_path / f"{draws}-{seed}", draws=draws, seed=seed))
+            Shards(make(corpus, tmp_path / f"{draws}-{seed}", dropout_samples=draws, seed=seed))
             for seed in (1, 2)
         )
         return float(np.mean([np.abs(one.array(i) - two.array(i)).mean() for i in one.ids]))
@@ -195,7 +195,7 @@ def test_an_alignment_in_doubt_may_count_as_missing(corpus: Corpus, tmp_path: Pa
     kept = report(make(corpus, tmp_path / "kept"))
     doubted = {id_ for id_, row in kept.items() if row["doubt"]}
     assert doubted
-    out = make(corpus, tmp_path / "refused", doubtful="refuse", missing="natural")
+    out = make(corpus, tmp_path / "refused", on_bad_alignment="refuse", on_missing="natural")
     rows = report(out)
     assert {id_ for id_, row in rows.items() if row["made"] == "natural"} == doubted
     assert all(rows[id_]["reason"].startswith("the acoustic model left out") for id_ in doubted)
@@ -206,7 +206,7 @@ def test_an_interrupted_run_continues_with_identical_bytes(
 ) -> None:
     whole = digests(make(corpus, tmp_path / "whole"))
     out = tmp_path / "interrupted"
-    make_mels = GtaMaker.make
+    make_mels = GtaMaker.make_mels
 
     def fail_at_the_third(maker: GtaMaker, ids: list[str]) -> Any:
         if "tone-20" in ids:
@@ -214,7 +214,7 @@ def test_an_interrupted_run_continues_with_identical_bytes(
         return make_mels(maker, ids)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GtaMaker, "make", fail_at_the_third)
+        patch.setattr(GtaMaker, "make_mels", fail_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             make(corpus, out)
     kept = (out / "shard-00000.tar").stat()
@@ -272,7 +272,7 @@ def test_what_cannot_be_made_is_listed_and_treated_as_asked(tmp_path: Path, miss
             make(corpus, out)
         assert not (out / "index.parquet").exists()
     else:
-        make(corpus, out, missing=missing)
+        make(corpus, out, on_missing=missing)
         made = Shards(out)
         assert ("tone-02" in made) == (missing == "natural")
         if missing == "natural":

@@ -26,7 +26,7 @@ def small(name: str) -> Vocoder:
 
 def mel_of(vocoder: Vocoder, frames: int) -> torch.Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randn(2, vocoder.mel.n_mels, frames, generator=random) - 3
+    return torch.randn(2, vocoder.mel_spec.n_mels, frames, generator=random) - 3
 
 
 @pytest.mark.parametrize("name", NAMES)

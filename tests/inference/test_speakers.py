@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from tests.support import tiny
-from wavewright.acoustic import synthesis as reading
+from wavewright.acoustic import synthesis
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.audio.files import load_wav
 from wavewright.checkpoints.checkpoint import load_model, save_checkpoint
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.synthesize import Sentence, acoustic_source
-from wavewright.inference.tts import open_voice
-from wavewright.inference.tts_files import say_file
+from wavewright.evaluation.synthesize import Sentence, acoustic_mel_source
+from wavewright.inference.tts import load_tts
+from wavewright.inference.tts_files import synthesize_to_file
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import TextBatch, utterance_seed
 from wavewright.text.textgrid import Alignment, Interval, write_alignment
@@ -78,41 +78,41 @@ def test_without_speakers_the_network_is_the_published_one() -> None:
 def test_a_batch_of_speakers_equals_its_items() -> None:
     network, batch = voices(), some_batch([2, 0, 1])
     seeds = [utterance_seed(0, id_) for id_ in batch.ids]
-    together = network.teacher_forced(batch, seeds)
+    together = network.teacher_force(batch, seeds)
     for row, seed in enumerate(seeds):
-        alone = network.teacher_forced(item(batch, row), [seed])[0]
+        alone = network.teacher_force(item(batch, row), [seed])[0]
         torch.testing.assert_close(together[row].mel, alone.mel, atol=1e-4, rtol=0)
     texts = [[5, 6, 7, 8, 9], [10, 11, 12]]
-    free = network.speak_all(texts, seeds=[1, 2], max_seconds=0.05, speakers=["chi", "ben"])
+    free = network.generate_batch(texts, seeds=[1, 2], max_seconds=0.05, speakers=["chi", "ben"])
     for text, seed, name, speech in zip(texts, (1, 2), ("chi", "ben"), free, strict=True):
-        alone = network.speak(text, seed=seed, max_seconds=0.05, speaker=name)
+        alone = network.generate(text, seed=seed, max_seconds=0.05, speaker=name)
         torch.testing.assert_close(speech.mel, alone.mel, atol=1e-4, rtol=0)
 
 
 def test_two_speakers_say_two_things() -> None:
     network = voices()
     first, second = (
-        network.teacher_forced(some_batch(who), [1, 2, 3]) for who in ([0, 1, 2], [0, 2, 2])
+        network.teacher_force(some_batch(who), [1, 2, 3]) for who in ([0, 1, 2], [0, 2, 2])
     )
     assert torch.equal(first[0].mel, second[0].mel)
     assert not torch.allclose(first[1].mel, second[1].mel, atol=1e-3)
-    anna, ben = (network.speak([5, 6], seed=0, speaker=name).mel for name in ("anna", "ben"))
+    anna, ben = (network.generate([5, 6], seed=0, speaker=name).mel for name in ("anna", "ben"))
     assert anna.shape != ben.shape or not torch.allclose(anna, ben, atol=1e-3)
 
 
 def test_speakers_are_asked_for_and_checked() -> None:
     network = voices()
     with pytest.raises(WavewrightError, match=r"several speakers: name one of them\. .* anna, ben"):
-        network.speak([5], seed=0)
+        network.generate([5], seed=0)
     with pytest.raises(WavewrightError, match=r"cannot speak as 'eve'\. Speakers: anna, ben, chi"):
-        network.speak([5], seed=0, speaker="eve")
+        network.generate([5], seed=0, speaker="eve")
     with pytest.raises(WavewrightError, match="has several speakers: the batch names none"):
-        network.teacher_forced(some_batch(None), [1, 2, 3])
+        network.teacher_force(some_batch(None), [1, 2, 3])
     with pytest.raises(WavewrightError, match=r"cannot speak as 'anna'\. It has one voice"):
-        model().speak([5], seed=0, speaker="anna")
+        model().generate([5], seed=0, speaker="anna")
     many = voices(speakers=tuple(f"s{number:02d}" for number in range(20)))
     with pytest.raises(WavewrightError, match="s06, s07 and 12 more"):
-        many.speak([5], seed=0)
+        many.generate([5], seed=0)
     with pytest.raises(WavewrightError, match="different names, found anna, anna"):
         voices(speakers=("anna", "anna"))
 
@@ -123,17 +123,17 @@ def test_a_checkpoint_keeps_the_speakers(tmp_path: Path) -> None:
     loaded = load_model(tmp_path)
     assert isinstance(loaded, Tacotron2)
     assert loaded.config == network.config
-    said = [m.speak(m.encode_text("turn"), seed=0, speaker="chi").mel for m in (network, loaded)]
+    said = [m.generate(m.encode_text("turn"), seed=0, speaker="chi").mel for m in (network, loaded)]
     assert torch.equal(*said)
 
 
 def test_several_speakers_start_as_the_one_voice_there_was() -> None:
     one, several = model(), voices()
-    new = several.adopt(one)
+    new = several.load_partial(one)
     assert "speaker 'anna'" in new
     assert "4 columns of decoder.gate_layer.weight" in new
-    before = one.teacher_forced(some_batch(None), [1, 2, 3])
-    after = several.teacher_forced(some_batch([0, 1, 2]), [1, 2, 3])
+    before = one.teacher_force(some_batch(None), [1, 2, 3])
+    after = several.teacher_force(some_batch([0, 1, 2]), [1, 2, 3])
     for expected, found in zip(before, after, strict=True):
         torch.testing.assert_close(expected.mel, found.mel, atol=1e-5, rtol=0)
     several.train()
@@ -146,11 +146,11 @@ def test_several_speakers_start_as_the_one_voice_there_was() -> None:
 
 def test_speakers_are_known_again_by_their_names() -> None:
     source, target = voices(), voices(speakers=("dora", "ben"))
-    assert target.adopt(source) == ["speaker 'dora'"]
-    ben = [each.speak([5, 6], seed=0, speaker="ben").mel for each in (source, target)]
+    assert target.load_partial(source) == ["speaker 'dora'"]
+    ben = [each.generate([5, 6], seed=0, speaker="ben").mel for each in (source, target)]
     assert torch.equal(*ben)
     with pytest.raises(WavewrightError, match="has the speakers anna, ben, chi, this model has on"):
-        model().adopt(source)
+        model().load_partial(source)
 
 
 # Through the stages
@@ -278,7 +278,7 @@ def test_gta_mels_are_of_each_utterances_speaker_and_phones(
     options: dict[str, Any] = {"mel": STAGE_SPEC, "seed": 0, "jobs": 1}
     with pytest.raises(WavewrightError, match="'u05': it has no TextGrid to take phones from"):
         gta(*inputs, trained, tmp_path / "all", **options)
-    gta(*inputs, trained, tmp_path / "made", missing="leave_out", **options)
+    gta(*inputs, trained, tmp_path / "made", on_missing="leave_out", **options)
     made = Shards(tmp_path / "made")
     assert made.ids == [id_ for id_ in IDS if id_ != "u05"]
     network = load_model(trained)
@@ -288,22 +288,22 @@ def test_gta_mels_are_of_each_utterances_speaker_and_phones(
     lengths = torch.tensor([text.shape[1]]), torch.tensor([mel.shape[2]])
     batch = TextBatch(text, lengths[0], mel, lengths[1], ["u04"], speaker=torch.tensor([1]))
     seed = utterance_seed(0, "u04")
-    spoken = network.teacher_forced(batch, [seed])[0].mel.numpy()
+    spoken = network.teacher_force(batch, [seed])[0].mel.numpy()
     np.testing.assert_allclose(made.array("u04"), spoken, atol=1e-4)
-    other = network.teacher_forced(replace(batch, speaker=torch.tensor([0])), [seed])[0].mel
+    other = network.teacher_force(replace(batch, speaker=torch.tensor([0])), [seed])[0].mel
     assert np.abs(made.array("u04") - other.numpy()).max() > 1e-3
 
 
 def test_gta_names_a_speaker_whom_the_model_does_not_know(trained: Path, tmp_path: Path) -> None:
     inputs = prepare(tmp_path, u00={"speaker": "eve"})
     with pytest.raises(WavewrightError, match="'u00': 'tacotron2' cannot speak as 'eve'"):
-        gta(*inputs, trained, tmp_path / "g", mel=STAGE_SPEC, seed=0, jobs=1, missing="fail")
+        gta(*inputs, trained, tmp_path / "g", mel=STAGE_SPEC, seed=0, jobs=1, on_missing="fail")
 
 
 def test_free_speech_of_the_evaluation_reads_phones_as_the_speaker(
     inputs: tuple[Path, Path], trained: Path
 ) -> None:
-    source = acoustic_source(trained, STAGE_SPEC, torch.device("cpu"), seed=0, max_seconds=0.5)
+    source = acoustic_mel_source(trained, STAGE_SPEC, torch.device("cpu"), seed=0, max_seconds=0.5)
     grid = inputs[0] / "u08.TextGrid"
     said = Sentence("u08", "Never trained on?", "never trained on?", "chi", grid)
     mel = source.mel_of(said).mel
@@ -311,9 +311,11 @@ def test_free_speech_of_the_evaluation_reads_phones_as_the_speaker(
     assert isinstance(network, Tacotron2)
     seed = utterance_seed(0, "u08")
     text = "{HH AH L OW}?"  # with the mark of the text
-    expected = reading.say(network, text, seed=seed, max_seconds=0.5, speaker="chi")
+    expected = synthesis.synthesize_sentence(
+        network, text, seed=seed, max_seconds=0.5, speaker="chi"
+    )
     assert mel is not None
-    assert np.array_equal(mel, expected.speech.mel.numpy())
+    assert np.array_equal(mel, expected.output.mel.numpy())
     for wrong, reason in (
         (said._replace(alignment=None), "no TextGrid"),
         (said._replace(speaker="eve"), "cannot speak as 'eve'"),
@@ -329,8 +331,8 @@ def test_say_takes_a_speaker(tmp_path: Path) -> None:
 
     def say(text: str, speaker: str, acoustic: str = "acoustic") -> np.ndarray:
         out = tmp_path / "said.wav"
-        voice = open_voice(tmp_path / acoustic, Path("griffinlim"), speaker=speaker)
-        say_file(text, voice, out, seed=0)
+        voice = load_tts(tmp_path / acoustic, Path("griffinlim"), speaker=speaker)
+        synthesize_to_file(text, voice, out, seed=0)
         return load_wav(out)[0]
 
     anna, ben = say("Hello {HH AW1 S}.", "anna"), say("Hello {HH AW1 S}.", "ben")

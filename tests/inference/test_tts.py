@@ -19,12 +19,12 @@ from tests.support import tiny
 from wavewright.audio.files import load_wav, streaming_wav_header, to_pcm16
 from wavewright.checkpoints.checkpoint import load_model, load_vocoder, save_checkpoint
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.text_lines import arriving, lines_of
-from wavewright.inference.tts import Voice, open_voice
-from wavewright.inference.tts_files import say_file, say_lines
-from wavewright.inference.tts_stream import fade, say_live
+from wavewright.inference.text_lines import read_text_lines, stream_text_lines
+from wavewright.inference.tts import TTS, load_tts
+from wavewright.inference.tts_files import synthesize_lines, synthesize_to_file
+from wavewright.inference.tts_stream import fade_edges, stream_speech
 from wavewright.mel.spec import StatisticsNormalisation
-from wavewright.models.acoustic import AcousticModel, Speech
+from wavewright.models.acoustic import AcousticModel, AcousticOutput
 from wavewright.registry import create_model, create_vocoder
 
 PAUSE = 100 * tiny.SPEC.hop_length  # samples of 0.2 s
@@ -50,13 +50,13 @@ def acoustic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def voice(acoustic: Path, checkpoint: Path) -> Voice:
-    return open_voice(acoustic, checkpoint)
+def voice(acoustic: Path, checkpoint: Path) -> TTS:
+    return load_tts(acoustic, checkpoint)
 
 
 def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "said.wav"
-    said = say_file("a b", open_voice(acoustic, checkpoint), out, seed=0)
+    said = synthesize_to_file("a b", load_tts(acoustic, checkpoint), out, seed=0)
     wav, rate = load_wav(out)
     assert rate == 8000
     assert len(wav) % tiny.SPEC.hop_length == 0
@@ -64,7 +64,7 @@ def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_pa
 
 
 def test_say_lets_griffinlim_speak_any_convention(acoustic: Path, tmp_path: Path) -> None:
-    say_file("a", open_voice(acoustic, Path("griffinlim")), tmp_path / "said.wav", seed=0)
+    synthesize_to_file("a", load_tts(acoustic, Path("griffinlim")), tmp_path / "said.wav", seed=0)
     assert load_wav(tmp_path / "said.wav")[1] == 8000
 
 
@@ -77,15 +77,15 @@ def test_say_converts_what_is_exact(acoustic: Path, tmp_path: Path) -> None:
     )
     save_checkpoint(tmp_path / "own", 1, tiny.hifigan())
     save_checkpoint(tmp_path / "other", 1, tiny.hifigan(mel=normalised))
-    say_file("a b", open_voice(acoustic, tmp_path / "other"), tmp_path / "said.wav", seed=0)
+    synthesize_to_file("a b", load_tts(acoustic, tmp_path / "other"), tmp_path / "said.wav", seed=0)
     speaker = load_model(acoustic)
     assert isinstance(speaker, AcousticModel)
-    speech = speaker.speak(speaker.encode_text("a b"), seed=0)
+    speech = speaker.generate(speaker.encode_text("a b"), seed=0)
     mel = (speech.mel / np.log(10) + 2.0) / 0.5
     expected = load_vocoder(tmp_path / "other").generate(mel[None])[0].numpy()
     found, _ = load_wav(tmp_path / "said.wav")
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    say_file("a b", open_voice(acoustic, tmp_path / "own"), tmp_path / "own.wav", seed=0)
+    synthesize_to_file("a b", load_tts(acoustic, tmp_path / "own"), tmp_path / "own.wav", seed=0)
     assert not np.array_equal(load_wav(tmp_path / "own.wav")[0], found)
 
 
@@ -98,24 +98,24 @@ def test_say_compares_conventions_and_kinds(
     with pytest.raises(
         MelMismatch, match=rf"{acoustic} and {tmp_path}/other: fmax 4000\.0 vs 3000"
     ):
-        say_file("a", open_voice(acoustic, tmp_path / "other"), out, seed=0)
+        synthesize_to_file("a", load_tts(acoustic, tmp_path / "other"), out, seed=0)
     with pytest.raises(WavewrightError, match="holds the vocoder 'hifigan', no acoustic model"):
-        say_file("a", open_voice(checkpoint, checkpoint), out, seed=0)
+        synthesize_to_file("a", load_tts(checkpoint, checkpoint), out, seed=0)
     with pytest.raises(WavewrightError, match="holds the acoustic model 'tacotron2', not a voc"):
-        say_file("a", open_voice(acoustic, acoustic), out, seed=0)
+        synthesize_to_file("a", load_tts(acoustic, acoustic), out, seed=0)
     assert not out.exists()
 
 
-def test_a_text_is_spoken_in_words(voice: Voice, tmp_path: Path) -> None:
-    say_file("No. 5", voice, tmp_path / "digits.wav", seed=0)
-    say_file("number five", voice, tmp_path / "words.wav", seed=0)
+def test_a_text_is_spoken_in_words(voice: TTS, tmp_path: Path) -> None:
+    synthesize_to_file("No. 5", voice, tmp_path / "digits.wav", seed=0)
+    synthesize_to_file("number five", voice, tmp_path / "words.wav", seed=0)
     assert (tmp_path / "digits.wav").read_bytes() == (tmp_path / "words.wav").read_bytes()
 
 
 def test_plain_refuses_digits_by_place(acoustic: Path, checkpoint: Path, tmp_path: Path) -> None:
-    voice = open_voice(acoustic, checkpoint, rules="plain")
+    voice = load_tts(acoustic, checkpoint, rules="plain")
     with pytest.raises(WavewrightError, match=r"^character 3: cannot encode 'a 5'.*DIGIT FIVE"):
-        say_file("a 5", voice, tmp_path / "said.wav", seed=0)
+        synthesize_to_file("a 5", voice, tmp_path / "said.wav", seed=0)
     assert not (tmp_path / "said.wav").exists()
 
 
@@ -126,7 +126,7 @@ def lines_file(folder: Path, text: str) -> Path:
 
 def test_lines_have_ids_or_numbers(tmp_path: Path) -> None:
     path = lines_file(tmp_path, "one\n\nb | two \nLJ-1|raw 3|three\nLJ-2|raw|\n")
-    assert [(line.id, line.text) for line in lines_of(path)] == [
+    assert [(line.id, line.text) for line in read_text_lines(path)] == [
         ("0001", "one"),
         ("b", "two"),
         ("LJ-1", "three"),
@@ -145,35 +145,35 @@ def test_lines_have_ids_or_numbers(tmp_path: Path) -> None:
 )
 def test_faulty_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(WavewrightError, match=message):
-        lines_of(lines_file(tmp_path, text))
+        read_text_lines(lines_file(tmp_path, text))
 
 
-def test_every_line_becomes_a_file_that_depends_on_no_other(voice: Voice, tmp_path: Path) -> None:
+def test_every_line_becomes_a_file_that_depends_on_no_other(voice: TTS, tmp_path: Path) -> None:
     path = lines_file(tmp_path, "a|No. 2. Yes.\nb|a\nc|abc. d\n")
-    said = say_lines(lines_of(path), voice, tmp_path / "all", seed=3, batch_size=2)
+    said = synthesize_lines(read_text_lines(path), voice, tmp_path / "all", seed=3, batch_size=2)
     assert sorted(file.name for file in (tmp_path / "all").iterdir()) == ["a.wav", "b.wav", "c.wav"]
     assert said.startswith(f"{tmp_path / 'all'}: 3 files, ")
     assert "\nb: 'a': the model did not find the end and was cut off." in said
-    say_lines(lines_of(path)[:1], voice, tmp_path / "one", seed=3)
+    synthesize_lines(read_text_lines(path)[:1], voice, tmp_path / "one", seed=3)
     together, alone = (load_wav(tmp_path / name / "a.wav")[0] for name in ("all", "one"))
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
-def test_nothing_is_spoken_before_all_lines_can_be(voice: Voice, tmp_path: Path) -> None:
+def test_nothing_is_spoken_before_all_lines_can_be(voice: TTS, tmp_path: Path) -> None:
     path = lines_file(tmp_path, "a|ok\nb|x \u6f22\nc|^\n")
     with pytest.raises(WavewrightError) as caught:
-        say_lines(lines_of(path), voice, tmp_path / "out", seed=0)
+        synthesize_lines(read_text_lines(path), voice, tmp_path / "out", seed=0)
     assert f"{path}, line 2, character 3: cannot encode 'x \u6f22'" in str(caught.value)
     assert "line 3, character 1: " in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_is_refused(voice: Voice, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_is_refused(voice: TTS, tmp_path: Path) -> None:
     path = lines_file(tmp_path, "a\n")
     with pytest.raises(WavewrightError, match=r"out\.wav: lines become a folder"):
-        say_lines(lines_of(path), voice, tmp_path / "out.wav", seed=0)
+        synthesize_lines(read_text_lines(path), voice, tmp_path / "out.wav", seed=0)
     with pytest.raises(WavewrightError, match=r"lines\.txt: could not be made"):
-        say_lines(lines_of(path), voice, path, seed=0)
+        synthesize_lines(read_text_lines(path), voice, path, seed=0)
 
 
 def test_standard_input_is_read_as_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,15 +181,15 @@ def test_standard_input_is_read_as_lines(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
 
     given(b"one\nb|two\n")
-    assert [line.id for line in lines_of(Path("-"))] == ["0001", "b"]
+    assert [line.id for line in read_text_lines(Path("-"))] == ["0001", "b"]
     given(b"one\n\ntwo")
-    assert [*arriving(Path("-"))] == [
+    assert [*stream_text_lines(Path("-"))] == [
         ("standard input, line 1", "one"),
         ("standard input, line 3", "two"),
     ]
     given(b"\xff\n")
     with pytest.raises(WavewrightError, match="standard input: not UTF-8"):
-        lines_of(Path("-"))
+        read_text_lines(Path("-"))
 
 
 class Recorder:
@@ -206,7 +206,7 @@ def test_sentences_arrive_one_by_one_and_join_without_clicks(
     acoustic: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of a vocoder that does not stream."""
-    voice = open_voice(acoustic, Path("griffinlim"))
+    voice = load_tts(acoustic, Path("griffinlim"))
     assert not voice.vocoder.streams
     outlet = Recorder()
     heard: list[int] = []
@@ -216,7 +216,7 @@ def test_sentences_arrive_one_by_one_and_join_without_clicks(
         heard.append(len(outlet.pieces))
         yield "line 2", "e"
 
-    said = say_live(texts(), voice, outlet, seed=0, name="recorder")
+    said = stream_speech(texts(), voice, outlet, seed=0, name="recorder")
     assert heard == [2], "the first text was heard before the second was there"
     assert len(outlet.pieces) == 3
     for piece in outlet.pieces[1:]:
@@ -233,16 +233,18 @@ def test_a_vocoder_that_streams_says_the_same_as_at_once(
     acoustic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(tmp_path / "run", 1, create_vocoder("wavernn", **tiny.SMALL["wavernn"]))
-    voice = open_voice(acoustic, tmp_path / "run")
+    voice = load_tts(acoustic, tmp_path / "run")
     assert voice.vocoder.streams
 
-    def speak(texts: Any, **_: Any) -> list[Speech]:
-        return [Speech(torch.zeros(8, 5 + len(t)), torch.eye(5 + len(t)), True) for t in texts]
+    def speak(texts: Any, **_: Any) -> list[AcousticOutput]:
+        return [
+            AcousticOutput(torch.zeros(8, 5 + len(t)), torch.eye(5 + len(t)), True) for t in texts
+        ]
 
-    monkeypatch.setattr(voice.acoustic, "speak_all", speak)
+    monkeypatch.setattr(voice.acoustic, "generate_batch", speak)
     outlet = Recorder()
-    say_live([("", "ab. c.")], voice, outlet, seed=5, name="recorder")
-    say_file("ab. c.", voice, tmp_path / "whole.wav", seed=5)
+    stream_speech([("", "ab. c.")], voice, outlet, seed=5, name="recorder")
+    synthesize_to_file("ab. c.", voice, tmp_path / "whole.wav", seed=5)
     whole = load_wav(tmp_path / "whole.wav")[0]
     joined = np.concatenate(outlet.pieces)
     assert len(joined) == len(whole)
@@ -250,12 +252,12 @@ def test_a_vocoder_that_streams_says_the_same_as_at_once(
 
 
 def test_a_fade_touches_only_the_ends() -> None:
-    faded = fade(np.ones(8000, np.float32), 8000)
+    faded = fade_edges(np.ones(8000, np.float32), 8000)
     assert faded[0] == faded[-1] == 0
     assert (faded[40:-40] == 1).all()
     assert np.abs(np.diff(faded)).max() < 0.05
-    assert len(fade(np.ones(3, np.float32), 8000)) == 3
-    assert len(fade(np.ones(0, np.float32), 8000)) == 0
+    assert len(fade_edges(np.ones(3, np.float32), 8000)) == 3
+    assert len(fade_edges(np.ones(0, np.float32), 8000)) == 0
 
 
 def run_say(
@@ -270,13 +272,13 @@ def run_say(
 
 
 def test_the_command_streams_lines_to_a_pipe(
-    source_environment: dict[str, str], acoustic: Path, checkpoint: Path, voice: Voice
+    source_environment: dict[str, str], acoustic: Path, checkpoint: Path, voice: TTS
 ) -> None:
     models = ("--acoustic", acoustic, "--vocoder", checkpoint)
     answer = run_say(source_environment, "-", *models, "--out", "-", given="ab.\nNo. 5\n")
     assert answer.returncode == 0
     outlet = Recorder()
-    say_live([("", "ab."), ("", "No. 5")], voice, outlet, seed=0, name="recorder")
+    stream_speech([("", "ab."), ("", "No. 5")], voice, outlet, seed=0, name="recorder")
     expected = to_pcm16(np.concatenate(outlet.pieces)).astype(int)
     assert answer.stdout[:44] == streaming_wav_header(8000)
     found = np.frombuffer(answer.stdout[44:], "<i2").astype(int)

@@ -13,7 +13,7 @@ from tests.support import tiny
 from wavewright.audio.files import from_pcm16, load_wav, save_wav
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.errors import MelMismatch, UnknownName, WavewrightError
-from wavewright.inference.vocode import copy_file, open_vocoder, vocode_file
+from wavewright.inference.vocode import open_vocoder, resynthesize_file, vocode_mel_file
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright.registry import create_vocoder
@@ -35,7 +35,7 @@ def recording(tmp_path: Path) -> Path:
 def test_vocode_writes_what_generate_says(checkpoint: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", tiny.mel("tone3"))
     out = tmp_path / "out.wav"
-    said = vocode_file(checkpoint, tmp_path / "mel.npy", out, seed=0)
+    said = vocode_mel_file(checkpoint, tmp_path / "mel.npy", out, seed=0)
     expected = tiny.hifigan().generate(torch.from_numpy(tiny.mel("tone3"))[None])[0].numpy()
     found, rate = load_wav(out)
     assert rate == 8000
@@ -51,7 +51,7 @@ def test_vocode_takes_any_floating_layout(checkpoint: Path, tmp_path: Path, chan
     np.save(tmp_path / "a.npy", mel)
     np.save(tmp_path / "b.npy", np.asfortranarray(mel) if change == "fortran" else mel.astype("f2"))
     for name in ("a", "b"):
-        vocode_file(checkpoint, tmp_path / f"{name}.npy", tmp_path / f"{name}.wav", seed=0)
+        vocode_mel_file(checkpoint, tmp_path / f"{name}.npy", tmp_path / f"{name}.wav", seed=0)
     a, b = (load_wav(tmp_path / f"{name}.wav")[0] for name in ("a", "b"))
     assert float(np.abs(a - b).max()) <= (0.0 if change == "fortran" else 0.02)
 
@@ -75,7 +75,7 @@ def test_vocode_refuses_what_is_no_mel(checkpoint: Path, tmp_path: Path, kind: s
     path = tmp_path / "mel.npy"
     np.save(path, broken_mels()[kind], allow_pickle=True)
     with pytest.raises(WavewrightError) as caught:
-        vocode_file(checkpoint, path, tmp_path / "out.wav", seed=0)
+        vocode_mel_file(checkpoint, path, tmp_path / "out.wav", seed=0)
     assert str(caught.value).startswith(f"{path}: ")
     assert ("looks transposed" in str(caught.value)) == (kind == "transposed")
     assert not (tmp_path / "out.wav").exists()
@@ -94,7 +94,7 @@ def test_vocode_refuses_files_of_other_kinds(checkpoint: Path, tmp_path: Path) -
     }
     for name, words in said.items():
         with pytest.raises(WavewrightError, match=words):
-            vocode_file(checkpoint, tmp_path / name, tmp_path / "out.wav", seed=0)
+            vocode_mel_file(checkpoint, tmp_path / name, tmp_path / "out.wav", seed=0)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_vocode_refuses_files_of_other_kinds(checkpoint: Path, tmp_path: Path) -
 def test_vocode_refuses_bad_input(shared: Path, tmp_path: Path, name: str) -> None:
     path = shared / "corpora" / "bad-input" / "mels" / f"{name}.npy"
     with pytest.raises(WavewrightError) as caught:
-        vocode_file(Path("griffinlim"), path, tmp_path / "out.wav", seed=0)
+        vocode_mel_file(Path("griffinlim"), path, tmp_path / "out.wav", seed=0)
     assert str(caught.value).startswith(f"{path}: ")
     assert not list(Path.cwd().glob("*.marker"))
 
@@ -117,16 +117,16 @@ def test_vocode_converts_what_is_exact_and_refuses_the_rest(
         np.save(tmp_path / f"{name}.npy", log_mel(torch.from_numpy(wav), spec).numpy())
     for name in ("hifigan", "matcha-normalised"):
         path, out = tmp_path / f"{name}.npy", tmp_path / f"{name}.wav"
-        vocode_file(Path("griffinlim"), path, out, seed=0, like=name)
+        vocode_mel_file(Path("griffinlim"), path, out, seed=0, mel_preset=name)
     plain, undone = (
         load_wav(tmp_path / f"{name}.wav")[0] for name in ("hifigan", "matcha-normalised")
     )
     assert float(np.abs(plain - undone).mean()) < 1e-3 * float(np.abs(plain).max())
     path = tmp_path / "espnet.npy"
     with pytest.raises(MelMismatch, match=r"framing center vs hop.*wavewright doctor --mel"):
-        vocode_file(checkpoint, path, tmp_path / "no.wav", seed=0, like="espnet")
+        vocode_mel_file(checkpoint, path, tmp_path / "no.wav", seed=0, mel_preset="espnet")
     assert not (tmp_path / "no.wav").exists()
-    vocode_file(Path("griffinlim"), path, tmp_path / "yes.wav", seed=0, like="espnet")
+    vocode_mel_file(Path("griffinlim"), path, tmp_path / "yes.wav", seed=0, mel_preset="espnet")
     said, rate = load_wav(tmp_path / "yes.wav")
     assert rate == 22050
     assert len(said) == (1 + len(wav) // 256) * 256, "it needs no training, so it speaks any mel"
@@ -136,18 +136,18 @@ def test_vocode_takes_the_stated_layout_only(checkpoint: Path, tmp_path: Path) -
     mel = tiny.mel("tone3")
     np.save(tmp_path / "a.npy", mel)
     np.save(tmp_path / "b.npy", mel.T)
-    vocode_file(checkpoint, tmp_path / "a.npy", tmp_path / "a.wav", seed=0)
+    vocode_mel_file(checkpoint, tmp_path / "a.npy", tmp_path / "a.wav", seed=0)
     order = "frames_first"
-    vocode_file(checkpoint, tmp_path / "b.npy", tmp_path / "b.wav", seed=0, layout=order)
+    vocode_mel_file(checkpoint, tmp_path / "b.npy", tmp_path / "b.wav", seed=0, layout=order)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     with pytest.raises(WavewrightError, match="--layout frames_first"):
-        vocode_file(checkpoint, tmp_path / "b.npy", tmp_path / "c.wav", seed=0)
+        vocode_mel_file(checkpoint, tmp_path / "b.npy", tmp_path / "c.wav", seed=0)
 
 
 def test_copy_analyses_in_the_vocoders_own_convention(
     checkpoint: Path, recording: Path, tmp_path: Path
 ) -> None:
-    said = copy_file(checkpoint, recording, tmp_path / "copy.wav", seed=0)
+    said = resynthesize_file(checkpoint, recording, tmp_path / "copy.wav", seed=0)
     found, _ = load_wav(tmp_path / "copy.wav")
     mel = log_mel(torch.from_numpy(load_wav(recording)[0]), tiny.SPEC)
     expected = tiny.hifigan().generate(mel[None])[0].numpy()
@@ -159,7 +159,7 @@ def test_copy_analyses_in_the_vocoders_own_convention(
 def test_copy_resamples_and_needs_no_checkpoint_for_griffinlim(
     recording: Path, tmp_path: Path
 ) -> None:
-    copy_file(Path("griffinlim"), recording, tmp_path / "copy.wav", seed=0)
+    resynthesize_file(Path("griffinlim"), recording, tmp_path / "copy.wav", seed=0)
     wav, rate = load_wav(tmp_path / "copy.wav")
     assert rate == MelSpec.preset("hifigan").sample_rate == 22050
     spectrum = np.abs(np.fft.rfft(wav * np.hanning(len(wav))))
@@ -169,7 +169,7 @@ def test_copy_resamples_and_needs_no_checkpoint_for_griffinlim(
 
 def test_the_same_seed_writes_the_same_bytes(recording: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        copy_file(Path("griffinlim"), recording, tmp_path / f"{name}.wav", seed=seed)
+        resynthesize_file(Path("griffinlim"), recording, tmp_path / f"{name}.wav", seed=seed)
     a, b, c = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
     assert a == b != c
 
@@ -177,12 +177,12 @@ def test_the_same_seed_writes_the_same_bytes(recording: Path, tmp_path: Path) ->
 def test_copy_names_a_recording_that_is_too_short(checkpoint: Path, tmp_path: Path) -> None:
     save_wav(tmp_path / "click.wav", np.ones(10, np.float32), 8000)
     with pytest.raises(WavewrightError, match=r"click\.wav: .*10 samples is too short"):
-        copy_file(checkpoint, tmp_path / "click.wav", tmp_path / "out.wav", seed=0)
+        resynthesize_file(checkpoint, tmp_path / "click.wav", tmp_path / "out.wav", seed=0)
 
 
 def test_a_folder_that_is_not_there_is_named(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match=r"no/out\.wav: could not be written"):
-        copy_file(Path("griffinlim"), recording, tmp_path / "no" / "out.wav", seed=0)
+        resynthesize_file(Path("griffinlim"), recording, tmp_path / "no" / "out.wav", seed=0)
 
 
 def test_open_vocoder_tells_names_from_places(checkpoint: Path, tmp_path: Path) -> None:

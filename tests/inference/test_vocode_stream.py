@@ -21,7 +21,7 @@ from wavewright.audio.wav_header import header_flags
 from wavewright.checkpoints.checkpoint import save_checkpoint
 from wavewright.cli import app as cli
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.vocode import stream_file, vocode_file
+from wavewright.inference.vocode import vocode_mel_file, vocode_mel_stream
 from wavewright.mel.pipe import read_mel_chunks
 from wavewright.registry import create_vocoder
 
@@ -115,7 +115,7 @@ def test_what_is_no_mel_is_refused_and_leaves_no_file(
 ) -> None:
     given, words = WRONG[kind]
     with pytest.raises(WavewrightError, match=words) as caught:
-        stream_file(checkpoint, io.BytesIO(given), tmp_path / "out.wav", seed=0)
+        vocode_mel_stream(checkpoint, io.BytesIO(given), tmp_path / "out.wav", seed=0)
     assert str(caught.value).startswith("standard input")
     assert not list(tmp_path.iterdir())
 
@@ -123,11 +123,11 @@ def test_what_is_no_mel_is_refused_and_leaves_no_file(
 @pytest.mark.parametrize("source", ["file", "frames", "arrays"])
 def test_a_stream_writes_what_the_whole_does(checkpoint: Path, tmp_path: Path, source: str) -> None:
     np.save(tmp_path / "mel.npy", MEL)
-    vocode_file(checkpoint, tmp_path / "mel.npy", tmp_path / "whole.wav", seed=0)
+    vocode_mel_file(checkpoint, tmp_path / "mel.npy", tmp_path / "whole.wav", seed=0)
     out = tmp_path / "out.wav"
     pipes = {"frames": FRAMES, "arrays": arrays(MEL[:, :1], MEL[:, 1:])}
     given = io.BytesIO(pipes[source]) if source in pipes else tmp_path / "mel.npy"
-    said = stream_file(checkpoint, given, out, seed=0)
+    said = vocode_mel_stream(checkpoint, given, out, seed=0)
     found, rate = load_wav(out)
     assert rate == 8000
     np.testing.assert_allclose(
@@ -142,8 +142,8 @@ def test_one_that_makes_sample_after_sample_streams_too(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "v", 1, create_vocoder("wavernn", **tiny.SMALL["wavernn"]))
     np.save(tmp_path / "mel.npy", MEL)
-    vocode_file(tmp_path / "v", tmp_path / "mel.npy", tmp_path / "whole.wav", seed=3)
-    stream_file(tmp_path / "v", io.BytesIO(FRAMES), tmp_path / "out.wav", seed=3)
+    vocode_mel_file(tmp_path / "v", tmp_path / "mel.npy", tmp_path / "whole.wav", seed=3)
+    vocode_mel_stream(tmp_path / "v", io.BytesIO(FRAMES), tmp_path / "out.wav", seed=3)
     a, b = (load_wav(tmp_path / f"{name}.wav")[0] for name in ("whole", "out"))
     np.testing.assert_array_equal(a, b)
 
@@ -152,7 +152,7 @@ def test_another_convention_is_refused_before_the_pipe_is_read(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(MelMismatch, match=r"^standard input: .*wavewright doctor"):
-        stream_file(checkpoint, Unread(), tmp_path / "no.wav", seed=0, like="espnet")
+        vocode_mel_stream(checkpoint, Unread(), tmp_path / "no.wav", seed=0, mel_preset="espnet")
     assert not list(tmp_path.iterdir())
 
 
@@ -163,7 +163,7 @@ class Unread(io.BytesIO):
 
 def test_what_cannot_stream_says_so_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(WavewrightError, match="'griffinlim' does not stream"):
-        stream_file(Path("griffinlim"), io.BytesIO(FRAMES), tmp_path / "out.wav", seed=0)
+        vocode_mel_stream(Path("griffinlim"), io.BytesIO(FRAMES), tmp_path / "out.wav", seed=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -277,7 +277,7 @@ def test_a_named_pipe_is_written_to_and_not_replaced(checkpoint: Path, tmp_path:
     heard: list[bytes] = []
     listener = threading.Thread(target=lambda: heard.append(pipe.read_bytes()), daemon=True)
     listener.start()
-    stream_file(checkpoint, io.BytesIO(FRAMES), pipe, seed=0)
+    vocode_mel_stream(checkpoint, io.BytesIO(FRAMES), pipe, seed=0)
     listener.join(20)
     assert pipe.is_fifo()
     assert len(heard[0]) == 44 + 2 * tiny.SPEC.hop_length * MEL.shape[1]

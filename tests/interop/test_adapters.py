@@ -45,7 +45,9 @@ def speech_like(spec: MelSpec, frames: int = 300, seed: int = 0) -> Tensor:
 
 def said(adapter: ClientVocoder, mel: Tensor) -> Tensor:
     """By the vocoder itself, (B, samples) of a mel in the adapter's convention."""
-    return adapter.vocoder.generate(convert_mel(mel, adapter.source, adapter.vocoder.mel), seed=0)
+    return adapter.vocoder.generate(
+        convert_mel(mel, adapter.source, adapter.vocoder.mel_spec), seed=0
+    )
 
 
 def test_espnet_takes_one_mel_and_gives_one_waveform() -> None:
@@ -471,7 +473,7 @@ def test_what_is_exported_for_parallel_wavegan_is_imported_again(
     again = imported.model
     assert isinstance(again, Vocoder)
     mel = speech_like(SPEC_PWG.bands_first, 9)[None]
-    theirs = convert_mel(mel, SPEC_PWG.bands_first, again.mel)
+    theirs = convert_mel(mel, SPEC_PWG.bands_first, again.mel_spec)
     torch.testing.assert_close(
         again.generate(theirs, seed=1), vocoder.generate(mel, seed=1), rtol=0, atol=1e-5
     )

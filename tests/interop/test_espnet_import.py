@@ -109,7 +109,7 @@ def test_the_mel_is_that_of_the_configuration_and_of_the_file(
     state = espnets_parallel_wavegan(in_training("parallel_wavegan", **PWG))
     config = CONFIG.replace(old, new) if old else CONFIG
     path = written(tmp_path, {**as_joint(state, {}), **statistics()}, config)
-    mel = import_checkpoint(path).model.mel
+    mel = import_checkpoint(path).model.mel_spec
     plain = {"sample_rate": 22050, "n_fft": 1024, "win_length": 1024, "fmin": 80.0, "log": "log10"}
     if "null, fmax" in new:
         plain["fmin"] = 0.0
@@ -133,7 +133,7 @@ def test_melgan_and_a_file_without_its_configuration(tmp_path: Path) -> None:
         import_checkpoint(path)
     made = import_checkpoint(path, mel="espnet", out=tmp_path / "imported.safetensors")
     assert made.format.name == "pwg-melgan"
-    assert isinstance(made.model.mel.normalisation, StatisticsNormalisation)
+    assert isinstance(made.model.mel_spec.normalisation, StatisticsNormalisation)
     same(made, expected)
 
 

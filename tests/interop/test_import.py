@@ -64,7 +64,7 @@ def speecht5_name(key: str) -> str:
 
 
 def require_same(made: ImportedModel, expected: Vocoder) -> None:
-    mel = torch.randn(1, expected.mel.n_mels, 6, generator=torch.Generator().manual_seed(1))
+    mel = torch.randn(1, expected.mel_spec.n_mels, 6, generator=torch.Generator().manual_seed(1))
     assert torch.equal(loaded(made).generate(mel), expected.generate(mel))
 
 
@@ -76,7 +76,7 @@ def test_bigvgan(tmp_path: Path) -> None:
         path = official_file(tmp_path, state, in_generator, "g_05000000")
         made = import_checkpoint(path, out=tmp_path / "imported.safetensors")
         assert (made.format.name, made.step) == ("bigvgan", 5_000_000)
-        assert made.model.mel == MelSpec.preset(preset)
+        assert made.model.mel_spec == MelSpec.preset(preset)
         require_same(made, expected)
 
 
@@ -87,14 +87,14 @@ def test_vocos(tmp_path: Path) -> None:
     state["head.istft.window"] = torch.ones(1024)
     path = official_file(tmp_path, state, bare, "pytorch_model.bin")
     made = import_checkpoint(tmp_path, out=tmp_path / "imported.safetensors")
-    assert (made.format.name, made.model.mel) == ("vocos", MelSpec.preset("vocos-24k"))
+    assert (made.format.name, made.model.mel_spec) == ("vocos", MelSpec.preset("vocos-24k"))
     require_same(made, expected)
     (tmp_path / "config.yaml").write_text(
         "feature_extractor:\n  class_path: vocos.MelSpectrogramFeatures\n  init_args:\n"
         "    sample_rate: 16000\n    n_fft: 1024\n    hop_length: 256\n    n_mels: 100\n"
         "    padding: same\n"
     )
-    mel = import_checkpoint(path).model.mel
+    mel = import_checkpoint(path).model.mel_spec
     assert (mel.sample_rate, mel.fmax, mel.framing) == (16000, 8000, "hop")
 
 
@@ -114,7 +114,7 @@ def test_speecht5(tmp_path: Path, normalises: bool) -> None:
     made = import_checkpoint(tmp_path, out=tmp_path / "imported.safetensors")
     require_same(made, expected)
     plain = MelSpec.preset("speecht5").bands_first
-    differing = made.model.mel.differences(plain)
+    differing = made.model.mel_spec.differences(plain)
     assert set(differing) == ({"normalisation"} if normalises else set())
     (tmp_path / "config.json").write_text(json.dumps({**about, "leaky_relu_slope": 0.2}))
     with pytest.raises(WavewrightError, match=r"leaky_relu_slope is 0\.2"):
@@ -134,7 +134,7 @@ def test_melgans_of_one_band_and_of_several_are_told_apart(tmp_path: Path) -> No
     assert import_checkpoint(one).format.name == "pwg-melgan"
     made = import_checkpoint(several, out=tmp_path / "imported.safetensors")
     assert made.format.name == "pwg-multiband-melgan"
-    assert loaded(made).config.model_copy(update={"mel": expected.mel}) == expected.config
+    assert loaded(made).config.model_copy(update={"mel": expected.mel_spec}) == expected.config
     for path, named, other in (
         (one, "pwg-multiband-melgan", "pwg-melgan"),
         (several, "pwg-melgan", "pwg-multiband-melgan"),
@@ -172,8 +172,8 @@ def test_the_filters_are_those_that_load_model_takes(
 def test_without_a_configuration_the_filters_are_the_published_ones(tmp_path: Path) -> None:
     path, expected = as_parallel_wavegans(tmp_path, "multiband_melgan", channels=64)
     (path.parent / "config.yml").unlink()
-    made = import_checkpoint(path, mel=expected.mel).model
-    assert made.config.model_copy(update={"mel": expected.mel}) == expected.config
+    made = import_checkpoint(path, mel=expected.mel_spec).model
+    assert made.config.model_copy(update={"mel": expected.mel_spec}) == expected.config
 
 
 def test_half_precision_becomes_float32(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_silence_follows_the_statistics_of_each_band() -> None:
 def test_models_and_recipes_hold_bands_first() -> None:
     spec = MelSpec.preset("espnet")
     assert spec.layout == "frames_first"
-    assert create_vocoder("griffinlim", mel=spec).mel == spec.bands_first
+    assert create_vocoder("griffinlim", mel=spec).mel_spec == spec.bands_first
     assert spec.bands_first.differences(spec) == {"layout": ("bands_first", "frames_first")}
 
 

@@ -80,7 +80,7 @@ def small(name: str) -> Vocoder:
 
 def mel_of(vocoder: Vocoder, frames: int, batch: int = 1) -> Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randn(batch, vocoder.mel.n_mels, frames, generator=random) - 3
+    return torch.randn(batch, vocoder.mel_spec.n_mels, frames, generator=random) - 3
 
 
 def streamed(vocoder: Vocoder, mel: Tensor, sizes: list[int]) -> Tensor:

@@ -82,7 +82,7 @@ def test_it_is_created_by_name_variant_and_config_and_not_imported_before(
         f"assert '{MODULE}' in sys.modules\n"
         "assert small.config.channels == 64 and len(small.blocks) == 2\n"
         "assert small.generate(torch.zeros(2, 80, 5)).shape == (2, 5 * 256)\n"
-        "wide = small.mel.model_copy(update={'hop_length': 600})\n"
+        "wide = small.mel_spec.model_copy(update={'hop_length': 600})\n"
         "try:\n    ww.create_vocoder('whistle', mel=wide)\n"
         "except ww.WavewrightError as error:\n    print(error)\n"
     )

@@ -42,7 +42,7 @@ def test_one_process_is_watched_only_where_asked(troop: Toy) -> None:
     alone = troop.run("--set", "drill.fault=shot")
     assert alone.returncode == 1
     assert troop.ran() == ["drill 0 of 1"]
-    watched = troop.run("--force", "--set", "drill.fault=shot", "--set", "drill.relaunches=1")
+    watched = troop.run("--force", "--set", "drill.fault=shot", "--set", "drill.max_restarts=1")
     assert watched.returncode == 0, watched.stderr
     assert troop.ran() == 2 * ["drill 0 of 1"]
 
@@ -71,8 +71,8 @@ def test_a_signal_to_the_runner_stops_a_group(troop: Toy) -> None:
 def test_only_what_trains_together_is_started_as_a_group() -> None:
     """The stage gta has a list of shards for each of its processes, and starts them itself."""
     assert not _needs_group({"gpus": 4, "jobs": 2})
-    train = {"gpus": 1, "nodes": 1, "rendezvous": "", "relaunches": None}
+    train = {"gpus": 1, "nodes": 1, "rendezvous": "", "max_restarts": None}
     assert not _needs_group(train)
     assert _needs_group({**train, "gpus": 2})
     assert _needs_group({**train, "nodes": 2})
-    assert _needs_group({**train, "relaunches": 1})
+    assert _needs_group({**train, "max_restarts": 1})

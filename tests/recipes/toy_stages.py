@@ -93,7 +93,7 @@ def drill(
     gpus: Unkeyed[int] = 1,
     nodes: Unkeyed[int] = 1,
     rendezvous: Unkeyed[str] = "",
-    relaunches: Unkeyed[int | None] = None,
+    max_restarts: Unkeyed[int | None] = None,
 ) -> None:
     """March in step with others, of whom the last goes wrong once."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

@@ -89,7 +89,7 @@ def test_it_trains_validates_and_draws(
     assert "u03 is left out of the train split" in caplog.text
     model = load_model(out)
     assert isinstance(model, Tacotron2)
-    assert model.mel == SPEC
+    assert model.mel_spec == SPEC
     assert model.config.frames_per_step == 2
     curve = [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
     assert [line["step"] for line in curve] == [0, 1, 2, 3]

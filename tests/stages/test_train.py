@@ -95,7 +95,7 @@ def test_mels_of_another_rate_or_of_too_little_audio_are_refused(
 def test_it_trains_validates_and_saves(work: Path, tmp_path: Path) -> None:
     newest = train(work, tmp_path / "run", max_steps=5)
     vocoder = load_vocoder(newest)
-    assert (vocoder.name, vocoder.mel) == ("hifigan", tiny.SPEC)
+    assert (vocoder.name, vocoder.mel_spec) == ("hifigan", tiny.SPEC)
     lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
     curve = [json.loads(line) for line in lines]
     assert [line["step"] for line in curve] == list(range(6))
@@ -207,7 +207,7 @@ def test_adversaries_that_do_not_fit_start_anew_and_say_so(
     thin = {**CONFIG, "adversary": {"periods": (2,), "scales": 1, "width_divisor": 8}}
     with caplog.at_level(logging.WARNING, logger="wavewright"):
         train(work, tmp_path, init_from=earlier, config=thin)
-    assert "has no discriminator that fits; a new one starts" in caplog.text
+    assert "has no discriminator that fits; starting a fresh one" in caplog.text
 
 
 def test_a_start_of_another_convention_or_shape_is_refused(
@@ -241,7 +241,7 @@ def test_every_vocoder_is_trained_by_any_recipe(work: Path, tmp_path: Path, name
     }
     train(work, tmp_path, name=name, config=config, adversary_start=1)
     vocoder = load_vocoder(tmp_path)
-    assert vocoder.mel == tiny.SPEC
+    assert vocoder.mel_spec == tiny.SPEC
     assert getattr(vocoder.config, "adversary_start", 1) == 1
 
 
@@ -250,7 +250,7 @@ def test_one_that_no_mel_drives_is_judged_by_likelihood_and_heard(
     work: Path, tmp_path: Path, name: str
 ) -> None:
     config = {key: value for key, value in tiny.SMALL[name].items() if key != "mel"}
-    train(work, tmp_path, name=name, config=config, shown_utterances=2, compute_mels=True)
+    train(work, tmp_path, name=name, config=config, logged_utterances=2, compute_mels=True)
     lines = [json.loads(s) for s in (tmp_path / "validation.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert all(0 < line["bits_per_sample"] < 20 for line in lines)

@@ -9,12 +9,18 @@ import numpy as np
 
 from tests.support.reports import RATE, speech
 from wavewright.audio.files import save_wav
-from wavewright.evaluation.listening.design import Key, Kind, Options, Trial, read_key
-from wavewright.evaluation.listening.page import make_test
-from wavewright.evaluation.listening.sessions import Answer, Session
+from wavewright.evaluation.listening.design import (
+    ListeningKey,
+    ListeningOptions,
+    TestKind,
+    Trial,
+    read_key,
+)
+from wavewright.evaluation.listening.page import write_listening_test
+from wavewright.evaluation.listening.sessions import Answer, ListenerSession
 
 SYSTEMS = {"close-one": 0.003, "noisy-one": 0.03}
-Judge = Callable[[Key, Trial, tuple[str, ...], str], str]
+Judge = Callable[[ListeningKey, Trial, tuple[str, ...], str], str]
 
 
 def write_systems(folder: Path, utterances: int = 3, seconds: float = 0.4) -> dict[str, Path]:
@@ -32,17 +38,17 @@ def write_systems(folder: Path, utterances: int = 3, seconds: float = 0.4) -> di
 
 
 def made_test(
-    folder: Path, kind: Kind, *, utterances: int = 3, seconds: float = 0.4, **words: str
-) -> tuple[Path, Key]:
+    folder: Path, kind: TestKind, *, utterances: int = 3, seconds: float = 0.4, **words: str
+) -> tuple[Path, ListeningKey]:
     """A test on the disk, of the systems that `write_systems` writes beside it, and its key."""
     folders = write_systems(folder / "systems", utterances + 1, seconds)
     natural = folders.pop("natural")
-    options = Options(utterances=utterances, seed=5, **words)
-    make_test(kind, natural, folders, folder / "test", options)
+    options = ListeningOptions(utterances=utterances, seed=5, **words)
+    write_listening_test(kind, natural, folders, folder / "test", options)
     return folder / "test", read_key(folder / "test" / "key.json")
 
 
-def session(key: Key, listener: str, judge: Judge) -> Session:
+def session(key: ListeningKey, listener: str, judge: Judge) -> ListenerSession:
     """The result of a listener who judges every trial so; every second one has A and B reversed."""
     turned = sum(listener.encode()) % 2
     answers = []
@@ -60,7 +66,7 @@ def session(key: Key, listener: str, judge: Judge) -> Session:
                 plays=(1,) * len(heard),
             )
         )
-    return Session(
+    return ListenerSession(
         schema_version=1,
         test=key.test.id,
         listener=listener,
@@ -71,12 +77,12 @@ def session(key: Key, listener: str, judge: Judge) -> Session:
     )
 
 
-def systems_of(key: Key, names: tuple[str, ...]) -> list[str]:
+def systems_of(key: ListeningKey, names: tuple[str, ...]) -> list[str]:
     """Whose sounds these are."""
     return [key.sounds[name].system for name in names]
 
 
-def attentive(key: Key, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
+def attentive(key: ListeningKey, trial: Trial, shown: tuple[str, ...], reference: str) -> str:
     """Hears everything: natural speech is best, then the close system, then noise."""
     order = ("natural", *SYSTEMS, "anchor")
     systems = systems_of(key, shown)

@@ -20,16 +20,16 @@ from wavewright.nn.gan_losses import (
     least_squares_generator,
 )
 from wavewright.nn.spectral import mel_l1
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 from wavewright.vocoders.hifigan import HiFiGAN
 from wavewright.vocoders.melgan import MelGAN, weighted_matching
 
 Losses = dict[str, Tensor]
 
 
-def hifigan_step(session: Session, batch: Batch) -> Losses:
-    """One step as in the authors' train.py, at the session's present learning rates."""
-    model, optimisers = session.model, session.optimisers
+def hifigan_step(state: TrainState, batch: Batch) -> Losses:
+    """One step as in the authors' train.py, at the state's present learning rates."""
+    model, optimisers = state.model, state.optimizers
     assert isinstance(model, HiFiGAN)
     discriminator = model.discriminators["discriminator"]
     fake = model(batch.mel)
@@ -54,9 +54,9 @@ def hifigan_step(session: Session, batch: Batch) -> Losses:
     return {"critic": critic, "mel_l1": distance, "adversarial": adversarial, "features": matching}
 
 
-def melgan_step(session: Session, batch: Batch) -> Losses:
+def melgan_step(state: TrainState, batch: Batch) -> Losses:
     """One step as in the authors' scripts/train.py."""
-    model, optimisers = session.model, session.optimisers
+    model, optimisers = state.model, state.optimizers
     assert isinstance(model, MelGAN)
     discriminator = model.discriminators["discriminator"]
     fake = model(batch.mel)

@@ -34,7 +34,7 @@ from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.acoustic import TextBatch
 from wavewright.registry import create_vocoder, plugins
 from wavewright.training.crops import CropData
-from wavewright.training.state import Session, seed_everything
+from wavewright.training.state import TrainState, seed_everything
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,7 +73,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     model = create_vocoder(name, **tiny.SMALL[name]).eval()
     if model.conditioning == "mel":
-        mel = log_mel(torch.from_numpy(speech(8000, 0.3)), model.mel)[None]
+        mel = log_mel(torch.from_numpy(speech(8000, 0.3)), model.mel_spec)[None]
         results["samples"] = digest(model.generate(mel.repeat(2, 1, 1), seed=5))
         if model.streams:
             pieces = list(model.stream(torch.split(mel, 11, dim=-1), seed=5))
@@ -87,7 +87,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         export_vocoder(model, file)
         session = onnxruntime.InferenceSession(file)
         generator = np.random.default_rng(3)
-        sizes: dict[str, tuple[int, ...]] = {"mel": (model.mel.n_mels, 24)}
+        sizes: dict[str, tuple[int, ...]] = {"mel": (model.mel_spec.n_mels, 24)}
         noises = model.noise_inputs(24) if model.conditioning == "mel" else {}
         sizes |= {key: tuple(noise.shape) for key, noise in noises.items()}
         inputs = {}
@@ -110,7 +110,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
         seed_everything(3, 0)
         model = create_vocoder(name, **tiny.SMALL[name])
         model.fit_statistics(data.wavs())
-        session_ = Session(model, len(data), torch.device("cpu"), 3)
+        session_ = TrainState(model, len(data), torch.device("cpu"), 3)
         results["losses"] = []
         for step in range(3):
             logs = session_.advance(data.batch(step))
@@ -133,13 +133,13 @@ def acoustic_digests() -> dict[str, Any]:
         text[row, :length] = torch.randint(1, 60, (length,), generator=generator)
         mel[row, :, :count] = torch.randn(8, count, generator=generator) - 5
     batch = TextBatch(text, torch.tensor((9, 5)), mel, torch.tensor((25, 11)), ["one", "two"])
-    session = Session(model, 3, torch.device("cpu"), 3)
+    state = TrainState(model, 3, torch.device("cpu"), 3)
     losses = []
     for _ in range(3):
-        logs = session.advance(batch)
+        logs = state.advance(batch)
         losses.append({key: float(value).hex() for key, value in logs.items()})
     model.eval()
-    forced = model.teacher_forced(batch, [1, 2])
+    forced = model.teacher_force(batch, [1, 2])
     return {"losses": losses, "teacher forced": [digest(item.mel) for item in forced]}
 
 
@@ -166,7 +166,7 @@ def shipped_digests() -> dict[str, str]:
         if model.conditioning != "mel":
             digests[path.stem] = digest(model.sample(1, seed=2))
             continue
-        mel = log_mel(torch.from_numpy(speech(model.sample_rate, 0.2)), model.mel)[None]
+        mel = log_mel(torch.from_numpy(speech(model.sample_rate, 0.2)), model.mel_spec)[None]
         digests[path.stem] = digest(model.generate(mel, seed=2))
     return digests
 

@@ -138,6 +138,13 @@ TACOTRON: dict[str, Any] = {
 IDS = [f"tone{i}" for i in range(6)]
 
 
+def small(name: str) -> dict[str, Any]:
+    """Changes that make a vocoder small, whichever of its published sizes is named."""
+    if name == "wavernn:sparse":  # whose blocks must fill its rows
+        return {**SMALL["wavernn:dual-softmax"], "units": 64}
+    return SMALL.get(name) or SMALL[name.partition(":")[0]]
+
+
 def hifigan(**changes: Any) -> HiFiGAN:
     """The same weights at every call."""
     torch.manual_seed(0)

@@ -26,10 +26,11 @@ from wavewright.models.base import Model, Update
 from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.training.crops import CropData
-from wavewright.training.journal import Journal
-from wavewright.training.loop import TrainingOptions, train, validation_steps
+from wavewright.training.logger import TrainingLogger
+from wavewright.training.loop import Selection, train, validation_steps
+from wavewright.training.options import TrainingOptions
 from wavewright.training.signals import stop_requests
-from wavewright.training.state import Restart, Session
+from wavewright.training.state import Restart, TrainState
 
 STEPS = 8  # of an uninterrupted run; an epoch has 3
 
@@ -43,14 +44,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> CropData:
 def go(run: Path, data: Any, steps: int = STEPS, **options: Any) -> Path:
     """Train the tiny HiFi-GAN, from the newest checkpoint if there is one; the last step."""
     settings = {"seed": 3, "checkpoint_every": 100, "log_every": 1, "device": "cpu", **options}
-    validate = settings.pop("validate", None)
     model = settings.pop("model", None) or tiny.hifigan(adversary_start=2)
     train(
         model,
         data,
         run=run,
+        validate=settings.pop("validate", None),
+        selection=Selection(best_by=settings.pop("best_by", "")),
+        ema_decay=settings.pop("ema_decay", None),
         options=TrainingOptions(max_steps=steps, **settings),
-        validate=validate,
     )
     newest = latest_checkpoint(run)
     assert newest is not None
@@ -92,7 +94,7 @@ def test_stopped_and_resumed_equals_never_stopped(
 
 
 def test_training_changes_every_player(data: CropData, uninterrupted: Path) -> None:
-    fresh = Session(tiny.hifigan(adversary_start=2), len(data), torch.device("cpu"), 3)
+    fresh = TrainState(tiny.hifigan(adversary_start=2), len(data), torch.device("cpu"), 3)
     trained = load_training(uninterrupted)["players"]
     assert trained.keys() == {"generator", "discriminator"} == fresh.players.keys()
     for name, player in fresh.players.items():
@@ -110,11 +112,11 @@ def test_another_seed_is_another_training(
 
 def test_the_mel_loss_falls(data: CropData, tmp_path: Path) -> None:
     losses = []
-    session = Session(
+    state = TrainState(
         tiny.hifigan(adversary_start=1000, learning_rate=2e-3), len(data), torch.device("cpu"), 3
     )
     for step in range(60):
-        losses.append(float(session.advance(data.batch(step))["mel_l1"]))
+        losses.append(float(state.advance(data.batch(step))["mel_l1"]))
     assert sum(losses[-6:]) < 0.6 * sum(losses[:6])
 
 
@@ -201,7 +203,8 @@ from pathlib import Path
 from tests.support import tiny
 from wavewright.training.crops import CropData
 from wavewright.data.shards import Shards
-from wavewright.training.loop import TrainingOptions, train
+from wavewright.training.loop import train
+from wavewright.training.options import TrainingOptions
 
 folder = Path(sys.argv[1])
 audio, mels = Shards(folder / "audio"), Shards(folder / "mels")
@@ -281,15 +284,15 @@ class Rivals(Model):
         self.note()
 
 
-def rivals() -> Session:
-    return Session(Rivals(), 2, torch.device("cpu"), 0)
+def rivals() -> TrainState:
+    return TrainState(Rivals(), 2, torch.device("cpu"), 0)
 
 
 def test_only_the_stepping_player_gets_gradients_and_moves() -> None:
-    session = rivals()
-    model = session.model
+    state = rivals()
+    model = state.model
     assert isinstance(model, Rivals)
-    session.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
+    state.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
     start, after_critic, end = model.seen
     assert start == (None, None)
     assert after_critic[0] is None, "the critic's loss gave the generator no gradient"
@@ -302,11 +305,11 @@ def test_only_the_stepping_player_gets_gradients_and_moves() -> None:
 
 
 def test_rates_decay_once_per_epoch_for_every_player() -> None:
-    session = rivals()
+    state = rivals()
     rates = []
     for _ in range(5):
-        session.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
-        rates.append(session.learning_rates())
+        state.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
+        rates.append(state.learning_rates())
     assert [rate["generator"] for rate in rates] == [0.1, 0.1, 0.05, 0.05, 0.025]
     assert [rate["critic"] for rate in rates] == [0.5, 0.5, 0.25, 0.25, 0.125]
 
@@ -331,14 +334,14 @@ class Later(Rivals):
 def test_a_schedule_may_start_later(
     restart: Restart | None, generator: list[float], critic: list[float]
 ) -> None:
-    session = Session(Later(), 2, torch.device("cpu"), 0, restart=restart)
+    state = TrainState(Later(), 2, torch.device("cpu"), 0, restart=restart)
     rates = []
     for _ in range(6):
-        session.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
-        rates.append(session.learning_rates())
+        state.advance(Batch(torch.zeros(1, 1), torch.zeros(1, 1, 1), ["a"]))
+        rates.append(state.learning_rates())
     assert [rate["generator"] for rate in rates] == pytest.approx(generator)
     assert [rate["critic"] for rate in rates] == pytest.approx(critic)
-    assert all(optimiser.defaults["amsgrad"] for optimiser in session.optimisers.values())
+    assert all(optimiser.defaults["amsgrad"] for optimiser in state.optimizers.values())
 
 
 def test_logs_of_all_updates_are_collected_without_graphs() -> None:
@@ -350,16 +353,16 @@ def test_logs_of_all_updates_are_collected_without_graphs() -> None:
 def test_every_step_is_validated_once_even_after_a_fall_back(
     data: CropData, tmp_path: Path
 ) -> None:
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         assert not torch.is_grad_enabled()
         return {"mel_l1": 1.0 / (1 + step), "mode": float(model.training)}
 
     model = tiny.hifigan(adversary_start=100)
-    go(tmp_path, data, 10, validate=validate, checkpoint_every=4, keep=9, model=model)
+    go(tmp_path, data, 10, validate=validate, checkpoint_every=4, keep_checkpoints=9, model=model)
     for step in ("step-00000010", "step-00000008"):
         (tmp_path / step / "checkpoint.json").unlink()  # a kill left these unfinished
     model = tiny.hifigan(adversary_start=100)
-    go(tmp_path, data, 10, validate=validate, checkpoint_every=4, keep=9, model=model)
+    go(tmp_path, data, 10, validate=validate, checkpoint_every=4, keep_checkpoints=9, model=model)
     lines = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(11))
     assert all(line["mel_l1"] == 1.0 / (1 + line["step"]) for line in lines)
@@ -368,10 +371,10 @@ def test_every_step_is_validated_once_even_after_a_fall_back(
 
 
 def test_a_resumed_curve_ends_where_the_run_resumes(tmp_path: Path) -> None:
-    with Journal(tmp_path, 0) as journal:
+    with TrainingLogger(tmp_path, 0) as logger:
         for step in (0, 5, 10):
-            journal.validation(step, {"mel_l1": float(step)})
-    with Journal(tmp_path, 5):
+            logger.validation(step, {"mel_l1": float(step)})
+    with TrainingLogger(tmp_path, 5):
         lines = (tmp_path / "validation.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 5]
 
@@ -383,7 +386,7 @@ def test_validation_looks_early_and_at_every_tenth() -> None:
 
 
 def test_only_the_newest_checkpoints_are_kept(data: CropData, tmp_path: Path) -> None:
-    go(tmp_path, data, 7, checkpoint_every=2, keep=2)
+    go(tmp_path, data, 7, checkpoint_every=2, keep_checkpoints=2)
     assert sorted(path.name for path in tmp_path.glob("step-*")) == [
         "step-00000006",
         "step-00000007",
@@ -405,7 +408,7 @@ def test_a_finished_training_is_left_alone(data: CropData, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "field", ["max_steps", "checkpoint_every", "keep", "log_every", "workers", "seed"]
+    "field", ["max_steps", "checkpoint_every", "keep_checkpoints", "log_every", "workers", "seed"]
 )
 def test_intervals_must_make_sense(field: str) -> None:
     with pytest.raises(ValidationError, match=field):

@@ -35,11 +35,11 @@ from wavewright.models.base import Update
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 from wavewright.training.crops import CropData
-from wavewright.training.ema import Average
-from wavewright.training.health import judge
-from wavewright.training.journal import Journal
-from wavewright.training.memory import estimate, explained
-from wavewright.training.state import Session
+from wavewright.training.ema import EMA
+from wavewright.training.health import assess_health
+from wavewright.training.logger import TrainingLogger
+from wavewright.training.memory import estimate_memory, oom_hint
+from wavewright.training.state import TrainState
 
 CPU = torch.device("cpu")
 
@@ -59,7 +59,7 @@ def vocos() -> Vocoder:
 def test_an_average_is_an_average() -> None:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 1.0)
-    average = Average(layer, 0.9)
+    average = EMA(layer, 0.9)
     nn.init.constant_(layer.weight, 2.0)
     average.update(1000)
     average.update(1001)
@@ -74,7 +74,7 @@ def test_an_average_is_an_average() -> None:
 def test_an_average_soon_forgets_where_training_began() -> None:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 1.0)
-    average = Average(layer, 0.9999)
+    average = EMA(layer, 0.9999)
     nn.init.constant_(layer.weight, 2.0)
     for step in range(1, 101):
         average.update(step)
@@ -102,7 +102,7 @@ def test_validation_hears_the_average(data: CropData, tmp_path: Path) -> None:
     model = vocos()
     heard: list[Tensor] = []
 
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         heard.append(model.state_dict()["head.weight"].clone())
         return {"mel_l1": 1.0}
 
@@ -110,10 +110,12 @@ def test_validation_hears_the_average(data: CropData, tmp_path: Path) -> None:
     assert torch.equal(heard[-1], load_training(last)["average"]["head.weight"])
 
 
-def losses(session: Session, data: CropData, shares: int, steps: int = 4) -> list[dict[str, float]]:
+def losses(
+    state: TrainState, data: CropData, shares: int, steps: int = 4
+) -> list[dict[str, float]]:
     taken = []
     for step in range(steps):
-        logs = session.advance(*(data.batch(step, share, shares) for share in range(shares)))
+        logs = state.advance(*(data.batch(step, share, shares) for share in range(shares)))
         taken.append({name: float(value) for name, value in logs.items()})
     return taken
 
@@ -125,8 +127,8 @@ def test_accumulated_shares_equal_the_batch(data: CropData, name: str) -> None:
     runs = []
     for shares in (1, 2, 4):
         torch.manual_seed(0)
-        session = Session(create_vocoder(name, **tiny.SMALL[name]), len(data), CPU, 3)
-        runs.append(losses(session, data, shares))
+        state = TrainState(create_vocoder(name, **tiny.SMALL[name]), len(data), CPU, 3)
+        runs.append(losses(state, data, shares))
     for other in runs[1:]:
         for mine, theirs in zip(runs[0], other, strict=True):
             assert mine == pytest.approx(theirs, rel=tolerance, abs=1e-5)
@@ -138,23 +140,23 @@ from pathlib import Path
 import torch
 from tests.support import tiny
 from wavewright.training.crops import CropData
-from wavewright.training.distributed import group
+from wavewright.training.distributed import join_world
 from wavewright.data.shards import Shards
-from wavewright.training.state import Session
+from wavewright.training.state import TrainState
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 audio, mels = Shards(folder / "audio"), Shards(folder / "mels")
 data = CropData(audio, mels, tiny.IDS, segment_length=512, batch_size=4, seed=3)
-with group(torch.device("cpu")) as peers:
-    session = Session(tiny.hifigan(), len(data), torch.device("cpu"), 3, peers=peers)
+with join_world(torch.device("cpu")) as world:
+    state = TrainState(tiny.hifigan(), len(data), torch.device("cpu"), 3, world=world)
     taken = []
     for step in range(6):
-        logs = session.advance(data.batch(step, peers.rank, peers.size))
-        taken.append({name: float(value) for name, value in peers.mean(logs).items()})
-    weights = torch.cat([p.detach().flatten() for p in session.model.parameters()])
+        logs = state.advance(data.batch(step, world.rank, world.size))
+        taken.append({name: float(value) for name, value in world.mean(logs).items()})
+    weights = torch.cat([p.detach().flatten() for p in state.model.parameters()])
     text = json.dumps({"losses": taken, "weights": weights.double().sum().item()})
-    (folder / f"rank{peers.rank}.json").write_text(text)
+    (folder / f"rank{world.rank}.json").write_text(text)
 """
 
 
@@ -176,8 +178,8 @@ def test_two_processes_equal_one(
     )
     first, second = (json.loads((tmp_path / f"rank{i}.json").read_text()) for i in (0, 1))
     assert first["weights"] == second["weights"], "both hold the same weights"
-    session = Session(tiny.hifigan(), len(data), CPU, 3)
-    for mine, theirs in zip(losses(session, data, 1, 6), first["losses"], strict=True):
+    state = TrainState(tiny.hifigan(), len(data), CPU, 3)
+    for mine, theirs in zip(losses(state, data, 1, 6), first["losses"], strict=True):
         assert mine == pytest.approx(theirs, rel=0, abs=1e-5)
 
 
@@ -208,7 +210,7 @@ def test_memory_is_counted_by_what_autograd_keeps() -> None:
         yield Update("generator", player(torch.ones(100 * size, 1000)))
 
     both = {size: partial(updates, size) for size in (1, 2)}
-    found = estimate({"generator": player}, both, crops=3, device=CPU, averaged=False)
+    found = estimate_memory({"generator": player}, both, crops=3, device=CPU, averaged=False)
     assert found.fixed == 4 * 10_000 * 4
     kept = 4 * (100 * 1000 + 100 * 10 + 100 * 1000)
     assert found.activations == pytest.approx(3 * kept, rel=0.01)
@@ -230,18 +232,26 @@ def test_memory_is_said_before_the_first_step(
 def test_out_of_memory_says_what_to_lower() -> None:
     with (
         pytest.raises(WavewrightError, match=r"out of memory on cpu at step 7: lower this\. The"),
-        explained(7, CPU, "lower this"),
+        oom_hint(7, CPU, "lower this"),
     ):
         torch.empty(2**52)
-    with pytest.raises(RuntimeError, match="other"), explained(7, CPU, ""):
+    with pytest.raises(RuntimeError, match="other"), oom_hint(7, CPU, ""):
         raise RuntimeError("other")
 
 
 def test_the_best_checkpoint_is_kept_and_loaded(data: CropData, tmp_path: Path) -> None:
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         return {"mel_l1": abs(step - 4) + 0.5}  # step 4 is the best
 
-    go(tmp_path, data, 10, validate=validate, best_by="mel_l1", keep=1, checkpoint_every=5)
+    go(
+        tmp_path,
+        data,
+        10,
+        validate=validate,
+        best_by="mel_l1",
+        keep_checkpoints=1,
+        checkpoint_every=5,
+    )
     assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-00000004", "step-00000010"]
     best = best_checkpoint(tmp_path)
     assert best == tmp_path / "step-00000004"
@@ -255,7 +265,7 @@ def test_the_best_checkpoint_is_kept_and_loaded(data: CropData, tmp_path: Path) 
 
 
 def test_steps_before_the_adversary_cannot_be_best(data: CropData, tmp_path: Path) -> None:
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         return {"mel_l1": float(step)}
 
     options: dict[str, Any] = {"best_by": "mel_l1", "best_from": 6}
@@ -292,25 +302,25 @@ def curve(*values: float, every: int = 1000) -> list[dict[str, float]]:
     ],
 )
 def test_a_training_is_judged(values: tuple[float, ...], state: str, words: str) -> None:
-    verdict = judge(curve(*values), "mel_l1")
+    verdict = assess_health(curve(*values), "mel_l1")
     assert verdict is not None
     assert verdict.state == state
     assert words in verdict.reason
 
 
 def test_one_validation_is_no_trend() -> None:
-    assert judge(curve(2.0), "mel_l1") is None
-    assert judge([], "mel_l1") is None
-    assert judge(curve(2.0, 1.0), "mstft") is None, "no such metric"
+    assert assess_health(curve(2.0), "mel_l1") is None
+    assert assess_health([], "mel_l1") is None
+    assert assess_health(curve(2.0, 1.0), "mstft") is None, "no such metric"
 
 
 def test_a_discriminator_that_won_stalls_a_training() -> None:
     falling = curve(2.0, 1.0, 0.9, 0.8)
-    verdict = judge(falling, "mel_l1", [4.0, 0.1, 0.1])
+    verdict = assess_health(falling, "mel_l1", [4.0, 0.1, 0.1])
     assert verdict is not None
     assert verdict.state == "stalled"
     assert "discriminator" in verdict.reason
-    healthy = judge(falling, "mel_l1", [4.0, 3.0, 3.0])
+    healthy = assess_health(falling, "mel_l1", [4.0, 3.0, 3.0])
     assert healthy is not None
     assert healthy.state == "healthy"
 
@@ -320,7 +330,7 @@ def test_speeds_and_a_verdict_are_told(
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    def validate(step: int, journal: Journal) -> dict[str, float]:
+    def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         return {"mel_l1": 1 / (1 + step)}
 
     with caplog.at_level(logging.INFO, "wavewright"):
@@ -365,16 +375,16 @@ def test_the_quicker_order_of_operations_gives_the_published_losses(
     sessions = []
     for _ in range(2):
         torch.manual_seed(0)
-        sessions.append(Session(create_vocoder(name, **tiny.SMALL[name]), len(data), CPU, 3))
+        sessions.append(TrainState(create_vocoder(name, **tiny.SMALL[name]), len(data), CPU, 3))
     ours, published = sessions
     # Each pass brings HiFi-GAN's spectral norm nearer to the true one: equal from the start.
-    for session in sessions:
-        settle(session.model.discriminators["discriminator"])
+    for state in sessions:
+        settle(state.model.discriminators["discriminator"])
     for step in range(10):
         batch = data.batch(step)
         found = ours.advance(batch)
         for optimiser, rate in zip(
-            published.optimisers.values(), ours.learning_rates().values(), strict=True
+            published.optimizers.values(), ours.learning_rates().values(), strict=True
         ):
             optimiser.param_groups[0]["lr"] = rate
         expected = STEPS[name](published, batch)

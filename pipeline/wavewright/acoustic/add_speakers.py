@@ -1,4 +1,4 @@
-"""Weights of a Tacotron 2 for speakers that another one does not have."""
+"""Initialization of a multi-speaker Tacotron 2 from a model with other speakers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from torch import Tensor
 EMBEDDING = "speaker_embedding.weight"
 
 
-def with_speakers(
+def add_speakers(
     state: Mapping[str, Tensor],
     known: Sequence[str],
     fresh: Mapping[str, Tensor],
     speakers: Sequence[str],
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """A state that holds what another one knows, ready for a network with the given speakers.
+    """Adapt another network's state dict to a network with the given speakers.
 
-    What a speaker adds to the encoded text stands in the last columns of the maps that read it.
-    Without speakers these columns are missing: they become zero, so that every speaker starts as
-    the one voice there was.
+    The speaker embedding is read by the last columns of the layers after the encoder. A
+    single-speaker network lacks these columns: they become zero, so that every speaker starts as
+    the one there was.
 
     Args:
-        state: of the other network.
-        known: its speakers; empty for one voice.
-        fresh: state of the network to fill.
-        speakers: its speakers.
+        state: state dict of the other network.
+        known: its speakers; empty for a single speaker.
+        fresh: state dict of the new network.
+        speakers: speakers of the new network.
 
     Returns:
-        The state, and what is new in it: speakers, and weights with new columns.
+        The adapted state dict, and the names of what is new: speakers, and weights with new
+        columns.
     """
     filled, new = dict(state), []
     rows = fresh[EMBEDDING].clone()

@@ -16,7 +16,7 @@ from wavewright.text.textgrid import SILENCES, Alignment, Interval, read_alignme
 log = logging.getLogger("wavewright")
 
 
-def word_places(
+def targets_from_words(
     alignment: Alignment, written: Sequence[str], spec: MelSpec, frames: int
 ) -> npt.NDArray[np.float32] | None:
     """The symbol that is spoken at each frame, as a fractional number.
@@ -38,7 +38,7 @@ def word_places(
     return _places(spoken, spans, len(written), alignment.duration, spec, frames)
 
 
-def phone_places(
+def targets_from_phones(
     alignment: Alignment, written: Sequence[str], spec: MelSpec, frames: int
 ) -> npt.NDArray[np.float32] | None:
     """The same for the symbols of a phone text (`pronouncing.phone_text`): each has its own time.
@@ -63,15 +63,15 @@ def _places(
     """Places (frames,) by intervals and the symbols that each of them spans; None without any."""
     if not spans:
         return None
-    times, places = [0.0], [0.0]
+    times, alignment_targets = [0.0], [0.0]
     for interval, (start, stop) in zip(spoken, spans, strict=True):
         times += [interval.start, interval.end]
-        places += [start, stop]
+        alignment_targets += [start, stop]
     times.append(max(duration, times[-1]))
-    places.append(symbols)
+    alignment_targets.append(symbols)
     middles = (np.arange(frames) + 0.5) * spec.hop_length / spec.sample_rate
     # Symbol n passes from place n to n + 1, so its middle is at n + 0.5.
-    return (np.interp(middles, times, places) - 0.5).astype(np.float32)
+    return (np.interp(middles, times, alignment_targets) - 0.5).astype(np.float32)
 
 
 def _spans(written: Sequence[str], labels: Sequence[str]) -> list[tuple[int, int]]:
@@ -103,7 +103,7 @@ def _words(written: Sequence[str]) -> list[tuple[int, int]]:
     return words
 
 
-def read_places(
+def read_alignment_targets(
     texts: Mapping[str, Sequence[str]],
     grids: Mapping[str, Path],
     mels: Shards,
@@ -111,7 +111,7 @@ def read_places(
     *,
     phones: bool = False,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """`word_places` or `phone_places` of all utterances that have a fitting TextGrid.
+    """`targets_from_words` or `targets_from_phones` of all utterances that have a fitting TextGrid.
 
     Args:
         texts: the symbols of each text, by id.
@@ -120,13 +120,13 @@ def read_places(
         spec: of the mels.
         phones: whether the texts are phone texts.
     """
-    find = phone_places if phones else word_places
-    places: dict[str, npt.NDArray[np.float32]] = {}
+    find = targets_from_phones if phones else targets_from_words
+    alignment_targets: dict[str, npt.NDArray[np.float32]] = {}
     for utterance, written in texts.items():
         if utterance in grids:
             found = find(read_alignment(grids[utterance]), written, spec, mels.length(utterance))
             if found is not None:
-                places[utterance] = found
+                alignment_targets[utterance] = found
     what = "phone" if phones else "word"
-    log.info("%s times known for %d of %d utterances", what, len(places), len(texts))
-    return places
+    log.info("%s times known for %d of %d utterances", what, len(alignment_targets), len(texts))
+    return alignment_targets

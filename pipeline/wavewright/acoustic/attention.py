@@ -1,4 +1,4 @@
-"""Location-sensitive attention (Chorowski et al. 2015) and the guided attention loss."""
+"""Location-sensitive attention (Chorowski et al. 2015) and losses of attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wavewright.acoustic.rnn import LoopLinear
 
 
 class Memory(NamedTuple):
-    """An encoded batch of texts, ready to be attended to.
+    """Encoded batch of texts, prepared for attention.
 
     Attributes:
         values: (B, symbols, width), zero beyond each text.
@@ -26,14 +26,14 @@ class Memory(NamedTuple):
 
 
 class LocationSensitiveAttention(nn.Module):
-    """Scores each symbol by what it is, what is asked, and where attention has been.
+    """Additive attention over symbols by content, query and previous weights.
 
     Args:
-        query_width: of the attention LSTM's state.
-        memory_width: of the encoded text.
-        width: of the space in which they meet.
-        filters: that look at the last and the summed weights.
-        kernel: symbols that a filter sees; odd.
+        query_width: width of the attention LSTM's state.
+        memory_width: width of the encoded text.
+        width: width of the attention space.
+        filters: location filters over the previous and the cumulative weights.
+        kernel: kernel size of the location filters, in symbols; odd.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class LocationSensitiveAttention(nn.Module):
         self.location_conv = nn.Conv1d(2, filters, kernel, padding=kernel // 2, bias=False)
         self.location_dense = nn.Linear(filters, width, bias=False)
 
-    def remember(self, values: Tensor, lengths: Tensor) -> Memory:
+    def project_memory(self, values: Tensor, lengths: Tensor) -> Memory:
         """Project an encoded batch (B, symbols, memory width) once for all steps."""
-        places = torch.arange(values.shape[1], device=values.device)
-        return Memory(values, self.memory(values), places >= lengths[:, None])
+        position = torch.arange(values.shape[1], device=values.device)
+        return Memory(values, self.memory(values), position >= lengths[:, None])
 
-    def over(self, memory: Memory) -> AttentionLoop:
-        """Start attending to a memory."""
+    def start(self, memory: Memory) -> AttentionLoop:
+        """Start a pass over the steps of a batch."""
         return AttentionLoop(self, memory)
 
 
@@ -68,23 +68,23 @@ class AttentionLoop:
         self.query = LoopLinear(layer.query.weight)
         self.energy = LoopLinear(layer.v.weight)
 
-    def attend(self, query: Tensor, last: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-        """One step.
+    def step(self, query: Tensor, last: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend at one step.
 
         Args:
             query: (B, query width).
-            last: (B, symbols), the weights of the step before.
-            total: (B, symbols), the sum of all weights so far.
+            last: (B, symbols), weights of the step before.
+            total: (B, symbols), cumulative weights.
 
         Returns:
             Context (B, memory width) and weights (B, symbols).
         """
         batch, symbols = last.shape
-        reach = self.kernel // 2
-        seen = F.pad(torch.stack([last, total], dim=1), (reach, reach)).unfold(2, self.kernel, 1)
-        places = seen.transpose(1, 2).reshape(batch, symbols, 2 * self.kernel)
-        asked = self.memory.keys + self.query(query).unsqueeze(1)
-        energies = self.energy(torch.tanh(asked + self.location(places))).squeeze(2)
+        half = self.kernel // 2
+        windows = F.pad(torch.stack([last, total], dim=1), (half, half)).unfold(2, self.kernel, 1)
+        locations = windows.transpose(1, 2).reshape(batch, symbols, 2 * self.kernel)
+        content = self.memory.keys + self.query(query).unsqueeze(1)
+        energies = self.energy(torch.tanh(content + self.location(locations))).squeeze(2)
         energies = energies.masked_fill(self.memory.padding, -torch.inf)
         weights = torch.softmax(energies, dim=1)
         context = torch.bmm(weights.unsqueeze(1), self.memory.values).squeeze(1)
@@ -94,37 +94,36 @@ class AttentionLoop:
 def guided_attention_loss(
     alignments: Tensor, steps: Tensor, symbols: Tensor, sigma: float
 ) -> Tensor:
-    """How far attention strays from the diagonal; see `stray`.
+    """Guided attention loss: distance of attention from the diagonal.
 
-    Source: Tachibana et al. 2018, arXiv:1710.08969 (who average over symbols too, which makes the
-    loss of a long text small).
+    Source: Tachibana et al. 2018, arXiv:1710.08969 (who also average over symbols, which makes
+    the loss of a long text small). See `attention_distance_loss`.
 
     Args:
         alignments: (B, steps, symbols), padded.
         steps: (B,) true steps.
         symbols: (B,) true symbols.
-        sigma: width of the free corridor, as a share of the text.
+        sigma: width of the corridor, as a share of the text.
     """
     time = torch.arange(alignments.shape[1], device=alignments.device)
     diagonal = time / steps[:, None] * symbols[:, None]
     diagonal = diagonal.masked_fill(time >= steps[:, None], torch.nan)
-    return stray(alignments, diagonal, sigma * symbols)
+    return attention_distance_loss(alignments, diagonal, sigma * symbols)
 
 
-def stray(alignments: Tensor, expected: Tensor, sigma: Tensor) -> Tensor:
-    """How far attention is from where it should be: 0 there, towards 1 far away.
+def attention_distance_loss(alignments: Tensor, targets: Tensor, sigma: Tensor) -> Tensor:
+    """Distance of attention from its targets: 0 on target, towards 1 far away.
 
-    The mean of `1 - exp(-d^2 / (2 sigma^2))` under the weights, over all steps whose place is
-    known, d being the distance in symbols.
+    Mean of `1 - exp(-d^2 / (2 sigma^2))` under the weights, over all steps with a known target; d
+    is the distance in symbols.
 
     Args:
         alignments: (B, steps, symbols).
-        expected: (B, steps), the place in the text as a fractional symbol number; NaN where it is
-            not known.
-        sigma: (B,) width of the free corridor, in symbols.
+        targets: (B, steps), fractional symbol indices; NaN where unknown.
+        sigma: (B,) width of the corridor, in symbols.
     """
-    known = ~expected.isnan()
-    place = torch.arange(alignments.shape[2], device=alignments.device)
-    distance = place - expected.nan_to_num()[:, :, None]
+    known = ~targets.isnan()
+    position = torch.arange(alignments.shape[2], device=alignments.device)
+    distance = position - targets.nan_to_num()[:, :, None]
     cost = 1 - torch.exp(-distance.square() / (2 * sigma[:, None, None] ** 2))
     return (alignments * cost * known[:, :, None]).sum() / known.sum().clamp(min=1)

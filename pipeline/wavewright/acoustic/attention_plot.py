@@ -1,4 +1,4 @@
-"""Pictures of attention: text upwards, time to the right."""
+"""Plots of attention: text upwards, time to the right."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wavewright.models.acoustic import Speech
+from wavewright.models.acoustic import AcousticOutput
 
 
 class Panel(NamedTuple):
-    """One alignment of the picture.
+    """One alignment of the plot.
 
     Attributes:
-        title: a line above it.
-        speech: whose alignment is shown.
-        symbols: written along the text axis.
+        title: title line.
+        output: synthesized utterance whose alignment is shown.
+        symbols: labels of the text axis.
     """
 
     title: str
-    speech: Speech
+    output: AcousticOutput
     symbols: Sequence[str]
 
 
 def plot_attention(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
-    """Write alignments into one PNG, row by row; equal panels give equal bytes."""
+    """Plot alignments into one PNG, row by row; equal panels give equal bytes."""
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // columns)
@@ -40,10 +40,10 @@ def plot_attention(path: Path, panels: Sequence[Panel], columns: int = 2) -> Non
     for axes, panel in zip(
         figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False
     ):
-        weights = panel.speech.alignment.T.numpy()
+        weights = panel.output.alignment.T.numpy()
         axes.imshow(weights, aspect="auto", origin="lower", vmin=0, vmax=1, cmap="viridis")
-        scores = panel.speech.scores
-        end = "" if panel.speech.stopped else ", no end found"
+        scores = panel.output.scores
+        end = "" if panel.output.stopped else ", no end found"
         axes.set_title(
             f"{panel.title}\nfocus {scores.focus:.2f}, diagonality {scores.diagonality:.2f}, "
             f"coverage {scores.coverage:.2f}{end}",

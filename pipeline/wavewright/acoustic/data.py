@@ -16,19 +16,19 @@ from wavewright.mel.transform import silent_mel
 from wavewright.models.acoustic import AcousticModel, TextBatch
 from wavewright.text.textgrid import read_alignment
 
-_POOL = 16  # batches among which utterances of like length are put together
+_POOL = 16  # batches per pool; utterances are sorted by length within a pool
 
 
-def script(model: AcousticModel, text: str, grid: Path | None) -> str:
-    """What a model is to read of a recording: its text, or the phones of its TextGrid.
+def model_text(model: AcousticModel, text: str, grid: Path | None) -> str:
+    """Input text of a recording for a model: its transcript, or the phones of its TextGrid.
 
     Args:
-        model: that reads.
-        text: normalised.
-        grid: the TextGrid; None if there is none.
+        model: the acoustic model.
+        text: normalised transcript.
+        grid: path of the TextGrid; None if there is none.
 
     Raises:
-        WavewrightError: the model reads phones, and there is no TextGrid or it is not readable.
+        WavewrightError: the model reads phones, and the TextGrid is missing or unreadable.
     """
     if not model.reads_phones:
         return text
@@ -40,46 +40,46 @@ def script(model: AcousticModel, text: str, grid: Path | None) -> str:
 def encode_texts(
     model: AcousticModel, texts: Mapping[str, str], grids: Mapping[str, Path] | None = None
 ) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Number the texts of utterances, or their phones where the model reads those.
+    """Encode texts as symbol indices, or their phones if the model reads phones.
 
     Args:
-        model: whose symbols to use.
-        texts: by utterance id.
-        grids: TextGrids by utterance id, of those that have one.
+        model: the acoustic model.
+        texts: normalised transcripts by utterance id.
+        grids: TextGrid paths by utterance id, where available.
 
     Returns:
-        The numbers by id, and, for each text that cannot be read, the reason by id.
+        Symbol indices by id; and the reason by id for each text that cannot be encoded.
     """
     encoded, refused = {}, {}
     for utterance, text in texts.items():
         try:
-            read = script(model, text, (grids or {}).get(utterance))
-            encoded[utterance] = model.encode_text(read)
+            input_text = model_text(model, text, (grids or {}).get(utterance))
+            encoded[utterance] = model.encode_text(input_text)
         except WavewrightError as error:
             refused[utterance] = str(error)
     return encoded, refused
 
 
-def number_speakers(
+def index_speakers(
     model: AcousticModel, names: Mapping[str, str]
 ) -> tuple[dict[str, int], dict[str, str]]:
-    """Number who speaks each utterance, for `collate`.
+    """Speaker index of each utterance, for `collate`.
 
     Args:
-        model: whose speakers to use.
-        names: by utterance id.
+        model: the acoustic model.
+        names: speaker names by utterance id.
 
     Returns:
-        The numbers by id, none for a model of one voice; and, for each speaker that the model
-        does not know, the reason by id.
+        Indices by id, empty for a single-speaker model; and the reason by id for each unknown
+        speaker.
     """
-    numbers, refused = {}, {}
+    indices, refused = {}, {}
     for utterance, name in names.items() if model.speakers else ():
         try:
-            numbers[utterance] = model.speaker_number(name)
+            indices[utterance] = model.speaker_index(name)
         except WavewrightError as error:
             refused[utterance] = str(error)
-    return numbers, refused
+    return indices, refused
 
 
 def collate(
@@ -87,55 +87,54 @@ def collate(
     spec: MelSpec,
     ids: Sequence[str],
     texts: Mapping[str, list[int]],
-    places: Mapping[str, Array] | None = None,
+    alignment_targets: Mapping[str, Array] | None = None,
     speakers: Mapping[str, int] | None = None,
 ) -> TextBatch:
     """Pad utterances to the longest: texts with symbol 0, mels with silence.
 
     Args:
         mels: natural mels.
-        spec: of the mels.
-        ids: utterances of the batch, in this order.
-        texts: numbered texts by id.
-        places: the symbol spoken at each frame, where known; None leaves `TextBatch.places` out.
-        speakers: their numbers by id; none leaves `TextBatch.speaker` out.
+        spec: spec of the mels.
+        ids: utterances of the batch, in order.
+        texts: symbol indices by id.
+        alignment_targets: (frames,) by id, where known; None leaves the batch's out.
+        speakers: speaker indices by id; empty or None leaves the batch's out.
     """
     symbols = [len(texts[id_]) for id_ in ids]
     frames = [mels.length(id_) for id_ in ids]
     text = np.zeros((len(ids), max(symbols)), dtype=np.int64)
     mel = np.stack([silent_mel(spec, max(frames))] * len(ids))
-    where = np.full((len(ids), max(frames)), np.nan, dtype=np.float32)
+    targets = np.full((len(ids), max(frames)), np.nan, dtype=np.float32)
     for row, id_ in enumerate(ids):
         text[row, : symbols[row]] = texts[id_]
         mel[row, :, : frames[row]] = mels.array(id_)
-        if places is not None and id_ in places:
-            where[row, : frames[row]] = places[id_]
+        if alignment_targets is not None and id_ in alignment_targets:
+            targets[row, : frames[row]] = alignment_targets[id_]
     return TextBatch(
         text=torch.from_numpy(text),
         text_lengths=torch.tensor(symbols),
         mel=torch.from_numpy(mel),
         mel_lengths=torch.tensor(frames),
         ids=list(ids),
-        places=None if places is None else torch.from_numpy(where),
+        alignment_targets=None if alignment_targets is None else torch.from_numpy(targets),
         speaker=torch.tensor([speakers[id_] for id_ in ids]) if speakers else None,
     )
 
 
 class TextMelData:
-    """Training batches of whole utterances, of like length within a batch.
+    """Training batches of full utterances, of similar length within a batch.
 
-    Which utterances meet in a batch, and the order of batches, depend on (seed, epoch) alone.
-    An epoch holds as many full batches as there are; what is left over differs from epoch to
-    epoch.
+    The composition and order of batches depend on (seed, epoch) alone. An epoch consists of full
+    batches; the utterances left over differ from epoch to epoch.
 
     Args:
         mels: natural mels.
-        texts: numbered texts of the utterances to train on; all must be in `mels`.
-        batch_size: utterances of a step, over all processes.
-        seed: of the order.
-        longest_frames: utterances with more frames are left out; None means none are.
-        places: the symbol spoken at each frame, for those utterances where that is known.
-        speakers: numbers of who speaks them, for models that know several.
+        texts: symbol indices of the training utterances; all must be in `mels`.
+        batch_size: utterances per step, over all processes.
+        seed: seed of the order.
+        longest_frames: longer utterances are left out; None keeps all.
+        alignment_targets: (frames,) by id, for utterances that have them.
+        speakers: speaker indices by id, for multi-speaker models.
     """
 
     def __init__(
@@ -146,13 +145,13 @@ class TextMelData:
         batch_size: int,
         seed: int,
         longest_frames: int | None = None,
-        places: Mapping[str, Array] | None = None,
+        alignment_targets: Mapping[str, Array] | None = None,
         speakers: Mapping[str, int] | None = None,
     ) -> None:
         if mels.mel is None:
             raise WavewrightError(f"{mels.folder}: holds audio where mels are expected")
         self.mels, self.spec, self.texts = mels, mels.mel, texts
-        self.places, self.speakers = places, speakers
+        self.alignment_targets, self.speakers = alignment_targets, speakers
         self.ids = [
             id_
             for id_ in sorted(texts)
@@ -168,14 +167,14 @@ class TextMelData:
         self._planned: tuple[int, list[list[str]]] = (-1, [])
 
     def __len__(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps per epoch."""
         return len(self.ids) // self.batch_size
 
     def batch(self, step: int, share: int = 0, shares: int = 1) -> TextBatch:
-        """The batch of a step, counted over all epochs; or every `shares`-th utterance of it."""
+        """Batch of a step, counted over all epochs; or every `shares`-th utterance of it."""
         epoch, position = divmod(step, len(self))
         ids = self._epoch(epoch)[position][share::shares]
-        return collate(self.mels, self.spec, ids, self.texts, self.places, self.speakers)
+        return collate(self.mels, self.spec, ids, self.texts, self.alignment_targets, self.speakers)
 
     def _epoch(self, epoch: int) -> list[list[str]]:
         """Batches of one epoch: shuffled, sorted by length within pools, shuffled again."""

@@ -1,9 +1,8 @@
-"""Parts of recurrent loops in time that are exact and quick.
+"""Fast, exact building blocks of recurrent loops over time.
 
 In a loop of some hundred steps, autograd computes the gradient of every weight once per step and
-adds each to a matrix of many megabytes; that, not arithmetic, is most of the time of training a
-Tacotron 2. `LoopLinear` keeps the inputs and the gradients of all steps instead and multiplies
-them once.
+adds each to a matrix of many megabytes; that, not arithmetic, dominates the training time of
+Tacotron 2. `LoopLinear` keeps the inputs and gradients of all steps and multiplies them once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _Tape = list[tuple[Tensor, Tensor]]
 
 
 class _Apply(torch.autograd.Function):
-    """`x @ weight.T`; the weight's share of the backward pass goes on the tape."""
+    """`x @ weight.T`; the backward pass of the weight is deferred to the tape."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tape: _Tape) -> Tensor:
@@ -35,7 +34,7 @@ class _Apply(torch.autograd.Function):
 
 
 class _Collect(torch.autograd.Function):
-    """The weight itself; its backward pass runs after every `_Apply` of the loop."""
+    """Identity of the weight; its backward pass runs after every `_Apply` of the loop."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, tape: _Tape) -> Tensor:
@@ -53,13 +52,13 @@ class _Collect(torch.autograd.Function):
 
 
 class LoopLinear:
-    """A linear map without bias, for use at every step of one loop over time.
+    """Linear map without bias, for use at every step of one loop over time.
 
     Args:
         weight: (outputs, inputs). Make a new LoopLinear for every pass: it belongs to one graph.
 
-    Its gradients equal those of `F.linear` up to rounding. Under autocast, which changes types
-    between the two passes, it is `F.linear`.
+    Its gradients equal those of `F.linear` up to rounding. Under autocast, which changes dtypes
+    between the two passes, it falls back to `F.linear`.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -79,7 +78,7 @@ class LoopLinear:
 
 
 def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """New hidden and cell state of an LSTM.
+    """Compute the new hidden and cell state of an LSTM.
 
     Args:
         gates: (B, 4 * width), input, forget, cell and output gates before their nonlinearities,

@@ -1,7 +1,7 @@
-"""Reading aloud so that it can be relied on: sentence by sentence, and again where attention fails.
+"""Reliable text-to-mel synthesis: sentence by sentence, with retries where attention fails.
 
-An attentive acoustic model now and then skips words, loses its place, or does not find the end. All
-three show in the alignment; another draw of the prenet's dropout usually reads the sentence well.
+An attention-based acoustic model sometimes skips words, loses its place, or misses the end. All
+three show in the alignment; another draw of the prenet's dropout usually fixes the sentence.
 """
 
 from __future__ import annotations
@@ -11,39 +11,41 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wavewright.errors import WavewrightError
-from wavewright.models.acoustic import AcousticModel, Speech, utterance_seed
+from wavewright.models.acoustic import AcousticModel, AcousticOutput, utterance_seed
 from wavewright.text.symbols import normalise_text, place_of, shorten, unknown_symbols
 from wavewright.text.verbalisation.english import TextRules, verbalise
 from wavewright.text.verbalisation.sentences import sentences
 
 TRIES = 4
-BATCH = 16
+BATCH_SIZE = 16
 log = logging.getLogger("wavewright")
 
 
 @dataclass(frozen=True)
-class Said:
-    """One sentence, as well as it could be said.
+class SentenceResult:
+    """Best synthesis of one sentence.
 
     Attributes:
         text: the sentence.
-        speech: mel and alignment of the best try.
-        tries: how many it took.
-        problem: what is still wrong with it; empty if nothing is.
+        output: mel and alignment of the best try.
+        tries: tries made.
+        failure: what is still wrong with the alignment; empty if nothing is.
     """
 
     text: str
-    speech: Speech
+    output: AcousticOutput
     tries: int
-    problem: str
+    failure: str
 
 
-def problem(speech: Speech) -> str:
-    """What the alignment says went wrong; empty if nothing did."""
-    return speech.scores.doubt if speech.stopped else "did not find the end and was cut off"
+def synthesis_failure(output: AcousticOutput) -> str:
+    """Description of what went wrong, by alignment and stop gate; empty if nothing did."""
+    if not output.stopped:
+        return "did not find the end and was cut off"
+    return output.scores.alignment_failure
 
 
-def say(
+def synthesize_sentence(
     model: AcousticModel,
     text: str,
     *,
@@ -51,27 +53,26 @@ def say(
     tries: int = TRIES,
     max_seconds: float | None = None,
     speaker: str = "",
-) -> Said:
-    """Say one text freely; where attention fails, again with other noise.
+) -> SentenceResult:
+    """Synthesize one sentence; retry with other noise if its attention fails.
 
     Args:
         model: in eval mode.
-        text: in words, as `verbalise` gives it.
-        seed: of the first try; the others' seeds follow from it.
-        tries: at most so many. The first that goes well is taken, or else the best.
-        max_seconds: see `AcousticModel.speak`.
-        speaker: see `AcousticModel.speak`.
+        text: in words, as `verbalise` returns it.
+        seed: seed of the first try; later tries derive theirs from it.
+        tries: upper limit of tries. The first good one is returned, else the best.
+        max_seconds: see `AcousticModel.generate`.
+        speaker: see `AcousticModel.generate`.
 
     Raises:
-        WavewrightError: the text is empty, or has symbols that the model does not know, or
-            a speaker is not known.
+        WavewrightError: empty text, unknown symbols or unknown speaker.
     """
-    return say_all(
+    return synthesize_sentences(
         model, [text], seeds=[seed], tries=tries, max_seconds=max_seconds, speaker=speaker
     )[0]
 
 
-def say_all(
+def synthesize_sentences(
     model: AcousticModel,
     texts: Sequence[str],
     *,
@@ -79,78 +80,77 @@ def say_all(
     tries: int = TRIES,
     max_seconds: float | None = None,
     speaker: str = "",
-) -> list[Said]:
-    """`say` for several texts at once, each with its own seed; only what fails is said again."""
+) -> list[SentenceResult]:
+    """Synthesize a batch of sentences, each with its own seed; retry only those that fail."""
     if tries < 1:
-        raise WavewrightError(f"cannot speak in {tries} tries: at least one is needed")
+        raise WavewrightError(f"tries is {tries}; at least 1 is needed")
     numbers = [model.encode_text(text) for text in texts]
-    best: dict[int, Said] = {}
-    waiting = [*range(len(texts))]
+    best: dict[int, SentenceResult] = {}
+    pending = [*range(len(texts))]
     for attempt in range(1, tries + 1):
-        own = [seeds[i] if attempt == 1 else _again(seeds[i], attempt) for i in waiting]
-        speeches = model.speak_all(
-            [numbers[i] for i in waiting],
-            seeds=own,
+        outputs = model.generate_batch(
+            [numbers[i] for i in pending],
+            seeds=[seeds[i] if attempt == 1 else _retry_seed(seeds[i], attempt) for i in pending],
             max_seconds=max_seconds,
-            speakers=[speaker] * len(waiting),
+            speakers=[speaker] * len(pending),
         )
-        for i, speech in zip(waiting, speeches, strict=True):
-            found = Said(texts[i], speech, attempt, problem(speech))
-            if i not in best or _merit(found) > _merit(best[i]):
-                best[i] = found
-        waiting = [i for i in waiting if best[i].problem]
-        if not waiting:
+        for i, output in zip(pending, outputs, strict=True):
+            result = SentenceResult(texts[i], output, attempt, synthesis_failure(output))
+            if i not in best or _quality(result) > _quality(best[i]):
+                best[i] = result
+        pending = [i for i in pending if best[i].failure]
+        if not pending:
             break
-    for i in waiting:
+    for i in pending:
         best[i] = replace(best[i], tries=tries)
-        failed = (shorten(texts[i]), best[i].problem, tries)
+        failed = (shorten(texts[i]), best[i].failure, tries)
         log.warning("%s: the acoustic model %s, in each of %d tries", *failed)
     return [best[i] for i in range(len(texts))]
 
 
-def _again(seed: int, attempt: int) -> int:
+def _retry_seed(seed: int, attempt: int) -> int:
     return utterance_seed(seed, f"try {attempt}")
 
 
-def _merit(said: Said) -> tuple[bool, bool, float]:
-    """The better, the higher."""
-    scores = said.speech.scores
-    return not said.problem, said.speech.stopped, scores.coverage * scores.order
+def _quality(result: SentenceResult) -> tuple[bool, bool, float]:
+    """Sort key of results; higher is better."""
+    scores = result.output.scores
+    return not result.failure, result.output.stopped, scores.coverage * scores.order
 
 
-def rules_for(model: AcousticModel) -> TextRules:
-    """English, unless the model reads another language's phonemes.
+def default_text_rules(model: AcousticModel) -> TextRules:
+    """Text rules for a model: English, unless it reads another language's phonemes.
 
-    espeak-ng reads numbers in every language, but years and money in none; the rules go first.
+    espeak-ng reads numbers in every language, but years and money in none; the rules run first.
     """
     language = model.language.partition("-")[0]
     return "english" if language in ("", "en", "arpabet") else "plain"
 
 
 def require_readable(model: AcousticModel, text: str, rules: TextRules, where: str = "") -> None:
-    """Raise unless a free text can be said, before any time is spent on others.
+    """Raise if a free text cannot be encoded, before any time is spent on synthesis.
 
     Args:
-        model: that shall say it.
-        text: as people write.
+        model: the model that is to synthesize it.
+        text: free text, before `verbalise`.
         rules: see `verbalise`.
-        where: what the message starts with, such as a file and line.
+        where: prefix of the message, such as a file and line.
 
     Raises:
-        WavewrightError: with the place of the first symbol that the model does not know.
+        WavewrightError: names the position of the first symbol that the model does not know.
     """
     words = verbalise(text, rules)
     try:
         model.encode_text(words)
     except WavewrightError as error:
         unknown = [] if model.language else unknown_symbols(normalise_text(words), model.symbols)
-        place = place_of(unknown, text)
-        at = "" if place is None else f"character {place + 1}"
+        position = place_of(unknown, text)
+        at = "" if position is None else f"character {position + 1}"
         start = ", ".join(filter(None, [where, at]))
         raise WavewrightError(f"{start}: {error}" if start else str(error)) from error
 
 
-def read(
+def synthesize_text(
     model: AcousticModel,
     text: str,
     *,
@@ -158,23 +158,23 @@ def read(
     tries: int = TRIES,
     rules: TextRules = "english",
     speaker: str = "",
-) -> Iterator[Said]:
-    """Say a free text of any length, sentence by sentence, as each is ready.
+) -> Iterator[SentenceResult]:
+    """Synthesize a free text of any length; yield each sentence as soon as it is ready.
 
     Args:
         model: in eval mode.
-        text: as people write.
-        seed: of the first sentence; the others' seeds follow from it.
-        tries: see `say`.
+        text: free text, before `verbalise`.
+        seed: seed of the first sentence; the others derive theirs from it.
+        tries: see `synthesize_sentence`.
         rules: how numbers and abbreviations are read; see `verbalise`.
-        speaker: see `AcousticModel.speak`.
+        speaker: see `AcousticModel.generate`.
     """
     for number, sentence in enumerate(sentences(verbalise(text, rules))):
-        own = _sentence_seed(seed, number)
-        yield say(model, sentence, seed=own, tries=tries, speaker=speaker)
+        own_seed = _sentence_seed(seed, number)
+        yield synthesize_sentence(model, sentence, seed=own_seed, tries=tries, speaker=speaker)
 
 
-def read_all(
+def synthesize_texts(
     model: AcousticModel,
     texts: Mapping[str, str],
     *,
@@ -182,52 +182,51 @@ def read_all(
     tries: int = TRIES,
     rules: TextRules = "english",
     speaker: str = "",
-    batch_size: int = BATCH,
-) -> Iterator[tuple[str, list[Said]]]:
-    """`read` for many texts, sentences of like length at once.
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[tuple[str, list[SentenceResult]]]:
+    """Synthesize many free texts, batching sentences of similar length.
 
     Args:
         model: in eval mode.
-        texts: by name.
-        seeds: by name; what is said depends on no other text.
-        tries: see `say`.
-        rules: see `read`.
-        speaker: of all of them.
-        batch_size: sentences that are said at once.
+        texts: free texts by name.
+        seeds: seeds by name; the result for a text depends on no other text.
+        tries: see `synthesize_sentence`.
+        rules: see `synthesize_text`.
+        speaker: speaker of all texts.
+        batch_size: sentences per batch.
 
     Yields:
         Each name with its sentences, the shortest texts first.
     """
-    cut = {name: sentences(verbalise(text, rules)) for name, text in texts.items()}
-    for names in _groups(cut, batch_size):
-        flat = [(name, number) for name in names for number in range(len(cut[name]))]
-        flat.sort(key=lambda place: len(cut[place[0]][place[1]]))
-        said: dict[tuple[str, int], Said] = {}
-        for start in range(0, len(flat), batch_size):
-            places = flat[start : start + batch_size]
-            own = [_sentence_seed(seeds[name], number) for name, number in places]
-            spoken = say_all(
+    split = {name: sentences(verbalise(text, rules)) for name, text in texts.items()}
+    for names in _groups(split, batch_size):
+        order = [(name, number) for name in names for number in range(len(split[name]))]
+        order.sort(key=lambda key: len(split[key[0]][key[1]]))
+        results: dict[tuple[str, int], SentenceResult] = {}
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            batch_results = synthesize_sentences(
                 model,
-                [cut[name][number] for name, number in places],
-                seeds=own,
+                [split[name][number] for name, number in batch],
+                seeds=[_sentence_seed(seeds[name], number) for name, number in batch],
                 tries=tries,
                 speaker=speaker,
             )
-            said.update(zip(places, spoken, strict=True))
+            results.update(zip(batch, batch_results, strict=True))
         for name in names:
-            yield name, [said[name, number] for number in range(len(cut[name]))]
+            yield name, [results[name, number] for number in range(len(split[name]))]
 
 
 def _sentence_seed(seed: int, number: int) -> int:
     return seed if number == 0 else utterance_seed(seed, f"sentence {number}")
 
 
-def _groups(cut: Mapping[str, Sequence[str]], size: int) -> Iterator[list[str]]:
-    """Names by the length of their longest sentence, until there are `size` sentences."""
+def _groups(split: Mapping[str, Sequence[str]], size: int) -> Iterator[list[str]]:
+    """Groups of names, ordered by longest sentence, of at least `size` sentences each."""
     names: list[str] = []
-    for name in sorted(cut, key=lambda name: max(map(len, cut[name]))):
+    for name in sorted(split, key=lambda name: max(map(len, split[name]))):
         names.append(name)
-        if sum(len(cut[n]) for n in names) >= size:
+        if sum(len(split[n]) for n in names) >= size:
             yield names
             names = []
     if names:

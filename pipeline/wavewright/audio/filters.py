@@ -33,7 +33,7 @@ class HighPass(_Filter):
     taps: int = Field(default=255, gt=2)
 
     @property
-    def memory(self) -> int:
+    def history(self) -> int:
         """Earlier samples that a sample of the result depends on."""
         return self.taps - 1
 
@@ -45,7 +45,7 @@ class PreEmphasis(_Filter):
     coefficient: float = Field(gt=0, lt=1)
 
     @property
-    def memory(self) -> int:
+    def history(self) -> int:
         """Earlier samples that a sample of the result depends on."""
         return 1
 
@@ -57,7 +57,7 @@ class Gain(_Filter):
     factor: float = Field(gt=0)
 
     @property
-    def memory(self) -> int:
+    def history(self) -> int:
         """Earlier samples that a sample of the result depends on."""
         return 0
 
@@ -67,7 +67,7 @@ WavFilter = Annotated[HighPass | PreEmphasis | Gain, Field(discriminator="step")
 
 def filter_history(steps: Sequence[WavFilter]) -> int:
     """Earlier samples that a sample depends on after all the steps."""
-    return sum(step.memory for step in steps)
+    return sum(step.history for step in steps)
 
 
 def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
@@ -92,7 +92,7 @@ def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> 
         else:
             # In float64: what it takes away is large beside the quietest of what it leaves.
             taps = torch.tensor(_high_pass(step, sample_rate), device=wav.device).double()
-            flat = F.pad(wav.double().reshape(-1, 1, wav.shape[-1]), (step.memory, 0))
+            flat = F.pad(wav.double().reshape(-1, 1, wav.shape[-1]), (step.history, 0))
             filtered = F.conv1d(flat, taps.flip(0)[None, None])
             wav = filtered.reshape(wav.shape).to(wav.dtype)
     return wav
@@ -131,7 +131,7 @@ class InverseFilters:
                     "wav_steps, not target_steps"
                 )
         self.steps = [step for step in reversed(steps) if not isinstance(step, HighPass)]
-        self.memories: dict[int, np.ndarray] = {}
+        self.states: dict[int, np.ndarray] = {}
 
     def __call__(self, wav: Tensor) -> Tensor:
         """Process the next chunk: (..., samples) -> the same shape."""
@@ -149,8 +149,8 @@ class InverseFilters:
 
         # Recursive, so it is done in float64: errors would add up.
         values = wav.detach().cpu().double().numpy()
-        memory = self.memories.get(number, np.zeros((*values.shape[:-1], 1)))
-        values, self.memories[number] = lfilter([1.0], [1.0, -coefficient], values, zi=memory)
+        state = self.states.get(number, np.zeros((*values.shape[:-1], 1)))
+        values, self.states[number] = lfilter([1.0], [1.0, -coefficient], values, zi=state)
         return torch.from_numpy(values).to(wav.device, wav.dtype)
 
 

@@ -77,7 +77,7 @@ class LoudnessTarget:
     target: float
     ceiling: float
 
-    def gains(
+    def compute_gains(
         self, levels: Mapping[str, SpeechLevel], speakers: Mapping[str, str], train: Iterable[str]
     ) -> tuple[dict[str, float], set[str]]:
         """Gain by id, and the ids whose gain the ceiling has reduced.
@@ -88,13 +88,13 @@ class LoudnessTarget:
             train: ids on which the speakers' gains are measured; all of a speaker's where none of
                 them is for training.
         """
-        wanted = self._wanted(levels, speakers, sorted(train))
+        targets = self._wanted(levels, speakers, sorted(train))
         gains, limited = {}, set()
         for name, level in levels.items():
             # As recorded stays as recorded, unless it is beyond full scale.
             ceiling = 1.0 if self.policy == "none" and level.peak <= 1.0 else self.ceiling
-            gains[name] = wanted[name]
-            if level.peak * wanted[name] > ceiling:
+            gains[name] = targets[name]
+            if level.peak * targets[name] > ceiling:
                 gains[name] = ceiling / level.peak
                 limited.add(name)
         return gains, limited
@@ -127,15 +127,15 @@ class LoudnessTarget:
 
     def _speaker_gain(self, speaker: str, levels: list[SpeechLevel]) -> float:
         """To the target, but so that only one peak in a thousand would exceed the ceiling."""
-        wanted = self._gain(levels)
+        target_gain = self._gain(levels)
         highest = float(np.quantile([level.peak for level in levels], 0.999, method="lower"))
-        gain = min(wanted, self.ceiling / highest)
-        limit = ", as much as its peaks allow" if gain < wanted else ""
+        gain = min(target_gain, self.ceiling / highest)
+        limit = ", as much as its peaks allow" if gain < target_gain else ""
         log.info(
             "speaker '%s': amplified by %.2f dB%s, to %.2f dBFS",
             speaker,
             decibels(gain),
             limit,
-            self.target + decibels(gain) - decibels(wanted),
+            self.target + decibels(gain) - decibels(target_gain),
         )
         return gain

@@ -28,12 +28,12 @@ def header_flags(path: Path) -> Iterator[str]:
                 raise WavewrightError("a Git LFS pointer, not audio: fetch it with 'git lfs pull'")
             if start[:4] not in (b"RIFF", b"RIFX") or start[8:] != b"WAVE":
                 return
-            found = _find_samples(file, size, "little" if start[:4] == b"RIFF" else "big")
+            data_chunk = _find_samples(file, size, "little" if start[:4] == b"RIFF" else "big")
     except OSError as error:
         raise WavewrightError(f"not readable ({error.strerror})") from error
-    if found is None:
+    if data_chunk is None:
         raise WavewrightError("a WAV file without samples")
-    declared, there, chunk_follows = found
+    declared, there, chunk_follows = data_chunk
     if declared == _UNKNOWN_SIZE:
         yield "unknown_size"
     elif declared > there:

@@ -110,6 +110,6 @@ def import_(
     from wavewright.interop.importing.convert import import_checkpoint
 
     summary = import_checkpoint(
-        file, form, mel, out, statistics=statistics, adversaries=discriminators
+        file, form, mel, out, statistics=statistics, discriminators=discriminators
     )
     print_line(str(summary))

@@ -63,7 +63,7 @@ def evaluate(
     max_megabytes: Annotated[
         float, typer.Option(min=1, help="Largest size of the page.", rich_help_panel="The page")
     ] = 25.0,
-    cached: Annotated[
+    cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Use values that were computed before.")
     ] = True,
     jobs: JobsOption = None,
@@ -98,7 +98,7 @@ def evaluate(
         title=title,
         max_players=max_players,
         max_megabytes=max_megabytes,
-        cached=cached,
+        use_cache=cache,
         jobs=jobs or -1,
         command=["wavewright", *sys.argv[1:]],
     )

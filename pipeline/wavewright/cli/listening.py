@@ -31,7 +31,7 @@ def listening_test(
         typer.Option(metavar="NAME=DIR", help="A system's sounds, same ids (repeat for several)."),
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
-    utterances: Annotated[int, typer.Option(min=1, help="Most utterances, drawn at random.")] = 20,
+    utterances: Annotated[int, typer.Option(min=1, help="Most utterances, seeds at random.")] = 20,
     seed: Annotated[int | None, typer.Option(help="Seed; default: a random one.")] = None,
     title: Annotated[str, typer.Option(help="Shown to listeners.")] = "",
     question: Annotated[str, typer.Option(help="Asked instead of the usual one.")] = "",
@@ -46,20 +46,22 @@ def listening_test(
         wavewright listening-test --kind mos --reference natural --candidate vocos=vocos --out test
         wavewright listening-test --kind webmushra --reference a --candidate b=b --out mushra
     """
-    from wavewright.evaluation.listening.design import Kind, Options
-    from wavewright.evaluation.listening.page import make_test, named_folders
+    from wavewright.evaluation.listening.design import ListeningOptions, TestKind
+    from wavewright.evaluation.listening.page import parse_candidates, write_listening_test
     from wavewright.evaluation.listening.webmushra import export_webmushra
 
-    folders = named_folders(candidate)
-    drawn = {} if seed is None else {"seed": seed}
-    options = Options(utterances=utterances, title=title, question=question, **drawn)
+    folders = parse_candidates(candidate)
+    seeds = {} if seed is None else {"seed": seed}
+    options = ListeningOptions(utterances=utterances, title=title, question=question, **seeds)
     if kind == ListeningKind.webmushra:
         if single_file:
             raise WavewrightError("--single-file: webMUSHRA needs its sounds beside it")
         remarks = export_webmushra(reference, folders, out, options)
     else:
-        asked = cast(Kind, kind.value)
-        remarks = make_test(asked, reference, folders, out, options, single_file=single_file)
+        test_kind = cast(TestKind, kind.value)
+        remarks = write_listening_test(
+            test_kind, reference, folders, out, options, single_file=single_file
+        )
     for remark in remarks:
         print_line(remark)
 

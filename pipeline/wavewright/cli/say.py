@@ -22,7 +22,7 @@ from wavewright.cli.options import (
 from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
-    from wavewright.inference.tts import Voice
+    from wavewright.inference.tts import TTS
     from wavewright.text.verbalisation.english import TextRules
 
 
@@ -76,35 +76,35 @@ def say(
         wavewright say --file texts.txt --acoustic A --vocoder V --out wavs
         wavewright say - --stream --acoustic A --vocoder V --out - | aplay
     """
-    from wavewright.inference.text_lines import STDIN, lines_of
-    from wavewright.inference.tts import open_voice
-    from wavewright.inference.tts_files import say_file, say_lines
+    from wavewright.inference.text_lines import STDIN, read_text_lines
+    from wavewright.inference.tts import load_tts
+    from wavewright.inference.tts_files import synthesize_lines, synthesize_to_file
 
     source = STDIN if text == "-" else file
     if (text is None) == (file is None):
         raise WavewrightError("say takes either a text or --file, a file of lines")
     live = stream or out == STDIN
-    lines = lines_of(source) if source is not None and not live else []
+    lines = read_text_lines(source) if source is not None and not live else []
     rules = cast("TextRules | None", text_rules)
-    voice = open_voice(
+    tts = load_tts(
         acoustic, vocoder, precision=precision, engine=engine, rules=rules, speaker=speaker
     )
     if live:
-        _say_live(text or "", source, voice, out, seed)
+        _stream_to_pipe(text or "", source, tts, out, seed)
     elif source is None:
-        print_line(say_file(text or "", voice, out, seed=seed))
+        print_line(synthesize_to_file(text or "", tts, out, seed=seed))
     else:
-        print_line(say_lines(lines, voice, out, seed=seed, batch_size=batch_size))
+        print_line(synthesize_lines(lines, tts, out, seed=seed, batch_size=batch_size))
 
 
-def _say_live(text: str, source: Path | None, voice: Voice, out: Path, seed: int) -> None:
+def _stream_to_pipe(text: str, source: Path | None, tts: TTS, out: Path, seed: int) -> None:
     from wavewright.audio.files import wav_writer
-    from wavewright.inference.text_lines import STDIN, arriving
-    from wavewright.inference.tts_stream import say_live
+    from wavewright.inference.text_lines import STDIN, stream_text_lines
+    from wavewright.inference.tts_stream import stream_speech
 
-    texts = [("", text)] if source is None else arriving(source)
+    texts = [("", text)] if source is None else stream_text_lines(source)
     piped = out == STDIN
     target, name = (sys.stdout.buffer, "standard output") if piped else (out, f"{out}")
-    with end_quietly_on_closed_pipe(), wav_writer(target, voice.vocoder.sample_rate) as write:
-        done = say_live(texts, voice, write, seed=seed, name=name)
-    print(done, file=sys.stderr if piped else sys.stdout, flush=True)
+    with end_quietly_on_closed_pipe(), wav_writer(target, tts.vocoder.sample_rate) as write:
+        summary = stream_speech(texts, tts, write, seed=seed, name=name)
+    print(summary, file=sys.stderr if piped else sys.stdout, flush=True)

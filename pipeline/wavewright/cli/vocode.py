@@ -79,11 +79,11 @@ def vocode(
         wavewright vocode --checkpoint exp/vocoder --mel a.h5 --mel-preset espnet --out a.wav
         my-model | wavewright vocode --checkpoint exp/vocoder --stream --mel - --out - | aplay
     """
-    from wavewright.inference.vocode import stream_file, vocode_file
+    from wavewright.inference.vocode import vocode_mel_file, vocode_mel_stream
 
     options: VocodeOptions = {
         "seed": seed,
-        "like": mel_preset,
+        "mel_preset": mel_preset,
         "layout": layout,
         "key": key,
         "precision": precision,
@@ -94,12 +94,12 @@ def vocode(
     if not stream:
         if piped:
             raise WavewrightError(f"{piped[0]} - needs --stream")
-        print_line(vocode_file(checkpoint, mel, out, **options))
+        print_line(vocode_mel_file(checkpoint, mel, out, **options))
         return
     source = sys.stdin.buffer if "--mel" in piped else mel
     target = sys.stdout.buffer if "--out" in piped else out
     with end_quietly_on_closed_pipe():
-        summary = stream_file(checkpoint, source, target, **options)
+        summary = vocode_mel_stream(checkpoint, source, target, **options)
     print(summary, file=sys.stderr if "--out" in piped else sys.stdout, flush=True)
 
 
@@ -107,7 +107,7 @@ class VocodeOptions(TypedDict):
     """Options of `vocode`, passed on as they are."""
 
     seed: int
-    like: str
+    mel_preset: str
     layout: str | None
     key: str
     precision: str
@@ -130,10 +130,10 @@ def copy(
 
         wavewright copy --checkpoint griffinlim --wav speech.wav --out copy.wav
     """
-    from wavewright.inference.vocode import copy_file
+    from wavewright.inference.vocode import resynthesize_file
 
     print_line(
-        copy_file(
+        resynthesize_file(
             checkpoint, wav, out, seed=seed, precision=precision, engine=engine, speaker=speaker
         )
     )
@@ -165,10 +165,10 @@ def sample(
         wavewright sample --checkpoint exp/wavegan --out sounds -n 20
         wavewright sample --checkpoint exp/wavegan --out between -n 9 --interpolate
     """
-    from wavewright.inference.vocode import sample_files
+    from wavewright.inference.vocode import write_samples
 
     print_line(
-        sample_files(
+        write_samples(
             checkpoint,
             out,
             count,

@@ -104,11 +104,11 @@ class _Map(Generic[Item, Result]):
                 self._run_alone(number)
         return [self.done[number] for number in range(len(self.items))]
 
-    def _run(self, wanted: Sequence[int]) -> list[int]:
+    def _run(self, indices: Sequence[int]) -> list[int]:
         """Run the wanted items; returns those that may have killed a worker."""
         try:
             for number, result in engines.run_tasks(
-                self.function, self.items, wanted, self.workers
+                self.function, self.items, indices, self.workers
             ):
                 self._take(number, result)
         except engines.WorkersDied as died:

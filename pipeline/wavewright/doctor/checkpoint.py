@@ -42,7 +42,7 @@ def _spec_of(checkpoint: Path) -> MelSpec:
     from wavewright.inference.vocode import open_vocoder
 
     if not checkpoint.exists():
-        return open_vocoder(checkpoint).mel
+        return open_vocoder(checkpoint).mel_spec
     model = load_model(checkpoint)
     spec = getattr(model, "mel", None)
     if not isinstance(spec, MelSpec):

@@ -1,4 +1,4 @@
-"""Anchors: recordings spoilt in a known way, so that a table shows at once what its numbers mean.
+"""Anchors: recordings degraded in a known way, which give the numbers of a table a scale.
 
 Source: ITU-R BS.1534-3, whose low anchor is a 3.5 kHz low-pass.
 """
@@ -21,7 +21,7 @@ _MU = 255.0
 
 
 def low_pass(wav: Wav, sample_rate: int) -> Wav:
-    """(samples,) without what lies above 3.5 kHz, in phase."""
+    """Remove everything above 3.5 kHz from (samples,), with zero phase shift."""
     from scipy.signal import butter, sosfiltfilt
 
     if sample_rate <= 2.2 * _CUTOFF:
@@ -32,7 +32,7 @@ def low_pass(wav: Wav, sample_rate: int) -> Wav:
 
 
 def mu_law(wav: Wav, sample_rate: int) -> Wav:
-    """(samples,) in 256 steps of ITU-T G.711's mu-law curve."""
+    """Quantize (samples,) to 256 steps of ITU-T G.711's mu-law curve."""
     squeezed = np.sign(wav) * np.log1p(_MU * np.abs(wav)) / np.log1p(_MU)
     steps = np.round((squeezed + 1) / 2 * _MU) / _MU * 2 - 1
     return (np.sign(steps) * np.expm1(np.abs(steps) * np.log1p(_MU)) / _MU).astype(np.float32)  # type: ignore[no-any-return]
@@ -42,30 +42,30 @@ ANCHORS: dict[str, Callable[[Wav, int], Wav]] = {"lowpass-3.5k": low_pass, "mula
 
 
 def check_anchors(names: Iterable[str]) -> list[str]:
-    """The names, each once.
+    """Check the names of anchors; drop repetitions.
 
     Raises:
         UnknownName: no such anchor.
     """
-    wanted = list(dict.fromkeys(names))
-    for name in wanted:
+    anchors = list(dict.fromkeys(names))
+    for name in anchors:
         if name not in ANCHORS:
             raise UnknownName(
                 f"no anchor '{name}'.{did_you_mean(name, list(ANCHORS))} Anchors: "
                 f"{', '.join(ANCHORS)}."
             )
-    return wanted
+    return anchors
 
 
 def write_anchors(
     folder: Path, utterances: Iterable[Utterance], names: Iterable[str]
 ) -> list[System]:
-    """Write anchors of every recording in a report's folder, as copy-synthesis."""
-    wanted = check_anchors(names)
-    for utterance in utterances if wanted else ():
+    """Write the anchors of every recording into a report's folder, as copy-synthesis."""
+    anchors = check_anchors(names)
+    for utterance in utterances if anchors else ():
         wav, rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
-        for name in wanted:
+        for name in anchors:
             path = folder / wav_file(name, "copy", utterance.id)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_wav(path, ANCHORS[name](wav, rate), rate)
-    return [System(id=name, title=name, kind="anchor") for name in wanted]
+    return [System(id=name, title=name, kind="anchor") for name in anchors]

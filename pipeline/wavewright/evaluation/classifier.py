@@ -1,8 +1,8 @@
-"""A small network that hears which class a sound is of, learnt from the corpus itself.
+"""Small classifier of sounds, trained on the corpus itself.
 
-It is the measure by which unconditional models are judged: what it is sure of, how evenly, and
-where its features lie. It sees the log-mel of a sound of one length, four times halves it by
-convolutions, and averages what is left.
+Unconditional models are measured by it: by the confidence and balance of its classes, and by the
+distribution of its features. It reads the log-mel of a sound of fixed length, halves it four times
+by convolutions, and averages the rest.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from wavewright.mel.transform import log_mel
 
 log = logging.getLogger("wavewright")
 _WIDTHS = (32, 64, 96, 128)
-_LOUDER = 6.0  # dB by which training changes levels, either way
-_AT_ONCE = 64
-_RATE = 2e-3
+_MAX_GAIN = 6.0  # dB, the largest change of level in training, either way
+_BATCH = 64
+_LEARNING_RATE = 2e-3
 _WEIGHTS, _ABOUT = "classifier.safetensors", "classifier.json"
 
 
 class Classifier(nn.Module):
-    """The network.
+    """Convolutional classifier of log-mels.
 
     Attributes:
-        about: what was said of it when it was saved, such as its accuracy.
+        about: metadata that was saved with it, such as its accuracy.
 
     Args:
-        classes: their names, in order.
-        mel: what it sees a sound by.
-        samples: of a sound.
+        classes: names of the classes, in order.
+        mel: log-mel that it reads.
+        samples: length of a sound.
     """
 
     def __init__(self, classes: Sequence[str], mel: MelSpec, samples: int) -> None:
@@ -68,58 +68,58 @@ class Classifier(nn.Module):
         return (log_mel(wavs, self.mel).clamp(min=-11.5) + 5.75) / 3
 
     def features(self, wavs: Tensor) -> Tensor:
-        """(B, samples) -> (B, 128), what the classes are told by."""
+        """(B, samples) -> (B, 128), features of the last layer."""
         averaged: Tensor = self.layers(self.image(wavs)[:, None]).mean(dim=(2, 3))
         return averaged
 
     def forward(self, wavs: Tensor) -> Tensor:
-        """(B, samples) -> (B, classes), logarithms of odds."""
-        told: Tensor = self.last(self.features(wavs))
-        return told
+        """(B, samples) -> (B, classes), logits."""
+        logits: Tensor = self.last(self.features(wavs))
+        return logits
 
     @torch.no_grad()
-    def hear(self, wavs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, wavs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, classes) and features (n, 128) of sounds (n, samples)."""
         self.eval()
-        told, features = [], []
-        for start in range(0, len(wavs), _AT_ONCE):
-            found = self.features(torch.from_numpy(wavs[start : start + _AT_ONCE]))
-            features.append(found)
-            told.append(self.last(found).softmax(dim=1))
-        return torch.cat(told).numpy(), torch.cat(features).numpy()
+        probabilities, features = [], []
+        for start in range(0, len(wavs), _BATCH):
+            part = self.features(torch.from_numpy(wavs[start : start + _BATCH]))
+            features.append(part)
+            probabilities.append(self.last(part).softmax(dim=1))
+        return torch.cat(probabilities).numpy(), torch.cat(features).numpy()
 
-    def learn(self, wavs: np.ndarray, labels: Sequence[str], *, epochs: int, seed: int) -> None:
-        """Learn from sounds, shifted and made louder or softer at random.
+    def fit(self, wavs: np.ndarray, labels: Sequence[str], *, epochs: int, seed: int) -> None:
+        """Train on sounds, shifted and scaled at random.
 
         Args:
-            wavs: (n, samples), each followed by its silence.
-            labels: their classes.
+            wavs: (n, samples), each padded with silence.
+            labels: classes of the sounds.
             epochs: passes over all of them.
-            seed: of weights, order, shifts and levels.
+            seed: of order, shifts and gains.
         """
         numbers = torch.tensor([self.classes.index(label) for label in labels])
         sounds, random = torch.from_numpy(wavs), np.random.default_rng(seed)
         lengths = [int(np.flatnonzero(wav)[-1]) + 1 if wav.any() else 1 for wav in wavs]
-        steps = -(-len(wavs) // _AT_ONCE) * epochs
-        optimiser = torch.optim.AdamW(self.parameters(), lr=_RATE, weight_decay=1e-2)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
+        steps = -(-len(wavs) // _BATCH) * epochs
+        optimizer = torch.optim.AdamW(self.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps)
         self.train()
         with progress("classifier", total=epochs, unit="epochs", shown=True) as bar:
             for _ in range(epochs):
                 order = random.permutation(len(wavs))
-                for start in range(0, len(order), _AT_ONCE):
-                    picked = order[start : start + _AT_ONCE]
-                    batch = torch.stack([_moved(sounds[i], lengths[i], random) for i in picked])
-                    loss = F.cross_entropy(self(batch), numbers[picked])
-                    optimiser.zero_grad()
+                for start in range(0, len(order), _BATCH):
+                    indices = order[start : start + _BATCH]
+                    batch = torch.stack([_augment(sounds[i], lengths[i], random) for i in indices])
+                    loss = F.cross_entropy(self(batch), numbers[indices])
+                    optimizer.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
-                    optimiser.step()
-                    rates.step()
+                    optimizer.step()
+                    schedule.step()
                 bar.advance(note=f"loss {float(loss.detach()):.3f}")
         self.eval()
 
     def save(self, folder: Path, **about: Any) -> None:
-        """Write weights and what they are into a folder."""
+        """Write weights and metadata into a folder."""
         with (
             atomic_write(folder / _WEIGHTS) as scratch,
             default_file_mode(scratch),
@@ -135,30 +135,30 @@ class Classifier(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Classifier:
-        """What `save` wrote.
+        """Load a classifier that `save` wrote.
 
         Raises:
-            WavewrightError: there is none.
+            WavewrightError: the folder holds none.
         """
         try:
             about = json.loads((folder / _ABOUT).read_text())
             state = load_file(folder / _WEIGHTS)
         except FileNotFoundError as error:
             raise WavewrightError(f"{folder}: holds no classifier ({error.filename})") from None
-        made = cls(about["classes"], MelSpec.model_validate(about["mel"]), about["samples"])
-        made.load_state_dict(state)
-        made.about = about
-        return made.eval()
+        classifier = cls(about["classes"], MelSpec.model_validate(about["mel"]), about["samples"])
+        classifier.load_state_dict(state)
+        classifier.about = about
+        return classifier.eval()
 
 
-def fitted(wav: np.ndarray, samples: int) -> np.ndarray:
-    """A sound cut to so many samples, or followed by silence."""
+def fit_length(wav: np.ndarray, samples: int) -> np.ndarray:
+    """Cut or zero-pad a sound to a number of samples."""
     cut = wav[:samples].astype(np.float32)
     return np.pad(cut, (0, samples - len(cut)))
 
 
-def _moved(wav: Tensor, length: int, random: np.random.Generator) -> Tensor:
-    """Later by a part of the silence after it, and louder or softer."""
-    by = int(random.integers(0, max(1, min(len(wav) - length, len(wav) // 4))))
-    gain = 10 ** (float(random.uniform(-_LOUDER, _LOUDER)) / 20)
-    return torch.roll(wav, by) * gain
+def _augment(wav: Tensor, length: int, random: np.random.Generator) -> Tensor:
+    """Shift a sound into the silence after it, and scale it."""
+    shift = int(random.integers(0, max(1, min(len(wav) - length, len(wav) // 4))))
+    gain = 10 ** (float(random.uniform(-_MAX_GAIN, _MAX_GAIN)) / 20)
+    return torch.roll(wav, shift) * gain

@@ -1,4 +1,4 @@
-"""`wavewright evaluate`: a report on anybody's wavs, without any of our checkpoints."""
+"""`wavewright evaluate`: a report on folders of wavs, without any checkpoint."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from wavewright.text.textgrid import Interval, read_alignment
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What to compare, and how.
+    """Request for a report on folders of wavs.
 
     Attributes:
         reference: folder of the recordings.
-        candidates: folders held against them.
+        candidates: folders to compare with them.
         out: the report's folder; an earlier report there is replaced.
         metrics: registry names, the first that ranks systems is the headline.
         text: file of transcripts (`transcripts.read_transcripts`), or None.
         alignments: folder of ID.TextGrid, or None.
         speaker_pattern: its first group, found in an id, is the speaker; empty for one speaker.
-        band: highest frequency in Hz that the candidates were given; None for all.
+        band: highest frequency in Hz in the candidates' mels; None for all.
         sample_rate: to compare at; None for the lowest of all files.
         utterances: how many, spread over the ids; None for all.
         anchors: `anchors.ANCHORS` by name.
         title: the page's heading.
         max_players, max_megabytes: see `write_report`.
-        cached: use and fill the user's cache of scores.
+        use_cache: use and fill the user's cache of scores.
         jobs: worker processes.
     """
 
@@ -59,16 +59,20 @@ class EvaluationRequest:
     title: str = "Vocoder evaluation"
     max_players: int = 12
     max_megabytes: float = 25.0
-    cached: bool = True
+    use_cache: bool = True
     jobs: int = -1
     command: Sequence[str] = ()
 
 
-def write_folder_report(request: EvaluationRequest, say: Callable[[str], None]) -> Path:
-    """Pair, measure and report; the folder `out` appears whole or not at all.
+def write_folder_report(request: EvaluationRequest, notify: Callable[[str], None]) -> Path:
+    """Pair, measure and report; the folder `out` appears complete or not at all.
+
+    Args:
+        request: what to compare.
+        notify: gets a line for each slow or unavailable metric.
 
     Returns:
-        The page's path.
+        Path of the page.
     """
     out = request.out
     if out.exists() and any(out.iterdir()) and not (out / "results.json").is_file():
@@ -77,7 +81,7 @@ def write_folder_report(request: EvaluationRequest, say: Callable[[str], None]) 
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        _fill(scratch, request, say)
+        _write_report(scratch, request, notify)
         before = out.with_name(f".{report_name(out)}.before")
         shutil.rmtree(before, ignore_errors=True)
         if out.exists():
@@ -89,61 +93,61 @@ def write_folder_report(request: EvaluationRequest, say: Callable[[str], None]) 
     return out / "index.html"
 
 
-def _fill(folder: Path, request: EvaluationRequest, say: Callable[[str], None]) -> None:
-    wanted, spoilt = _chosen(request), check_anchors(request.anchors)
-    found = pair(
+def _write_report(folder: Path, request: EvaluationRequest, notify: Callable[[str], None]) -> None:
+    metric_names, anchors = _applicable_metrics(request), check_anchors(request.anchors)
+    pairing = pair(
         folder,
         request.reference,
         request.candidates,
         sample_rate=request.sample_rate,
         utterances=request.utterances,
         texts=read_transcripts(request.text) if request.text else None,
-        speaker_of=_speakers(request.speaker_pattern),
+        speaker_of=_speaker_finder(request.speaker_pattern),
         jobs=request.jobs,
     )
-    phones, odd = _phones(request.alignments, found.utterances)
-    band = request.band if request.band and request.band < 0.49 * found.sample_rate else None
-    chosen = evaluation.build_metrics(wanted, band, evaluation.PHONES if phones else ())
-    systems = [*found.systems]
-    if "copy" in found.conditions:
-        systems[1:1] = write_anchors(folder, found.utterances, spoilt)
-    seconds = sum(utterance.seconds for utterance in found.utterances)
+    phones, phone_events = _phones(request.alignments, pairing.utterances)
+    band = request.band if request.band and request.band < 0.49 * pairing.sample_rate else None
+    selection = evaluation.build_metrics(metric_names, band, evaluation.PHONES if phones else ())
+    systems = [*pairing.systems]
+    if "copy" in pairing.conditions:
+        systems[1:1] = write_anchors(folder, pairing.utterances, anchors)
+    seconds = sum(utterance.seconds for utterance in pairing.utterances)
     for line in evaluation.slow_metric_notices(
-        chosen.metrics, seconds * len(systems) * len(found.conditions)
+        selection.metrics, seconds * len(systems) * len(pairing.conditions)
     ):
-        say(line)
-    for name, reason in chosen.absent.items():
-        say(f"{name} is left out: {reason}")
-    measured = evaluation.measure(
+        notify(line)
+    for name, reason in selection.absent.items():
+        notify(f"{name} is left out: {reason}")
+    measurements = evaluation.measure(
         folder,
-        found.utterances,
+        pairing.utterances,
         systems,
-        found.conditions,
-        chosen.metrics,
+        pairing.conditions,
+        selection.metrics,
         jobs=request.jobs,
         phones=phones,
-        cache=MetricCache() if request.cached else None,
+        cache=MetricCache() if request.use_cache else None,
     )
     absent = dict.fromkeys(("copy", "gta", "tts"), "Not evaluated: no candidate was given for it.")
     results = Results(
         title=request.title,
         corpus=report_name(request.reference),
         split="",
-        split_size=len(found.utterances),
+        split_size=len(pairing.utterances),
         quarantined=0,
         seed=0,
-        sample_rate=found.sample_rate,
+        sample_rate=pairing.sample_rate,
         mel=None,
         band=band,
-        versions=evaluation.package_versions(chosen.metrics),
+        versions=evaluation.package_versions(selection.metrics),
         conditions=evaluation.condition_infos(
-            {name: why for name, why in absent.items() if name not in found.conditions}
+            {name: why for name, why in absent.items() if name not in pairing.conditions}
         ),
         systems=tuple(systems),
-        utterances=tuple(found.utterances),
-        events=(*found.events, *odd, *evaluation.delay_events(measured.values)),
-        absent_metrics=chosen.absent,
-        **measured._asdict(),
+        utterances=tuple(pairing.utterances),
+        events=(*pairing.events, *phone_events, *evaluation.delay_events(measurements.values)),
+        absent_metrics=selection.absent,
+        **measurements._asdict(),
     )
     write_report(
         folder,
@@ -151,18 +155,18 @@ def _fill(folder: Path, request: EvaluationRequest, say: Callable[[str], None]) 
         None,
         max_players=request.max_players,
         max_megabytes=request.max_megabytes,
-        run=_run(request.command),
+        run=_run_info(request.command),
     )
 
 
-def _chosen(request: EvaluationRequest) -> list[str]:
-    """The metrics, without those that apply to none of the conditions asked for."""
+def _applicable_metrics(request: EvaluationRequest) -> list[str]:
+    """Names of the metrics that apply to at least one of the requested conditions."""
     conditions = {candidate.condition for candidate in request.candidates}
     kinds = {name: evaluation.metric_class(name) for name in dict.fromkeys(request.metrics)}
     return [name for name, kind in kinds.items() if conditions & set(kind.conditions)]
 
 
-def _speakers(pattern: str) -> Callable[[str], str]:
+def _speaker_finder(pattern: str) -> Callable[[str], str]:
     if not pattern:
         return lambda _: ""
     try:
@@ -175,8 +179,8 @@ def _speakers(pattern: str) -> Callable[[str], str]:
         )
 
     def speaker(utterance: str) -> str:
-        found = compiled.search(utterance)
-        return (found.group(1) or "") if found else ""
+        match = compiled.search(utterance)
+        return (match.group(1) or "") if match else ""
 
     return speaker
 
@@ -184,8 +188,8 @@ def _speakers(pattern: str) -> Callable[[str], str]:
 def _phones(
     folder: Path | None, utterances: Iterable[Utterance]
 ) -> tuple[dict[str, list[Interval]], list[Event]]:
-    """Phones by id, and what TextGrids are missing or odd."""
-    found: dict[str, list[Interval]] = {}
+    """Phones by id, and an event for every TextGrid that is missing or invalid."""
+    phones: dict[str, list[Interval]] = {}
     events: list[Event] = []
     for utterance in utterances if folder else ():
         try:
@@ -197,11 +201,11 @@ def _phones(
             reason = f"no phones: {str(error).replace(str(path), path.name)}"
             events.append(Event(utterance=utterance.id, reason=reason))
             continue
-        found[utterance.id] = list(alignment.phones)
-    return found, events
+        phones[utterance.id] = list(alignment.phones)
+    return phones, events
 
 
-def _run(command: Sequence[str]) -> Mapping[str, str]:
+def _run_info(command: Sequence[str]) -> Mapping[str, str]:
     return {
         "command": shlex.join(command),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

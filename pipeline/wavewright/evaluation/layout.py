@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 def wav_file(system: str, condition: str, utterance: str) -> str:
-    """Path of a sound, relative to the report's folder."""
+    """Path of a WAV file, relative to the report's folder."""
     return f"wavs/{system}/{condition or 'recording'}/{utterance}.wav"
 
 

@@ -1,7 +1,7 @@
-"""Measure the wavs of a report's folder: conditions, metrics, pairing by utterance id.
+"""Measurement of the wavs in a report's folder: conditions, metrics, pairing by utterance id.
 
-Everything is measured on the files that listeners get, so that reference and candidate have been
-through the same 16 bits; no model is needed.
+Metrics are computed on the files that listeners get, so that reference and candidate are both
+16 bit; no model is needed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ METRICS = (
     "mel_l1", "mstft", "mcd_dio", "pesq", "f0_rmse", "vuv_f1",
     "mel_l1_dtw", "duration_ratio", "level_difference", "lag", "clipped",
 )  # fmt: skip
-"""What a report measures unless other metrics are named; all are quick."""
+"""Default metrics of a report; all are fast."""
 PHONES = ("vowels", "stops", "fricatives", "nasals", "silence")
-"""The classes of phones that are told apart where there are TextGrids."""
+"""Classes of phones that get metrics of their own where there are TextGrids."""
 _FRAME = 11.6  # ms, a hop of 256 samples at 22,050 Hz
 _SLOW = 0.05  # seconds of one core per second of speech
 CONDITIONS = (
@@ -66,12 +66,12 @@ CONDITIONS = (
 
 
 def condition_infos(absent: Mapping[str, str]) -> tuple[ConditionInfo, ...]:
-    """The three conditions, those in `absent` (condition -> why) marked as not evaluated."""
+    """Describe the three conditions; those in `absent` (condition -> why) were not evaluated."""
     return tuple(c.model_copy(update={"absent": absent.get(c.id, "")}) for c in CONDITIONS)
 
 
 class MetricSelection(NamedTuple):
-    """What will be measured, and what cannot be here, with the reason by name."""
+    """Metrics to compute, and by name the reason why others cannot be computed here."""
 
     metrics: list[Metric]
     absent: dict[str, str]
@@ -80,7 +80,7 @@ class MetricSelection(NamedTuple):
 def build_metrics(
     names: Iterable[str], band: float | None = None, phones: Sequence[str] = ()
 ) -> MetricSelection:
-    """Metrics by registry name, whole and confined.
+    """Build metrics by registry name, also confined to a band and to classes of phones.
 
     A mel that ends below half the sample rate leaves the rest of the band to guesswork, and
     full-band values then say mostly that; both are worth knowing.
@@ -88,8 +88,8 @@ def build_metrics(
     Args:
         names: in the order of the report's columns; those whose packages are missing here are
             left out.
-        band: highest frequency in Hz that the vocoders were given; None for all. Metrics that
-            can are made twice, for all frequencies and up to this one.
+        band: highest frequency in Hz in the vocoders' mels; None for all. Metrics that can are
+            made twice, for all frequencies and up to this one.
         phones: classes of phones; metrics that can are made for each of them too.
     """
     metrics: list[Metric] = []
@@ -108,13 +108,18 @@ def build_metrics(
 
 
 def metric_class(name: str) -> type[Metric]:
-    """The metric of this registry name."""
+    """Metric class of a registry name."""
     kind: type[Metric] = registry.find("metrics", name)
     return kind
 
 
 def slow_metric_notices(metrics: Iterable[Metric], seconds: float) -> list[str]:
-    """A line for every slow metric: what it takes for so many seconds of candidates' speech."""
+    """Estimate the computing time of every slow metric, one line each.
+
+    Args:
+        metrics: to be computed.
+        seconds: candidates' speech.
+    """
     slow = {metric.name: metric for metric in metrics if metric.cost > _SLOW}
     return [
         f"{name} takes about {max(1.0, metric.cost * seconds / 60):.0f} min of one core"
@@ -123,7 +128,7 @@ def slow_metric_notices(metrics: Iterable[Metric], seconds: float) -> list[str]:
 
 
 def metric_info(metric: Metric) -> MetricInfo:
-    """A metric's recipe, for the results."""
+    """Describe a metric for the results."""
     return MetricInfo(
         id=metric.id,
         name=metric.name,
@@ -142,7 +147,7 @@ def metric_info(metric: Metric) -> MetricInfo:
 
 
 class Measurements(NamedTuple):
-    """The numbers of a folder, ready for `Results`."""
+    """Measurements of a folder, ready for `Results`."""
 
     metrics: tuple[MetricInfo, ...]
     values: tuple[Value, ...]
@@ -161,7 +166,7 @@ def measure(
     phones: Mapping[str, Sequence[Interval]] | None = None,
     cache: MetricCache | None = None,
 ) -> Measurements:
-    """Every metric of every wav in `folder` against the recording of the same id.
+    """Compute every metric of every wav in `folder` against the recording of the same id.
 
     Args:
         folder: holds `wavs/SYSTEM/CONDITION/ID.wav` and `wavs/natural/recording/ID.wav`.
@@ -185,10 +190,10 @@ def measure(
         metrics=tuple(metrics),
         cache=cache,
     )
-    known = phones or {}
-    items = [(utterance, tuple(known.get(utterance.id, ()))) for utterance in utterances]
-    found = parallel_map(work, items, jobs=jobs, what="metrics", unit="utterances")
-    values = tuple(value for of_one in found for value in of_one)
+    phones_of = phones or {}
+    items = [(utterance, tuple(phones_of.get(utterance.id, ()))) for utterance in utterances]
+    by_utterance = parallel_map(work, items, jobs=jobs, what="metrics", unit="utterances")
+    values = tuple(value for of_one in by_utterance for value in of_one)
     infos = tuple(metric_info(metric) for metric in metrics)
     return Measurements(infos, values, *summarize(systems, present, infos, utterances, values))
 
@@ -203,7 +208,7 @@ def _measure_utterance(
 ) -> list[Value]:
     utterance, phones = item
     reference, sample_rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
-    wanted: list[tuple[str, Condition, Metric, Pair]] = []
+    comparisons: list[tuple[str, Condition, Metric, Pair]] = []
     for condition in present:
         applicable = [metric for metric in metrics if condition in metric.conditions]
         for system in systems:
@@ -215,31 +220,33 @@ def _measure_utterance(
             else:
                 continue
             pair = Pair(reference, candidate, sample_rate, utterance.text, phones)
-            wanted += [(system, condition, metric, pair) for metric in applicable]
-    scores = _scores([(metric, pair) for _, _, metric, pair in wanted], cache)
+            comparisons += [(system, condition, metric, pair) for metric in applicable]
+    scores = _scores([(metric, pair) for _, _, metric, pair in comparisons], cache)
     return [
         _value(system, condition, utterance.id, metric.id, score)
-        for (system, condition, metric, _), score in zip(wanted, scores, strict=True)
+        for (system, condition, metric, _), score in zip(comparisons, scores, strict=True)
     ]
 
 
-def _scores(wanted: Sequence[tuple[Metric, Pair]], cache: MetricCache | None) -> Sequence[Score]:
-    """In the order asked for; equal questions are asked once."""
-    keys = [score_key(metric, pair) for metric, pair in wanted]
-    known = cache.get(keys) if cache else {}
-    fresh: dict[str, Score] = {}
-    for key, (metric, pair) in zip(keys, wanted, strict=True):
-        if key not in known and key not in fresh:
-            fresh[key] = metric(
+def _scores(
+    comparisons: Sequence[tuple[Metric, Pair]], cache: MetricCache | None
+) -> Sequence[Score]:
+    """Scores in the order of `comparisons`; equal comparisons are computed once."""
+    keys = [score_key(metric, pair) for metric, pair in comparisons]
+    cached = cache.get(keys) if cache else {}
+    computed: dict[str, Score] = {}
+    for key, (metric, pair) in zip(keys, comparisons, strict=True):
+        if key not in cached and key not in computed:
+            computed[key] = metric(
                 pair.reference,
                 pair.candidate,
                 pair.sample_rate,
                 text=pair.text,
                 phones=pair.phones,
             )
-    if cache and fresh:
-        cache.put(fresh)
-    return [(known | fresh)[key] for key in keys]
+    if cache and computed:
+        cache.put(computed)
+    return [(cached | computed)[key] for key in keys]
 
 
 def _value(system: str, condition: Condition, utterance: str, metric: str, score: Score) -> Value:
@@ -256,9 +263,9 @@ def _value(system: str, condition: Condition, utterance: str, metric: str, score
 
 
 def delay_events(values: Iterable[Value]) -> list[Event]:
-    """An event for every candidate that is a frame or more early or late.
+    """Report every candidate that is early or late by a frame or more.
 
-    Frame by frame, the distances of such a copy measure its delay before anything else.
+    Distances that compare equal times mostly measure the delay of such a copy.
     """
     return [
         Event(
@@ -274,12 +281,12 @@ def delay_events(values: Iterable[Value]) -> list[Event]:
 
 
 def package_versions(metrics: Iterable[Metric] = ()) -> dict[str, str]:
-    """Versions of what shapes the numbers of these metrics."""
-    found = {"python": platform.python_version()}
+    """Versions of the packages on which the values of these metrics depend."""
+    versions = {"python": platform.python_version()}
     for name in ("wavewright", "torch", "numpy", "librosa", "soundfile"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:  # run from the source roots
-            found[name] = str(getattr(__import__(name), "__version__", "unknown"))
+            versions[name] = str(getattr(__import__(name), "__version__", "unknown"))
     packages = sorted({package for metric in metrics for package in metric.packages})
-    return found | distribution_versions(packages)
+    return versions | distribution_versions(packages)

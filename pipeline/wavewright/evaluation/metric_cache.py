@@ -1,4 +1,4 @@
-"""Metric values by what they depend on, so that a second report computes only what is new.
+"""Cache of metric values, so that a second report computes only what is new.
 
 A key is a digest of both waveforms' samples, their rate, the metric's recipe, the code behind it
 and the versions of its packages. One SQLite file, which several processes may use at once; where
@@ -32,7 +32,7 @@ log = logging.getLogger("wavewright")
 
 
 class MetricCache:
-    """Scores on disk; picklable, since it holds nothing but where they lie.
+    """Cache of scores on disk; picklable, since it holds only its path.
 
     Args:
         path: the database; None for the user's own.
@@ -42,21 +42,21 @@ class MetricCache:
         self.path = path or cache_folder() / "metrics.sqlite"
 
     def get(self, keys: Sequence[str]) -> dict[str, Score]:
-        """Those of the keys that are known."""
-        found: dict[str, Score] = {}
+        """Look up scores; keys that are not cached are left out."""
+        scores: dict[str, Score] = {}
         with self._open() as base:
             for start in range(0, len(keys) if base else 0, _AT_ONCE):
-                asked = keys[start : start + _AT_ONCE]
-                marks = ",".join("?" * len(asked))
+                batch = keys[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(batch))
                 rows = base.execute(  # type: ignore[union-attr]
-                    f"SELECT key, value, reason, weight FROM scores WHERE key IN ({marks})", asked
+                    f"SELECT key, value, reason, weight FROM scores WHERE key IN ({marks})", batch
                 )
                 for key, value, reason, weight in rows:
-                    found[key] = Score(np.nan if value is None else value, reason, weight)
-        return found
+                    scores[key] = Score(np.nan if value is None else value, reason, weight)
+        return scores
 
     def put(self, scores: Mapping[str, Score]) -> None:
-        """Remember these for the next time."""
+        """Store scores by key."""
         rows = [
             (key, None if np.isnan(score) else float(score), score.reason, score.weight)
             for key, score in scores.items()
@@ -67,14 +67,14 @@ class MetricCache:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection | None]:
-        """The database, or None where it cannot be used; what is written is committed."""
+        """Open the database, and commit at the end; None where it cannot be used."""
         base = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             base = sqlite3.connect(self.path, timeout=_PATIENCE)
             base.execute(_TABLE)
         except (OSError, sqlite3.Error) as error:
-            log.warning("%s: metrics are not remembered (%s)", self.path, error)
+            log.warning("%s: cannot be used, so metrics are not cached (%s)", self.path, error)
             if base is not None:
                 base.close()
             yield None
@@ -83,16 +83,16 @@ class MetricCache:
             with base:
                 yield base
         except sqlite3.Error as error:
-            log.warning("%s: metrics are not remembered (%s)", self.path, error)
+            log.warning("%s: cannot be used, so metrics are not cached (%s)", self.path, error)
         finally:
             base.close()
 
 
 def score_key(metric: Metric, pair: Pair) -> str:
-    """What a score depends on, as one digest."""
+    """Digest of everything that a score depends on."""
     parts = [_code_digest(type(metric)), metric.id, pair.sample_rate]
     parts += [_samples(pair.reference), _samples(pair.candidate)]
-    if type(metric).score is not Metric.score:  # it hears more than two waveforms
+    if type(metric).score is not Metric.score:  # it uses more than the two waveforms
         parts += [pair.text]
     if metric.phones is not None:
         parts += [[phone.start, phone.end, phone.label] for phone in pair.phones]
@@ -113,12 +113,12 @@ def _code_digest(kind: type[Metric]) -> str:
 
 
 def distribution_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Version of the distribution behind every import name."""
+    """Versions of the distributions that provide import names, by name."""
     owners = packages_distributions()
-    found = {}
+    versions = {}
     for name in packages:
         try:
-            found[name] = version(owners.get(name, [name])[0])
+            versions[name] = version(owners.get(name, [name])[0])
         except PackageNotFoundError:
-            found[name] = "missing"
-    return found
+            versions[name] = "missing"
+    return versions

@@ -1,7 +1,7 @@
-"""Anybody's recordings and candidates, paired by exact id, in the layout that reports measure.
+"""Recordings and candidates from folders, paired by exact id, in the layout of a report.
 
-An id is a file's path below its folder, without the suffix. What cannot be paired or used is left
-out and told; nothing is guessed from parts of names.
+An id is a file's path below its folder, without the suffix. Files that cannot be paired or read
+are left out and listed; ids are never matched in part.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from wavewright.evaluation.results import NATURAL, Event, System, Utterance
 from wavewright.metrics.metric import Condition
 
 _CANDIDATE = re.compile(r"(?P<name>[^=@]+)(?:@(?P<condition>[a-z]+))?=(?P<folder>.+)")
-_WORTH_TELLING = 0.001  # share of clipped samples
+_CLIPPED_SHARE = 0.001  # share of clipped samples
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A folder of wavs: what `name` made of the recordings under a condition."""
+    """Folder of wavs that the system `name` synthesized under a condition."""
 
     name: str
     condition: Condition
     folder: Path
 
 
-class Paired(NamedTuple):
-    """What was found and written."""
+class PairedFiles(NamedTuple):
+    """Systems, utterances and conditions that were paired and written."""
 
     systems: list[System]
     utterances: list[Utterance]
@@ -47,8 +47,8 @@ class Paired(NamedTuple):
     sample_rate: int
 
 
-class _Job(NamedTuple):
-    """One utterance: where its files are, and what is known of it."""
+class _PairingJob(NamedTuple):
+    """One utterance to write: its files, text and speaker."""
 
     id: str
     text: str
@@ -57,19 +57,19 @@ class _Job(NamedTuple):
 
 
 def parse_candidate(text: str) -> Candidate:
-    """`NAME=DIR`, or `NAME@CONDITION=DIR` where it is not copy-synthesis."""
-    found = _CANDIDATE.fullmatch(text)
-    if found is None:
+    """Parse `NAME=DIR`, or `NAME@CONDITION=DIR` where it is not copy-synthesis."""
+    match = _CANDIDATE.fullmatch(text)
+    if match is None:
         raise WavewrightError(
             f"--candidate {text}: not NAME=DIR or NAME@CONDITION=DIR, such as hifigan@tts=wavs"
         )
-    condition = found["condition"] or "copy"
+    condition = match["condition"] or "copy"
     if condition not in get_args(Condition):
         raise WavewrightError(
             f"--candidate {text}: no condition '{condition}'. Allowed: "
             f"{', '.join(get_args(Condition))}."
         )
-    return Candidate(found["name"], cast(Condition, condition), Path(found["folder"]))
+    return Candidate(match["name"], cast(Condition, condition), Path(match["folder"]))
 
 
 def pair(
@@ -82,18 +82,18 @@ def pair(
     texts: Mapping[str, str] | None = None,
     speaker_of: Callable[[str], str] = lambda _: "",
     jobs: int = -1,
-) -> Paired:
+) -> PairedFiles:
     """Write recordings and candidates as 16-bit WAVs of one rate into a report's folder.
 
     Args:
         folder: gets `wavs/SYSTEM/CONDITION/ID.wav` and `wavs/natural/recording/ID.wav`.
         reference: folder of the recordings.
-        candidates: folders of what shall be held against them.
+        candidates: folders to compare with them.
         sample_rate: to compare at, in Hz; None for the lowest rate of any file, since what a
             lower rate has lost cannot be compared.
         utterances: how many to take, spread over the ids; None for all.
-        texts: what is said, by id; ID.txt beside a recording says it too.
-        speaker_of: who speaks an id.
+        texts: transcripts by id; ID.txt beside a recording is read too.
+        speaker_of: returns the speaker of an id.
         jobs: worker processes.
 
     Raises:
@@ -115,27 +115,27 @@ def pair(
         for name in originals
         if name not in common
     ]
-    chosen = common if utterances is None else pick_evenly(common, utterances)
-    spoken = {**_texts_beside(originals), **(texts or {})}
-    work = []
-    for name in chosen:
+    ids = common if utterances is None else pick_evenly(common, utterances)
+    transcripts = {**_text_files(originals), **(texts or {})}
+    pairing_jobs = []
+    for name in ids:
         files: dict[tuple[str, Condition | None], Path] = {(NATURAL, None): originals[name]}
-        files |= {key: found[name] for key, found in others.items() if name in found}
-        work.append(_Job(name, spoken.get(name, ""), speaker_of(name), files))
-    rates = _rates(path for job in work for path in job.files.values())
+        files |= {key: files_of[name] for key, files_of in others.items() if name in files_of}
+        pairing_jobs.append(_PairingJob(name, transcripts.get(name, ""), speaker_of(name), files))
+    rates = _rates(path for job in pairing_jobs for path in job.files.values())
     target = sample_rate or min(rates.values(), default=0)
     if not target:
         raise WavewrightError(f"{reference}: none of the files that have a partner can be read")
     write = partial(_write, folder=folder, sample_rate=target)
-    done = parallel_map(write, work, jobs=jobs, what="pairing", unit="utterances")
-    kept = [utterance for utterance, _ in done if utterance is not None]
-    if not kept:
-        first = next(event for _, found in done for event in found)
+    outcomes = parallel_map(write, pairing_jobs, jobs=jobs, what="pairing", unit="utterances")
+    utterances_written = [utterance for utterance, _ in outcomes if utterance is not None]
+    if not utterances_written:
+        first = next(event for _, events_of_one in outcomes for event in events_of_one)
         raise WavewrightError(f"{reference}: no recording can be used; {first.reason}")
-    events += [event for _, found in done for event in found]
-    return Paired(
-        [_with_rate(system, candidates, work, rates, target) for system in systems],
-        kept,
+    events += [event for _, events_of_one in outcomes for event in events_of_one]
+    return PairedFiles(
+        [_with_rate(system, candidates, pairing_jobs, rates, target) for system in systems],
+        utterances_written,
         [c for c in get_args(Condition) if any(one.condition == c for one in candidates)],
         sorted(events, key=lambda event: (event.utterance, titles.get(event.system, ""))),
         target,
@@ -143,14 +143,16 @@ def pair(
 
 
 def _systems(candidates: Sequence[Candidate]) -> list[System]:
-    """Natural speech and every name, in the order given."""
+    """Natural speech and every candidate, in the order of the candidates."""
     if not candidates:
         raise WavewrightError("nothing to evaluate: name a candidate with --candidate NAME=DIR")
     names = list(dict.fromkeys(candidate.name for candidate in candidates))
     slugs = [id_slug(name) for name in names]
-    twice = [slug for slug in slugs if slugs.count(slug) > 1 or slug == NATURAL]
-    if twice:
-        raise WavewrightError(f"two systems would be called '{twice[0]}' in the report; rename one")
+    duplicates = [slug for slug in slugs if slugs.count(slug) > 1 or slug == NATURAL]
+    if duplicates:
+        raise WavewrightError(
+            f"two systems would be called '{duplicates[0]}' in the report; rename one"
+        )
     keys = [(candidate.name, candidate.condition) for candidate in candidates]
     for name, condition in keys:
         if keys.count((name, condition)) > 1:
@@ -167,18 +169,18 @@ def find_wavs(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise WavewrightError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in audio_files(folder):
         name = id_slug("-".join(path.relative_to(folder).with_suffix("").parts), fill="_")[:128]
-        if name in found:
+        if name in files:
             raise WavewrightError(
-                f"{folder}: '{found[name].relative_to(folder)}' and '{path.relative_to(folder)}' "
+                f"{folder}: '{files[name].relative_to(folder)}' and '{path.relative_to(folder)}' "
                 f"have the same id '{name}'"
             )
-        found[name] = path
-    if not found:
+        files[name] = path
+    if not files:
         raise WavewrightError(f"{folder}: no audio file in it")
-    return found
+    return files
 
 
 def _unmatched(
@@ -193,49 +195,54 @@ def _unmatched(
     ]
 
 
-def _texts_beside(originals: Mapping[str, Path]) -> dict[str, str]:
-    beside = {name: path.with_suffix(".txt") for name, path in originals.items()}
+def _text_files(originals: Mapping[str, Path]) -> dict[str, str]:
+    paths = {name: path.with_suffix(".txt") for name, path in originals.items()}
     return {
         name: " ".join(path.read_text("utf-8", "replace").split())
-        for name, path in beside.items()
+        for name, path in paths.items()
         if path.is_file()
     }
 
 
 def _rates(paths: Iterable[Path]) -> dict[Path, int]:
-    """Sample rates by their headers; what cannot be read is told when it is loaded."""
+    """Sample rates from the headers, without the files that cannot be read."""
     import soundfile
 
-    found = {}
+    rates = {}
     for path in paths:
         try:
-            found[path] = int(soundfile.info(path).samplerate)
+            rates[path] = int(soundfile.info(path).samplerate)
         except (soundfile.LibsndfileError, RuntimeError, OSError):
             continue
-    return found
+    return rates
 
 
 def _with_rate(
     system: System,
     candidates: Sequence[Candidate],
-    work: Sequence[_Job],
+    work: Sequence[_PairingJob],
     rates: Mapping[Path, int],
     target: int,
 ) -> System:
-    """The system with where it came from, and its own rate where that is another."""
+    """Add a system's folders, and its own sample rate where that differs."""
     own = [path for job in work for key, path in job.files.items() if key[0] == system.id]
-    found = {rates[path] for path in own if path in rates} - {target}
+    other_rates = {rates[path] for path in own if path in rates} - {target}
     folders = [c.folder.name for c in candidates if id_slug(c.name) == system.id]
-    changes = {"source": ", ".join(folders), "sample_rate": max(found) if found else None}
+    changes = {
+        "source": ", ".join(folders),
+        "sample_rate": max(other_rates) if other_rates else None,
+    }
     return system.model_copy(update=changes)
 
 
-def _write(job: _Job, folder: Path, sample_rate: int) -> tuple[Utterance | None, list[Event]]:
-    """The recording first: without it the utterance is nothing."""
+def _write(
+    job: _PairingJob, folder: Path, sample_rate: int
+) -> tuple[Utterance | None, list[Event]]:
+    """Write the files of an utterance; None if its recording cannot be used."""
     events: list[Event] = []
     length = 0
     for (system, condition), source in job.files.items():
-        told = partial(Event, utterance=job.id, system=system, condition=condition)
+        event = partial(Event, utterance=job.id, system=system, condition=condition)
         try:
             wav, remarks = _read(source, sample_rate)
         except WavewrightError as error:
@@ -243,9 +250,9 @@ def _write(job: _Job, folder: Path, sample_rate: int) -> tuple[Utterance | None,
             if system == NATURAL:
                 reason = f"{reason}; the utterance is left out"
                 return None, [Event(utterance=job.id, reason=reason)]
-            events.append(told(reason=reason))
+            events.append(event(reason=reason))
             continue
-        events += [told(reason=remark) for remark in remarks]
+        events += [event(reason=remark) for remark in remarks]
         path = folder / wav_file(system, condition or "", job.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_wav(path, wav, sample_rate)
@@ -255,14 +262,14 @@ def _write(job: _Job, folder: Path, sample_rate: int) -> tuple[Utterance | None,
 
 
 def _read(path: Path, sample_rate: int) -> tuple[Wav, list[str]]:
-    """A file at one rate and mono, and what a reader of the report should know of it."""
+    """Read a file as mono at `sample_rate`, with remarks for the report."""
     data, rate = read_channels(path)
     remarks = []
     if data.shape[1] > 1:
         remarks.append(f"{data.shape[1]} channels, of which the first was compared")
     wav = mix_down(data, "left")
     share = clipped_share(wav)
-    if share > _WORTH_TELLING:
+    if share > _CLIPPED_SHARE:
         remarks.append(f"{share:.2%} of the samples are clipped")
     if is_silent(wav):
         remarks.append("silent")
@@ -272,5 +279,5 @@ def _read(path: Path, sample_rate: int) -> tuple[Wav, list[str]]:
 
 
 def report_name(path: Path) -> str:
-    """A folder's own name, also where it is given as `.`."""
+    """Name of a folder, also of `.`."""
     return os.path.basename(path.resolve())

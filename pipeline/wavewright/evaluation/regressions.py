@@ -1,4 +1,4 @@
-"""Two evaluations of the same speech: what has become better or worse, and whether that is chance.
+"""Comparison of two evaluations of the same speech: significant improvements and regressions.
 
 Systems are paired by id, values by utterance; every change is tested as a difference between two
 systems of one report is.
@@ -25,7 +25,7 @@ _SMALLEST = 1e-9  # share of the value below which two runs gave the same
 
 @dataclass(frozen=True)
 class MetricChange:
-    """What one metric of one system did between two evaluations.
+    """Change of one metric of one system between two evaluations.
 
     Attributes:
         system, condition, metric: which.
@@ -52,19 +52,19 @@ class MetricChange:
 
 @dataclass(frozen=True)
 class ReportComparison:
-    """All changes, and what could not be compared."""
+    """All changes, and remarks on what could not be compared."""
 
     changes: list[MetricChange]
     remarks: list[str]
 
     @property
     def has_regressions(self) -> bool:
-        """Something is worse, or values were lost."""
+        """True if something is worse, or values were lost."""
         return any(change.verdict in ("worse", "lost values") for change in self.changes)
 
 
 def read_results(path: Path) -> Results:
-    """`results.json`, itself or in a report's folder.
+    """Read `results.json`, given itself or as its report's folder.
 
     Raises:
         WavewrightError: no such file, or not an evaluation of this schema.
@@ -83,7 +83,7 @@ def read_results(path: Path) -> Results:
 
 
 def compare_results(before: Results, after: Results) -> ReportComparison:
-    """Every metric of every candidate that both evaluations have.
+    """Compare every metric of every candidate that both evaluations have.
 
     Raises:
         WavewrightError: they have no candidate or no utterance in common.
@@ -96,9 +96,11 @@ def compare_results(before: Results, after: Results) -> ReportComparison:
         what = "system" if not shared else "utterance"
         raise WavewrightError(f"the two evaluations have no {what} in common")
     changes = list(_changes(before, after, shared, ids))
-    corrected = holm([change.p for change in changes])
-    judged = [_judged(replace(change, p=p)) for change, p in zip(changes, corrected, strict=True)]
-    return ReportComparison(judged, list(_remarks(before, after, shared, ids)))
+    p_values = holm([change.p for change in changes])
+    changes = [
+        _with_verdict(replace(change, p=p)) for change, p in zip(changes, p_values, strict=True)
+    ]
+    return ReportComparison(changes, list(_remarks(before, after, shared, ids)))
 
 
 def _changes(
@@ -108,8 +110,8 @@ def _changes(
     new = {(v.system, v.condition, v.metric, v.utterance): v for v in after.values}
     speakers = {utterance.id: utterance.speaker for utterance in after.utterances}
     metrics = {metric.id: metric for metric in after.metrics}
-    asked = dict.fromkeys((v.system, v.condition, v.metric) for v in before.values)
-    for system, condition, name in asked:
+    columns = dict.fromkeys((v.system, v.condition, v.metric) for v in before.values)
+    for system, condition, name in columns:
         if system not in systems or name not in metrics:
             continue
         rows = [(old.get(key), new.get(key)) for key in ((system, condition, name, u) for u in ids)]
@@ -118,7 +120,7 @@ def _changes(
         before_weights, after_weights = (
             [cell.weight if cell else 1.0 for cell in column] for column in zip(*rows, strict=True)
         )
-        found = compare_paired(
+        comparison = compare_paired(
             second, first, after_weights, before_weights, [speakers[u] for u in ids]
         )
         both = [a is not None and b is not None for a, b in zip(first, second, strict=True)]
@@ -128,24 +130,25 @@ def _changes(
             metric=metrics[name],
             before=_mean(first, before_weights, both),
             after=_mean(second, after_weights, both),
-            low=found.difference.low,
-            high=found.difference.high,
-            p=found.p,
+            low=comparison.difference.low,
+            high=comparison.difference.high,
+            p=comparison.p,
             n=sum(both),
             lost=sum(a is not None and b is None for a, b in zip(first, second, strict=True)),
         )
 
 
 def _mean(
-    values: Sequence[float | None], weights: Sequence[float], kept: Sequence[bool]
+    values: Sequence[float | None], weights: Sequence[float], usable: Sequence[bool]
 ) -> float | None:
-    """Weighted, over the utterances that are kept; None without any."""
+    """Weighted mean over the usable utterances; None without any."""
     return estimate_mean(
-        [value if keep else None for value, keep in zip(values, kept, strict=True)], weights
+        [value if is_usable else None for value, is_usable in zip(values, usable, strict=True)],
+        weights,
     ).mean
 
 
-def _judged(change: MetricChange) -> MetricChange:
+def _with_verdict(change: MetricChange) -> MetricChange:
     if change.lost:
         return replace(change, verdict="lost values")
     if change.before is None or change.after is None:
@@ -161,7 +164,7 @@ def _judged(change: MetricChange) -> MetricChange:
 def _remarks(
     before: Results, after: Results, systems: Sequence[str], ids: Sequence[str]
 ) -> Iterator[str]:
-    """What a reader must know before trusting the comparison."""
+    """Differences between the evaluations that limit the comparison."""
     for name, results, other in (("first", before, after), ("second", after, before)):
         alone = [s.id for s in results.systems if s.is_candidate and s.id not in systems]
         if alone:
@@ -183,19 +186,19 @@ def _remarks(
 
 
 def comparison_lines(comparison: ReportComparison, *, everything: bool = False) -> list[str]:
-    """The comparison for a terminal; what stayed the same only if asked for."""
-    shown = [c for c in comparison.changes if everything or c.verdict != "same"]
-    text = [f"note: {remark}" for remark in comparison.remarks]
-    for change in shown:
-        told = f"{change.verdict}: {change.system}, {change.condition}, {change.metric.id}"
+    """Lines for a terminal; `everything` includes what stayed the same."""
+    changes = [c for c in comparison.changes if everything or c.verdict != "same"]
+    lines = [f"note: {remark}" for remark in comparison.remarks]
+    for change in changes:
+        line = f"{change.verdict}: {change.system}, {change.condition}, {change.metric.id}"
         if change.before is not None and change.after is not None:
-            told += f" {change.before:.4f} -> {change.after:.4f}"
+            line += f" {change.before:.4f} -> {change.after:.4f}"
         if change.low is not None:
-            told += f", change [{change.low:+.4f}, {change.high:+.4f}]"
-        told += "" if change.p is None else f", p = {max(change.p, 0.0001):.4f}"
-        told += f" (n = {change.n})"
-        told += f", {change.lost} values lost" if change.lost else ""
-        text.append(told)
+            line += f", change [{change.low:+.4f}, {change.high:+.4f}]"
+        line += "" if change.p is None else f", p = {max(change.p, 0.0001):.4f}"
+        line += f" (n = {change.n})"
+        line += f", {change.lost} values lost" if change.lost else ""
+        lines.append(line)
     counts = {kind: sum(c.verdict == kind for c in comparison.changes) for kind in
               ("worse", "lost values", "better", "same")}  # fmt: skip
-    return [*text, ", ".join(f"{count} {kind}" for kind, count in counts.items())]
+    return [*lines, ", ".join(f"{count} {kind}" for kind, count in counts.items())]

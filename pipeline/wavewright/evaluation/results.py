@@ -1,4 +1,4 @@
-"""The documented schema of an evaluation: what `results.json` and `speed.json` hold.
+"""Documented schema of an evaluation: contents of `results.json` and `speed.json`.
 
 `results.json` depends on nothing but the inputs and the seed; timings live in `speed.json`.
 Undefined values are null with a reason.
@@ -16,20 +16,20 @@ from wavewright.metrics.metric import Condition, Direction
 
 NATURAL = "natural"
 SIGNIFICANCE_LEVEL = 0.05
-FULL_BAND = 0.98  # of half the sample rate: a mel that reaches it is not called band-limited
+FULL_BAND = 0.98  # of half the sample rate; a mel that reaches it is not band-limited
 
 
 def band_limit(mel: MelSpec) -> float | None:
-    """Highest frequency in Hz that a mel says anything of; None if it leaves nothing out."""
+    """Highest frequency in Hz that a mel covers; None if it covers all of them."""
     return mel.fmax if mel.fmax < FULL_BAND * mel.sample_rate / 2 else None
 
 
-class _Record(BaseModel):
+class _ResultsModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class System(_Record):
-    """Something that speaks: the recordings, an anchor, a baseline, a trained vocoder or files."""
+class System(_ResultsModel):
+    """System in a report: the recordings, an anchor, a baseline, a trained vocoder or files."""
 
     id: str = Field(description="folder name and key")
     title: str
@@ -46,12 +46,12 @@ class System(_Record):
 
     @property
     def is_candidate(self) -> bool:
-        """It takes part in rankings and tests; recordings and anchors only show the scale."""
+        """True for systems in rankings and tests; recordings and anchors only show the scale."""
         return self.kind not in ("natural", "anchor")
 
 
-class ConditionInfo(_Record):
-    """What a vocoder was fed; `absent` says why it was not evaluated."""
+class ConditionInfo(_ResultsModel):
+    """Condition under which vocoders were run; `absent` says why it was not evaluated."""
 
     id: Condition
     title: str
@@ -60,12 +60,12 @@ class ConditionInfo(_Record):
 
     @property
     def in_sentence(self) -> str:
-        """The title within a sentence: small first letter, unless it is an abbreviation."""
+        """Title within a sentence: small first letter, unless it is an abbreviation."""
         return self.title if self.title[:2].isupper() else self.title[:1].lower() + self.title[1:]
 
 
-class MetricInfo(_Record):
-    """The exact recipe of one column."""
+class MetricInfo(_ResultsModel):
+    """Exact definition of one metric, a column of the tables."""
 
     id: str
     name: str = Field(description="registry name")
@@ -85,12 +85,12 @@ class MetricInfo(_Record):
 
     @property
     def is_headline(self) -> bool:
-        """It ranks systems, over all frequencies and phones: one of those that tests are for."""
+        """True if it ranks systems, over all frequencies and phones; only those are tested."""
         return self.direction != "ideal" and self.band is None and self.phones is None
 
 
-class Utterance(_Record):
-    """One test sentence and its recording."""
+class Utterance(_ResultsModel):
+    """Test sentence and its recording."""
 
     id: str
     text: str
@@ -98,7 +98,7 @@ class Utterance(_Record):
     speaker: str = ""
 
 
-class Value(_Record):
+class Value(_ResultsModel):
     """One metric of one system's copy of one utterance."""
 
     system: str
@@ -110,8 +110,8 @@ class Value(_Record):
     weight: float = Field(default=1.0, description="what it counts for in a mean")
 
 
-class Event(_Record):
-    """Something that went wrong or was left out, shown at the head of the report."""
+class Event(_ResultsModel):
+    """Failure or exclusion, listed in the report."""
 
     utterance: str
     reason: str
@@ -119,7 +119,7 @@ class Event(_Record):
     condition: Condition | None = None
 
 
-class Summary(_Record):
+class Summary(_ResultsModel):
     """Mean with its 95 % interval over the utterances where all systems have values.
 
     `missing` counts the utterances for which this system has none. Below six utterances there is
@@ -137,7 +137,7 @@ class Summary(_Record):
     missing: int
 
 
-class Difference(_Record):
+class Difference(_ResultsModel):
     """Paired difference a - b over the utterances that both have.
 
     `corrected` is Holm's, over all pairs of systems and headline metrics of the condition; it is
@@ -159,13 +159,13 @@ class Difference(_Record):
 
     @property
     def significant(self) -> bool:
-        """The two differ: by the corrected test, or by the interval where there is no such test."""
+        """True by the corrected test, or by the interval where there is no such test."""
         if self.corrected is not None:
             return self.corrected < SIGNIFICANCE_LEVEL
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
-class SystemSpeed(_Record):
+class SystemSpeed(_ResultsModel):
     """Seconds of computing per second of audio: median and quartiles over the repeats."""
 
     system: str
@@ -182,8 +182,8 @@ class SystemSpeed(_Record):
     )
 
 
-class Speed(_Record):
-    """How fast, measured how; `speed.json`."""
+class Speed(_ResultsModel):
+    """Speed of the systems, and how it was measured; `speed.json`."""
 
     device: str
     threads: int
@@ -193,8 +193,8 @@ class Speed(_Record):
     systems: tuple[SystemSpeed, ...]
 
 
-class Results(_Record):
-    """Everything that an evaluation found; `results.json`."""
+class Results(_ResultsModel):
+    """All results of an evaluation; `results.json`."""
 
     schema_version: Literal[2] = 2
     title: str
@@ -229,7 +229,7 @@ class Results(_Record):
 
     @property
     def speakers(self) -> list[str]:
-        """Who speaks, sorted; empty where nobody knows."""
+        """Names of the speakers, sorted; empty where they are unknown."""
         return sorted({utterance.speaker for utterance in self.utterances} - {""})
 
     def evaluated_conditions(self) -> list[ConditionInfo]:

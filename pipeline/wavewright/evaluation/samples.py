@@ -1,7 +1,7 @@
-"""Sounds that vocoders make of noise or of nothing, held against the corpus they learnt from.
+"""Evaluation of unconditional samples against the corpus on which their vocoders were trained.
 
-Every set of sounds is judged alike, the recordings too: those of the test split show what is
-possible, those of the train split what copying would look like.
+All sets are measured alike, the recordings too: those of the test split show what is possible,
+those of the train split what copying would look like.
 """
 
 from __future__ import annotations
@@ -15,38 +15,43 @@ import numpy as np
 import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
+from wavewright.checkpoints.checkpoint import inference_checkpoint, load_vocoder
 from wavewright.data.manifest import id_slug, read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.classifier import Classifier, fitted
+from wavewright.evaluation.classifier import Classifier, fit_length
 from wavewright.evaluation.measure import package_versions
 from wavewright.evaluation.sample_metrics import (
-    classes_heard,
+    effective_classes,
     frechet_distance,
     inception_score,
-    nearest,
+    nearest_neighbors,
 )
-from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet, sound_file
+from wavewright.evaluation.samples_results import (
+    GeneratedSound,
+    SamplesResults,
+    SoundSet,
+    sample_file,
+)
 from wavewright.inference.optimize import optimize_for_inference
 from wavewright.io.progress import progress
 from wavewright.mel.spec import MelSpec
 from wavewright.metrics.ltas import long_term_spectrum, spectral_distance
 from wavewright.models.vocoder import Vocoder
 
-_FEW = 50  # sounds of which a covariance says little
-_BATCH = 20  # sounds between two looks at the progress bar
+_MIN_COVARIANCE = 50  # sounds below which a covariance means little
+_BATCH = 20  # sounds per update of the progress bar
 
 
 @dataclass(frozen=True)
-class Recordings:
-    """The corpus, as far as it is needed.
+class CorpusSounds:
+    """Recordings of the corpus by split, and its classifier.
 
     Attributes:
-        classifier: of its classes.
-        sounds: (n, samples) of each split.
-        ids: of each split.
-        mel: of the sounds' pictures and spectra.
+        classifier: classifier of the corpus's classes.
+        sounds: (n, samples) by split.
+        ids: by split.
+        mel: log-mel by which sounds are compared.
     """
 
     classifier: Classifier
@@ -56,8 +61,8 @@ class Recordings:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A vocoder's sounds, and how long they took."""
+class GeneratedSounds:
+    """Samples of one vocoder, and the seconds that they took."""
 
     name: str
     vocoder: Vocoder
@@ -66,59 +71,59 @@ class Made:
     seconds: float
 
 
-def recordings(prepared: Path, classifier: Path) -> Recordings:
-    """The train and test split as the classifier hears them."""
+def load_corpus(prepared: Path, classifier: Path) -> CorpusSounds:
+    """Load the train and test split, cut to the classifier's length."""
     network = Classifier.load(classifier)
     manifest, audio = read_manifest(prepared / "manifest.parquet"), Shards(prepared / "audio")
     sounds, ids = {}, {}
     for split in ("train", "test"):
         ids[split] = usable_rows(manifest, split)["id"].tolist()
         wavs = (from_pcm16(audio.array(id_)) for id_ in ids[split])
-        sounds[split] = np.stack([fitted(wav, network.samples) for wav in wavs])
-    return Recordings(network, sounds, ids, network.mel)
+        sounds[split] = np.stack([fit_length(wav, network.samples) for wav in wavs])
+    return CorpusSounds(network, sounds, ids, network.mel)
 
 
-def speakers(
+def generate_all(
     trained: Mapping[str, Path], count: int, seed: int, device: torch.device, precision: str
-) -> list[Made]:
-    """Sounds of every vocoder that no mel drives.
+) -> list[GeneratedSounds]:
+    """Generate `count` sounds with every unconditional vocoder.
 
     Raises:
-        WavewrightError: one is driven by mels.
+        WavewrightError: a vocoder needs mels.
     """
-    made = []
+    sets = []
     for name, run in trained.items():
         vocoder = load_vocoder(run, device)
         if vocoder.conditioning == "mel":
             raise WavewrightError(
-                f"'{name}' is driven by mels: judge it by the stage 'evaluate', not by 'samples'"
+                f"'{name}' needs mels: evaluate it with the stage 'evaluate', not 'samples'"
             )
         optimize_for_inference(vocoder, precision)
         vocoder.sample(1, seed=seed)  # compiles
         started = time.perf_counter()
-        sounds = drawn(vocoder, count, seed)
-        spent = time.perf_counter() - started
-        chosen = chosen_checkpoint(run)
-        step = int(chosen.name.removeprefix("step-")) if chosen else None
-        made.append(Made(name, vocoder, step, sounds, spent))
-    return made
+        sounds = generate_sounds(vocoder, count, seed)
+        seconds = time.perf_counter() - started
+        checkpoint = inference_checkpoint(run)
+        step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
+        sets.append(GeneratedSounds(name, vocoder, step, sounds, seconds))
+    return sets
 
 
-def drawn(vocoder: Vocoder, count: int, seed: int) -> np.ndarray:
-    """(count, samples), all different."""
+def generate_sounds(vocoder: Vocoder, count: int, seed: int) -> np.ndarray:
+    """Generate (count, samples), all different."""
     pieces = []
     with progress(vocoder.name, total=count, unit="sounds", shown=count > _BATCH) as bar:
         for start in range(0, count, _BATCH):
-            # Each batch has its own seed, so that no sound is made twice.
+            # Each batch has its own seed, so that no sound repeats.
             size = min(_BATCH, count - start)
             pieces.append(vocoder.sample(size, seed=seed + start).float().cpu().numpy())
             bar.advance(size)
     return np.concatenate(pieces)
 
 
-def judge(
-    real: Recordings,
-    made: Sequence[Made],
+def evaluate_samples(
+    corpus_sounds: CorpusSounds,
+    generated: Sequence[GeneratedSounds],
     folder: Path,
     *,
     title: str,
@@ -126,30 +131,39 @@ def judge(
     note: str,
     seed: int,
 ) -> SamplesResults:
-    """Judge every set, and write the vocoders' sounds into `folder/wavs`."""
-    about = _Judge(real)
+    """Measure every set, and write the generated sounds into `folder/wavs`."""
+    metrics = _SampleMetrics(corpus_sounds)
     random = np.random.default_rng(seed)
-    few = random.permutation(len(real.sounds["train"]))[: len(real.sounds["test"])]
+    subset = random.permutation(len(corpus_sounds.sounds["train"]))[
+        : len(corpus_sounds.sounds["test"])
+    ]
     sets = [
-        about.of(
-            real.sounds["train"][few], own=few, id="train", title="train split", kind="recordings"
+        metrics.measure(
+            corpus_sounds.sounds["train"][subset],
+            own=subset,
+            id="train",
+            title="train split",
+            kind="recordings",
         ),
-        about.of(real.sounds["test"], id="test", title="test split", kind="recordings"),
+        metrics.measure(
+            corpus_sounds.sounds["test"], id="test", title="test split", kind="recordings"
+        ),
     ]
     copies = {}
-    for item in made:
+    for item in generated:
         id_, rate = id_slug(item.name), item.vocoder.sample_rate
-        if rate != real.mel.sample_rate:
+        if rate != corpus_sounds.mel.sample_rate:
             raise WavewrightError(
-                f"'{item.name}' speaks at {rate} Hz, the corpus is at {real.mel.sample_rate} Hz"
+                f"'{item.name}' synthesizes at {rate} Hz, "
+                f"the corpus is at {corpus_sounds.mel.sample_rate} Hz"
             )
-        (folder / sound_file(id_, 0)).parent.mkdir(parents=True, exist_ok=True)
+        (folder / sample_file(id_, 0)).parent.mkdir(parents=True, exist_ok=True)
         for number, wav in enumerate(item.sounds):
-            save_wav(folder / sound_file(id_, number), wav, rate)
-        fit = np.stack([fitted(wav, real.classifier.samples) for wav in item.sounds])
-        found = about.of(
+            save_wav(folder / sample_file(id_, number), wav, rate)
+        fit = np.stack([fit_length(wav, corpus_sounds.classifier.samples) for wav in item.sounds])
+        sound_set = metrics.measure(
             fit,
-            whole=item.sounds,
+            uncut=item.sounds,
             id=id_,
             title=item.name,
             kind="vocoder",
@@ -157,73 +171,75 @@ def judge(
             step=item.step,
             real_time_factor=item.seconds * rate / item.sounds.size,
         )
-        sets.append(found)
-        copies[id_] = sum(sound.distance < about.closest for sound in found.examples)
+        sets.append(sound_set)
+        copies[id_] = sum(sound.distance < metrics.closest for sound in sound_set.examples)
     return SamplesResults(
         title=title,
         corpus=corpus,
         note=note,
         seed=seed,
-        mel=real.mel,
-        accuracy=real.classifier.about["accuracy"],
-        closest_held_out=about.closest,
+        mel=corpus_sounds.mel,
+        accuracy=corpus_sounds.classifier.about["accuracy"],
+        closest_held_out=metrics.closest,
         copies=copies,
         sets=tuple(sets),
         versions=package_versions(),
     )
 
 
-class _Judge:
-    """Judges sets of sounds by one corpus."""
+class _SampleMetrics:
+    """Metrics of sets of sounds against one corpus."""
 
-    def __init__(self, real: Recordings) -> None:
-        self.real, self.network = real, real.classifier
-        train, test = real.sounds["train"], real.sounds["test"]
-        _, self.features = self.network.hear(train)
+    def __init__(self, corpus: CorpusSounds) -> None:
+        self.corpus, self.network = corpus, corpus.classifier
+        train, test = corpus.sounds["train"], corpus.sounds["test"]
+        _, self.features = self.network.predict(train)
         self.images = self._images(train)
-        self.ltas = long_term_spectrum(self._sounding(test), real.mel)
-        held_out = nearest(self._images(test), self.images).distances
+        self.ltas = long_term_spectrum(self._without_silence(test), corpus.mel)
+        held_out = nearest_neighbors(self._images(test), self.images).distances
         self.closest = float(np.quantile(held_out, 0.01))
 
-    def of(
+    def measure(
         self,
         sounds: np.ndarray,
         *,
-        whole: np.ndarray | None = None,
+        uncut: np.ndarray | None = None,
         own: np.ndarray | None = None,
         **about: object,
     ) -> SoundSet:
-        """Judge one set.
+        """Measure one set.
 
         Args:
-            sounds: (n, samples) as the classifier hears them.
-            whole: the same as they were made; None are recordings, without their silence.
-            own: which recordings of the train split they are, if they are some.
-            about: fields that are known already.
+            sounds: (n, samples) at the classifier's length.
+            uncut: the same sounds as they were generated; None for recordings.
+            own: indices in the train split, for recordings of it.
+            about: further fields of the result.
         """
-        told, features = self.network.hear(sounds)
+        probabilities, features = self.network.predict(sounds)
         images = self._images(sounds)
-        itself = nearest(images, images, own=np.arange(len(images)))
-        there = nearest(images, self.images, own=own)
+        within = nearest_neighbors(images, images, own=np.arange(len(images)))
+        in_train = nearest_neighbors(images, self.images, own=own)
         classes = self.network.classes
-        heard = told.argmax(axis=1)
-        score = inception_score(told)
-        ltas = long_term_spectrum(self._sounding(sounds) if whole is None else whole, self.real.mel)
+        labels = probabilities.argmax(axis=1)
+        score = inception_score(probabilities)
+        ltas = long_term_spectrum(
+            self._without_silence(sounds) if uncut is None else uncut, self.corpus.mel
+        )
         examples = (
             ()
-            if whole is None
+            if uncut is None
             else tuple(
-                Sound(
-                    file=sound_file(str(about["id"]), number),
-                    heard=classes[heard[number]],
-                    sureness=float(told[number].max()),
-                    nearest=self.real.ids["train"][there.indices[number]],
-                    distance=float(there.distances[number]),
+                GeneratedSound(
+                    file=sample_file(str(about["id"]), number),
+                    heard=classes[labels[number]],
+                    sureness=float(probabilities[number].max()),
+                    nearest=self.corpus.ids["train"][in_train.indices[number]],
+                    distance=float(in_train.distances[number]),
                 )
                 for number in range(len(sounds))
             )
         )
-        enough = len(sounds) >= _FEW
+        enough = len(sounds) >= _MIN_COVARIANCE
         return SoundSet.model_validate(
             {
                 **about,
@@ -231,10 +247,10 @@ class _Judge:
                 "inception": score.mean,
                 "inception_deviation": score.deviation,
                 "frechet": frechet_distance(features, self.features) if enough else None,
-                "classes": classes_heard(told),
-                "counts": {name: int((heard == i).sum()) for i, name in enumerate(classes)},
-                "to_train": float(there.distances.mean()),
-                "to_itself": float(itself.distances.mean()),
+                "classes": effective_classes(probabilities),
+                "counts": {name: int((labels == i).sum()) for i, name in enumerate(classes)},
+                "to_train": float(in_train.distances.mean()),
+                "to_itself": float(within.distances.mean()),
                 "ltas": tuple(ltas.tolist()),
                 "ltas_distance": spectral_distance(ltas, self.ltas),
                 "examples": examples,
@@ -242,10 +258,10 @@ class _Judge:
         )
 
     def _images(self, sounds: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.network.image(torch.from_numpy(sounds)).numpy()
-        return found
+        images: np.ndarray = self.network.image(torch.from_numpy(sounds)).numpy()
+        return images
 
     @staticmethod
-    def _sounding(sounds: np.ndarray) -> list[np.ndarray]:
-        """Without the silence that follows."""
+    def _without_silence(sounds: np.ndarray) -> list[np.ndarray]:
+        """Cut the silence at the end of each sound."""
         return [wav[: int(np.flatnonzero(wav)[-1]) + 1] if wav.any() else wav for wav in sounds]

@@ -1,4 +1,4 @@
-"""What is known of sounds that vocoders make by themselves; the report's results.json."""
+"""Schema of an evaluation of unconditional samples; the report's results.json."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.config import FrozenModel
 
 
-class Sound(FrozenModel):
+class GeneratedSound(FrozenModel):
     """One sound of a system.
 
     Attributes:
-        file: its WAV, relative to the report.
-        heard: the class that the classifier hears.
-        sureness: the probability that it gives it.
+        file: WAV, relative to the report.
+        heard: class that the classifier predicts.
+        sureness: probability of that class.
         nearest: id of the nearest recording of the train split.
         distance: to it, between log-mels.
     """
@@ -25,7 +25,7 @@ class Sound(FrozenModel):
 
 
 class SoundSet(FrozenModel):
-    """What is known of one set of sounds.
+    """Metrics of one set of sounds.
 
     Attributes:
         id, title: of the system, or of the split.
@@ -33,9 +33,9 @@ class SoundSet(FrozenModel):
         parameters, step: of a vocoder.
         sounds: how many.
         inception, inception_deviation: score, and its deviation over parts of the sounds.
-        frechet: distance of the features to the train split's; None where nothing can be said.
-        classes: how many are heard, counted by how even they are.
-        counts: how often each class is heard.
+        frechet: distance of the features to the train split's; None for too few sounds.
+        classes: effective number of predicted classes.
+        counts: number of sounds by predicted class.
         to_train: mean distance to the nearest recording of the train split.
         to_itself: mean distance to the nearest sound of the set.
         ltas: long-term spectrum in dB by mel band.
@@ -60,11 +60,11 @@ class SoundSet(FrozenModel):
     ltas: tuple[float, ...]
     ltas_distance: float
     real_time_factor: float | None = None
-    examples: tuple[Sound, ...] = ()
+    examples: tuple[GeneratedSound, ...] = ()
 
 
 class SamplesResults(FrozenModel):
-    """All that the report shows.
+    """All results of an evaluation of samples.
 
     Attributes:
         accuracy: of the classifier, by split.
@@ -85,6 +85,6 @@ class SamplesResults(FrozenModel):
     versions: dict[str, str]
 
 
-def sound_file(system: str, number: int) -> str:
-    """Where a sound lies, relative to the report's folder."""
+def sample_file(system: str, number: int) -> str:
+    """Path of a generated sound, relative to the report's folder."""
     return f"wavs/{system}/{number:04d}.wav"

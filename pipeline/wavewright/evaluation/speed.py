@@ -1,4 +1,4 @@
-"""How long a vocoder takes: real-time factors, measured the same way everywhere."""
+"""Speed of vocoders: real-time factors, time to the first sound, memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import torch
 from wavewright.evaluation.results import Speed, SystemSpeed
 from wavewright.models.vocoder import Vocoder
 
-_CHUNK = 8  # frames that arrive at a time
+_CHUNK = 8  # frames in each chunk of a stream
 
 
 def time_vocoders(
     vocoders: Mapping[str, Vocoder], mel: torch.Tensor, *, warm_ups: int = 2, repeats: int = 5
 ) -> Speed:
-    """Time every vocoder, by system id, on one mel (1, n_mels, frames) on the mel's device."""
+    """Time vocoders, by system id, on one mel (1, n_mels, frames) on the mel's device."""
     first = next(iter(vocoders.values()))
     return Speed(
         device=device_name(mel.device),
@@ -41,19 +41,19 @@ def time_vocoder(
 ) -> SystemSpeed:
     """Real-time factor on one mel (1, n_mels, frames): median and quartiles of `repeats` runs."""
     seconds = mel.shape[-1] * vocoder.hop_length / vocoder.sample_rate
-    took = []
+    seconds_taken = []
     with torch.inference_mode():
         for _ in range(warm_ups + repeats):
             started = time.perf_counter()
             vocoder.generate(mel, seed=0)
             if mel.is_cuda:
                 torch.cuda.synchronize(mel.device)
-            took.append((time.perf_counter() - started) / seconds)
-    measured = took[warm_ups:]
-    low, high = np.percentile(measured, [25, 75])
+            seconds_taken.append((time.perf_counter() - started) / seconds)
+    factors = seconds_taken[warm_ups:]
+    low, high = np.percentile(factors, [25, 75])
     return SystemSpeed(
         system=system,
-        real_time_factor=statistics.median(measured),
+        real_time_factor=statistics.median(factors),
         lower_quartile=float(low),
         upper_quartile=float(high),
         first_sound=_first_sound(vocoder, mel, warm_ups, repeats),
@@ -65,7 +65,7 @@ def _first_sound(vocoder: Vocoder, mel: torch.Tensor, warm_ups: int, repeats: in
     """Median seconds from the first frames to the first samples; None if it does not stream."""
     if not vocoder.streams:
         return None
-    took = []
+    seconds_taken = []
     with torch.inference_mode():
         for _ in range(warm_ups + repeats):
             started = time.perf_counter()
@@ -73,21 +73,21 @@ def _first_sound(vocoder: Vocoder, mel: torch.Tensor, warm_ups: int, repeats: in
             next(wav for wav in vocoder.stream(chunks, seed=0) if wav.shape[-1])
             if mel.is_cuda:
                 torch.cuda.synchronize(mel.device)
-            took.append(time.perf_counter() - started)
-    return statistics.median(took[warm_ups:])
+            seconds_taken.append(time.perf_counter() - started)
+    return statistics.median(seconds_taken[warm_ups:])
 
 
 def _most_memory(vocoder: Vocoder, mel: torch.Tensor) -> float | None:
-    """MB that one call holds at its peak beyond what was there before; None if nobody tells."""
+    """Peak memory of one call in MB, beyond what was allocated before; None if unknown."""
     if mel.is_cuda:
-        held = torch.cuda.memory_allocated(mel.device)
+        allocated = torch.cuda.memory_allocated(mel.device)
         torch.cuda.reset_peak_memory_stats(mel.device)
         with torch.inference_mode():
             vocoder.generate(mel, seed=0)
-        return (torch.cuda.max_memory_allocated(mel.device) - held) / 1e6
+        return (torch.cuda.max_memory_allocated(mel.device) - allocated) / 1e6
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have left would be used again
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        ctypes.CDLL(None).malloc_trim(0)  # else freed memory of earlier calls is used again
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before = _resident("VmRSS")
     except (OSError, AttributeError, StopIteration):
         return None
@@ -97,14 +97,14 @@ def _most_memory(vocoder: Vocoder, mel: torch.Tensor) -> float | None:
 
 
 def _resident(field: str) -> float:
-    """A line of this process's memory in MB: `VmRSS` now, `VmHWM` at its peak."""
+    """Resident memory of this process in MB: `VmRSS` now, `VmHWM` at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     line = next(line for line in lines if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def device_name(device: torch.device) -> str:
-    """The processor or accelerator in the words of its maker."""
+    """Model name of the processor or accelerator."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

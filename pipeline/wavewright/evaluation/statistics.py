@@ -20,19 +20,19 @@ import numpy.typing as npt
 RESAMPLES = 10_000
 MIN_UNITS = 6  # below it no two-sided signed-rank test can reach 5 %
 _SEED = 20260101
-_AT_ONCE = 4_000_000  # numbers, to bound memory on large test sets
-_KEPT = 500  # utterances up to which the counts of resamples are kept for the next metric
-_ALIKE, _TOO_MANY_ALIKE = 1e-3, 0.005  # of the spread; of the resamples
-_EXACT = 12  # units up to which every pattern of signs is tried
+_MAX_NUMBERS = 4_000_000  # numbers in memory at once, on large test sets
+_CACHED_UNITS = 500  # utterances up to which the counts of resamples are cached for the next metric
+_NO_SPREAD, _MAX_NO_SPREAD = 1e-3, 0.005  # of the spread; of the resamples
+_MAX_EXACT = 12  # units up to which every pattern of signs is tried
 
 Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 PairedTest = Literal["wilcoxon", "sign-flip by speaker", ""]
 
 
 @dataclass(frozen=True)
 class MeanEstimate:
-    """A mean over utterances with its 95 % interval.
+    """Mean over utterances with its 95 % interval.
 
     `low` and `high` are None below `MIN_UNITS` values. `missing` counts undefined values; they are
     in none of the other numbers.
@@ -48,7 +48,7 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two systems on the same utterances.
+    """Comparison of two systems on the same utterances.
 
     Attributes:
         difference: estimate of the first less the second.
@@ -65,7 +65,7 @@ class PairedComparison:
 
 @dataclass(frozen=True)
 class _Column:
-    """Defined values of a system with their weights; `sign` -1 takes its mean away."""
+    """Defined values of a system with their weights; `sign` -1 subtracts its mean."""
 
     values: Floats
     weights: Floats
@@ -90,8 +90,8 @@ def estimate_mean(
             utterances, so that the interval says what other speakers would give.
     """
     array = _floats(values)
-    kept = ~np.isnan(array)
-    return _estimate([_Column(array[kept], _weights(weights, kept))], speakers, kept)
+    defined = ~np.isnan(array)
+    return _estimate([_Column(array[defined], _weights(weights, defined))], speakers, defined)
 
 
 def compare_paired(
@@ -107,39 +107,45 @@ def compare_paired(
     to it.
     """
     first, second = _floats(a), _floats(b)
-    kept = ~np.isnan(first - second)
+    defined = ~np.isnan(first - second)
     columns = [
-        _Column(first[kept], _weights(weights_a, kept)),
-        _Column(second[kept], _weights(weights_b, kept), sign=-1),
+        _Column(first[defined], _weights(weights_a, defined)),
+        _Column(second[defined], _weights(weights_b, defined), sign=-1),
     ]
-    gap = _estimate(columns, speakers, kept)
-    if not gap.n:
-        return PairedComparison(gap, None, None, "")
-    found = np.sum([one.sign * one.values * one.weights / one.weights.mean() for one in columns], 0)
-    groups = _clusters(speakers, kept)
+    difference = _estimate(columns, speakers, defined)
+    if not difference.n:
+        return PairedComparison(difference, None, None, "")
+    contributions = np.sum(
+        [one.sign * one.values * one.weights / one.weights.mean() for one in columns], 0
+    )
+    groups = _clusters(speakers, defined)
     if groups is not None:
-        p = sign_flip(_totals(found, groups))
-        return PairedComparison(gap, p, _rank_biserial(found), "sign-flip by speaker")
-    if len(found) < MIN_UNITS:
-        return PairedComparison(gap, None, None, "")
-    return PairedComparison(gap, _signed_rank(found), _rank_biserial(found), "wilcoxon")
+        p = sign_flip(_totals(contributions, groups))
+        return PairedComparison(
+            difference, p, _rank_biserial(contributions), "sign-flip by speaker"
+        )
+    if len(contributions) < MIN_UNITS:
+        return PairedComparison(difference, None, None, "")
+    return PairedComparison(
+        difference, _signed_rank(contributions), _rank_biserial(contributions), "wilcoxon"
+    )
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction of a family of p values; None stays None and counts nothing."""
+    """Correct a family of p values by Holm's step-down method; None stays None, uncounted."""
     order = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
+    p_corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for rank, (p, place) in enumerate(order):
         largest = max(largest, min(1.0, p * (len(order) - rank)))
-        corrected[place] = largest
-    return corrected
+        p_corrected[place] = largest
+    return p_corrected
 
 
 def sign_flip(
     effects: Floats, alternative: Literal["two-sided", "greater"] = "two-sided"
 ) -> float | None:
-    """p that effects of this mean arise where their signs are a matter of chance.
+    """p value of a mean of effects, by flipping their signs at random.
 
     Args:
         effects: (units,) one per speaker or listener, such as a sum or mean of differences.
@@ -151,7 +157,7 @@ def sign_flip(
     n = len(effects)
     if n < MIN_UNITS:
         return None
-    if n <= _EXACT:
+    if n <= _MAX_EXACT:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     else:
         patterns = np.random.default_rng((_SEED, n)).integers(0, 2, size=(RESAMPLES, n))
@@ -166,40 +172,44 @@ def _floats(values: Sequence[float | None]) -> Floats:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _clusters(speakers: Sequence[str] | None, kept: npt.NDArray[np.bool_]) -> Places | None:
-    """Index of every kept utterance's speaker; None where speakers are too few to be resampled."""
+def _clusters(speakers: Sequence[str] | None, defined: npt.NDArray[np.bool_]) -> Indices | None:
+    """Index of every defined utterance's speaker; None where speakers are too few to resample."""
     if speakers is None:
         return None
-    names, place = np.unique(np.array(speakers, dtype=str)[kept], return_inverse=True)
+    names, place = np.unique(np.array(speakers, dtype=str)[defined], return_inverse=True)
     return place if len(names) >= MIN_UNITS else None
 
 
-def _totals(values: Floats, groups: Places | None) -> Floats:
+def _totals(values: Floats, groups: Indices | None) -> Floats:
     """Sums within groups; the values themselves where there are none."""
     if groups is None:
         return values
     return np.bincount(groups, weights=values).astype(np.float64)
 
 
-def _weights(weights: Sequence[float] | None, kept: npt.NDArray[np.bool_]) -> Floats:
-    return np.ones(int(kept.sum())) if weights is None else np.asarray(weights, dtype=float)[kept]
+def _weights(weights: Sequence[float] | None, defined: npt.NDArray[np.bool_]) -> Floats:
+    return (
+        np.ones(int(defined.sum()))
+        if weights is None
+        else np.asarray(weights, dtype=float)[defined]
+    )
 
 
 def _estimate(
-    columns: Sequence[_Column], speakers: Sequence[str] | None, kept: npt.NDArray[np.bool_]
+    columns: Sequence[_Column], speakers: Sequence[str] | None, defined: npt.NDArray[np.bool_]
 ) -> MeanEstimate:
-    """Of the columns' weighted means, added with their signs."""
-    n = int(kept.sum())
+    """Estimate the sum of the columns' weighted means with their signs."""
+    n = int(defined.sum())
     if not n:
-        return MeanEstimate(None, None, None, None, 0, len(kept))
+        return MeanEstimate(None, None, None, None, 0, len(defined))
     mean = float(sum(one.sign * one.mean for one in columns))
-    low, high = _interval(columns, mean, _clusters(speakers, kept))
+    low, high = _interval(columns, mean, _clusters(speakers, defined))
     median = float(np.median(np.sum([one.sign * one.values for one in columns], axis=0)))
-    return MeanEstimate(mean, low, high, median, n, len(kept) - n)
+    return MeanEstimate(mean, low, high, median, n, len(defined) - n)
 
 
 def _interval(
-    columns: Sequence[_Column], mean: float, groups: Places | None
+    columns: Sequence[_Column], mean: float, groups: Indices | None
 ) -> tuple[float | None, float | None]:
     """Studentised bootstrap of weighted means, added; whole groups are drawn where there are any.
 
@@ -220,11 +230,11 @@ def _interval(
     if error <= 1e-12 * max(1.0, abs(mean)):
         return mean, mean
     shift, variance = _resampled(parts, signs)
-    alike = variance <= (_ALIKE * error) ** 2
-    if alike.mean() > _TOO_MANY_ALIKE:  # few values differ at all, and resamples miss them
+    no_spread = variance <= (_NO_SPREAD * error) ** 2
+    if no_spread.mean() > _MAX_NO_SPREAD:  # few values differ at all, and resamples miss them
         low, high = mean + np.percentile(shift, [2.5, 97.5])
         return float(low), float(high)
-    ratios = shift / np.sqrt(np.where(alike, np.inf, variance))
+    ratios = shift / np.sqrt(np.where(no_spread, np.inf, variance))
     ends = mean - np.percentile(ratios, [97.5, 2.5]) * error
     # One value far from all others can send an end beyond everything that was seen.
     limits = [one.sign * np.array([one.values.min(), one.values.max()]) for one in columns]
@@ -235,18 +245,18 @@ def _interval(
 def _resampled(
     parts: Sequence[tuple[Floats, Floats]], signs: Sequence[int]
 ) -> tuple[Floats, Floats]:
-    """How far each resample's mean is from that of all, and the square of its standard error."""
+    """Deviation of each resample's mean from the mean of all, and its squared standard error."""
     sums = np.stack([column for part in parts for column in part], axis=1)
     pairs = list(combinations_with_replacement(range(sums.shape[1]), 2))
     products = np.stack([sums[:, i] * sums[:, j] for i, j in pairs], axis=1)
     shift, variance = [], []
     for counts in _counts(len(sums)):
-        drawn, seconds = (counts @ sums).T, (counts @ products).T
+        totals, seconds = (counts @ sums).T, (counts @ products).T
         slopes: list[Floats] = []
         for place, sign in enumerate(signs):
-            r, w = drawn[2 * place : 2 * place + 2]
+            r, w = totals[2 * place : 2 * place + 2]
             slopes += [sign / w, -sign * r / w**2]
-        means = [s * drawn[2 * k] / drawn[2 * k + 1] for k, s in enumerate(signs)]
+        means = [s * totals[2 * k] / totals[2 * k + 1] for k, s in enumerate(signs)]
         shift.append(np.sum(means, axis=0))
         twice = [1 if i == j else 2 for i, j in pairs]
         terms = zip(pairs, twice, seconds, strict=True)
@@ -257,18 +267,18 @@ def _resampled(
 
 
 def _counts(n: int) -> Iterator[Floats]:
-    """How often each of n units is drawn, (resamples, n) in all; equal n draws equal counts."""
-    if n <= _KEPT:
-        yield _kept_counts(n)
+    """Counts of each of n units in each resample, (resamples, n) in all; the same for equal n."""
+    if n <= _CACHED_UNITS:
+        yield _cached_counts(n)
         return
     rng = np.random.default_rng((_SEED, n))
-    rows = max(1, _AT_ONCE // n)
+    rows = max(1, _MAX_NUMBERS // n)
     for start in range(0, RESAMPLES, rows):
         yield _draw(rng, n, min(rows, RESAMPLES - start))
 
 
 @lru_cache(maxsize=4)
-def _kept_counts(n: int) -> Floats:
+def _cached_counts(n: int) -> Floats:
     return _draw(np.random.default_rng((_SEED, n)), n, RESAMPLES)
 
 
@@ -288,8 +298,8 @@ def _signed_rank(gaps: Floats) -> float:
 def _rank_biserial(gaps: Floats) -> float:
     from scipy.stats import rankdata
 
-    moved = gaps[gaps != 0]
-    if not len(moved):
+    nonzero = gaps[gaps != 0]
+    if not len(nonzero):
         return 0.0
-    ranks = rankdata(np.abs(moved))
-    return float((ranks * np.sign(moved)).sum() / ranks.sum())
+    ranks = rankdata(np.abs(nonzero))
+    return float((ranks * np.sign(nonzero)).sum() / ranks.sum())

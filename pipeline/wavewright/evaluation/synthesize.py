@@ -1,4 +1,4 @@
-"""Let vocoders speak a set of sentences, from recordings' mels, GTA mels or text, into WAV files.
+"""Synthesis of the sentences of an evaluation: from recordings' mels, GTA mels or text to WAV.
 
 Files lie at `FOLDER/wavs/SYSTEM/CONDITION/ID.wav`, the recordings at
 `FOLDER/wavs/natural/recording/ID.wav`, all 16 bit.
@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wavewright.acoustic import synthesis as reading
-from wavewright.acoustic.data import script
+from wavewright.acoustic import synthesis
+from wavewright.acoustic.data import model_text
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.audio.levels import clipped_share
 from wavewright.checkpoints.checkpoint import (
-    chosen_checkpoint,
+    inference_checkpoint,
     load_model,
     load_vocoder,
     weights_file,
@@ -39,11 +39,11 @@ from wavewright.models.acoustic import AcousticModel, utterance_seed
 from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder
 
-_WORTH_TELLING = 0.001  # share of samples that are clipped
+_CLIPPED_SHARE = 0.001  # share of samples that are clipped
 
 
 class Sentence(NamedTuple):
-    """One utterance to speak: `text` for readers, the others for the acoustic model."""
+    """One test sentence: `text` for readers, the other fields for the acoustic model."""
 
     id: str
     text: str
@@ -52,70 +52,74 @@ class Sentence(NamedTuple):
     alignment: Path | None = None
 
 
-class Given(NamedTuple):
-    """A mel (n_mels, frames), or None with the reason why there is none; or a remark on it."""
+class SourceMel(NamedTuple):
+    """One mel (n_mels, frames) and a remark on it; None with the reason where there is no mel."""
 
     mel: np.ndarray | None
     remark: str = ""
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the mels of one condition come from."""
+class MelSource:
+    """Source of the mels of one condition."""
 
     condition: Condition
-    mel_of: Callable[[Sentence], Given]
+    mel_of: Callable[[Sentence], SourceMel]
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """A vocoder that takes part, and what the report says of it."""
+class EvalSystem:
+    """A vocoder under test, and its entry in the report."""
 
     system: System
     vocoder: Vocoder
 
 
-def load_speakers(
+def load_eval_systems(
     trained: Mapping[str, Path],
     baselines: Sequence[str],
     mel: MelSpec,
     device: torch.device,
     precision: str = "float32",
-) -> list[Speaker]:
-    """Baselines by registry name, then trained vocoders by name and run folder, made quick.
+) -> list[EvalSystem]:
+    """Load baselines by registry name, then trained vocoders by name and run folder.
+
+    Trained vocoders are optimized for inference.
 
     Raises:
         MelMismatch: a vocoder was trained on another mel than `mel`.
         WavewrightError: no system at all, two of one name, or a baseline that has to be trained.
     """
-    speakers = []
+    eval_systems = []
     for name in baselines:
         vocoder = create_vocoder(name, mel=mel).to(device).eval()
         if vocoder.trains:
             raise WavewrightError(f"'{name}' has to be trained: name it in train.vocoders instead")
-        speakers.append(_speaker(name, vocoder, "baseline"))
+        eval_systems.append(_eval_system(name, vocoder, "baseline"))
     for name, run in trained.items():
         vocoder = load_vocoder(run, device)
-        mel.require_equal(vocoder.mel, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
-        chosen = chosen_checkpoint(run)
-        step = int(chosen.name.removeprefix("step-")) if chosen else None
+        mel.require_equal(vocoder.mel_spec, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
+        checkpoint = inference_checkpoint(run)
+        step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
         digest = sha256_of(weights_file(run))
-        speakers.append(_speaker(name, vocoder, "vocoder", step, digest))
+        eval_systems.append(_eval_system(name, vocoder, "vocoder", step, digest))
         optimize_for_inference(vocoder, precision)
-    if not speakers:
+    if not eval_systems:
         raise WavewrightError("nothing to evaluate: no trained vocoder and no baseline")
-    folders = [speaker.system.id for speaker in speakers]
-    twice = sorted({name for name in folders if folders.count(name) > 1 or name == NATURAL})
-    if twice:
-        raise WavewrightError(f"two systems would be called '{twice[0]}' in the report; rename one")
-    return speakers
+    names = [one.system.id for one in eval_systems]
+    duplicates = sorted({name for name in names if names.count(name) > 1 or name == NATURAL})
+    if duplicates:
+        raise WavewrightError(
+            f"two systems would be called '{duplicates[0]}' in the report; rename one"
+        )
+    return eval_systems
 
 
-def _speaker(
+def _eval_system(
     name: str, vocoder: Vocoder, kind: str, step: int | None = None, digest: str = ""
-) -> Speaker:
+) -> EvalSystem:
     if vocoder.conditioning != "mel":
-        raise WavewrightError(f"'{name}' is not driven by mels, so it cannot speak given sentences")
+        raise WavewrightError(f"'{name}' takes no mels, so it cannot synthesize the test sentences")
     system = System.model_validate(
         {
             "id": id_slug(name),
@@ -126,66 +130,66 @@ def _speaker(
             "digest": digest,
         }
     )
-    return Speaker(system, vocoder)
+    return EvalSystem(system, vocoder)
 
 
-def shard_source(condition: Condition, folder: Path, mel: MelSpec) -> Source:
-    """Mels that an earlier stage stored."""
+def shard_mel_source(condition: Condition, folder: Path, mel: MelSpec) -> MelSource:
+    """Source of mels that an earlier stage wrote as shards."""
     shards = Shards(folder)
     if shards.mel is None:
         raise WavewrightError(f"{folder}: holds audio, not mels")
     mel.require_equal(shards.mel, mine="the recipe", theirs=f"the mels in {folder}")
 
-    def stored(sentence: Sentence) -> Given:
+    def read_shard(sentence: Sentence) -> SourceMel:
         if sentence.id not in shards:
-            return Given(None, "no mel was made of it")
-        return Given(shards.array(sentence.id))
+            return SourceMel(None, "no mel was made of it")
+        return SourceMel(shards.array(sentence.id))
 
-    return Source(condition, stored)
+    return MelSource(condition, read_shard)
 
 
-def acoustic_source(
+def acoustic_mel_source(
     run: Path, mel: MelSpec, device: torch.device, *, seed: int, max_seconds: float | None
-) -> Source:
-    """Mels that an acoustic model speaks freely from the text."""
+) -> MelSource:
+    """Source of mels that an acoustic model predicts freely from the text."""
     model = load_model(run, device)
     if not isinstance(model, AcousticModel):
         raise WavewrightError(f"{run}: holds the vocoder '{model.name}', not an acoustic model")
-    mel.require_equal(model.mel, mine="the recipe", theirs=f"the acoustic model in {run}")
+    mel.require_equal(model.mel_spec, mine="the recipe", theirs=f"the acoustic model in {run}")
 
-    def read(sentence: Sentence) -> Given:
+    def predict(sentence: Sentence) -> SourceMel:
         try:
-            said = reading.say(
+            result = synthesis.synthesize_sentence(
                 model,
-                script(model, sentence.normalised_text or sentence.text, sentence.alignment),
+                model_text(model, sentence.normalised_text or sentence.text, sentence.alignment),
                 seed=utterance_seed(seed, sentence.id),
                 max_seconds=max_seconds,
                 speaker=sentence.speaker if model.speakers else "",
             )
         except WavewrightError as error:
-            return Given(None, str(error))
-        spoken = said.speech.mel
+            return SourceMel(None, str(error))
+        predicted = result.output.mel
         remark = ""
-        if said.problem:
-            seconds = spoken.shape[-1] * mel.hop_length / mel.sample_rate
-            remark = f"the acoustic model {said.problem} (after {seconds:.1f} s)"
-        elif said.tries > 1:
-            remark = f"the acoustic model took {said.tries} tries to read it well"
-        return Given(spoken.float().cpu().numpy(), remark)
+        if result.failure:
+            seconds = predicted.shape[-1] * mel.hop_length / mel.sample_rate
+            remark = f"the acoustic model {result.failure} (after {seconds:.1f} s)"
+        elif result.tries > 1:
+            remark = f"the acoustic model took {result.tries} tries to read it well"
+        return SourceMel(predicted.float().cpu().numpy(), remark)
 
-    return Source("tts", read)
+    return MelSource("tts", predict)
 
 
 def write_recordings(folder: Path, audio: Path, sentences: Iterable[Sentence]) -> list[Utterance]:
-    """Copy the recordings out of the prepared shards, so that the report stands alone."""
+    """Copy the recordings from the prepared shards into the report's folder."""
     shards = Shards(audio)
-    spoken = []
+    utterances = []
     for sentence in sentences:
         wav = from_pcm16(shards.array(sentence.id))
         path = folder / wav_file(NATURAL, "", sentence.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_wav(path, wav, shards.sample_rate)
-        spoken.append(
+        utterances.append(
             Utterance(
                 id=sentence.id,
                 text=sentence.text,
@@ -193,48 +197,50 @@ def write_recordings(folder: Path, audio: Path, sentences: Iterable[Sentence]) -
                 speaker=sentence.speaker,
             )
         )
-    return spoken
+    return utterances
 
 
-def speak(
+def synthesize_sentences(
     folder: Path,
     sentences: Sequence[Sentence],
-    sources: Sequence[Source],
-    speakers: Sequence[Speaker],
+    sources: Sequence[MelSource],
+    eval_systems: Sequence[EvalSystem],
     *,
     seed: int,
 ) -> list[Event]:
-    """Write every sentence of every speaker under every condition.
+    """Synthesize every sentence with every system under every condition, and write the wavs.
 
     Returns:
-        What went wrong or looks suspicious, in order; a sentence that failed has no file.
+        Failures and suspicious outputs, in order; a sentence that failed has no file.
     """
     events: list[Event] = []
-    total = len(sentences) * len(sources) * len(speakers)
+    total = len(sentences) * len(sources) * len(eval_systems)
     with progress("speech", total=total) as bar:
         for source in sources:
             for sentence in sentences:
-                given = source.mel_of(sentence)
-                failed = partial(Event, utterance=sentence.id, condition=source.condition)
-                if given.remark:
-                    events.append(failed(reason=given.remark))
-                for speaker in speakers:
-                    name = speaker.system.id
+                source_mel = source.mel_of(sentence)
+                event = partial(Event, utterance=sentence.id, condition=source.condition)
+                if source_mel.remark:
+                    events.append(event(reason=source_mel.remark))
+                for one in eval_systems:
+                    name = one.system.id
                     path = folder / wav_file(name, source.condition, sentence.id)
                     path.unlink(missing_ok=True)  # an interrupted run may have left one
-                    if given.mel is not None:
-                        noise = utterance_seed(seed, sentence.id)
-                        if speaker.vocoder.speakers:
-                            speaker.vocoder.speaker = sentence.speaker
-                        remark = vocode(speaker.vocoder, given.mel, path, seed=noise)
+                    if source_mel.mel is not None:
+                        noise_seed = utterance_seed(seed, sentence.id)
+                        if one.vocoder.speakers:
+                            one.vocoder.speaker = sentence.speaker
+                        remark = _synthesize_file(
+                            one.vocoder, source_mel.mel, path, seed=noise_seed
+                        )
                         if remark:
-                            events.append(failed(system=name, reason=remark))
-                    bar.advance(note=speaker.system.title)
+                            events.append(event(system=name, reason=remark))
+                    bar.advance(note=one.system.title)
     return events
 
 
-def vocode(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int) -> str:
-    """Speak one mel (n_mels, frames) into a WAV file; returns a remark if something is wrong.
+def _synthesize_file(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int) -> str:
+    """Synthesize one mel (n_mels, frames) into a WAV file; return a remark if something is wrong.
 
     A waveform with values that are not finite is not written.
     """
@@ -248,4 +254,4 @@ def vocode(vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_wav(path, wav, vocoder.sample_rate)
     clipped = clipped_share(wav)
-    return f"{clipped:.2%} of the samples are clipped" if clipped > _WORTH_TELLING else ""
+    return f"{clipped:.2%} of the samples are clipped" if clipped > _CLIPPED_SHARE else ""

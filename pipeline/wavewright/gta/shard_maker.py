@@ -1,4 +1,4 @@
-"""What every maker of GTA shards does: resume shard by shard, and account for each utterance."""
+"""Base of the makers of GTA shards: resumes shard by shard, and reports on each utterance."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from wavewright.errors import WavewrightError
 from wavewright.io.files import write_text
 from wavewright.mel.spec import MelSpec
 
-Missing = Literal["fail", "natural", "leave_out"]
+OnMissing = Literal["fail", "natural", "leave_out"]
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
-    """What became of one utterance.
+class ReportRow:
+    """One utterance's row of report.csv; the fields are its columns.
 
     Attributes:
         id: the utterance.
-        made: "gta", "natural" (its natural mel stands in) or "no".
-        frames_natural: of the natural mel.
-        frames: of what was written, 0 for nothing.
+        made: "gta", "natural" (substituted by its natural mel) or "no".
+        frames_natural: frames of the natural mel.
+        frames: frames written; 0 if nothing was.
         mel_l1: mean absolute difference to the natural mel, in the mel's own unit.
-        focus, diagonality, coverage, order: of the alignment; see `scores.AlignmentScores`.
-        doubt: what the alignment says went wrong.
-        reason: why it was not made.
-        cut, padded: frames taken from, and silent ones put to, the end of a mel that was read.
+        focus, diagonality, coverage, order: see `AlignmentScores`.
+        doubt: see `AlignmentScores.alignment_failure`.
+        reason: why the mel was not made.
+        cut, padded: frames cut off, and silent frames added at, the end of an external mel.
     """
 
     id: str
@@ -63,8 +63,8 @@ class Entry:
 _TEXT = ("id", "normalised_text", "samples", "speaker", "alignment")
 
 
-class Text(NamedTuple):
-    """What the manifest says of an utterance."""
+class ManifestText(NamedTuple):
+    """Fields of an utterance in the manifest."""
 
     text: str
     samples: int
@@ -74,80 +74,80 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardMaker:
-    """Makes the shards of one folder; picklable, and opens its files where it works.
+    """Maker of the shards of one folder; picklable, opens its files in the worker.
 
     Attributes:
         prepared: folder of the manifest.
         mels: folder of natural mels.
-        gta: folder to fill.
-        missing: what becomes of utterances that cannot be made.
+        gta: output folder.
+        on_missing: treatment of utterances that cannot be made.
     """
 
     prepared: Path
     mels: Path
     gta: Path
-    missing: Missing
+    on_missing: OnMissing
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open files and models: every process opens its own."""
+        """State without open files and models: every process opens its own."""
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @cached_property
     def natural(self) -> Shards:
-        """The natural mels."""
+        """Shards of the natural mels."""
         return Shards(self.mels)
 
     @cached_property
     def spec(self) -> MelSpec:
-        """Of the natural mels."""
+        """Mel spec of the natural mels."""
         if self.natural.mel is None:
             raise WavewrightError(f"{self.mels}: holds audio where mels are expected")
         return self.natural.mel
 
     @cached_property
-    def texts(self) -> dict[str, Text]:
-        """Every usable utterance of the manifest."""
+    def texts(self) -> dict[str, ManifestText]:
+        """Manifest fields of all usable utterances, by id."""
         rows = usable_rows(read_manifest(self.prepared / "manifest.parquet"))
         columns = (rows[name].tolist() for name in _TEXT)
-        return {id_: Text(*row) for id_, *row in zip(*columns, strict=True)}
+        return {id_: ManifestText(*row) for id_, *row in zip(*columns, strict=True)}
 
-    def finish_shard(self, task: tuple[int, list[str]]) -> tuple[list[IndexRow], list[Entry]]:
-        """Make a shard of the given number and ids, unless an interrupted run has."""
+    def make_shard(self, task: tuple[int, list[str]]) -> tuple[list[IndexRow], list[ReportRow]]:
+        """Make a shard, given its number and ids, unless an interrupted run already has."""
         number, ids = task
         notes = self.gta / f"shard-{number:05d}.notes.json"
-        kept = read_finished_shard(self.gta, number)
-        if kept is not None and notes.is_file():
-            return kept, [Entry(*row) for row in json.loads(notes.read_text())]
-        with one_thread():
-            made, entries = self.make(ids)
-        write_text(notes, json.dumps([list(vars(entry).values()) for entry in entries]))
-        items = [(id_, made[id_]) for id_ in ids if id_ in made]
+        finished = read_finished_shard(self.gta, number)
+        if finished is not None and notes.is_file():
+            return finished, [ReportRow(*row) for row in json.loads(notes.read_text())]
+        with single_threaded():
+            mels, rows = self.make_mels(ids)
+        write_text(notes, json.dumps([list(vars(row).values()) for row in rows]))
+        items = [(id_, mels[id_]) for id_ in ids if id_ in mels]
         header = ShardHeader(self.natural.sample_rate, self.spec)
-        return write_shard(self.gta, number, items, header), entries
+        return write_shard(self.gta, number, items, header), rows
 
-    def make(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[Entry]]:
-        """Mels by id, and an entry for each id, in no given order."""
+    def make_mels(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[ReportRow]]:
+        """Mels by id, and a report row for each id, in any order."""
         raise NotImplementedError
 
-    def without_mel(self) -> list[Entry]:
-        """Usable utterances of the manifest that have no natural mel to follow."""
+    def rows_without_mel(self) -> list[ReportRow]:
+        """Report rows of usable utterances that have no natural mel."""
         reason = f"{self.mels} has no natural mel of it"
-        return [Entry(i, "no", reason=reason) for i in self.texts if i not in self.natural]
+        return [ReportRow(i, "no", reason=reason) for i in self.texts if i not in self.natural]
 
     def _known(self, ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """Ids that have a text and a natural mel as long as their audio, and what others lack."""
+        """Ids with a text and a natural mel of the right length; reasons for the others."""
         known = {id_: self.texts[id_] for id_ in ids if id_ in self.texts}
         refused = {i: "the manifest has no such usable utterance" for i in ids if i not in known}
         refused |= self._wrong_lengths(known)
         return [id_ for id_ in known if id_ not in refused], refused
 
-    def _stand_ins(self, entries: Sequence[Entry]) -> dict[str, Array]:
-        """Natural mels of what was not made, where they are asked for."""
-        return {e.id: self.natural.array(e.id) for e in entries if e.made == "natural"}
+    def _substitutes(self, rows: Sequence[ReportRow]) -> dict[str, Array]:
+        """Natural mels of the rows that are marked to be substituted."""
+        return {e.id: self.natural.array(e.id) for e in rows if e.made == "natural"}
 
-    def _wrong_lengths(self, texts: Mapping[str, Text]) -> dict[str, str]:
-        """Utterances whose natural mel is not as long as their audio says."""
-        expected = {id_: self.spec.frames(entry.samples) for id_, entry in texts.items()}
+    def _wrong_lengths(self, texts: Mapping[str, ManifestText]) -> dict[str, str]:
+        """Reasons by id, for natural mels whose length does not match the audio."""
+        expected = {id_: self.spec.frames(row.samples) for id_, row in texts.items()}
         return {
             id_: f"its natural mel has {self.natural.length(id_)} frames, but its "
             f"{texts[id_].samples} samples make {frames}"
@@ -155,10 +155,10 @@ class ShardMaker:
             if frames == 0 or frames != self.natural.length(id_)
         }
 
-    def _entry(self, utterance: str, reason: str) -> Entry:
-        """An utterance that is not made."""
-        frames, natural = self.natural.length(utterance), self.missing == "natural"
-        return Entry(
+    def _failed(self, utterance: str, reason: str) -> ReportRow:
+        """Report row of an utterance that is not made."""
+        frames, natural = self.natural.length(utterance), self.on_missing == "natural"
+        return ReportRow(
             id=utterance,
             made="natural" if natural else "no",
             frames_natural=frames,
@@ -168,8 +168,8 @@ class ShardMaker:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """The last bits of a sum depend on how it was shared out among threads: here it is not."""
+def single_threaded() -> Iterator[None]:
+    """Run torch on one thread: the last bits of a sum depend on how threads share it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -178,8 +178,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class Members(NamedTuple):
-    """Number of a shard, and the ids in it, in their order."""
+class ShardMembers(NamedTuple):
+    """Number of a shard, and its ids in order."""
 
     number: int
     ids: list[str]
@@ -188,8 +188,8 @@ class Members(NamedTuple):
         return f"{shard_name(self.number)} ({self.ids[0]} to {self.ids[-1]})"
 
 
-def membership(mels: Path) -> list[Members]:
-    """Every shard of a folder."""
+def list_shard_members(mels: Path) -> list[ShardMembers]:
+    """List the shards of a folder with their ids."""
     import pandas as pd
 
     index = pd.read_parquet(mels / "index.parquet", columns=["id", "shard", "offset"])
@@ -197,6 +197,6 @@ def membership(mels: Path) -> list[Members]:
     for row in index.sort_values(["shard", "offset"]).itertuples():
         members.setdefault(str(row.shard), []).append(str(row.id))
     return [
-        Members(int(name.removeprefix("shard-").removesuffix(".tar")), ids)
+        ShardMembers(int(name.removeprefix("shard-").removesuffix(".tar")), ids)
         for name, ids in members.items()
     ]

@@ -2,7 +2,7 @@
 
 On a processor: convolutions in channels-last order, in pieces whose tensors stay in the cache, and
 on request in bfloat16. Those that make one sample after the other are told how their compiled
-loops keep the weights. What is gained is in benchmarks/README.md.
+loops keep the weights. What is gained is in benchmarks/inference.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 
 from wavewright.errors import WavewrightError
 from wavewright.kernels.loop import Engine
-from wavewright.models.autoregressive import SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.channels_last import channels_last
 
@@ -47,10 +47,10 @@ def optimize_for_inference(
         )
     if not vocoder.trains:
         return vocoder
-    if isinstance(vocoder, SequentialVocoder):
+    if isinstance(vocoder, AutoregressiveVocoder):
         vocoder.requires_grad_(False)
-        vocoder.engine = Engine.chosen(engine, precision)
-        log.info("%s: %s", vocoder.name, vocoder.engine_in_use)
+        vocoder.engine = Engine.from_options(engine, precision)
+        log.info("%s: %s", vocoder.name, vocoder.engine_description)
         return vocoder
     if precision in _HALVES:
         _round(vocoder, vocoder.float32_parts, _HALVES[precision])

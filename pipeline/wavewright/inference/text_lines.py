@@ -1,4 +1,4 @@
-"""Lines of text to say, from a file or from standard input."""
+"""Lines of text to synthesize, from a file or from standard input."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from wavewright.errors import WavewrightError
 STDIN = Path("-")
 
 
-class Line(NamedTuple):
-    """One utterance: where it stands, what its file is called, and its text."""
+class TextLine(NamedTuple):
+    """One utterance to synthesize.
+
+    Attributes:
+        where: file and line, for messages.
+        id: name of the output file, without suffix.
+        text: what to say.
+    """
 
     where: str
     id: str
     text: str
 
 
-def lines_of(source: Path) -> list[Line]:
-    """Utterances of a file, one per line; blank lines are left out.
+def read_text_lines(source: Path) -> list[TextLine]:
+    """Read utterances, one per line; skip blank lines.
 
-    `id|text` and `id|raw|normalised` name the utterance; a line without `|` is called after its
+    `id|text` and `id|raw|normalised` give the utterance an id; without `|` the id is the line
     number.
 
     Args:
         source: a UTF-8 text file; `-` is standard input.
 
     Raises:
-        WavewrightError: no such file, not UTF-8, no line, or an id that is not legal or not unique.
+        WavewrightError: missing file, not UTF-8, no lines, or an illegal or duplicate id.
     """
     name = "standard input" if source == STDIN else f"{source}"
     if source == STDIN:
@@ -41,19 +47,19 @@ def lines_of(source: Path) -> list[Line]:
         numbered = read_lines(source)
     if not numbered:
         raise WavewrightError(f"{name}: no text in it")
-    lines: dict[str, Line] = {}
-    for number, written in numbered:
-        line = _line(f"{name}, line {number}", number, written)
+    lines: dict[str, TextLine] = {}
+    for number, content in numbered:
+        line = _parse(f"{name}, line {number}", number, content)
         if line.id in lines:
             raise WavewrightError(f"{line.where}: the id '{line.id}' is there already")
         lines[line.id] = line
     return [*lines.values()]
 
 
-def _line(where: str, number: int, written: str) -> Line:
-    first, mark, rest = written.partition("|")
-    if not mark:
-        return Line(where, f"{number:04d}", written.strip())
+def _parse(where: str, number: int, content: str) -> TextLine:
+    first, separator, rest = content.partition("|")
+    if not separator:
+        return TextLine(where, f"{number:04d}", content.strip())
     try:
         name = check_id(first.strip())
     except WavewrightError as error:
@@ -61,11 +67,11 @@ def _line(where: str, number: int, written: str) -> Line:
     text = rest.rpartition("|")[2].strip() or rest.partition("|")[0].strip()
     if not text:
         raise WavewrightError(f"{where}: no text after '{name}|'")
-    return Line(where, name, text)
+    return TextLine(where, name, text)
 
 
-def arriving(source: Path) -> Iterator[tuple[str, str]]:
-    """Lines with where they stand, each as soon as it is there; blank ones are left out."""
+def stream_text_lines(source: Path) -> Iterator[tuple[str, str]]:
+    """Yield (location, text) of each line as soon as it arrives; skip blank lines."""
     if source != STDIN:
         yield from ((f"{source}, line {number}", line) for number, line in read_lines(source))
         return

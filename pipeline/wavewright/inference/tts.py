@@ -1,4 +1,4 @@
-"""Voice: an acoustic model and a vocoder that fit each other, and how they read."""
+"""TTS: an acoustic model and a vocoder with compatible mels, loaded for synthesis."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wavewright.acoustic import synthesis as reading
-from wavewright.acoustic.synthesis import Said, require_readable, rules_for
+from wavewright.acoustic import synthesis
+from wavewright.acoustic.synthesis import BATCH_SIZE, SentenceResult, default_text_rules
 from wavewright.checkpoints.checkpoint import load_model
 from wavewright.errors import MelMismatch, WavewrightError
-from wavewright.inference.vocode import open_vocoder, speaking
+from wavewright.inference.vocode import match_mel_spec, open_vocoder
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
 from wavewright.models.acoustic import AcousticModel
@@ -25,14 +25,14 @@ _PAUSE = 0.2  # seconds between sentences
 
 
 @dataclass(frozen=True)
-class Voice:
-    """What speaks.
+class TTS:
+    """Acoustic model and vocoder, ready for synthesis.
 
     Attributes:
         acoustic: in eval mode.
-        vocoder: of a convention that the acoustic model's mels can be converted to exactly.
+        vocoder: its mel spec is one that the acoustic model's mels convert to exactly.
         rules: how numbers and abbreviations are read.
-        speaker: of the acoustic model; empty for its only one.
+        speaker: speaker of the acoustic model; empty for a single-speaker model.
     """
 
     acoustic: AcousticModel
@@ -41,18 +41,20 @@ class Voice:
     speaker: str = ""
 
     def require_readable(self, text: str, where: str = "") -> None:
-        """Raise unless a text can be said; see `reading.require_readable`."""
-        require_readable(self.acoustic, text, self.rules, where)
+        """Raise if a text cannot be synthesized; see `synthesis.require_readable`."""
+        synthesis.require_readable(self.acoustic, text, self.rules, where)
 
-    def read(self, text: str, *, seed: int) -> Iterator[Said]:
-        """One text, sentence by sentence; see `reading.read`."""
-        return reading.read(self.acoustic, text, seed=seed, rules=self.rules, speaker=self.speaker)
+    def synthesize_text(self, text: str, *, seed: int) -> Iterator[SentenceResult]:
+        """Synthesize one text, sentence by sentence; see `synthesis.synthesize_text`."""
+        return synthesis.synthesize_text(
+            self.acoustic, text, seed=seed, rules=self.rules, speaker=self.speaker
+        )
 
-    def read_all(
-        self, texts: Mapping[str, str], *, seeds: Mapping[str, int], batch_size: int = reading.BATCH
-    ) -> Iterator[tuple[str, list[Said]]]:
-        """Many texts, sentences of like length at once; see `reading.read_all`."""
-        return reading.read_all(
+    def synthesize_texts(
+        self, texts: Mapping[str, str], *, seeds: Mapping[str, int], batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[str, list[SentenceResult]]]:
+        """Synthesize many texts in batches; see `synthesis.synthesize_texts`."""
+        return synthesis.synthesize_texts(
             self.acoustic,
             texts,
             seeds=seeds,
@@ -61,26 +63,28 @@ class Voice:
             batch_size=batch_size,
         )
 
-    def pause(self) -> Tensor:
-        """(n_mels, frames) of the silence between two sentences, as the vocoder takes it."""
-        spec = self.acoustic.mel
+    def pause_mel(self) -> Tensor:
+        """Silence between two sentences, (n_mels, frames), in the vocoder's convention."""
+        spec = self.acoustic.mel_spec
         frames = max(1, round(_PAUSE * spec.sample_rate / spec.hop_length))
-        return self.converted(torch.from_numpy(silent_mel(spec, frames)))
+        return self.convert_to_vocoder(torch.from_numpy(silent_mel(spec, frames)))
 
-    def converted(self, mel: Tensor) -> Tensor:
-        """(n_mels, frames) of the acoustic model, as the vocoder takes it."""
-        return convert_mel(mel, self.acoustic.mel.bands_first, self.vocoder.mel.bands_first)
+    def convert_to_vocoder(self, mel: Tensor) -> Tensor:
+        """Convert a mel (n_mels, frames) of the acoustic model to the vocoder's convention."""
+        return convert_mel(
+            mel, self.acoustic.mel_spec.bands_first, self.vocoder.mel_spec.bands_first
+        )
 
-    def joined(self, said: Sequence[Said]) -> Tensor:
-        """(n_mels, frames) of sentences with pauses between, as the vocoder takes it."""
+    def join_sentences(self, sentences: Sequence[SentenceResult]) -> Tensor:
+        """Concatenate sentences with pauses, (n_mels, frames), in the vocoder's convention."""
         mels: list[Tensor] = []
-        for one in said:
-            mels += [self.pause()] if mels else []
-            mels.append(self.converted(one.speech.mel))
+        for sentence in sentences:
+            mels += [self.pause_mel()] if mels else []
+            mels.append(self.convert_to_vocoder(sentence.output.mel))
         return torch.cat(mels, dim=1)
 
 
-def open_voice(
+def load_tts(
     acoustic: Path,
     checkpoint: Path,
     *,
@@ -88,43 +92,43 @@ def open_voice(
     engine: str = "fast",
     rules: TextRules | None = None,
     speaker: str = "",
-) -> Voice:
-    """Load both models.
+) -> TTS:
+    """Load an acoustic model and a vocoder, and check that their mels are compatible.
 
     Args:
         acoustic: checkpoint of the acoustic model.
-        checkpoint: of the vocoder, or the name of one that needs none.
-        precision: see `render.vocode_file`.
-        engine: see `render.vocode_file`.
-        rules: None: what `reading.rules_for` says.
-        speaker: who speaks, of whichever of the two tells speakers apart; empty where neither does.
+        checkpoint: checkpoint of the vocoder, or the name of one that needs no training.
+        precision: see `vocode_mel_file`.
+        engine: see `vocode_mel_file`.
+        rules: text rules; None selects `default_text_rules`.
+        speaker: speaker name, for whichever of the two models is multi-speaker; else empty.
 
     Raises:
-        WavewrightError: one of them is of the other kind, or does not know the speaker.
-        MelMismatch: what is not exact in turning one's mels into the other's.
+        WavewrightError: a checkpoint of the wrong kind, or an unknown speaker.
+        MelMismatch: names the fields in which the mels cannot be converted exactly.
     """
     model, vocoder = load_model(acoustic), open_vocoder(checkpoint, precision, engine)
     if not isinstance(model, AcousticModel):
         raise WavewrightError(f"{acoustic}: holds the vocoder '{model.name}', no acoustic model")
     if speaker and vocoder.speakers:
         vocoder.speaker = speaker
-    own = speaker if model.speakers or not vocoder.speakers else ""
-    model.speaker_number(own)
-    vocoder = speaking(vocoder, model.mel)
-    _require_sayable(model.mel, vocoder.mel, acoustic, checkpoint)
-    return Voice(model, vocoder, rules or rules_for(model), own)
+    own_speaker = speaker if model.speakers or not vocoder.speakers else ""
+    model.speaker_index(own_speaker)
+    vocoder = match_mel_spec(vocoder, model.mel_spec)
+    _require_compatible(model.mel_spec, vocoder.mel_spec, acoustic, checkpoint)
+    return TTS(model, vocoder, rules or default_text_rules(model), own_speaker)
 
 
-def _require_sayable(source: MelSpec, target: MelSpec, mine: Path, theirs: Path) -> None:
-    """Refuse, before anything is spoken, what cannot be converted exactly."""
+def _require_compatible(source: MelSpec, target: MelSpec, mine: Path, theirs: Path) -> None:
+    """Raise, before anything is synthesized, if mels cannot be converted exactly."""
     try:
-        nothing = torch.empty(source.n_mels, 0)
-        convert_mel(nothing, source.bands_first, target.bands_first)
+        empty = torch.empty(source.n_mels, 0)
+        convert_mel(empty, source.bands_first, target.bands_first)
     except MelMismatch:
         source.require_equal(target, mine=f"{mine}", theirs=f"{theirs}")
         raise
 
 
-def problems_of(said: Iterable[Said], where: str = "") -> list[str]:
-    """A sentence on each sentence that did not go well."""
-    return [f"{where}{shorten(one.text)}: the model {one.problem}." for one in said if one.problem]
+def describe_failures(sentences: Iterable[SentenceResult], prefix: str = "") -> list[str]:
+    """One message for each sentence whose synthesis failed."""
+    return [f"{prefix}{shorten(s.text)}: the model {s.failure}." for s in sentences if s.failure]

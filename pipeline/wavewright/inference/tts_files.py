@@ -1,4 +1,4 @@
-"""Texts to WAV files."""
+"""Text-to-speech into WAV files: one text into one file, or lines into a folder."""
 
 from __future__ import annotations
 
@@ -6,71 +6,72 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavewright.acoustic.synthesis import BATCH
+from wavewright.acoustic.synthesis import BATCH_SIZE
 from wavewright.audio.files import save_wav
 from wavewright.errors import WavewrightError
-from wavewright.inference.text_lines import Line
-from wavewright.inference.tts import Voice, problems_of
-from wavewright.inference.vocode import how_it_speaks, write_speech
+from wavewright.inference.text_lines import TextLine
+from wavewright.inference.tts import TTS, describe_failures
+from wavewright.inference.vocode import describe_vocoder, vocode_to_file
 from wavewright.io.progress import progress
 from wavewright.models.acoustic import utterance_seed
 
-_NAMED = 3  # faults that a message tells
+_MAX_FAULTS = 3  # faults listed in a message
 
 
-def say_file(text: str, voice: Voice, out: Path, *, seed: int) -> str:
-    """Speak a text into one WAV file; returns what it did.
+def synthesize_to_file(text: str, tts: TTS, out: Path, *, seed: int) -> str:
+    """Synthesize a text into one WAV file; return a summary.
 
     Raises:
-        WavewrightError: a symbol that the acoustic model does not know, with its place.
+        WavewrightError: names a symbol that the acoustic model does not know, and its position.
     """
-    voice.require_readable(text)
-    (_, said), *_ = voice.read_all({"": text}, seeds={"": seed})
-    done = write_speech(voice.vocoder, voice.joined(said), out, seed)
-    return " ".join([done, *problems_of(said)])
+    tts.require_readable(text)
+    (_, results), *_ = tts.synthesize_texts({"": text}, seeds={"": seed})
+    summary = vocode_to_file(tts.vocoder, tts.join_sentences(results), out, seed)
+    return " ".join([summary, *describe_failures(results)])
 
 
-def say_lines(
-    lines: Sequence[Line], voice: Voice, out: Path, *, seed: int, batch_size: int = BATCH
+def synthesize_lines(
+    lines: Sequence[TextLine], tts: TTS, out: Path, *, seed: int, batch_size: int = BATCH_SIZE
 ) -> str:
-    """Speak lines into `ID.wav` each; returns what it did.
+    """Synthesize lines into `ID.wav` each; return a summary.
 
-    What is said of a line depends on the seed and its id, and on no other line. Files are written
-    whole, one after the other, so that those of an interrupted run can be used.
+    The speech of a line depends on the seed and its id, and on no other line. Files are written
+    atomically, one after the other, so those of an interrupted run are usable.
 
     Args:
-        lines: from `lines_of`.
-        voice: what speaks.
-        out: folder; it is made.
-        seed: of all noise.
-        batch_size: sentences that the acoustic model says at once.
+        lines: lines of `read_text_lines`.
+        tts: acoustic model and vocoder.
+        out: output folder; it is created.
+        seed: seed of all noise.
+        batch_size: sentences per batch of the acoustic model.
 
     Raises:
-        WavewrightError: before anything is spoken, lines that cannot be, with their places.
+        WavewrightError: some lines cannot be encoded; raised before any synthesis, with their
+            positions.
     """
-    _require_readable(lines, voice)
-    _make(out)
+    _require_readable(lines, tts)
+    _create(out)
     texts = {line.id: line.text for line in lines}
     seeds = {line.id: utterance_seed(seed, line.id) for line in lines}
     started, seconds = time.perf_counter(), 0.0
-    problems: list[str] = []
+    failures: list[str] = []
     with progress("say", total=len(lines)) as bar:
-        for name, said in voice.read_all(texts, seeds=seeds, batch_size=batch_size):
-            mel = voice.joined(said)
-            wav = voice.vocoder.generate(mel[None], seed=seeds[name])[0].cpu().numpy()
-            save_wav(out / f"{name}.wav", wav, voice.vocoder.sample_rate)
-            seconds += len(wav) / voice.vocoder.sample_rate
-            problems += problems_of(said, f"{name}: ")
+        for name, results in tts.synthesize_texts(texts, seeds=seeds, batch_size=batch_size):
+            mel = tts.join_sentences(results)
+            wav = tts.vocoder.generate(mel[None], seed=seeds[name])[0].cpu().numpy()
+            save_wav(out / f"{name}.wav", wav, tts.vocoder.sample_rate)
+            seconds += len(wav) / tts.vocoder.sample_rate
+            failures += describe_failures(results, f"{name}: ")
             bar.advance(note=name)
-    spent = time.perf_counter() - started
-    done = (
-        f"{out}: {len(lines)} files, {seconds:.2f} s of speech in {spent:.2f} s "
-        f"({voice.acoustic.name}, {how_it_speaks(voice.vocoder)})"
+    elapsed = time.perf_counter() - started
+    summary = (
+        f"{out}: {len(lines)} files, {seconds:.2f} s of speech in {elapsed:.2f} s "
+        f"({tts.acoustic.name}, {describe_vocoder(tts.vocoder)})"
     )
-    return "\n".join([done, *problems])
+    return "\n".join([summary, *failures])
 
 
-def _make(folder: Path) -> None:
+def _create(folder: Path) -> None:
     if folder.suffix.lower() == ".wav":
         raise WavewrightError(f"{folder}: lines become a folder of files, this names a file")
     try:
@@ -79,13 +80,14 @@ def _make(folder: Path) -> None:
         raise WavewrightError(f"{folder}: could not be made ({error.strerror})") from error
 
 
-def _require_readable(lines: Sequence[Line], voice: Voice) -> None:
+def _require_readable(lines: Sequence[TextLine], tts: TTS) -> None:
     faults = []
     for line in lines:
         try:
-            voice.require_readable(line.text, line.where)
+            tts.require_readable(line.text, line.where)
         except WavewrightError as error:
             faults.append(str(error))
     if faults:
-        more = f" (and {len(faults) - _NAMED} more lines)" if len(faults) > _NAMED else ""
-        raise WavewrightError("; ".join(faults[:_NAMED]) + more)
+        hidden = len(faults) - _MAX_FAULTS
+        more = f" (and {hidden} more lines)" if hidden > 0 else ""
+        raise WavewrightError("; ".join(faults[:_MAX_FAULTS]) + more)

@@ -1,4 +1,4 @@
-"""Speech that is heard while it is made, sentence by sentence."""
+"""Streaming text-to-speech: each sentence is output as soon as it is ready."""
 
 from __future__ import annotations
 
@@ -11,96 +11,97 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavewright.acoustic.synthesis import Said
+from wavewright.acoustic.synthesis import SentenceResult
 from wavewright.audio.files import Wav
-from wavewright.inference.tts import Voice, problems_of
-from wavewright.inference.vocode import how_it_speaks
+from wavewright.inference.tts import TTS, describe_failures
+from wavewright.inference.vocode import describe_vocoder
 from wavewright.models.acoustic import utterance_seed
 
-_CHUNK = 1.0  # seconds of a mel that a streaming vocoder is given at once
+_CHUNK = 1.0  # seconds of mel per call of a streaming vocoder
 _FADE = 0.005  # seconds
 
 
 @dataclass
-class _Course:
-    """What has happened so far."""
+class _SentenceMels:
+    """Source of sentence mels that records when it began and what it synthesized."""
 
     started: float = field(default_factory=time.perf_counter)
-    said: list[Said] = field(default_factory=list)
+    results: list[SentenceResult] = field(default_factory=list)
 
-    def mels(self, texts: Iterable[tuple[str, str]], voice: Voice, seed: int) -> Iterator[Tensor]:
-        """(1, n_mels, frames) of each sentence as soon as it is said."""
+    def generate(self, texts: Iterable[tuple[str, str]], tts: TTS, seed: int) -> Iterator[Tensor]:
+        """Yield (1, n_mels, frames) of each sentence as soon as it is synthesized."""
         for number, (where, text) in enumerate(texts):
-            voice.require_readable(text, where)
-            own = seed if number == 0 else utterance_seed(seed, f"text {number}")
-            for one in voice.read(text, seed=own):
-                self.said.append(one)
-                yield voice.converted(one.speech.mel)[None]
+            tts.require_readable(text, where)
+            text_seed = seed if number == 0 else utterance_seed(seed, f"text {number}")
+            for result in tts.synthesize_text(text, seed=text_seed):
+                self.results.append(result)
+                yield tts.convert_to_vocoder(result.output.mel)[None]
 
 
-def say_live(
+def stream_speech(
     texts: Iterable[tuple[str, str]],
-    voice: Voice,
+    tts: TTS,
     write: Callable[[Wav], None],
     *,
     seed: int,
     name: str,
 ) -> str:
-    """Speak texts, each sentence as soon as it is ready; returns what was done.
+    """Synthesize texts, writing each sentence as soon as it is ready; return a summary.
 
-    Prints on stderr how long the first sound took from the call on. Between sentences is a short
-    silence. A vocoder that streams says it too and so goes on without a seam; of any other, the
-    first and last 5 ms of each sentence are faded, so that nothing clicks.
+    Prints the latency of the first sound on stderr. Sentences are separated by a short silence. A
+    streaming vocoder synthesizes the silence too and continues without a seam; with any other,
+    the first and last 5 ms of each sentence are faded to avoid clicks.
 
     Args:
-        texts: where each stands, for messages, and its text.
-        voice: what speaks.
-        write: takes the next (samples,).
-        seed: of all noise.
-        name: of where it goes.
+        texts: pairs of location, for messages, and text.
+        tts: acoustic model and vocoder.
+        write: receives the next (samples,).
+        seed: seed of all noise.
+        name: name of the output, for the summary.
 
     Raises:
         WavewrightError: a symbol that the acoustic model does not know.
     """
-    course, samples = _Course(), 0
-    mels = course.mels(texts, voice, seed)
-    for wav in _streamed(mels, voice, seed) if voice.vocoder.streams else _faded(mels, voice, seed):
+    source, samples = _SentenceMels(), 0
+    mels = source.generate(texts, tts, seed)
+    for wav in _streamed(mels, tts, seed) if tts.vocoder.streams else _faded(mels, tts, seed):
         if not samples:
-            waited = time.perf_counter() - course.started
-            print(f"first sound after {waited:.2f} s", file=sys.stderr, flush=True)
+            latency = time.perf_counter() - source.started
+            print(f"first sound after {latency:.2f} s", file=sys.stderr, flush=True)
         write(wav)
         samples += len(wav)
-    spent, seconds = time.perf_counter() - course.started, samples / voice.vocoder.sample_rate
-    done = (
-        f"{name}: {seconds:.2f} s of speech in {spent:.2f} s "
-        f"({voice.acoustic.name}, {how_it_speaks(voice.vocoder)})"
+    elapsed, seconds = time.perf_counter() - source.started, samples / tts.vocoder.sample_rate
+    summary = (
+        f"{name}: {seconds:.2f} s of speech in {elapsed:.2f} s "
+        f"({tts.acoustic.name}, {describe_vocoder(tts.vocoder)})"
     )
-    return " ".join([done, *problems_of(course.said)])
+    return " ".join([summary, *describe_failures(source.results)])
 
 
-def _streamed(mels: Iterable[Tensor], voice: Voice, seed: int) -> Iterator[Wav]:
-    frames = max(1, round(_CHUNK * voice.vocoder.sample_rate / voice.vocoder.hop_length))
+def _streamed(mels: Iterable[Tensor], tts: TTS, seed: int) -> Iterator[Wav]:
+    frames = max(1, round(_CHUNK * tts.vocoder.sample_rate / tts.vocoder.hop_length))
 
     def chunks() -> Iterator[Tensor]:
         for number, mel in enumerate(mels):
             if number:
-                yield voice.pause()[None]
+                yield tts.pause_mel()[None]
             yield from torch.split(mel, frames, dim=-1)
 
-    for wav in voice.vocoder.stream(chunks(), seed=seed):
+    for wav in tts.vocoder.stream(chunks(), seed=seed):
         yield _array(wav)
 
 
-def _faded(mels: Iterable[Tensor], voice: Voice, seed: int) -> Iterator[Wav]:
-    silence = np.zeros(voice.pause().shape[-1] * voice.vocoder.hop_length, np.float32)
+def _faded(mels: Iterable[Tensor], tts: TTS, seed: int) -> Iterator[Wav]:
+    silence = np.zeros(tts.pause_mel().shape[-1] * tts.vocoder.hop_length, np.float32)
     for number, mel in enumerate(mels):
-        own = seed if number == 0 else utterance_seed(seed, f"sentence {number}")
-        wav = fade(_array(voice.vocoder.generate(mel, seed=own)), voice.vocoder.sample_rate)
+        sentence_seed = seed if number == 0 else utterance_seed(seed, f"sentence {number}")
+        wav = _array(tts.vocoder.generate(mel, seed=sentence_seed))
+        wav = fade_edges(wav, tts.vocoder.sample_rate)
         yield np.concatenate([silence, wav]) if number else wav
 
 
-def fade(wav: Wav, sample_rate: int) -> Wav:
-    """(samples) that rise from silence and fall to it within 5 ms at both ends."""
+def fade_edges(wav: Wav, sample_rate: int) -> Wav:
+    """Fade the first and last 5 ms of (samples,) from and to silence."""
     length = min(round(_FADE * sample_rate), len(wav) // 2)
     rise = (0.5 - 0.5 * np.cos(np.pi * np.arange(length) / max(1, length))).astype(np.float32)
     faded = wav.copy()

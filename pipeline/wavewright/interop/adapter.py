@@ -62,7 +62,7 @@ class ClientVocoder(nn.Module):
         if loaded.conditioning != "mel":
             raise WavewrightError(f"'{loaded.name}' is not driven by mels, as {self.client} needs")
         try:
-            require_convertible(self.source, loaded.mel)
+            require_convertible(self.source, loaded.mel_spec)
         except MelMismatch as error:
             raise MelMismatch(
                 f"'{loaded.name}' cannot follow this {self.client} model: {error}"
@@ -80,7 +80,7 @@ class ClientVocoder(nn.Module):
         """Device of the vocoder."""
         return self.vocoder.device
 
-    def speak(self, mel: Tensor) -> Tensor:
+    def vocode(self, mel: Tensor) -> Tensor:
         """Vocode a batch, outside of whatever precision the client has set.
 
         Args:
@@ -102,7 +102,7 @@ class ClientVocoder(nn.Module):
                 for item, frames in zip(mel, lengths, strict=True):
                     require_plausible_log(item[:, :frames], self.source, self.client)
             mel = _fill_with_silence(mel, lengths, self.source)
-            converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel)
+            converted = convert_mel(mel, self.source.bands_first, self.vocoder.mel_spec)
             wavs = self.vocoder.generate(converted, seed=self.seed)
             for wav, frames in zip(wavs, lengths, strict=True):
                 wav[frames * self.vocoder.hop_length :] = 0
@@ -120,9 +120,9 @@ class ClientVocoder(nn.Module):
 
 def unpadded_frames(mel: Tensor) -> list[int]:
     """Frames of each item of (B, n_mels, frames) before its padding of 0.0."""
-    heard = (mel != 0).any(dim=1)
-    places = torch.arange(1, heard.shape[1] + 1, device=mel.device)
-    lengths: list[int] = (heard * places).amax(dim=1).tolist()
+    nonzero = (mel != 0).any(dim=1)
+    places = torch.arange(1, nonzero.shape[1] + 1, device=mel.device)
+    lengths: list[int] = (nonzero * places).amax(dim=1).tolist()
     return lengths
 
 
@@ -145,8 +145,8 @@ def require_setting(settings: Mapping[str, Any], name: str, client: str) -> Any:
     return settings[name]
 
 
-def require_no_unknown(odd: dict[str, Any], settings: str) -> None:
+def require_no_unknown(unknown: dict[str, Any], settings: str) -> None:
     """Raise if a client has settings that no MelSpec can express."""
-    if odd:
-        listed = ", ".join(f"{name} {value}" for name, value in odd.items())
+    if unknown:
+        listed = ", ".join(f"{name} {value}" for name, value in unknown.items())
         raise WavewrightError(f"no vocoder here knows {settings} with {listed}")

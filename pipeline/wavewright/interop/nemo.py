@@ -64,7 +64,7 @@ class NemoVocoder(ClientVocoder):
         There are frames * hop_length samples, without the frames at the end of the longest item
         that NeMo has overwritten with 0.0.
         """
-        wavs = self.speak(spec)
+        wavs = self.vocode(spec)
         frames = max(unpadded_frames(convert_mel(spec, self.source, self.source.bands_first)))
         return wavs[:, : frames * self.vocoder.hop_length]
 
@@ -81,42 +81,46 @@ def vocoder_for(
         WavewrightError: they are none that a vocoder here can know.
     """
     spec = mel_spec_of(spectrogram_model.cfg.preprocessor)
-    made = NemoVocoder(vocoder, spec, seed=seed, check=False)
-    return made.to(getattr(spectrogram_model, "device", "cpu"))
+    adapter = NemoVocoder(vocoder, spec, seed=seed, check=False)
+    return adapter.to(getattr(spectrogram_model, "device", "cpu"))
 
 
 def mel_spec_of(preprocessor: Mapping[str, Any]) -> MelSpec:
     """Mel convention of a NeMo configuration's `preprocessor` section."""
-    given = {**_DEFAULTS, **dict(preprocessor)}
-    odd = {name: given[name] for name, wanted in _NEEDED.items() if (given[name] or None) != wanted}
-    if given["log_zero_guard_type"] not in ("add", "clamp"):
-        odd["log_zero_guard_type"] = given["log_zero_guard_type"]
-    require_no_unknown(odd, "NeMo's preprocessor")
-    rate = require_setting(given, "sample_rate", "NeMo")
-    window = _samples(given, "window_size", rate)
+    config = {**_DEFAULTS, **dict(preprocessor)}
+    unknown = {
+        name: config[name]
+        for name, required in _NEEDED.items()
+        if (config[name] or None) != required
+    }
+    if config["log_zero_guard_type"] not in ("add", "clamp"):
+        unknown["log_zero_guard_type"] = config["log_zero_guard_type"]
+    require_no_unknown(unknown, "NeMo's preprocessor")
+    rate = require_setting(config, "sample_rate", "NeMo")
+    window = _samples(config, "window_size", rate)
     return MelSpec.model_validate(
         {
             "sample_rate": rate,
-            "n_fft": given.get("n_fft") or 2 ** (window - 1).bit_length(),
-            "hop_length": _samples(given, "window_stride", rate),
+            "n_fft": config.get("n_fft") or 2 ** (window - 1).bit_length(),
+            "hop_length": _samples(config, "window_stride", rate),
             "win_length": window,
             "window_periodic": False,
-            "n_mels": require_setting(given, "features", "NeMo"),
-            "fmin": given["lowfreq"],
-            "fmax": given["highfreq"],
-            "mel_norm": given["mel_norm"],
-            "power": int(given["mag_power"]),
-            "floor": float(given["log_zero_guard_value"]),
-            "guard": given["log_zero_guard_type"],
-            "framing": "hop" if given["exact_pad"] else "center",
+            "n_mels": require_setting(config, "features", "NeMo"),
+            "fmin": config["lowfreq"],
+            "fmax": config["highfreq"],
+            "mel_norm": config["mel_norm"],
+            "power": int(config["mag_power"]),
+            "floor": float(config["log_zero_guard_value"]),
+            "guard": config["log_zero_guard_type"],
+            "framing": "hop" if config["exact_pad"] else "center",
             "pad_mode": "constant",
         }
     )
 
 
-def _samples(given: Mapping[str, Any], name: str, rate: int) -> int:
+def _samples(config: Mapping[str, Any], name: str, rate: int) -> int:
     """Length in samples, given as `n_NAME` (samples) or `NAME` (seconds)."""
-    return int(given.get(f"n_{name}") or require_setting(given, name, "NeMo") * rate)
+    return int(config.get(f"n_{name}") or require_setting(config, name, "NeMo") * rate)
 
 
 def nemo_model(adapter: NemoVocoder) -> Any:

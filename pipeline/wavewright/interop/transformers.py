@@ -60,5 +60,5 @@ class TransformersVocoder(ClientVocoder):
                 f"{self.source.n_mels}), found {tuple(spectrogram.shape)}"
             )
         if spectrogram.ndim == 2:
-            return self.speak(spectrogram[None])[0]
-        return self.speak(spectrogram)
+            return self.vocode(spectrogram[None])[0]
+        return self.vocode(spectrogram)

@@ -121,8 +121,8 @@ def _require_known(path: Path, names: list[str], inside: list[str], what: TorchF
     weights = [name for name in names if name.endswith(_WEIGHTS) and not name.endswith("data.pkl")]
     if "data.pkl" not in inside and weights:
         raise WavewrightError(f"{path}: an archive that holds {weights[0]}; unpack and import that")
-    found = f"with '{strange[0][:80]}' in it" if strange else "without data.pkl"
-    raise _refusal(path, f"a zip archive {found}, such as torch.save does not write", what)
+    finding = f"with '{strange[0][:80]}' in it" if strange else "without data.pkl"
+    raise _refusal(path, f"a zip archive {finding}, such as torch.save does not write", what)
 
 
 def _require_no_bomb(path: Path, file: BinaryIO, inside: int) -> None:
@@ -150,12 +150,12 @@ def _require_plain_stream(path: Path, file: BinaryIO, what: TorchFileKind) -> No
             f"{what} in it"
         )
     if head[8:9] == b"{":
-        found = "it looks like a safetensors file: name it so"
+        finding = "it looks like a safetensors file: name it so"
     elif head[:1] == b"\x80":
-        found = "it is a pickle, but not one of torch.save's"
+        finding = "it is a pickle, but not one of torch.save's"
     else:
-        found = f"it begins with {head[:8]!r}" if head else "the file is empty"
-    raise WavewrightError(f"{path}: is no {what} that torch.save wrote, or is damaged ({found})")
+        finding = f"it begins with {head[:8]!r}" if head else "the file is empty"
+    raise WavewrightError(f"{path}: is no {what} that torch.save wrote, or is damaged ({finding})")
 
 
 def _begins_with_magic(head: bytes) -> bool:
@@ -196,9 +196,9 @@ def _refuse_tar(path: Path, members: Iterable[str], what: TorchFileKind) -> None
     raise _refusal(path, "a tar archive", what)
 
 
-def _refusal(path: Path, found: str, what: TorchFileKind) -> WavewrightError:
+def _refusal(path: Path, finding: str, what: TorchFileKind) -> WavewrightError:
     return WavewrightError(
-        f"{path}: refused, it is {found}; nothing of it was run. Only tensors that torch.save "
+        f"{path}: refused, it is {finding}; nothing of it was run. Only tensors that torch.save "
         f"pickled are read: {_REMEDY[what]}"
     )
 

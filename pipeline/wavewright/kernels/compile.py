@@ -1,4 +1,4 @@
-"""Compile a loop once and keep it: on this machine, for this version of the loops' source."""
+"""Compilation of the sample loops with numba, cached per machine and per version of the source."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ import numba
 
 from wavewright.io.files import cache_folder
 
-#: Floating-point freedoms that let LLVM fuse and vectorise; infinities and NaN keep their meaning.
-FAST = {"contract", "nsz", "arcp", "reassoc", "afn"}
+#: Floating-point freedoms that let LLVM fuse and vectorize; infinities and NaN keep their meaning.
+FASTMATH = {"contract", "nsz", "arcp", "reassoc", "afn"}
 
 
-def compiled(function: Callable[..., None]) -> Any:
-    """`function` compiled by numba, without the interpreter's lock, kept in the user's cache.
+def compile_loop(function: Callable[..., None]) -> Any:
+    """Compile a loop that releases the GIL and is cached in the user's cache folder.
 
-    numba itself looks only at the file of the function; ours are made of several, so the folder is
-    named after all of them.
+    numba's cache checks only the file of the function itself. A loop is built from several files,
+    so the folder name is a digest of all of them.
     """
     settings: Any = numba.config
-    before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(_folder())
+    previous = settings.CACHE_DIR
+    settings.CACHE_DIR = str(_loop_cache_folder())
     try:
-        return numba.njit(nogil=True, cache=True, fastmath=FAST, boundscheck=False)(function)
+        return numba.njit(nogil=True, cache=True, fastmath=FASTMATH, boundscheck=False)(function)
     finally:
-        settings.CACHE_DIR = before
+        settings.CACHE_DIR = previous
 
 
-def part(function: Callable[..., Any]) -> Any:
-    """`function` as a part of compiled loops, which becomes a part of them."""
-    return numba.njit(nogil=True, fastmath=FAST, boundscheck=False)(function)
+def compile_inner(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled loops call; it is cached with them."""
+    return numba.njit(nogil=True, fastmath=FASTMATH, boundscheck=False)(function)
 
 
 @cache
-def _folder() -> Path:
+def _loop_cache_folder() -> Path:
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
     return cache_folder() / "loops" / digest.hexdigest()[:16]
 
 
-def together(loop: Callable[[int], None], threads: int) -> None:
-    """Call a compiled loop once for every rank, side by side; an error of one is raised."""
+def run_on_threads(loop: Callable[[int], None], threads: int) -> None:
+    """Call `loop(rank)` concurrently for every rank; re-raise the first error."""
     if threads == 1:
         loop(0)
         return
     with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(loop, rank) for rank in range(1, threads)]
+        futures = [pool.submit(loop, rank) for rank in range(1, threads)]
         loop(0)
-        for other in others:
-            other.result()
+        for future in futures:
+            future.result()

@@ -1,8 +1,9 @@
-"""One utterance as a batch: cut into overlapping folds, made at once, and cross-faded.
+"""Folded generation: one utterance as a batch of overlapping segments, cross-faded at the end.
 
-What fatchord's WaveRNN calls batched generation. It pays where a batch costs hardly more than an
-item, as on a GPU, and it is not the same: every fold but the first starts from silence in the midst
-of speech, and finds its way during the first half of its overlap, which is not heard.
+fatchord's WaveRNN calls it batched generation. It pays where a batch costs hardly more than one
+item, as on a GPU. The result differs from sequential generation: every fold but the first starts
+from silence in the middle of speech and settles during the first half of its overlap, which the
+cross-fade mutes.
 """
 
 from __future__ import annotations
@@ -16,34 +17,39 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Folding:
-    """Samples of a fold without its overlaps, and of either overlap; fatchord's by default."""
+    """Lengths of the folds in samples; the defaults are fatchord's.
+
+    Attributes:
+        target: samples of a fold without its overlaps.
+        overlap: samples of either overlap.
+    """
 
     target: int = 11_000
     overlap: int = 550
 
     @property
     def length(self) -> int:
-        """Samples of a fold."""
+        """Samples of a fold with both overlaps."""
         return self.target + 2 * self.overlap
 
     def fold(self, values: Tensor) -> Tensor:
-        """(T, channels) -> (folds, length, channels), filled up with zeros."""
+        """(T, channels) -> (folds, length, channels), zero-padded at the end."""
         step = self.target + self.overlap
         folds = max(1, -(-(len(values) - self.overlap) // step))
-        whole = F.pad(values, (0, 0, 0, folds * step + self.overlap - len(values)))
-        return whole.unfold(0, self.length, step).mT
+        padded = F.pad(values, (0, 0, 0, folds * step + self.overlap - len(values)))
+        return padded.unfold(0, self.length, step).mT
 
     def unfold(self, wavs: Tensor) -> Tensor:
-        """(folds, length) -> (samples), each fold faded into the next with equal power."""
+        """(folds, length) -> (samples), with equal-power cross-fades between the folds."""
         silent = self.overlap // 2
         fade = torch.linspace(-1, 1, self.overlap - silent, dtype=torch.float64)
-        rising = torch.cat([torch.zeros(silent), (0.5 * (1 + fade)).sqrt()])
-        falling = torch.cat([torch.ones(silent), (0.5 * (1 - fade)).sqrt()])
+        fade_in = torch.cat([torch.zeros(silent), (0.5 * (1 + fade)).sqrt()])
+        fade_out = torch.cat([torch.ones(silent), (0.5 * (1 - fade)).sqrt()])
         faded = wavs.double().clone()
-        faded[:, : self.overlap] *= rising
-        faded[:, -self.overlap :] *= falling
+        faded[:, : self.overlap] *= fade_in
+        faded[:, -self.overlap :] *= fade_out
         step = self.target + self.overlap
-        whole = torch.zeros(len(wavs) * step + self.overlap, dtype=torch.float64)
+        joined = torch.zeros(len(wavs) * step + self.overlap, dtype=torch.float64)
         for i, wav in enumerate(faded):
-            whole[i * step : i * step + self.length] += wav
-        return whole
+            joined[i * step : i * step + self.length] += wav
+        return joined

@@ -1,4 +1,4 @@
-"""Contract of sample-by-sample loops: engines, windows of mels, uniform noise."""
+"""Contract of sample-by-sample loops: engine, loop, window of mel frames, uniform noise."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from wavewright.errors import WavewrightError
 
 EngineName = Literal["fast", "reference"]
 LoopPrecision = Literal["float32", "bf16", "int8"]
-NOTHING = np.zeros((0, 1), dtype=np.float32)
+
+#: Stand-in for the optional arrays of a compiled loop.
+EMPTY = np.zeros((0, 1), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How samples are made.
+    """Choice of sample loop.
 
     Attributes:
-        name: `fast`: compiled loops; `reference`: the network's own code, sample by sample.
-        precision: in which the fast loop keeps the weights.
-        threads: of one fast loop; None is torch's number, at most two.
+        name: `fast` for the compiled loops, `reference` for the network's own PyTorch code.
+        precision: storage format of the compiled loop's weights.
+        threads: threads of one compiled loop; None takes torch's number, at most two.
     """
 
     name: EngineName = "fast"
@@ -32,35 +34,35 @@ class Engine:
     threads: int | None = None
 
     @classmethod
-    def chosen(cls, name: str, precision: str) -> Engine:
-        """By words of a command or a recipe.
+    def from_options(cls, name: str, precision: str) -> Engine:
+        """Check and convert the values of the options `engine` and `precision`.
 
         Raises:
-            WavewrightError: no such engine or precision.
+            WavewrightError: unknown engine or precision, or a pair that does not exist.
         """
-        for word, allowed, what in (
+        for value, allowed, option in (
             (name, get_args(EngineName), "engine"),
             (precision, get_args(LoopPrecision), "precision"),
         ):
-            if word not in allowed:
-                raise WavewrightError(f"{what} '{word}': allowed are {', '.join(allowed)}")
+            if value not in allowed:
+                raise WavewrightError(f"{option} '{value}': allowed are {', '.join(allowed)}")
         if name == "reference" and precision != "float32":
             raise WavewrightError(f"the reference engine computes in float32, not in {precision}")
         return cls(name, precision)  # type: ignore[arg-type]
 
     @property
     def loop_threads(self) -> int:
-        """Threads for one utterance."""
+        """Number of threads for one utterance."""
         return self.threads or min(2, torch.get_num_threads())
 
 
-class Window(NamedTuple):
-    """Some frames of an utterance with their neighbours.
+class LoopWindow(NamedTuple):
+    """Consecutive mel frames to generate, with the neighbors that the network reads.
 
     Attributes:
-        mel: (B, n_mels, context + before + frames + after + context); None without conditioning.
-        before: frames that are there for smoothing alone; 0 where the utterance begins.
-        frames: to be spoken.
+        mel: (B, n_mels, context + before + frames + after + context); None if unconditional.
+        before: frames that only smoothing reads; 0 at the start of the utterance.
+        frames: frames to generate.
     """
 
     mel: Tensor | None
@@ -69,54 +71,67 @@ class Window(NamedTuple):
 
 
 class Loop(Protocol):
-    """Utterances in the making; keeps the network's state from one call to the next."""
+    """Generator of a batch of waveforms that keeps the network's state between calls."""
 
-    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
-        """Go on with some frames.
+    def __call__(self, window: LoopWindow, uniforms: Tensor) -> Tensor:
+        """Generate the next frames.
 
         Args:
-            window: of the mel.
-            uniforms: (B, samples, n) in (0, 1), as many as each draw takes.
+            window: the frames.
+            uniforms: (B, samples, uniforms_per_sample) in (0, 1).
 
         Returns:
             (B, samples) float32 in [-1, 1].
         """
 
 
-class FastLoop(Loop, Protocol):
-    """A compiled loop, whose packed weights serve many utterances.
+class CompiledLoop(Loop, Protocol):
+    """Compiled loop for one utterance; its packed weights are shared between utterances.
 
     Attributes:
-        precision: of the weights that most of the time goes into.
-        threads: that share out a sample's products.
+        precision: storage format of the large matrices.
+        threads: threads that share the work of every sample.
     """
 
     precision: LoopPrecision
     threads: int
 
-    def fresh(self) -> FastLoop:
-        """The same from silence."""
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of packed weights that are read for every sample."""
 
-    def listen(self, window: Window, said: Tensor) -> Tensor:
-        """What each sample was expected to be, after the true ones before it.
+    def from_silence(self, speaker_embedding: Tensor | None = None) -> CompiledLoop:
+        """Copy of this loop with shared weights and the state of silence.
 
         Args:
-            window: of the mel.
-            said: what is predicted, as the network encodes it, of one utterance.
+            speaker_embedding: (1, speaker_channels, 1) for multi-speaker networks.
+        """
+
+    def teacher_forced_logits(self, window: LoopWindow, targets: Tensor) -> Tensor:
+        """Predict each sample of one utterance from the true samples before it.
+
+        Args:
+            window: all frames of the utterance.
+            targets: (1, samples, ...) labels or samples, as the vocoder's `targets` encodes them.
 
         Returns:
-            (1, channels, samples): what the network's likelihood takes.
+            (1, channels, samples) parameters of the output distribution.
         """
 
 
-class Uniforms:
-    """Uniform numbers of every item of a batch, each from its own seed, however they are cut."""
+class UniformSampler:
+    """Uniform noise of a batch: one generator per item, independent of how calls split it.
 
-    def __init__(self, seeds: Sequence[int], each: int) -> None:
+    Args:
+        seeds: seed of each item.
+        per_sample: numbers that one audio sample uses.
+    """
+
+    def __init__(self, seeds: Sequence[int], per_sample: int) -> None:
         self.generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-        self.each = each
+        self.per_sample = per_sample
 
     def draw(self, samples: int) -> Tensor:
-        """(B, samples, each) float32, at least 1e-5 from 0 and 1, as r9y9 draws them."""
-        drawn = [g.random((samples, self.each), dtype=np.float32) for g in self.generators]
-        return torch.from_numpy(np.stack(drawn)) * (1 - 2e-5) + 1e-5
+        """(B, samples, per_sample) float32 in [1e-5, 1 - 1e-5], the range that r9y9 uses."""
+        items = [g.random((samples, self.per_sample), dtype=np.float32) for g in self.generators]
+        return torch.from_numpy(np.stack(items)) * (1 - 2e-5) + 1e-5

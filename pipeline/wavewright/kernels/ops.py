@@ -1,12 +1,12 @@
-"""What the sample loops are made of: products of packed matrices with vectors, gates, threads.
+"""Building blocks of the compiled loops: matrix-vector products, gates, thread barrier.
 
 numba compiles them, so users need no compiler. A matrix is packed in groups of 64 rows, the group's
 rows side by side for every few columns, so that its bytes are read once and in order: one column
 of float32, two of bfloat16, or four of int8 at a time. Sums run down the columns in vector
-registers, one lane a row, and nothing is added across lanes.
+registers, one lane per row, without horizontal additions.
 
-int8 weights have one scale a row. Where the processor has AVX-512 VNNI, vectors are given to it as
-16-bit numbers, in two bytes; elsewhere int8 is widened to float32 on the way.
+int8 weights have one scale per row. Where the processor has AVX-512 VNNI, vectors are quantized to
+16 bits and stored as two bytes; elsewhere int8 is widened to float32 before the product.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import overload
 
-from wavewright.kernels.compile import FAST
+from wavewright.kernels.compile import FASTMATH
 from wavewright.kernels.packing import GROUP, LANES
 
 _VECTORS = GROUP // LANES
@@ -29,14 +29,14 @@ _BYTES = ir.VectorType(_I8, 4 * LANES)
 
 
 def intrinsic(function: Any) -> Any:
-    """numba's, whose first argument its callers do not give."""
+    """Untyped `numba.extending.intrinsic`: callers omit the function's first argument."""
     return _numba_intrinsic(function)
 
 
 def _pointer(
     context: Any, builder: Any, kind: Any, array: Any, offset: Any, element: ir.Type
 ) -> Any:
-    """Where element `offset` of an array lies, as a pointer to another type."""
+    """Pointer to element `offset` of an array, cast to another element type."""
     data = context.make_array(kind)(context, builder, array).data
     moved = builder.gep(data, [offset])
     return builder.bitcast(moved, element.as_pointer())
@@ -102,7 +102,7 @@ def _group_float32(typing, w, w_at, x, columns, out, out_at):
 
 @intrinsic
 def _group_bfloat16(typing, w, w_at, x, columns, out, out_at):
-    """The same for a matrix of bfloat16, two columns a word; x and the sums are float32."""
+    """Like `_group_float32` for bfloat16, two columns a 32-bit word; x and sums are float32."""
     signature = void(w, types.intp, x, types.intp, out, types.intp)
 
     def generate(context, builder, sig, args):
@@ -137,14 +137,16 @@ def _group_bfloat16(typing, w, w_at, x, columns, out, out_at):
 
 
 @intrinsic
-def _group_int8(typing, w, w_at, words, columns, sums, scales, scale, out, out_at):
-    """One group of an int8 matrix times a vector of 16 bits, by vpdpbusd.
+def _group_int8(typing, w, w_at, quantized, columns, sums, scales, scale, out, out_at):
+    """One group of an int8 matrix times a 16-bit vector, by vpdpbusd.
 
-    `words` has the vector's high bytes and then its low ones; its value is
+    `quantized` holds the vector's high bytes, then its low bytes; its value is
     scale * (256 * (high - 128) + low), so out = scales * scale *
-    (256 * (w . high - 128 * sums) + w . low), `sums` being the rows' sums.
+    (256 * (w . high - 128 * sums) + w . low), where `sums` are the row sums of w.
     """
-    signature = void(w, types.intp, words, types.intp, sums, scales, types.float32, out, types.intp)
+    signature = void(
+        w, types.intp, quantized, types.intp, sums, scales, types.float32, out, types.intp
+    )
 
     def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
@@ -227,7 +229,7 @@ def _group_int8_widened(typing, w, w_at, x, columns, scales, out, out_at):
 
 @intrinsic
 def _panel(typing, w, at, columns, count, x, out, out_at):
-    """out[out_at : +16] = 16 rows of 16x1 blocks times x, `count` of them from block `at` on."""
+    """out[out_at : +16] = 16 rows times x, stored as `count` blocks of 16x1 from block `at`."""
     signature = void(w, types.intp, columns, types.intp, x, out, types.intp)
 
     def generate(context, builder, sig, args):
@@ -256,7 +258,7 @@ def _panel(typing, w, at, columns, count, x, out, out_at):
 
 @intrinsic
 def _square_panel(typing, w, at, columns, count, x, out, out_at):
-    """out[out_at : +4] = 4 rows of 4x4 blocks times x, `count` of them from block `at` on."""
+    """out[out_at : +4] = 4 rows times x, stored as `count` blocks of 4x4 from block `at`."""
     signature = void(w, types.intp, columns, types.intp, x, out, types.intp)
     four = ir.VectorType(_F32, 4)
 
@@ -303,16 +305,23 @@ def _constant(value: float) -> Any:
     return ir.Constant(_F32V, [_F32(value)] * LANES)
 
 
-def _whole(value: int) -> Any:
+def _int_constant(value: int) -> Any:
     return ir.Constant(_I32V, [_I32(value)] * LANES)
 
 
-#: exp(r) on [-ln 2 / 2, ln 2 / 2] by its series, shifted a little to spread the error.
-_SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 0.16666665459, 0.5)
+#: Polynomial coefficients of exp(r) on [-ln 2 / 2, ln 2 / 2].
+_EXP_COEFFICIENTS = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    0.16666665459,
+    0.5,
+)
 
 
 def _exp(builder: Any, x: Any) -> Any:
-    """e**x of a vector, within 2e-7 of it relatively; x is kept in [-87, 87]."""
+    """e**x of a vector with a relative error below 2e-7; x is clamped to [-87, 87]."""
     for name, bound in (("minnum", 87.0), ("maxnum", -87.0)):
         kind = ir.FunctionType(_F32V, [_F32V, _F32V])
         limit = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f32")
@@ -322,12 +331,12 @@ def _exp(builder: Any, x: Any) -> Any:
     n = builder.call(nearest, [builder.fmul(x, _constant(1.4426950408889634))])
     r = _fma(builder, n, _constant(-0.693359375), x)
     r = _fma(builder, n, _constant(2.12194440e-4), r)
-    p = _constant(_SERIES[0])
-    for term in _SERIES[1:]:
+    p = _constant(_EXP_COEFFICIENTS[0])
+    for term in _EXP_COEFFICIENTS[1:]:
         p = _fma(builder, p, r, _constant(term))
     p = builder.fadd(_fma(builder, builder.fmul(p, r), r, r), _constant(1.0))
-    exponent = builder.add(builder.fptosi(n, _I32V), _whole(127))
-    return builder.fmul(p, builder.bitcast(builder.shl(exponent, _whole(23)), _F32V))
+    exponent = builder.add(builder.fptosi(n, _I32V), _int_constant(127))
+    return builder.fmul(p, builder.bitcast(builder.shl(exponent, _int_constant(23)), _F32V))
 
 
 def _sigmoid(builder: Any, x: Any) -> Any:
@@ -342,7 +351,7 @@ def _tanh(builder: Any, x: Any) -> Any:
 
 
 def _each_vector(context: Any, builder: Any, count: Any) -> Any:
-    """A loop over vectors of 16 in so many numbers."""
+    """Loop over the 16-lane vectors of `count` numbers."""
     intp = context.get_value_type(types.intp)
     return cgutils.for_range(builder, builder.lshr(count, intp(4)), intp=intp)
 
@@ -353,7 +362,7 @@ def _store(builder: Any, value: Any, pointer: Any, index: Any) -> None:
 
 @intrinsic
 def exp(typing, x, at, count):
-    """x[at : at + count] = e**x, in place; count is a multiple of 16, as everywhere below."""
+    """x[at : at + count] = e**x, in place; `count` is a multiple of 16 here and below."""
 
     def generate(context, builder, sig, args):
         values = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
@@ -370,10 +379,10 @@ def copy(typing, x, x_at, out, out_at, count):
     """out[out_at : + count] = x[x_at : + count]."""
 
     def generate(context, builder, sig, args):
-        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
-        taken = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
+        source = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        target = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
         with _each_vector(context, builder, args[4]) as loop:
-            _store(builder, _load(builder, given, loop.index), taken, loop.index)
+            _store(builder, _load(builder, source, loop.index), target, loop.index)
         return context.get_dummy_value()
 
     return void(x, types.intp, out, types.intp, types.intp), generate
@@ -384,13 +393,13 @@ def add_scaled(typing, x, x_at, scale, out, out_at, count):
     """out[out_at : + count] += scale * x[x_at : + count]."""
 
     def generate(context, builder, sig, args):
-        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
-        taken = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
+        source = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        target = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
         factor = _splat(builder, args[2], _F32V)
         with _each_vector(context, builder, args[5]) as loop:
-            value = _load(builder, given, loop.index)
-            value = _fma(builder, value, factor, _load(builder, taken, loop.index))
-            _store(builder, value, taken, loop.index)
+            value = _load(builder, source, loop.index)
+            value = _fma(builder, value, factor, _load(builder, target, loop.index))
+            _store(builder, value, target, loop.index)
         return context.get_dummy_value()
 
     return void(x, types.intp, types.float32, out, types.intp, types.intp), generate
@@ -398,20 +407,20 @@ def add_scaled(typing, x, x_at, scale, out, out_at, count):
 
 @intrinsic
 def add_and_scale(typing, x, x_at, scale, out, out_at, count, rectified):
-    """out[out_at : + count] = scale * (out + x[x_at : + count]), and 0 below 0 if `rectified`."""
+    """out[out_at : + count] = scale * (out + x[x_at : + count]), then ReLU if `rectified`."""
 
     def generate(context, builder, sig, args):
-        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
-        taken = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
+        source = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        target = _pointer(context, builder, sig.args[3], args[3], args[4], _F32V)
         factor = _splat(builder, args[2], _F32V)
         zero = ir.Constant(_F32V, None)
         with _each_vector(context, builder, args[5]) as loop:
-            value = _load(builder, taken, loop.index)
-            value = builder.fadd(value, _load(builder, given, loop.index))
+            value = _load(builder, target, loop.index)
+            value = builder.fadd(value, _load(builder, source, loop.index))
             value = builder.fmul(value, factor)
             above = builder.fcmp_ordered(">", value, zero)
             keep = builder.select(args[6], builder.select(above, value, zero), value)
-            _store(builder, keep, taken, loop.index)
+            _store(builder, keep, target, loop.index)
         return context.get_dummy_value()
 
     signature = void(x, types.intp, types.float32, out, types.intp, types.intp, types.boolean)
@@ -424,26 +433,26 @@ def gate(typing, x, at, out, out_at):
 
     def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
-        given = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
-        taken = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
+        source = _pointer(context, builder, sig.args[0], args[0], args[1], _F32V)
+        target = _pointer(context, builder, sig.args[2], args[2], args[3], _F32V)
         for lane in range(_VECTORS):
-            content = _tanh(builder, _load(builder, given, intp(lane)))
-            gated = _sigmoid(builder, _load(builder, given, intp(_VECTORS + lane)))
-            _store(builder, builder.fmul(content, gated), taken, intp(lane))
+            content = _tanh(builder, _load(builder, source, intp(lane)))
+            gated = _sigmoid(builder, _load(builder, source, intp(_VECTORS + lane)))
+            _store(builder, builder.fmul(content, gated), target, intp(lane))
         return context.get_dummy_value()
 
     return void(x, types.intp, out, types.intp), generate
 
 
 @intrinsic
-def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):
-    """new[unit : + 64] of a GRU.
+def gru(typing, inputs, inputs_at, recurrent, at, new_bias, old, new, unit):
+    """new[unit : + 64] = the next state of 64 GRU units.
 
-    With 64 numbers each of the update gate u, the reset gate r and the new content e in turn, from
-    `given_at` on in what is added to them and from `at` on in their products with the old state:
-    new = u * old + (1 - u) * e, e = tanh(given + r * (recalled + new_bias)).
+    new = u * old + (1 - u) * e with e = tanh(inputs + r * (recurrent + new_bias)). Both `inputs`
+    from `inputs_at` and `recurrent` from `at` hold 64 numbers each for the update gate u, the reset
+    gate r and the candidate e.
     """
-    signature = void(given, types.intp, recalled, types.intp, new_bias, old, new, types.intp)
+    signature = void(inputs, types.intp, recurrent, types.intp, new_bias, old, new, types.intp)
 
     def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
@@ -477,7 +486,7 @@ def gru(typing, given, given_at, recalled, at, new_bias, old, new, unit):
 
 @intrinsic
 def _largest(typing, x, count):
-    """The largest magnitude of x[:count]."""
+    """Largest magnitude in x[:count]."""
 
     def generate(context, builder, sig, args):
         intp = context.get_value_type(types.intp)
@@ -499,8 +508,8 @@ def _largest(typing, x, count):
 
 
 @intrinsic
-def _words(typing, x, count, inverse, words):
-    """High and low bytes of x * inverse + 32768, rounded, one half of `words` after the other."""
+def _split_bytes(typing, x, count, inverse, quantized):
+    """Store round(x * inverse) + 32768 in `quantized`: all high bytes, then all low bytes."""
     bytes_ = ir.VectorType(_I8, LANES)
 
     def generate(context, builder, sig, args):
@@ -513,115 +522,115 @@ def _words(typing, x, count, inverse, words):
         factor = _splat(builder, args[2], _F32V)
         with _each_vector(context, builder, args[1]) as loop:
             value = _load(builder, values, loop.index)
-            # positive, so that cutting rounds down
+            # positive, so that truncation rounds to nearest
             value = _fma(builder, value, factor, _constant(32768.5))
             number = builder.fptosi(value, _I32V)
-            upper = builder.trunc(builder.lshr(number, _whole(8)), bytes_)
+            upper = builder.trunc(builder.lshr(number, _int_constant(8)), bytes_)
             builder.store(upper, builder.gep(high, [loop.index])).align = 1
             lower = builder.trunc(number, bytes_)
             builder.store(lower, builder.gep(low, [loop.index])).align = 1
         return context.get_dummy_value()
 
-    return void(x, types.intp, types.float32, words), generate
+    return void(x, types.intp, types.float32, quantized), generate
 
 
-def prepare(matrix: Any, x: Any, columns: int, words: Any) -> float:
-    """Make a vector ready for products with a packed matrix.
+def prepare(matrix: Any, x: Any, columns: int, quantized: Any) -> float:
+    """Quantize a vector if a packed matrix is to be multiplied by bytes.
 
     Args:
-        matrix: tuple that `pack` gave.
+        matrix: result of `pack` or `pack_sparse`.
         x: float32 (columns).
-        columns: of the matrix; a multiple of 16 for int8.
-        words: uint8 (at least 2 * columns), that int8 matrices are multiplied by.
+        columns: columns of the matrix; a multiple of 16 for int8.
+        quantized: uint8 (at least 2 * columns), receives the vector for int8 matrices.
 
     Returns:
-        The vector's scale, which `product` wants; 1 where it wants none.
+        The scale for `product`; 1 if the matrix is not multiplied by bytes.
     """
     raise NotImplementedError
 
 
-@overload(prepare, inline="always", jit_options={"fastmath": FAST})
-def _prepare(matrix, x, columns, words):
-    if not _by_bytes(matrix):
+@overload(prepare, inline="always", jit_options={"fastmath": FASTMATH})
+def _prepare(matrix, x, columns, quantized):
+    if not _uses_vnni(matrix):
 
-        def nothing(matrix, x, columns, words):
+        def skip(matrix, x, columns, quantized):
             return float32(1.0)
 
-        return nothing
+        return skip
 
-    def quantise(matrix, x, columns, words):
-        return _quantise(x, columns, words)
+    def quantize(matrix, x, columns, quantized):
+        return _quantize(x, columns, quantized)
 
-    return quantise
+    return quantize
 
 
-@njit(fastmath=FAST)
-def _quantise(x: Any, columns: int, words: Any) -> Any:
-    """A vector as 16-bit numbers, high bytes and low bytes; returns what one step is."""
+@njit(fastmath=FASTMATH)
+def _quantize(x: Any, columns: int, quantized: Any) -> Any:
+    """Quantize a vector to 16 bits, high bytes and low bytes; return the step size."""
     largest = max(_largest(x, columns), float32(1e-20))
-    _words(x, columns, float32(32767.0) / largest, words)
+    _split_bytes(x, columns, float32(32767.0) / largest, quantized)
     return largest / float32(32767.0)
 
 
 def product(
-    matrix: Any, first: int, last: int, columns: int, x: Any, words: Any, scale: float, out: Any
+    matrix: Any, first: int, last: int, columns: int, x: Any, quantized: Any, scale: float, out: Any
 ) -> None:
     """out[64 * first : 64 * last] = those rows of a packed matrix times a vector.
 
     Args:
-        matrix: tuple that `pack` or `pack_sparse` gave.
-        first, last: groups of 64 rows; a pruned matrix is always multiplied whole.
-        columns: of the matrix, a multiple of 4.
+        matrix: result of `pack` or `pack_sparse`.
+        first, last: groups of 64 rows; ignored for pruned matrices, which are multiplied whole.
+        columns: columns of the matrix, a multiple of 4.
         x: float32 (columns).
-        words, scale: what `prepare` made of it.
+        quantized, scale: results of `prepare` for x.
         out: float32 (rows).
     """
     raise NotImplementedError
 
 
 @overload(product, inline="always")
-def _product(matrix, first, last, columns, x, words, scale, out):
+def _product(matrix, first, last, columns, x, quantized, scale, out):
     kind = matrix.types[0].dtype
     if kind == types.float32 and len(matrix.types) == 4:
 
-        def blocks(matrix, first, last, columns, x, words, scale, out):
+        def sparse_16x1(matrix, first, last, columns, x, quantized, scale, out):
             starts, rows = matrix[2], matrix[3]
             for i in range(rows.shape[0]):
                 at = starts[i]
                 _panel(matrix[0], at, matrix[1], starts[i + 1] - at, x, out, rows[i] * 16)
 
-        return blocks
+        return sparse_16x1
     if kind == types.float32 and len(matrix.types) == 5:
 
-        def squares(matrix, first, last, columns, x, words, scale, out):
+        def sparse_4x4(matrix, first, last, columns, x, quantized, scale, out):
             starts, rows = matrix[2], matrix[3]
             for i in range(rows.shape[0]):
                 at = starts[i]
                 _square_panel(matrix[0], at, matrix[1], starts[i + 1] - at, x, out, rows[i] * 4)
 
-        return squares
+        return sparse_4x4
     if kind == types.float32:
 
-        def wide(matrix, first, last, columns, x, words, scale, out):
+        def dense_float32(matrix, first, last, columns, x, quantized, scale, out):
             for group in range(first, last):
                 _group_float32(matrix[0], group * columns * 64, x, columns, out, group * 64)
 
-        return wide
+        return dense_float32
     if kind == types.uint16:
 
-        def halved(matrix, first, last, columns, x, words, scale, out):
+        def dense_bfloat16(matrix, first, last, columns, x, quantized, scale, out):
             for group in range(first, last):
                 _group_bfloat16(matrix[0], group * columns * 64, x, columns, out, group * 64)
 
-        return halved
-    if _by_bytes(matrix):
+        return dense_bfloat16
+    if _uses_vnni(matrix):
 
-        def by_bytes(matrix, first, last, columns, x, words, scale, out):
+        def int8_vnni(matrix, first, last, columns, x, quantized, scale, out):
             for group in range(first, last):
                 _group_int8(
                     matrix[0],
                     group * columns * 64,
-                    words,
+                    quantized,
                     columns,
                     matrix[2],
                     matrix[1],
@@ -630,25 +639,25 @@ def _product(matrix, first, last, columns, x, words, scale, out):
                     group * 64,
                 )
 
-        return by_bytes
+        return int8_vnni
 
-    def widened(matrix, first, last, columns, x, words, scale, out):
+    def int8_widened(matrix, first, last, columns, x, quantized, scale, out):
         for group in range(first, last):
             _group_int8_widened(
                 matrix[0], group * columns * 64, x, columns, matrix[1], out, group * 64
             )
 
-    return widened
+    return int8_widened
 
 
-def _by_bytes(matrix: Any) -> bool:
-    """Whether a matrix is int8 with row sums, for vpdpbusd."""
+def _uses_vnni(matrix: Any) -> bool:
+    """True for int8 with row sums, the format for vpdpbusd."""
     return matrix.types[0].dtype == types.int8 and len(matrix.types) == 3
 
 
 @intrinsic
 def _atomic_add(typing, array, index, value):
-    """Add to an int64 of an array, seen by every thread."""
+    """Atomically add to an element of an int64 array."""
 
     def generate(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1], ir.IntType(64))
@@ -659,7 +668,7 @@ def _atomic_add(typing, array, index, value):
 
 @intrinsic
 def _atomic_read(typing, array, index):
-    """An int64 of an array, as other threads have left it."""
+    """Atomically read an element of an int64 array."""
 
     def generate(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1], ir.IntType(64))
@@ -669,8 +678,8 @@ def _atomic_read(typing, array, index):
 
 
 @intrinsic
-def _let_others_run(typing):
-    """Give the processor away, when whom one waits for may not have one."""
+def _yield_processor(typing):
+    """Call sched_yield, in case the awaited thread has no processor."""
 
     def generate(context, builder, sig, args):
         kind = ir.FunctionType(_I32, [])
@@ -681,23 +690,23 @@ def _let_others_run(typing):
 
 
 @njit
-def meet(counter: Any, threads: int, meetings: int) -> int:
-    """Wait until every thread has come to this meeting.
+def barrier(counter: Any, threads: int, passed: int) -> int:
+    """Wait until every thread has reached this barrier.
 
     Args:
-        counter: int64 (1), shared, zero at first.
-        threads: how many.
-        meetings: that there have been.
+        counter: int64 (1), shared by the threads and initially zero.
+        threads: number of threads.
+        passed: number of barriers that this thread has passed.
 
     Returns:
-        meetings + 1.
+        passed + 1.
     """
-    meetings += 1
+    passed += 1
     if threads > 1:
         _atomic_add(counter, 0, 1)
-        waited = 0
-        while _atomic_read(counter, 0) < meetings * threads:
-            waited += 1
-            if waited % 4096 == 0:
-                _let_others_run()
-    return meetings
+        spins = 0
+        while _atomic_read(counter, 0) < passed * threads:
+            spins += 1
+            if spins % 4096 == 0:
+                _yield_processor()
+    return passed

@@ -68,17 +68,17 @@ def read_mel_chunks(
 
 def _frames(stream: BinaryIO, beginning: bytes, bands: int) -> Iterator[Array]:
     """Yield the frames that have arrived, (frames, bands)."""
-    size, held = bands * _FRAME_VALUE.itemsize, beginning
+    size, buffer = bands * _FRAME_VALUE.itemsize, beginning
     while arrived := _read_available(stream):
-        held += arrived
-        ready = len(held) // size * size
+        buffer += arrived
+        ready = len(buffer) // size * size
         if ready:
-            yield np.frombuffer(held[:ready], dtype=_FRAME_VALUE).reshape(-1, bands)
-            held = held[ready:]
-    if held:
+            yield np.frombuffer(buffer[:ready], dtype=_FRAME_VALUE).reshape(-1, bands)
+            buffer = buffer[ready:]
+    if buffer:
         raise WavewrightError(
-            f"{_NAME}: ends within a frame, {len(held)} bytes after the last whole one; a frame is "
-            f"{size} bytes, {bands} float32 numbers"
+            f"{_NAME}: ends within a frame, {len(buffer)} bytes after the last whole one; a frame "
+            f"is {size} bytes, {bands} float32 numbers"
         )
 
 
@@ -125,5 +125,5 @@ class _PrefixedStream:
 
     def read(self, size: int) -> bytes:
         """Read `size` bytes; fewer at the end."""
-        taken, self.beginning = self.beginning[:size], self.beginning[size:]
-        return taken + self.stream.read(size - len(taken))
+        head, self.beginning = self.beginning[:size], self.beginning[size:]
+        return head + self.stream.read(size - len(head))

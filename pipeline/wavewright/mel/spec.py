@@ -188,10 +188,10 @@ class MelSpec(BaseModel):
             )
         if isinstance(self.normalisation, StatisticsNormalisation):
             for name in ("mean", "scale"):
-                found = len(getattr(self.normalisation, name))
-                if found not in (1, self.n_mels):
+                count = len(getattr(self.normalisation, name))
+                if count not in (1, self.n_mels):
                     raise ValueError(
-                        f"normalisation.{name} has {found} values, needed are {self.n_mels} "
+                        f"normalisation.{name} has {count} values, needed are {self.n_mels} "
                         "(n_mels) or one"
                     )
         highest = max((s.cutoff for s in self.wav_steps if s.step == "highpass"), default=0.0)

@@ -101,14 +101,14 @@ def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     Raises:
         WavewrightError: `wav` holds integers, or is too short to be padded by reflection.
     """
-    given = wav.dtype
-    if spec.in_float64 and given == torch.float32 and wav.device.type != "mps":
+    dtype = wav.dtype
+    if spec.in_float64 and dtype == torch.float32 and wav.device.type != "mps":
         wav = wav.double()
     values = magnitude(wav, spec, edged=edged)
     basis, _ = _constants(spec, wav.device, wav.dtype)
     amplitude = basis @ values
     guarded = amplitude + spec.floor if spec.guard == "add" else amplitude.clamp(min=spec.floor)
-    mel = _normalise(guarded.log() * LOG_UNIT[spec.log], spec.normalisation).to(given)
+    mel = _normalise(guarded.log() * LOG_UNIT[spec.log], spec.normalisation).to(dtype)
     return mel if spec.layout == "bands_first" else mel.mT
 
 

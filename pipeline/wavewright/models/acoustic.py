@@ -1,4 +1,4 @@
-"""AcousticModel: the contract between text-to-mel models and the stages that use them."""
+"""Contract of text-to-mel models: AcousticModel, its batches and its outputs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class TextBatch:
         mel: (B, n_mels, frames), padded with the spec's silence.
         mel_lengths: (B,) int64, in frames.
         ids: the utterances.
-        places: (B, frames) float32, the symbol spoken at each frame as a fractional number, NaN
-            where it is not known; or None. See `places.word_places`.
-        speaker: (B,) int64, numbers of the model's speakers; None for a model of one voice.
+        alignment_targets: (B, frames) float32, fractional index of the symbol spoken at each
+            frame, NaN where unknown; or None. See `acoustic/alignment_targets.py`.
+        speaker: (B,) int64, indices into the model's speakers; None for a single-speaker model.
     """
 
     text: Tensor
@@ -36,35 +36,37 @@ class TextBatch:
     mel: Tensor
     mel_lengths: Tensor
     ids: list[str]
-    places: Tensor | None = None
+    alignment_targets: Tensor | None = None
     speaker: Tensor | None = None
 
     def seconds(self, spec: MelSpec) -> float:
-        """Of speech in the batch."""
+        """Seconds of speech in the batch, without padding."""
         return float(self.mel_lengths.sum()) * spec.hop_length / spec.sample_rate
 
     def to(self, device: torch.device) -> TextBatch:
-        """The same batch on a device."""
+        """Copy the batch to a device."""
         return TextBatch(
             self.text.to(device, non_blocking=True),
             self.text_lengths.to(device, non_blocking=True),
             self.mel.to(device, non_blocking=True),
             self.mel_lengths.to(device, non_blocking=True),
             self.ids,
-            None if self.places is None else self.places.to(device, non_blocking=True),
+            None
+            if self.alignment_targets is None
+            else self.alignment_targets.to(device, non_blocking=True),
             None if self.speaker is None else self.speaker.to(device, non_blocking=True),
         )
 
 
 @dataclass(frozen=True)
-class Speech:
-    """One spoken utterance.
+class AcousticOutput:
+    """Mel and attention of one synthesized utterance.
 
     Attributes:
         mel: (n_mels, frames) float32, in the model's convention.
         alignment: (steps, symbols); each row sums to one.
-        stopped: the model itself found the end, rather than reaching a limit; with teacher
-            forcing, whether it would have stopped at the last step.
+        stopped: True if the stop gate ended the utterance, False if the length limit did; with
+            teacher forcing, whether the gate was open at the last step.
     """
 
     mel: Tensor
@@ -73,44 +75,44 @@ class Speech:
 
     @property
     def scores(self) -> AlignmentScores:
-        """How well the alignment reads the text from its start to its end."""
+        """Scores of the alignment: does it read the text in order, and to the end?"""
         return score_alignment(self.alignment)
 
 
 def utterance_seed(seed: int, utterance: str) -> int:
-    """A seed for one utterance's noise: it depends on no batch, order or process."""
+    """Seed of one utterance's noise, independent of batch, order and process."""
     digest = hashlib.sha256(f"{seed}/{utterance}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 class AcousticModel(Model):
-    """Turns numbered symbols into mels.
+    """Model that turns symbol indices into mels.
 
-    Noise for an utterance comes from its own seed alone, so that a batch equals its items.
+    Noise of an utterance comes from its own seed alone, so a batch equals its items.
     """
 
     kind: ClassVar[Literal["vocoder", "acoustic"]] = "acoustic"
 
     @property
-    def learns_places(self) -> bool:
-        """Whether training makes use of `TextBatch.places`."""
+    def uses_alignment_targets(self) -> bool:
+        """True if training uses `TextBatch.alignment_targets`."""
         return False
 
     @property
     def reads_phones(self) -> bool:
-        """Whether recordings are told it by the phones of their TextGrids, not by their texts."""
+        """True if recordings are encoded by the phones of their TextGrids, not by their texts."""
         return False
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names of those it can speak as; empty for one voice."""
+        """Speaker names; empty for a single-speaker model."""
         return ()
 
-    def speaker_number(self, name: str) -> int:
-        """What `TextBatch.speaker` calls one of several speakers; 0 for a model of one voice.
+    def speaker_index(self, name: str) -> int:
+        """Index of a speaker, as in `TextBatch.speaker`; 0 for a single-speaker model.
 
         Raises:
-            WavewrightError: no name where there are several, or one that is not known.
+            WavewrightError: unknown name, or no name although the model has several speakers.
         """
         if name in self.speakers:
             return self.speakers.index(name)
@@ -122,8 +124,8 @@ class AcousticModel(Model):
         )
         raise WavewrightError(f"'{self.name}' {wrong}. {known}")
 
-    def adopt(self, source: AcousticModel) -> list[str]:
-        """Start from another model's weights; returns what of this one it did not have.
+    def load_partial(self, source: AcousticModel) -> list[str]:
+        """Load another model's weights; return the names of what it did not have.
 
         Raises:
             WavewrightError: the weights do not fit.
@@ -133,71 +135,73 @@ class AcousticModel(Model):
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """What the numbers of `encode_text` stand for."""
+        """Symbols by the indices that `encode_text` returns."""
         raise WavewrightError(f"'{self.name}' does not read text")
 
     @property
     def language(self) -> str:
-        """Whose phonemes it reads, as espeak-ng calls it; empty if it reads letters."""
+        """Language code of the phonemes that it reads, as in espeak-ng; empty for letters."""
         return ""
 
     def encode_text(self, text: str) -> list[int]:
-        """Numbers of a text's symbols, as `speak` and `TextBatch.text` take them.
+        """Symbol indices of a text, as `generate` and `TextBatch.text` take them.
 
         Raises:
-            WavewrightError: the text is empty or has symbols that the model does not know.
+            WavewrightError: the text is empty or has unknown symbols.
         """
         raise WavewrightError(f"'{self.name}' does not read text")
 
-    def speak(
+    def generate(
         self,
         text: Sequence[int],
         *,
         seed: int,
         max_seconds: float | None = None,
         speaker: str = "",
-    ) -> Speech:
-        """Say one text freely, in eval mode.
+    ) -> AcousticOutput:
+        """Synthesize one text free-running; requires eval mode.
 
         Args:
             text: from `encode_text`.
-            seed: of all noise.
-            max_seconds: where to stop at the latest; None means a limit by the text's length.
-            speaker: whose voice, of a model that has several.
+            seed: seed of all noise.
+            max_seconds: upper limit of the duration; None derives one from the text's length.
+            speaker: speaker name; empty for a single-speaker model.
         """
         speakers = [speaker] if speaker else []
-        return self.speak_all([text], seeds=[seed], max_seconds=max_seconds, speakers=speakers)[0]
+        return self.generate_batch(
+            [text], seeds=[seed], max_seconds=max_seconds, speakers=speakers
+        )[0]
 
-    def speak_all(
+    def generate_batch(
         self,
         texts: Sequence[Sequence[int]],
         *,
         seeds: Sequence[int],
         max_seconds: float | None,
         speakers: Sequence[str] = (),
-    ) -> list[Speech]:
-        """`speak` for several texts at once, each with its own seed and speaker."""
-        raise WavewrightError(f"'{self.name}' cannot speak freely")
+    ) -> list[AcousticOutput]:
+        """Synthesize several texts in one batch, each with its own seed and speaker."""
+        raise WavewrightError(f"'{self.name}' cannot synthesize free-running")
 
-    def teacher_forced(self, batch: TextBatch, seeds: Sequence[int]) -> list[Speech]:
-        """Mels that follow the recordings frame by frame (GTA mels), in eval mode.
+    def teacher_force(self, batch: TextBatch, seeds: Sequence[int]) -> list[AcousticOutput]:
+        """Predict ground-truth-aligned (GTA) mels of recordings; requires eval mode.
 
         Args:
             batch: texts and natural mels.
-            seeds: of each utterance's noise; see `utterance_seed`.
+            seeds: noise seed of each utterance; see `utterance_seed`.
 
         Returns:
-            In the batch's order; each mel has exactly its recording's number of frames.
+            Outputs in the batch's order; each mel has exactly its recording's number of frames.
         """
-        return self.follow(batch, seeds)[1]
+        return self.teacher_force_with_losses(batch, seeds)[1]
 
-    def follow(
+    def teacher_force_with_losses(
         self, batch: TextBatch, seeds: Sequence[int]
-    ) -> tuple[dict[str, Tensor], list[Speech]]:
-        """`teacher_forced`, and the terms of the training loss on the way, by name."""
-        raise WavewrightError(f"'{self.name}' cannot follow recordings")
+    ) -> tuple[dict[str, Tensor], list[AcousticOutput]]:
+        """Teacher-force a batch; return the terms of the training loss by name, and the outputs."""
+        raise WavewrightError(f"'{self.name}' cannot be teacher-forced")
 
     def require_eval(self) -> None:
-        """Raise in training mode, where dropout and batch statistics would spoil the mels."""
+        """Raise in training mode: dropout and batch statistics would corrupt the mels."""
         if self.training:
             raise WavewrightError(f"'{self.name}' is in training mode: call eval() first")

@@ -1,4 +1,4 @@
-"""Numbers that say whether an attention alignment reads its text in order, and to the end."""
+"""Scores of an attention alignment: does it read its text in order, and to the end?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class AlignmentScores(NamedTuple):
-    """All in 0..1, or below 0 for a diagonality worse than no attention at all.
+    """Scores in 0..1; diagonality below 0 is worse than uniform attention.
 
     Attributes:
         focus: mean over steps of the largest weight (ESPnet's focus rate). Sharp is near 1.
@@ -26,8 +26,8 @@ class AlignmentScores(NamedTuple):
     order: float
 
     @property
-    def doubt(self) -> str:
-        """What went wrong by coverage and order; empty if nothing did."""
+    def alignment_failure(self) -> str:
+        """Description of the failure by coverage or order; empty if there is none."""
         if self.coverage < _LEAST_COVERAGE:
             return f"left out {1 - self.coverage:.0%} of its text"
         if self.order < _LEAST_ORDER:

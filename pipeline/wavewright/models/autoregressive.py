@@ -1,7 +1,7 @@
-"""Vocoders that make one sample after the other: how they are driven, whatever the network.
+"""Base of vocoders that generate sample by sample: noise, mel windows, streaming, engine choice.
 
-Noise, conditioning windows, streaming and the choice of an engine are here; a vocoder's file has
-the network and its `reference` loop in plain PyTorch, and `generation/` has the fast loops.
+A vocoder's own file has the network and its `reference` loop in plain PyTorch; `kernels/` has the
+compiled loops.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from wavewright.audio.filters import InverseFilters
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
-from wavewright.kernels.loop import Engine, FastLoop, Loop, Uniforms, Window
+from wavewright.kernels.loop import CompiledLoop, Engine, Loop, LoopWindow, UniformSampler
 from wavewright.kernels.packing import has_vnni
 from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig
@@ -27,15 +27,15 @@ from wavewright.nn.noise import item_seeds
 from wavewright.nn.upsample_network import REACH
 from wavewright.nn.weight_cache import WeightCache
 
-_PIECE = 32  # frames between two looks at what the user wants
-_LONG = 10  # pieces that deserve a progress bar
+_CHUNK_FRAMES = 32  # between two updates of the progress bar
+_PROGRESS_CHUNKS = 10  # shorter utterances show no progress bar
 
 
-class SequentialConfig(ModelConfig):
-    """What such vocoders have in common.
+class AutoregressiveConfig(ModelConfig):
+    """Configuration shared by all sample-by-sample vocoders.
 
     Attributes:
-        conditioning: `mel`, or `none`: it says what it likes.
+        conditioning: `mel`, or `none` for an unconditional network.
         context_frames: frames on either side of each that the network reads.
         sample_frames: frames (of the mel's hop length) that `sample` makes.
     """
@@ -45,203 +45,214 @@ class SequentialConfig(ModelConfig):
     sample_frames: int = Field(default=64, gt=0)
 
 
-class SequentialVocoder(Vocoder):
-    """Base of vocoders that hear what they said.
+class AutoregressiveVocoder(Vocoder):
+    """Base of vocoders that feed their output back as input.
 
     Attributes:
-        engine: how `generate`, `stream` and `sample` make samples.
-        uniforms: numbers that a draw takes.
-        own_context: frames on either side that the network reads, without the smoothing.
+        engine: sample loop that `generate`, `stream` and `sample` use.
+        uniforms_per_sample: uniform random numbers that one sample uses.
+        own_context: frames on either side that the network reads, without those of the smoothing.
     """
 
     tells_likelihood = True
     undoes_steps = True
-    uniforms: int
-    config: SequentialConfig
+    uniforms_per_sample: int
+    config: AutoregressiveConfig
 
-    def __init__(self, config: SequentialConfig, *, name: str = "") -> None:
+    def __init__(self, config: AutoregressiveConfig, *, name: str = "") -> None:
         super().__init__(config, name=name)
         self.engine = Engine()
         self.conditioning = config.conditioning  # type: ignore[misc]
         self.streams = config.conditioning == "mel"  # type: ignore[misc]
         self.own_context = config.context_frames if config.conditioning == "mel" else 0
-        self._kept = WeightCache()
+        self._loop_cache = WeightCache()
 
     @property
     def look_ahead(self) -> int | None:
-        """What the network reads and what smoothing takes in; the past is all in its state."""
+        """Frames of context and of smoothing; the past is all in the network's state."""
         return self.own_context + REACH if self.streams else None
 
-    @abstractmethod
-    def reference(self, batch: int) -> Loop:
-        """The network's own loop for a batch, from silence."""
+    @property
+    def speaker_embedding(self) -> Tensor | None:
+        """(1, speaker_channels, 1) of the active speaker; None for single-speaker networks."""
+        return None
 
     @abstractmethod
-    def fast(self, engine: Engine) -> FastLoop:
-        """A compiled loop for one utterance, from silence."""
+    def reference_loop(self, batch: int) -> Loop:
+        """Build the PyTorch loop for a batch, starting from silence."""
 
     @abstractmethod
-    def likelihood(self, batch: Batch, expected: Tensor) -> Tensor:
-        """(B) bits per sample of what a loop expected, as its `listen` gives it."""
+    def compiled_loop(self, engine: Engine) -> CompiledLoop:
+        """Build the compiled loop for one utterance, starting from silence."""
 
     @abstractmethod
-    def encoded(self, batch: Batch) -> Tensor:
-        """What is predicted of a batch's waveforms, as `listen` takes it."""
+    def targets(self, batch: Batch) -> Tensor:
+        """Waveforms encoded as the network predicts them: labels or samples (B, T, ...)."""
+
+    @abstractmethod
+    def bits_from_logits(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Bits per sample (B) of a batch under the output of `teacher_forced_logits`."""
 
     @torch.no_grad()
-    def heard_bits(self, batch: Batch, engine: Engine) -> Tensor:
-        """`bits_per_sample` by a compiled loop, whose weights may be rounded: (1), of one item."""
-        mel = self.with_context(batch) if self.conditioning == "mel" else None
-        frames = batch.wav.shape[1] // self.hop_length
-        loop = self.fast(engine)
-        return self.likelihood(batch, loop.listen(Window(mel, 0, frames), self.encoded(batch)))
+    def bits_per_sample_quantized(self, batch: Batch, engine: Engine) -> Tensor:
+        """`bits_per_sample` (1) of one item by a compiled loop, whose weights may be quantized."""
+        mel = self.mel_with_context(batch) if self.conditioning == "mel" else None
+        window = LoopWindow(mel, 0, batch.wav.shape[1] // self.hop_length)
+        loop = self.compiled_loop(engine).from_silence(self.speaker_embedding)
+        return self.bits_from_logits(batch, loop.teacher_forced_logits(window, self.targets(batch)))
 
-    def start(self, batch: int) -> Loop:
-        """A loop for a batch by the chosen engine, from silence."""
-        if self.engine.name == "reference" or self.device.type != "cpu":
-            return self.reference(batch)
+    def start_loop(self, batch: int) -> Loop:
+        """Build a loop of the chosen engine for a batch, starting from silence."""
+        if self._uses_reference:
+            return self.reference_loop(batch)
         if batch == 1:
-            return self._packed(self.engine)
+            return self._cached_loop(self.engine)
         workers = self.engine.threads or torch.get_num_threads()
-        each = Engine(self.engine.name, self.engine.precision, 1)
-        return _Together([self._packed(each) for _ in range(batch)], workers)
+        single = Engine(self.engine.name, self.engine.precision, 1)
+        return _ParallelLoops([self._cached_loop(single) for _ in range(batch)], workers)
 
     @property
-    def engine_in_use(self) -> str:
-        """In words, with what the processor lacks."""
-        if self.engine.name == "reference" or self.device.type != "cpu":
+    def engine_description(self) -> str:
+        """Readable description of the loop in use and of missing processor features."""
+        if self._uses_reference:
             return f"the network's own code, sample by sample, on {self.device.type}"
-        loop = self._packed(self.engine)
+        loop = self._cached_loop(self.engine)
         precision, threads = loop.precision, loop.threads
-        how = f"a compiled loop, {precision} weights"
+        description = f"a compiled loop, {precision} weights"
         if precision == "int8":
             vnni = "by AVX-512 VNNI" if has_vnni() else "widened to float32 (no AVX-512 VNNI here)"
-            how += f" {vnni}"
-        return f"{how}, on {threads} thread{'s' if threads > 1 else ''}"
+            description += f" {vnni}"
+        return f"{description}, on {threads} thread{'s' if threads > 1 else ''}"
 
-    def _packed(self, engine: Engine) -> FastLoop:
-        """A fast loop, made anew only if the weights have changed since the last."""
-        return self._kept.get(self, engine, lambda: self.fast(engine)).fresh()
+    @property
+    def _uses_reference(self) -> bool:
+        return self.engine.name == "reference" or self.device.type != "cpu"
+
+    def _cached_loop(self, engine: Engine) -> CompiledLoop:
+        """Compiled loop from silence; weights are packed again only after they have changed."""
+        loop = self._loop_cache.get(self, engine, lambda: self.compiled_loop(engine))
+        return loop.from_silence(self.speaker_embedding)
 
     @torch.no_grad()
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); item i draws from (seed, i)."""
-        self._require("mel", "sample")
+        self._require_conditioning("mel", "sample")
         self.check_mel(mel)
-        return self._joined(self._windows([mel], _PIECE), mel.shape[-1], len(mel), seed)
+        windows = self._split_windows([mel], _CHUNK_FRAMES)
+        return self._generate_windows(windows, mel.shape[-1], len(mel), seed)
 
     @torch.no_grad()
     def stream(self, mel_chunks: Iterable[Tensor], *, seed: int | None = None) -> Iterator[Tensor]:
-        """(B, n_mels, any frames) in, (B, frames * hop_length) out, a few frames later."""
-        self._require("mel", "sample")
-        yield from self._speak(self._windows(mel_chunks, None), None, seed)
+        """(B, n_mels, any frames) in, (B, frames * hop_length) out, `look_ahead` frames later."""
+        self._require_conditioning("mel", "sample")
+        undo = InverseFilters(self.mel_spec.target_steps, self.sample_rate)
+        for chunk in self._run_loop(self._split_windows(mel_chunks, None), None, seed):
+            yield undo(chunk).clamp(-1.0, 1.0)
 
     @torch.no_grad()
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """(n, samples) of what an unconditional network says by itself."""
-        self._require("none", "generate")
-        frames, windows = self.config.sample_frames, []
-        for start in range(0, frames, _PIECE):
-            windows.append(Window(None, 0, min(_PIECE, frames - start)))
-        return self._joined(windows, frames, n, seed)
+        """(n, samples) from an unconditional network; item i draws from (seed, i)."""
+        self._require_conditioning("none", "generate")
+        frames = self.config.sample_frames
+        windows = [
+            LoopWindow(None, 0, min(_CHUNK_FRAMES, frames - start))
+            for start in range(0, frames, _CHUNK_FRAMES)
+        ]
+        return self._generate_windows(windows, frames, n, seed)
 
-    def with_context(self, batch: Batch) -> Tensor:
-        """A batch's mels with the frames that the network reads beyond the crops' ends."""
+    def mel_with_context(self, batch: Batch) -> Tensor:
+        """Mels of a batch with the frames that the network reads beyond the ends of the crops."""
         missing = self.own_context - batch.context
-        return self.padded(batch.mel, missing, missing)
+        return self.pad_mel(batch.mel, missing, missing)
 
-    def padded(self, mel: Tensor, before: int, after: int) -> Tensor:
-        """(B, n_mels, frames) with frames beyond its ends."""
+    def pad_mel(self, mel: Tensor, before: int, after: int) -> Tensor:
+        """Extend mels (B, n_mels, frames) by silence or by their end frames (`padding`)."""
         if self.padding == "silence":
-            silence = torch.tensor(self.mel.silence, device=mel.device)[None, :, None]
+            silence = torch.tensor(self.mel_spec.silence, device=mel.device)[None, :, None]
             sides = [silence.expand(len(mel), -1, frames) for frames in (before, after)]
             return torch.cat([sides[0], mel, sides[1]], dim=-1)
         return torch.nn.functional.pad(mel, (before, after), mode="replicate")
 
-    def _require(self, conditioning: str, other: str) -> None:
+    def _require_conditioning(self, conditioning: str, alternative: str) -> None:
         if self.conditioning != conditioning:
             raise WavewrightError(
-                f"'{self.name}' is conditioned by {self.conditioning}: use {other}()"
+                f"'{self.name}' is conditioned by {self.conditioning}: use {alternative}()"
             )
 
-    def _joined(
-        self, windows: Iterable[Window], frames: int, batch: int, seed: int | None
+    def _generate_windows(
+        self, windows: Iterable[LoopWindow], frames: int, batch: int, seed: int | None
     ) -> Tensor:
-        long = frames > _LONG * _PIECE
-        pieces = []
+        """Concatenate the samples of all windows, with a progress bar for long utterances."""
+        long = frames > _PROGRESS_CHUNKS * _CHUNK_FRAMES
+        chunks = []
         with progress(self.name, total=frames, unit="frames", shown=long) as bar:
-            for piece in self._raw(windows, batch, seed):
-                pieces.append(piece)
-                bar.advance(piece.shape[1] // self.hop_length)
-        return self.postprocess(torch.cat(pieces, dim=1)) if pieces else torch.zeros(batch, 0)
+            for chunk in self._run_loop(windows, batch, seed):
+                chunks.append(chunk)
+                bar.advance(chunk.shape[1] // self.hop_length)
+        return self.postprocess(torch.cat(chunks, dim=1)) if chunks else torch.zeros(batch, 0)
 
-    def _speak(
-        self, windows: Iterable[Window], batch: int | None, seed: int | None
+    def _run_loop(
+        self, windows: Iterable[LoopWindow], batch: int | None, seed: int | None
     ) -> Iterator[Tensor]:
-        undo = InverseFilters(self.mel.target_steps, self.sample_rate)
-        for piece in self._raw(windows, batch, seed):
-            yield undo(piece).clamp(-1.0, 1.0)
-
-    def _raw(
-        self, windows: Iterable[Window], batch: int | None, seed: int | None
-    ) -> Iterator[Tensor]:
+        """Yield the network's samples window by window; `batch` is read if unconditional."""
         loop: Loop | None = None
-        noise: Uniforms | None = None
+        noise: UniformSampler | None = None
         for window in windows:
             if loop is None or noise is None:
                 size = batch if window.mel is None else len(window.mel)
                 assert size is not None
-                loop = self.start(size)
-                noise = Uniforms(item_seeds(seed, size), self.uniforms)
+                loop = self.start_loop(size)
+                noise = UniformSampler(item_seeds(seed, size), self.uniforms_per_sample)
             yield loop(window, noise.draw(window.frames * self.hop_length)).float().cpu()
 
-    def _windows(self, chunks: Iterable[Tensor], piece: int | None) -> Iterator[Window]:
-        """Windows of `piece` frames, or of as many as have their neighbours already."""
-        context, held, done = self.own_context, None, 0
-        for chunk in chunks:
+    def _split_windows(
+        self, mel_chunks: Iterable[Tensor], size: int | None
+    ) -> Iterator[LoopWindow]:
+        """Yield windows of `size` frames; None: all frames whose look-ahead has arrived."""
+        context, buffer, before = self.own_context, None, 0
+        for chunk in mel_chunks:
             self.check_mel(chunk)
             if not chunk.shape[-1]:
                 continue
             chunk = chunk.to(self.device, torch.float32)
-            if held is None:
-                held = self.padded(chunk, context, 0)
+            if buffer is None:
+                buffer = self.pad_mel(chunk, context, 0)
             else:
-                held = torch.cat([held, chunk], dim=-1)
-            ready = held.shape[-1] - 2 * context - REACH - done
-            if ready > 0 and piece is None:
-                held, done = yield from self._cut(held, done, ready)
-        if held is None:
+                buffer = torch.cat([buffer, chunk], dim=-1)
+            ready = buffer.shape[-1] - 2 * context - REACH - before
+            if ready > 0 and size is None:
+                buffer, before = yield from self._next_window(buffer, before, ready)
+        if buffer is None:
             return
-        held = self.padded(held, 0, context)
-        rest = held.shape[-1] - 2 * context - done
-        while rest > 0:
-            take = min(rest, piece or rest)
-            held, done = yield from self._cut(held, done, take)
-            rest -= take
+        buffer = self.pad_mel(buffer, 0, context)
+        remaining = buffer.shape[-1] - 2 * context - before
+        while remaining > 0:
+            frames = min(remaining, size or remaining)
+            buffer, before = yield from self._next_window(buffer, before, frames)
+            remaining -= frames
 
-    def _cut(
-        self, held: Tensor, before: int, take: int
-    ) -> Generator[Window, None, tuple[Tensor, int]]:
-        """Yield the next `take` frames held; return what stays, and how much of it is done."""
-        context = self.own_context
-        stop = before + take + REACH + 2 * context
-        yield Window(held[..., :stop], before, take)
-        kept = min(REACH, before + take)
-        return held[..., before + take - kept :], kept
+    def _next_window(
+        self, buffer: Tensor, before: int, frames: int
+    ) -> Generator[LoopWindow, None, tuple[Tensor, int]]:
+        """Yield the next `frames` of the buffer; return the rest of it and its new `before`."""
+        stop = before + frames + REACH + 2 * self.own_context
+        yield LoopWindow(buffer[..., :stop], before, frames)
+        new_before = min(REACH, before + frames)
+        return buffer[..., before + frames - new_before :], new_before
 
 
-class _Together:
-    """Loops of one utterance each, side by side."""
+class _ParallelLoops:
+    """Loop for a batch: single-utterance loops on a pool of threads."""
 
     def __init__(self, loops: Sequence[Loop], workers: int) -> None:
         self.loops = loops
         self.workers = min(workers, len(loops))
 
-    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
-        @torch.no_grad()  # which is each thread's own
-        def one(item: int) -> Tensor:
+    def __call__(self, window: LoopWindow, uniforms: Tensor) -> Tensor:
+        @torch.no_grad()  # the setting is per thread
+        def run_item(item: int) -> Tensor:
             mel = None if window.mel is None else window.mel[item : item + 1]
             return self.loops[item](window._replace(mel=mel), uniforms[item : item + 1])
 
         with ThreadPoolExecutor(self.workers) as pool:
-            return torch.cat(list(pool.map(one, range(len(self.loops)))))
+            return torch.cat(list(pool.map(run_item, range(len(self.loops)))))

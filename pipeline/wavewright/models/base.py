@@ -82,8 +82,8 @@ class Model(nn.Module):
         return cls(cls.configure(name, variant, **config), name=full)
 
     @property
-    def mel(self) -> MelSpec:
-        """The mel this model eats (vocoder) or speaks (acoustic model)."""
+    def mel_spec(self) -> MelSpec:
+        """Convention of the mel that the model takes (vocoder) or makes (acoustic model)."""
         return self.config.mel
 
     @property

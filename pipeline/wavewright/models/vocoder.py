@@ -143,12 +143,12 @@ class Vocoder(Model):
     @property
     def sample_rate(self) -> int:
         """Of the waveforms, in Hz."""
-        return self.mel.sample_rate
+        return self.mel_spec.sample_rate
 
     @property
     def hop_length(self) -> int:
         """Samples per frame."""
-        return self.mel.hop_length
+        return self.mel_spec.hop_length
 
     def streaming_blocks(self) -> Sequence[StreamBlock]:
         """Parts whose composition is `synthesize_frames`; none if not known.
@@ -275,7 +275,7 @@ class Vocoder(Model):
         """Synthesise, without gradients.
 
         Args:
-            mel: (B, n_mels, frames) in the convention `self.mel`.
+            mel: (B, n_mels, frames) in the convention `self.mel_spec`.
             seed: of all noise; item i of a batch draws from (seed, i), so that a batch equals
                 its items. None draws afresh.
 
@@ -310,7 +310,7 @@ class Vocoder(Model):
     def _streamed(self, mel_chunks: Iterable[Tensor], seed: int | None) -> Iterator[Tensor]:
         kinds = list(self.noise_inputs(1).values())
         chain = BlockPipeline(self.streaming_blocks() or [self._whole_stage(kinds)])
-        undo, missing = InverseFilters(self.mel.target_steps, self.sample_rate), 0
+        undo, missing = InverseFilters(self.mel_spec.target_steps, self.sample_rate), 0
         noises: list[NoiseSampler] | None = None
 
         def finished(said: Tensor | None) -> Iterator[Tensor]:
@@ -332,14 +332,14 @@ class Vocoder(Model):
             drawn = [noise.draw(frames).to(self.device, non_blocking=True) for noise in noises]
             yield from finished(chain(concat_noise(mel, drawn, kinds)))
         if chain.held is not None:
-            followed = self.pad_end(chain.held[:, : self.mel.n_mels])
+            followed = self.pad_end(chain.held[:, : self.mel_spec.n_mels])
             yield from finished(chain(followed[..., chain.held.shape[-1] :], ended=True))
 
     def _whole_stage(self, kinds: Sequence[NoiseSpec]) -> StreamBlock:
         """All of `synthesize_frames` as one block, for a network with an input span alone."""
 
         def run(both: Tensor) -> Tensor:
-            return self.synthesize_frames(*split_noise(both, self.mel.n_mels, kinds))[:, None]
+            return self.synthesize_frames(*split_noise(both, self.mel_spec.n_mels, kinds))[:, None]
 
         def hears(samples: Span) -> Span:
             span = self.input_span(samples)
@@ -367,14 +367,14 @@ class Vocoder(Model):
 
     def postprocess(self, wav: Tensor) -> Tensor:
         """Undo the spec's `target_steps` on what a network trained on them says: (B, samples)."""
-        if not self.mel.target_steps:
+        if not self.mel_spec.target_steps:
             return wav
-        return undo_filters(wav, self.mel.target_steps, self.sample_rate).clamp(-1.0, 1.0)
+        return undo_filters(wav, self.mel_spec.target_steps, self.sample_rate).clamp(-1.0, 1.0)
 
     def check_mel(self, mel: Tensor) -> None:
         """Raise unless `mel` is (B, n_mels, frames) with the right number of bands."""
-        if mel.ndim != 3 or mel.shape[1] != self.mel.n_mels:
+        if mel.ndim != 3 or mel.shape[1] != self.mel_spec.n_mels:
             raise WavewrightError(
-                f"'{self.name}' takes mels of shape (batch, {self.mel.n_mels}, frames), "
+                f"'{self.name}' takes mels of shape (batch, {self.mel_spec.n_mels}, frames), "
                 f"found {tuple(mel.shape)}"
             )

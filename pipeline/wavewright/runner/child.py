@@ -39,13 +39,13 @@ class StageLog:
 
     def add(self, line: bytes) -> None:
         """Add a line of output as a terminal would finally show it, without control codes."""
-        shown = _CONTROL.sub(b"", line).rpartition(b"\r")[2].rstrip()
-        if not shown:
+        text = _CONTROL.sub(b"", line).rpartition(b"\r")[2].rstrip()
+        if not text:
             return
-        self.tail.append(shown.decode(errors="replace"))
+        self.tail.append(text.decode(errors="replace"))
         with self._spared():
             if self.file is not None:
-                self.file.write(shown + b"\n")
+                self.file.write(text + b"\n")
 
     def close(self) -> None:
         if self.file is not None:

@@ -60,12 +60,12 @@ def run(plan: Plan, request: RunRequest, say: PrintLine) -> Path | None:
         Stale: a stage before the first one is needed and not up to date.
         StageFailed: with the failing log's tail and how to run that unit again.
     """
-    first = plan.number_of(request.stage, 0)
-    last = plan.number_of(request.stop_stage, len(plan.stages) - 1)
+    first = plan.stage_number(request.stage, 0)
+    last = plan.stage_number(request.stop_stage, len(plan.stages) - 1)
     if last < first:
         raise WavewrightError(f"--stop-stage {last} comes before --stage {first}")
     plan.stale_before = first if request.allow_stale else 0
-    plan.look_again()
+    plan.refresh()
     if request.dry_run or request.explain:
         print_overview(plan, first, last, request, say)
         missing = _missing_earlier(plan, first, last)
@@ -116,9 +116,9 @@ def print_overview(
             reasons = ["goes on from what an interrupted run has left", *reasons]
         if request.explain and will_run:  # what changed in itself, besides what comes first
             reasons = list(dict.fromkeys([*reasons, *plan.own_changes(unit)]))
-        shown = reasons if request.explain else reasons[:2]
-        more = f" (and {len(reasons) - len(shown)} more)" if len(reasons) > len(shown) else ""
-        say(f"{unit.label:<24} {state}  {'; '.join(shown)}{more}".rstrip())
+        brief = reasons if request.explain else reasons[:2]
+        more = f" (and {len(reasons) - len(brief)} more)" if len(reasons) > len(brief) else ""
+        say(f"{unit.label:<24} {state}  {'; '.join(brief)}{more}".rstrip())
     return running
 
 
@@ -144,27 +144,27 @@ def print_status(plan: Plan, say: PrintLine) -> None:
 
 def verify_results(plan: Plan, say: PrintLine) -> bool:
     """Hash every current result again; returns True if all are intact."""
-    whole = True
+    intact = True
     for unit in plan.units:
         folder = unit.latest
         record = read_record(folder)
         if record is None:
             lost = folder.is_dir()
             say(f"{unit.label:<24} {UNREADABLE if lost else 'no result'}")
-            whole &= not lost
+            intact &= not lost
             continue
         damaged = list(find_damage(folder, record, thorough=True))
         say(f"{unit.label:<24} {_describe_damage(damaged, unit) if damaged else 'intact'}")
         for name, what in damaged:
             if what == "was changed":
                 os.utime(folder / name)  # so that the next run looks at the contents too
-        whole &= not damaged
-    return whole
+        intact &= not damaged
+    return intact
 
 
 def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
     """Describe a result's damage and what the next run will do about it."""
-    shown = "; ".join(f"{name} {what}" for name, what in damaged[:5])
+    listing = "; ".join(f"{name} {what}" for name, what in damaged[:5])
     more = f" (and {len(damaged) - 5} more files)" if len(damaged) > 5 else ""
     if unit.stage.precious:
         then = "the next run goes on from what is whole"
@@ -172,7 +172,7 @@ def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
         then = "the next run keeps what is whole and makes only the damaged shards again"
     else:
         then = "the next run makes it again"
-    return f"{shown}{more}; {then}"
+    return f"{listing}{more}; {then}"
 
 
 def _missing_earlier(plan: Plan, first: int, last: int) -> str:
@@ -196,7 +196,7 @@ def _bring_up_to_date(plan: Plan, unit: Unit, request: RunRequest, say: PrintLin
     if assessment.state == "done" and not request.force:
         return _reuse(assessment, say)
     with lock_unit(unit) as lock, os_errors_as_user_errors(unit.home):
-        plan.look_again()  # another runner may just have made it
+        plan.refresh()  # another runner may just have made it
         assessment = plan.assess(unit)
         if assessment.state == "done" and not request.force:
             return _reuse(assessment, say)
@@ -205,7 +205,7 @@ def _bring_up_to_date(plan: Plan, unit: Unit, request: RunRequest, say: PrintLin
         partial = open_partial(assessment, request.force)
         _execute(plan, assessment, partial, lock, request, say)
         folder = publish(plan.recipe.work_dir, assessment, partial, time.monotonic() - started)
-        plan.look_again()
+        plan.refresh()
         say(f"[{unit.label}] done in {time.monotonic() - started:.0f} s: {folder}")
         return folder
 
@@ -290,5 +290,5 @@ def _this_command() -> list[str]:
     script = Path(sys.argv[0])
     if script.name != "wavewright" or not script.is_file():
         return [sys.executable, "-m", "wavewright"]
-    found = shutil.which("wavewright")
-    return ["wavewright" if found and script.samefile(found) else str(script.absolute())]
+    installed = shutil.which("wavewright")
+    return ["wavewright" if installed and script.samefile(installed) else str(script.absolute())]

@@ -211,7 +211,7 @@ def point_latest(unit: Unit, folder: Path) -> None:
 
 def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
     """List a unit's published results with their records, newest first."""
-    found = [
+    results = [
         (folder, read_record(folder))
         for folder in unit.home.glob("[!.]*")
         if folder.is_dir() and not folder.is_symlink()
@@ -220,4 +220,4 @@ def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
     def age(one: tuple[Path, StageRecord | None]) -> tuple[int, str]:
         return (one[1].serial, one[1].finished) if one[1] else (-1, "")
 
-    return sorted(found, key=age, reverse=True)
+    return sorted(results, key=age, reverse=True)

@@ -81,12 +81,12 @@ def _needs_group(values: dict[str, Any]) -> bool:
     """True if a training needs supervised processes."""
     if "rendezvous" not in values:
         return False
-    return bool(values["gpus"] * values["nodes"] > 1 or values.get("relaunches"))
+    return bool(values["gpus"] * values["nodes"] > 1 or values.get("max_restarts"))
 
 
 def _run_in_group(path: Path, values: dict[str, Any]) -> int:
     """Run the job in a process group; report the error of the process that failed."""
-    from wavewright.training.launch import RELAUNCHES, join_command, launch, launch_on_machines
+    from wavewright.training.launch import MAX_RESTARTS, join_command, launch, launch_on_machines
 
     command = ["wavewright.runner.worker", str(path)]
     gpus, nodes, rendezvous = values["gpus"], values["nodes"], values["rendezvous"]
@@ -98,9 +98,9 @@ def _run_in_group(path: Path, values: dict[str, Any]) -> int:
         print(f"waiting for {nodes - 1} more machines; there run\n  {join}", file=sys.stderr)
         code = launch_on_machines(command, gpus=gpus, nodes=nodes, rendezvous=rendezvous)
     else:
-        asked = values.get("relaunches")
-        relaunches = RELAUNCHES if asked is None else asked
-        code = launch(command, gpus=gpus, logs=path.parent, relaunches=relaunches)
+        relaunches_option = values.get("max_restarts")
+        max_restarts = MAX_RESTARTS if relaunches_option is None else relaunches_option
+        code = launch(command, gpus=gpus, logs=path.parent, max_restarts=max_restarts)
     if code and _error_file(path).is_file():
         exit_code, _, words = _error_file(path).read_text().partition(" ")
         print(f"error: {words}", file=sys.stderr)

@@ -23,7 +23,7 @@ STREAM_TOLERANCE = 1e-5
 
 def example_mel(vocoder: Vocoder, *, batch: int = 2, frames: int = FRAMES) -> Tensor:
     """(batch, n_mels, frames) of noise, each item quieter, in the vocoder's own convention."""
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     return log_mel(noise_waves(batch, max(spec.n_fft, frames * spec.hop_length)), spec)[
         ..., :frames
     ]

@@ -100,7 +100,7 @@ def check_refusals(vocoder: Vocoder) -> None:
 def check_target_steps(vocoder: Vocoder) -> None:
     """With `target_steps` in its mel, what the network says becomes speech again, or it refuses."""
     steps = (Gain(factor=0.5),)
-    mel = vocoder.mel.model_copy(update={"target_steps": steps})
+    mel = vocoder.mel_spec.model_copy(update={"target_steps": steps})
     config = vocoder.config.model_copy(update={"mel": mel})
     if vocoder.trains and not vocoder.undoes_steps:
         refuses(

@@ -77,7 +77,7 @@ def check_overfit(
         bits = float(model.bits_per_sample(batch).mean())
         expect(bits <= reaches, f"after {steps} steps: expected {reaches:g} bits, found {bits:.3g}")
         return
-    spec = model.mel.model_copy(update={"log": "ln", "normalisation": None, "floor": 1e-3})
+    spec = model.mel_spec.model_copy(update={"log": "ln", "normalisation": None, "floor": 1e-3})
     samples = batch.mel.shape[-1] * model.hop_length
     said = model.generate(batch.mel, seed=3)
     distance = float((log_mel(said, spec) - log_mel(batch.wav[:, :samples], spec)).abs().mean())
@@ -86,7 +86,7 @@ def check_overfit(
         f"after {steps} steps its log-mels must be within {reaches:g} of the crops', "
         f"found {distance:.3g}",
     )
-    silence = torch.from_numpy(silent_mel(model.mel, batch.mel.shape[-1]))[None]
+    silence = torch.from_numpy(silent_mel(model.mel_spec, batch.mel.shape[-1]))[None]
     hushed = model.generate(silence, seed=3)[:, samples // 4 : -(samples // 4)]
     hushed = hushed - hushed.mean(dim=1, keepdim=True)  # a constant is not heard
     # In the mel's band: what lies below and above it, no loss teaches.
@@ -236,16 +236,16 @@ def _oldest(loss: Tensor) -> int:
 
 def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
     hop = vocoder.hop_length
-    fewest = -(-max(4096, vocoder.mel.n_fft) // hop) * hop
+    fewest = -(-max(4096, vocoder.mel_spec.n_fft) // hop) * hop
     samples = vocoder.crop_samples or segment_length or fewest
     wav = noise_waves(2, samples)
-    mel = log_mel(wav, vocoder.mel)[..., : samples // hop]
+    mel = log_mel(wav, vocoder.mel_spec)[..., : samples // hop]
     return Batch(wav=wav, mel=mel, ids=["first", "second"])
 
 
 def _spoken_batch(vocoder: Vocoder, at_least: int) -> Batch:
     """A gliding tone with harmonics, and silence."""
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     samples = -(-max(at_least, 2 * spec.n_fft) // spec.hop_length) * spec.hop_length
     time = torch.arange(samples) / spec.sample_rate
     pitch = 2 * math.pi * (150 * time + 60 * time.square())

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
+from wavewright.training.options import PrecisionName
 
-PrecisionName = Literal["float32", "bf16", "fp16"]
 _TYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Precision:
-    """The precision of one training: a context for the forward pass, a scaler for each player.
+class MixedPrecision:
+    """Arithmetic of one training: autocast for the forward pass, a scaler for each player.
 
     Raises:
-        WavewrightError: fp16 on a processor, where it is slower than float32.
+        WavewrightError: fp16 on a CPU, where it is slower than float32.
     """
 
     def __init__(
@@ -36,50 +36,50 @@ class Precision:
         self.scalers = {player: torch.amp.GradScaler(device.type) for player in scaled}
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """For the forward pass; the backward pass follows the types that it left."""
+        """Context of the forward pass; the backward pass uses the same types."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
 
-    def scaled(self, player: str, loss: Tensor) -> Tensor:
-        """The loss to go backward from."""
+    def scale_loss(self, player: str, loss: Tensor) -> Tensor:
+        """Scale a loss for its backward pass."""
         scaler = self.scalers.get(player)
         return scaler.scale(loss) if scaler else loss
 
-    def norm(
-        self, player: str, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter]
+    def gradient_norm(
+        self, player: str, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
     ) -> Tensor:
-        """Of the gradients, their scaling undone; asked for once before `step` or `leave_out`."""
+        """Norm of the unscaled gradients; call it once before `step` or `skip`."""
         scaler = self.scalers.get(player)
         if scaler:
-            scaler.unscale_(optimiser)
+            scaler.unscale_(optimizer)
         return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
     def may_overflow(self, player: str) -> bool:
-        """Whether gradients that are not finite only mean that a smaller scale is to be found."""
+        """Tell if gradients that are not finite only mean that the scale is still too large."""
         scaler = self.scalers.get(player)
         return bool(scaler and scaler.get_scale() >= 1)
 
     def step(
         self,
         player: str,
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
         parameters: list[nn.Parameter],
         norm: Tensor,
         clip_norm: float | None,
     ) -> bool:
-        """Clip and step; False where float16 overflowed and the step was left out."""
+        """Clip and step; False where float16 overflowed and the scaler skipped the step."""
         scaler = self.scalers.get(player)
         if clip_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
         if not scaler:
-            optimiser.step()
+            optimizer.step()
             return True
         before = scaler.get_scale()
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
         return bool(scaler.get_scale() >= before)
 
-    def leave_out(self, player: str) -> None:
-        """Take no step after `norm`."""
+    def skip(self, player: str) -> None:
+        """Take no step after `gradient_norm`."""
         if player in self.scalers:
             self.scalers[player].update()
 
@@ -88,7 +88,7 @@ class Precision:
         return {player: scaler.state_dict() for player, scaler in self.scalers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave; a training may go on in another precision."""
+        """Restore a `state_dict`; a training may continue in another precision."""
         for player, scaler in self.scalers.items():
             if state.get(player):
                 scaler.load_state_dict(state[player])

@@ -26,8 +26,8 @@ from wavewright.models.vocoder import Vocoder
 
 
 @dataclass
-class UnheardBatch(Batch):
-    """A batch whose mels are of silence until `to` computes them, where the training runs.
+class DeferredMelBatch(Batch):
+    """Batch whose mels are silent until `to` computes them, on the training device.
 
     Attributes:
         edged: (B, (frames - 1) * hop_length + n_fft), what each crop's mel is made of.
@@ -40,12 +40,12 @@ class UnheardBatch(Batch):
     spec: MelSpec = field(kw_only=True)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch with its mels, on a device."""
+        """Move the batch to a device and compute its mels there."""
         done = super().to(device)
-        heard = log_mel(self.edged.to(device, non_blocking=True), self.spec, edged=True)
+        computed = log_mel(self.edged.to(device, non_blocking=True), self.spec, edged=True)
         mel = done.mel.clone()
         for item, frames in enumerate(self.frames):
-            mel[item, :, :frames] = heard[item, :, :frames]
+            mel[item, :, :frames] = computed[item, :, :frames]
         return Batch(done.wav, mel, done.ids, done.seeds, labels=done.labels)
 
 
@@ -132,7 +132,7 @@ class CropData:
         return max(1, len(self.ids) * self.crops_per_utterance // self.batch_size)
 
     def batch(self, step: int, share: int = 0, shares: int = 1) -> Batch:
-        """The batch of a step, or a share of it: every `shares`-th crop from number `share` on.
+        """Batch of a step, or a share of it: every `shares`-th crop from number `share` on.
 
         wav (B, segment_length), mel (B, n_mels, frames).
         """
@@ -141,12 +141,12 @@ class CropData:
         each = self.batch_size // self.crops_per_utterance
         picked = np.take(order, range(position * each, (position + 1) * each), mode="wrap")
         slots = range(share, self.batch_size, shares)
-        crops = [self._place(self.ids[picked[slot % each]], step, epoch, slot) for slot in slots]
+        crops = [self._crop_of(self.ids[picked[slot % each]], step, epoch, slot) for slot in slots]
         wavs = [self._wav(crop) for crop in crops]
         late = self.later_mels if step >= self.switch_at else None
         computed = self.compute_mels and late is None
         mels = [self._mel(crop, None if computed else late or self.mels) for crop in crops]
-        whole = (
+        content = (
             torch.from_numpy(np.stack(wavs)),
             torch.from_numpy(np.stack(mels)),
             [crop.utterance for crop in crops],
@@ -155,17 +155,17 @@ class CropData:
             [self.labels[crop.utterance] for crop in crops] if self.labels else [],
         )
         if not computed:
-            return Batch(*whole)
+            return Batch(*content)
         edged = torch.from_numpy(np.stack([self._edged(crop) for crop in crops]))
         frames = [crop.stop - crop.start for crop in crops]
-        return UnheardBatch(*whole, edged=edged, frames=frames, spec=self.spec)
+        return DeferredMelBatch(*content, edged=edged, frames=frames, spec=self.spec)
 
     def wavs(self) -> Iterator[np.ndarray]:
         """(segment_length) of every utterance, as in the first epoch."""
         for utterance in self.ids:
-            yield self._wav(self._place(utterance, 0, 0, 0))
+            yield self._wav(self._crop_of(utterance, 0, 0, 0))
 
-    def _place(self, utterance: str, step: int, epoch: int, slot: int) -> _Crop:
+    def _crop_of(self, utterance: str, step: int, epoch: int, slot: int) -> _Crop:
         late = self.later_mels is not None and step >= self.switch_at
         mels = self.later_mels if late and self.later_mels is not None else self.mels
         blocks = min(mels.length(utterance), self.audio.length(utterance) // self.spec.hop_length)
@@ -189,20 +189,20 @@ class CropData:
         return mel
 
     def _wav(self, crop: _Crop) -> np.ndarray:
-        """What a vocoder learns: the waveform after the spec's steps, as in the whole utterance."""
+        """Target waveform: the crop after the spec's steps, as in the whole utterance."""
         hop = self.spec.hop_length
         wav = np.zeros(self.frames * hop, dtype=np.float32)
         steps = (*self.spec.wav_steps, *self.spec.target_steps)
         before = min(crop.start * hop, filter_history(steps))
-        given = self.audio.crop(crop.utterance, crop.start * hop - before, crop.stop * hop)
-        read = from_pcm16(given)
+        pcm = self.audio.crop(crop.utterance, crop.start * hop - before, crop.stop * hop)
+        read = from_pcm16(pcm)
         if steps:
             read = apply_filters(torch.from_numpy(read), steps, self.spec.sample_rate).numpy()
         wav[: (crop.stop - crop.start) * hop] = read[before:]
         return wav
 
     def _edged(self, crop: _Crop) -> np.ndarray:
-        """The samples of a crop's frames, continued over the utterance's ends as the spec does."""
+        """Samples of a crop's frames, padded beyond the utterance's ends as the spec pads."""
         spec, length = self.spec, self.audio.length(crop.utterance)
         first = crop.start * spec.hop_length - spec.edge
         last = first + (self.frames - 1) * spec.hop_length + spec.n_fft
@@ -222,8 +222,10 @@ class CropData:
         return edged
 
 
-def whole(audio: Shards, mels: Shards, utterance: str, vocoder: Vocoder, label: str = "") -> Batch:
-    """One utterance from end to end, as a batch of what the vocoder learns."""
+def full_utterance_batch(
+    audio: Shards, mels: Shards, utterance: str, vocoder: Vocoder, label: str = ""
+) -> Batch:
+    """Training batch that holds one utterance from end to end."""
     spec = _spec_of(mels)
     frames = min(mels.length(utterance), audio.length(utterance) // spec.hop_length)
     data = CropData(

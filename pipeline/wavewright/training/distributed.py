@@ -1,6 +1,6 @@
 """Training on several processes: each takes a share of every batch, and gradients are averaged.
 
-`launching` or torchrun starts the processes. An adversarial step has several forward passes and
+`launch` or torchrun starts the processes. An adversarial step has several forward passes and
 steps players in turn, which torch's DistributedDataParallel does not expect; so the gradients of
 the player that steps are averaged here, in buckets, after its backward pass.
 """
@@ -17,19 +17,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from wavewright.training.heartbeat import MEETING
+from wavewright.training.heartbeat import RENDEZVOUS_FILE
 
 T = TypeVar("T")
-_BUCKET = 2**23  # numbers that travel together
-_PATIENCE = timedelta(hours=1)  # others wait while the first process validates
+_BUCKET = 2**23  # numbers reduced together
+_TIMEOUT = timedelta(hours=1)  # others wait while the first process validates
 
 
-class Group:
-    """This process among those that train together.
+class World:
+    """Processes that train together, seen from this one.
 
     Attributes:
-        rank: its number; 0 writes, validates and reports.
-        size: how many there are.
+        rank: number of this process; 0 writes, validates and logs.
+        size: number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None) -> None:
@@ -37,11 +37,11 @@ class Group:
         self.device = device or torch.device("cpu")
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main(self) -> bool:
+        """True in the process that writes, validates and logs."""
         return self.rank == 0
 
-    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes."""
         if self.size == 1:
             return
@@ -54,7 +54,7 @@ class Group:
                 gradient.copy_(mean.view_as(gradient))
 
     def mean(self, logs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean of every scalar over the processes."""
+        """Mean of every scalar over the processes."""
         if self.size == 1 or not logs:
             return dict(logs)
         values = torch.stack([value.float().reshape(()) for value in logs.values()])
@@ -62,8 +62,8 @@ class Group:
         dist.all_reduce(values)
         return dict(zip(logs, (values / self.size).cpu(), strict=True))
 
-    def largest(self, number: int) -> int:
-        """The largest of the processes' numbers."""
+    def max(self, number: int) -> int:
+        """Largest of the processes' numbers."""
         if self.size == 1:
             return number
         value = torch.tensor(number, device=self.device)
@@ -71,51 +71,51 @@ class Group:
         return int(value)
 
     def gather(self, item: T) -> list[T]:
-        """Every process's item, by rank."""
+        """Items of all processes, by rank."""
         if self.size == 1:
             return [item]
         items: list[T] = [item] * self.size
         dist.all_gather_object(items, item)
         return items
 
-    def wait(self) -> None:
-        """Until all are here."""
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.size > 1:
-            self.largest(0)
+            self.max(0)
 
 
 @contextmanager
-def group(device: torch.device) -> Iterator[Group]:
-    """The group that this process was started in, or a group of one.
+def join_world(device: torch.device) -> Iterator[World]:
+    """Join the processes that this one was started with; alone, a world of one.
 
     Args:
-        device: of this process's model; gradients of a GPU travel by NCCL, others by gloo.
+        device: device of this process's model; NCCL carries gradients of GPUs, gloo others.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Group()
+        yield World()
         return
-    meeting = os.environ.get(MEETING)
+    rendezvous = os.environ.get(RENDEZVOUS_FILE)
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{meeting}" if meeting else "env://",
+        init_method=f"file://{rendezvous}" if rendezvous else "env://",
         rank=int(os.environ["RANK"]),
         world_size=size,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
     try:
-        yield Group(dist.get_rank(), size, device)
+        yield World(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()
 
 
 def local_rank() -> int:
-    """This process's number in its group; 0 where it is alone."""
+    """Number of this process; 0 where it is alone."""
     return int(os.environ.get("RANK", "0"))
 
 
 def local_device(name: str) -> str:
-    """The device of this process: of `auto` and `cuda` the GPU that has its local rank."""
+    """Device of this process: `auto` and `cuda` mean the GPU of its local rank."""
     rank = os.environ.get("LOCAL_RANK")
     if rank is None or name not in ("auto", "cuda") or not torch.cuda.is_available():
         return name
@@ -124,7 +124,7 @@ def local_device(name: str) -> str:
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Lists of one type, of about `_BUCKET` numbers each."""
+    """Group gradients into lists of one type, of about `_BUCKET` numbers each."""
     bucket: list[Tensor] = []
     count = 0
     for gradient in gradients:

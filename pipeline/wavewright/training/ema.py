@@ -1,4 +1,4 @@
-"""A running average of a model's weights, which is what inference uses.
+"""Exponential moving average of a model's weights, which inference uses.
 
 Source: Polyak and Juditsky 1992; exponentially, as Oord et al. 2018 (arXiv:1711.10433) train.
 """
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
-    """average = decay * average + (1 - decay) * weights, after every step.
+class EMA:
+    """Moving average of weights: average = decay * average + (1 - decay) * weights, every step.
 
-    The first steps count for more, as min(decay, (1 + step) / (10 + step)) lets them: else the
-    weights that training began with would be heard for thousands of steps.
+    Early steps use the smaller decay (1 + step) / (10 + step): otherwise the initial weights would
+    be heard for thousands of steps.
 
     Args:
-        module: whose parameters; buffers are not averaged.
-        decay: near 1; with 0.999 a step counts for about a thousand others.
+        module: its parameters are averaged; its buffers are not.
+        decay: near 1; 0.999 averages over about a thousand steps.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -30,7 +30,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take the weights in that `step` steps have led to."""
+        """Average in the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(
             list(self.values.values()),
@@ -40,7 +40,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The module has the averaged weights meanwhile; the tensors of its own are kept."""
+        """Put the averaged weights into the module, and its own back at the end."""
         self._swap()
         try:
             yield
@@ -48,11 +48,11 @@ class Average:
             self._swap()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averages by parameter name."""
+        """Averages by parameter name."""
         return self.values
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore a `state_dict`."""
         for name, value in self.values.items():
             value.copy_(state[name])
 

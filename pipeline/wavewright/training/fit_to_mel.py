@@ -1,4 +1,4 @@
-"""A published configuration made to fit another mel: which changes it takes."""
+"""Changes that fit a published configuration to another mel."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SEGMENT = 8192  # samples of a training crop, as most published configurations 
 
 
 class Fitted(NamedTuple):
-    """A configuration that fits a mel.
+    """Configuration that fits a mel.
 
     Attributes:
-        config: whole.
-        changes: from the published one, besides `mel`.
-        segment_length: of training crops, a multiple of the hop length.
+        config: complete configuration.
+        changes: its differences from the published one, besides `mel`.
+        segment_length: samples of a training crop, a multiple of the hop length.
     """
 
     config: ModelConfig
@@ -62,7 +62,7 @@ def changes_for(name: str, mel: MelSpec, config: Mapping[str, Any]) -> dict[str,
 
 
 def read_mel(name: str) -> MelSpec:
-    """A mel preset by its name, or the mel of a YAML file as `wavewright config mel:` prints it."""
+    """Mel preset by name, or the mel of a YAML file as `wavewright config mel:` prints it."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         return MelSpec.preset(name)

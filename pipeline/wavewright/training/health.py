@@ -1,4 +1,4 @@
-"""Whether a training is healthy, stalled or diverging, in words and with the reason."""
+"""Health of a training: healthy, stalled or diverging, and the reason."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _WORSE = 0.25  # above its best by this share, twice in a row: diverging
 _BETTER = 0.01  # less gained than this share: no progress
 _STALL = 3  # validations, and this share of all steps, without progress: stalled
 _STALL_SHARE = 0.25
-_WON = 0.05  # of its value at first: the discriminator leaves the generator nothing to learn from
+_DISCRIMINATOR_WON = 0.05  # its loss over that at first: the generator learns nothing more
 
 
 class Health(NamedTuple):
-    """A verdict and why."""
+    """State of a training and the reason."""
 
     state: Literal["healthy", "stalled", "diverging"]
     reason: str
@@ -23,14 +23,14 @@ class Health(NamedTuple):
         return f"{self.state}: {self.reason}"
 
 
-def judge(
+def assess_health(
     curve: Sequence[Mapping[str, float]], by: str, critic: Sequence[float] = ()
 ) -> Health | None:
-    """Judge a training by its validations.
+    """Assess a training by its validations.
 
     Args:
         curve: one mapping per validation, in order, with `step` and the metrics.
-        by: the metric that decides; lower is better.
+        by: metric to assess by; lower is better.
         critic: mean losses of the discriminators between validations, if there are any.
 
     Returns:
@@ -52,20 +52,20 @@ def judge(
             f"{by} is {last:.4g}, {over:.0%} above its best of {best:.4g} at step {best_step:,}. "
             "Lower the learning rate, or start again from the best checkpoint",
         )
-    if len(critic) > 2 and critic[0] > 0 and max(critic[-2:]) < _WON * critic[0]:
+    if len(critic) > 2 and critic[0] > 0 and max(critic[-2:]) < _DISCRIMINATOR_WON * critic[0]:
         return Health(
             "stalled",
             f"the discriminator's loss fell to {critic[-1]:.3g} from {critic[0]:.3g}: it tells "
             "every sample apart and teaches nothing. Lower its learning rate",
         )
-    reached = _progress(points)
-    since = len(points) - 1 - reached
-    waited = step - points[reached][0]
+    progress = _last_progress(points)
+    since = len(points) - 1 - progress
+    waited = step - points[progress][0]
     if since >= _STALL and waited >= _STALL_SHARE * step:
         return Health(
             "stalled",
             f"{by} is {last:.4g}; it has gained less than {_BETTER:.0%} on "
-            f"{points[reached][1]:.4g} since step {points[reached][0]:,}. More steps will hardly "
+            f"{points[progress][1]:.4g} since step {points[progress][0]:,}. More steps will hardly "
             "help at this learning rate",
         )
     before = points[-2][1]
@@ -80,8 +80,8 @@ def judge(
     )
 
 
-def _progress(points: Sequence[tuple[int, float]]) -> int:
-    """The last point that was better than all before it by more than a trifle."""
+def _last_progress(points: Sequence[tuple[int, float]]) -> int:
+    """Index of the last point better than all before it by at least 1 %."""
     reached = 0
     for i, (_, value) in enumerate(points):
         if value < points[reached][1] * (1 - _BETTER):

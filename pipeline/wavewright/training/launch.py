@@ -1,9 +1,9 @@
-"""Start the processes that train together, watch over them, and start them again if they fail.
+"""Launcher of the processes that train together: start, watch, restart after failures.
 
-A process that dies ends its group at once; one that stands still does after a while. The group is
-then started anew, and its training resumes from the newest whole checkpoint. torchrun's own restart
-recovered in two of six tries, so on one machine the processes are started here; torchrun only makes
-those of several machines meet.
+A process that dies ends its group at once; one that hangs does after a timeout. The group is then
+restarted, and its training resumes from the newest intact checkpoint. torchrun's own restart
+recovered in two of six tries, so on one machine the processes are started here; torchrun only
+connects those of several machines.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wavewright.training.process_group import FOUND_WRONG, TICK, Patience, ProcessGroup
+from wavewright.training.process_group import TICK, USER_ERRORS, ProcessGroup, Timeouts
 from wavewright.training.signals import STOP_SIGNALS, exit_signal
 
-RELAUNCHES = 3  # without a new checkpoint in between
+MAX_RESTARTS = 3  # without a new checkpoint in between
 _LONGEST_PAUSE = 300.0
 log = logging.getLogger("wavewright")
 
@@ -31,42 +31,46 @@ def launch(
     *,
     gpus: int,
     logs: Path,
-    relaunches: int = RELAUNCHES,
-    patience: Patience | None = None,
+    max_restarts: int = MAX_RESTARTS,
+    timeouts: Timeouts | None = None,
 ) -> int:
     """Run `python -m MODULE ARGUMENTS` in `gpus` processes of this machine until all end well.
 
     Args:
-        module_and_arguments: what every process runs.
-        gpus: processes.
+        module_and_arguments: module and arguments of every process.
+        gpus: number of processes.
         logs: folder of their heartbeats; checkpoints lie beside it.
-        relaunches: new starts after failures, without a new checkpoint in between.
-        patience: how long is waited for what.
+        max_restarts: restarts after failures, without a new checkpoint in between.
+        timeouts: None is the default ones.
 
     Returns:
-        The exit code: 143 or 130 if a signal was passed on, that of a process that said what it
-        found wrong, else 1 when starting again did not help.
+        Exit code: 143 or 130 if a signal was forwarded, that of a process that ended with a user
+        error, else 1 when restarting did not help.
     """
-    patience = patience or Patience()
+    timeouts = timeouts or Timeouts()
     command = [sys.executable, "-m", *module_and_arguments]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
-    group, starts, failures = ProcessGroup(patience), 0, 0
-    with _stopped_together(group), tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
+    group, starts, failures = ProcessGroup(timeouts), 0, 0
+    with _forwarded_signals(group), tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
         while True:
             newest = _newest_step(logs.parent)
             group.start(command, gpus, logs, Path(folder) / f"meeting-{starts}")
             starts += 1
             trouble = group.watch()
-            if group.asked or not trouble:
+            if group.signals or not trouble:
                 return _exit_code(group)
             failures = 1 if _newest_step(logs.parent) > newest else failures + 1
-            if failures > relaunches:
-                log.error("%s; %s. The last checkpoint is intact.", trouble, _gave_up(relaunches))
+            if failures > max_restarts:
+                log.error(
+                    "%s; %s. The last checkpoint is intact.",
+                    trouble,
+                    _reason_to_give_up(max_restarts),
+                )
                 return 1
-            seconds = min(_LONGEST_PAUSE, patience.pause * 2 ** (failures - 1))
+            seconds = min(_LONGEST_PAUSE, timeouts.pause * 2 ** (failures - 1))
             log.warning(
                 "%s; its group was ended and starts again from the last checkpoint in %.3g s "
-                "(%d of %d)", trouble, seconds, failures, relaunches,
+                "(%d of %d)", trouble, seconds, failures, max_restarts,
             )  # fmt: skip
             if _interrupted(seconds, group):
                 return _exit_code(group)
@@ -75,16 +79,16 @@ def launch(
 def launch_on_machines(
     module_and_arguments: Sequence[str], *, gpus: int, nodes: int, rendezvous: str
 ) -> int:
-    """The same on several machines, by torchrun, which ends a group but starts none again.
+    """Run `python -m MODULE ARGUMENTS` on several machines by torchrun, which never restarts it.
 
     Args:
-        module_and_arguments: what every process runs.
-        gpus: processes here.
+        module_and_arguments: module and arguments of every process.
+        gpus: processes on this machine.
         nodes: machines; each runs as many.
-        rendezvous: HOST:PORT where they meet.
+        rendezvous: HOST:PORT where they connect.
 
     Returns:
-        The exit code: 143 or 130 if a signal was passed on.
+        Exit code: 143 or 130 if a signal was forwarded.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -109,7 +113,7 @@ def launch_on_machines(
 
 
 def join_command(job: str, *, gpus: int, nodes: int, rendezvous: str) -> str:
-    """What the other machines run to take part; they see the same files."""
+    """Command for the other machines, which see the same files."""
     return (
         f"torchrun --nnodes={nodes} --nproc-per-node={gpus} --rdzv-backend=c10d "
         f"--rdzv-endpoint={rendezvous} -m wavewright.runner.worker {job}"
@@ -117,9 +121,9 @@ def join_command(job: str, *, gpus: int, nodes: int, rendezvous: str) -> str:
 
 
 @contextmanager
-def _stopped_together(group: ProcessGroup) -> Iterator[None]:
-    """Signals go on to the group; none of it outlives the block."""
-    before = {number: signal.signal(number, group.note) for number in STOP_SIGNALS}
+def _forwarded_signals(group: ProcessGroup) -> Iterator[None]:
+    """Forward signals to the group; end all of it with the block."""
+    before = {number: signal.signal(number, group.forward) for number in STOP_SIGNALS}
     try:
         yield
     finally:
@@ -129,28 +133,30 @@ def _stopped_together(group: ProcessGroup) -> Iterator[None]:
 
 
 def _exit_code(group: ProcessGroup) -> int:
-    """Of a group that ended by itself or was asked to."""
+    """Exit code of a group that ended by itself or by a signal."""
     codes = [code for code in group.codes() if code]
-    said = [code for code in codes if code in FOUND_WRONG]
-    if said:
-        return said[0]
-    if group.asked and (codes or not group.ranks):
-        return 128 + exit_signal(group.asked[0])
+    user_errors = [code for code in codes if code in USER_ERRORS]
+    if user_errors:
+        return user_errors[0]
+    if group.signals and (codes or not group.ranks):
+        return 128 + exit_signal(group.signals[0])
     return codes[0] if codes else 0
 
 
 def _interrupted(seconds: float, group: ProcessGroup) -> bool:
-    """Wait; whether a signal asked to stop meanwhile."""
+    """Wait; True if a signal asked to stop meanwhile."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not group.asked:
+    while time.monotonic() < end and not group.signals:
         time.sleep(min(TICK, seconds))
-    return bool(group.asked)
+    return bool(group.signals)
 
 
 def _newest_step(run: Path) -> str:
     return max((folder.name for folder in run.glob("step-*")), default="")
 
 
-def _gave_up(relaunches: int) -> str:
-    times = "once" if relaunches == 1 else f"{relaunches} times"
-    return f"starting again {times} brought no new checkpoint" if relaunches else "its group ended"
+def _reason_to_give_up(max_restarts: int) -> str:
+    times = "once" if max_restarts == 1 else f"{max_restarts} times"
+    return (
+        f"starting again {times} brought no new checkpoint" if max_restarts else "its group ended"
+    )

@@ -1,4 +1,4 @@
-"""What a training will need of memory, estimated before its first step."""
+"""Memory that a training needs, estimated before its first step."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from wavewright.errors import WavewrightError, is_out_of_memory
 
 _GIB = 2**30
-#: Of what is kept, what a processor used at its peak with V1, V3 and MelGAN was 1.2 to 2 times.
-_PASSING = 1.5
+#: Peak over estimate; on a CPU it was 1.2 to 2 with V1, V3 and MelGAN.
+_PEAK_RATIO = 1.5
 
 
-class Estimate(NamedTuple):
-    """Bytes.
+class MemoryEstimate(NamedTuple):
+    """Memory of a training step, in bytes.
 
     Attributes:
-        fixed: weights, gradients, optimiser states, averages.
-        activations: what the largest update keeps for its backward pass.
-        free: of the device; None where that is not known.
+        fixed: weights, gradients, optimizer states, averages.
+        activations: tensors that the largest update keeps for its backward pass.
+        free: free memory of the device; None where that is unknown.
     """
 
     fixed: int
@@ -39,29 +39,29 @@ class Estimate(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether it leaves room for what comes and goes."""
-        return self.free is None or _PASSING * (self.fixed + self.activations) < self.free
+        """True if it leaves room for temporary tensors."""
+        return self.free is None or _PEAK_RATIO * (self.fixed + self.activations) < self.free
 
 
-def estimate(
+def estimate_memory(
     players: Mapping[str, nn.Module],
     updates: Mapping[int, Callable[[], Iterator[Any]]],
     *,
     crops: int,
     device: torch.device,
     averaged: bool,
-) -> Estimate:
+) -> MemoryEstimate:
     """Run the updates of small batches without stepping, and count what autograd would keep.
 
-    What is kept is a constant (normalised weights) and a part that grows with the batch; two
-    sizes tell them apart.
+    That is a constant (normalised weights) and a part that grows with the batch; two sizes of
+    batch separate them.
 
     Args:
-        players: all networks; their buffers are left as they were.
-        updates: makes the updates of a batch, by its number of crops; one size or two.
-        crops: in the batches that will be trained on.
-        device: of the players.
-        averaged: whether the generator's weights are averaged.
+        players: all networks; their buffers do not change.
+        updates: functions that make the updates of a batch, by its number of crops; one or two.
+        crops: crops in the batches to train on.
+        device: device of the players.
+        averaged: True if the generator's weights are averaged.
     """
     weights = {name: sum(map(_size, player.parameters())) for name, player in players.items()}
     fixed = 4 * sum(weights.values()) + (weights["generator"] if averaged else 0)
@@ -71,33 +71,35 @@ def estimate(
         for tensor in (*player.parameters(), *player.buffers())
     }
     with _unchanged_buffers(players.values()):
-        kept = {size: _kept(make, owned) for size, make in sorted(updates.items())}
-    (first, small), (second, large) = min(kept.items()), max(kept.items())
+        sizes = {size: _bytes_kept(make, owned) for size, make in sorted(updates.items())}
+    (first, small), (second, large) = min(sizes.items()), max(sizes.items())
     each = (large - small) / (second - first) if second > first else small / first
-    return Estimate(fixed, int(max(small, small + each * (crops - first))), free_memory(device))
+    return MemoryEstimate(
+        fixed, int(max(small, small + each * (crops - first))), free_memory(device)
+    )
 
 
-def _kept(updates: Callable[[], Iterator[Any]], owned: set[int]) -> int:
-    """Bytes that the largest update keeps for its backward pass, besides what is `owned`."""
+def _bytes_kept(updates: Callable[[], Iterator[Any]], owned: set[int]) -> int:
+    """Bytes that the largest update keeps for its backward pass, besides the `owned` storages."""
     largest = 0
-    kept: dict[int, int] = {}
+    storages: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in owned:
-            kept[storage.data_ptr()] = storage.nbytes()
+            storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         for update in updates():
-            largest = max(largest, sum(kept.values()))
-            kept.clear()
+            largest = max(largest, sum(storages.values()))
+            storages.clear()
             del update
     return largest
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be had."""
+    """Free memory of a device in bytes; None where that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     with contextlib.suppress(OSError, ValueError), open("/proc/meminfo") as file:
@@ -108,8 +110,8 @@ def free_memory(device: torch.device) -> int | None:
 
 
 @contextlib.contextmanager
-def explained(step: int, device: torch.device, remedy: str) -> Iterator[None]:
-    """Turn an allocation that failed into a sentence that says what to lower."""
+def oom_hint(step: int, device: torch.device, remedy: str) -> Iterator[None]:
+    """Turn a failed allocation into an error with its remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -126,10 +128,10 @@ def _size(tensor: Tensor) -> int:
 
 @contextlib.contextmanager
 def _unchanged_buffers(players: Iterable[nn.Module]) -> Iterator[None]:
-    kept = [(buffer, buffer.clone()) for player in players for buffer in player.buffers()]
+    buffers = [(buffer, buffer.clone()) for player in players for buffer in player.buffers()]
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffer, before in kept:
+            for buffer, before in buffers:
                 buffer.copy_(before)

@@ -1,4 +1,4 @@
-"""Where the time of training steps goes: a trace of some of them, by torch's profiler."""
+"""Trace of some training steps by torch's profiler."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 
 from wavewright.io.files import write_text
 
-_WARM_UP = 2  # steps before those that are traced
+_WARM_UP = 2  # steps before the traced ones
 log = logging.getLogger("wavewright")
 
 
 @contextmanager
 def profiler(folder: Path, steps: int) -> Iterator[Callable[[], None]]:
-    """Trace `steps` steps after two others.
+    """Trace `steps` steps after two warm-up steps.
 
     Args:
         folder: gets `trace.json`, for chrome://tracing or ui.perfetto.dev, and `operations.txt`,

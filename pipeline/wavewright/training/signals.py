@@ -1,4 +1,4 @@
-"""Being asked to stop: a signal is noted, and work ends where nothing is lost."""
+"""Signals that ask to stop: noted at once, obeyed where nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 
 
 class StopRequest:
-    """Whether to stop.
+    """Request to stop, if one has come.
 
     Attributes:
-        signal: SIGINT or SIGTERM, which SIGUSR2 (a cluster that wants its machine back) stands
-            for too; 0 while nobody asked.
+        signal: SIGINT, or SIGTERM also for SIGUSR2 (a cluster that wants its machine back); 0
+            while no signal has come.
+        saved: True while an interruption loses nothing.
+        interrupted: True after a SIGINT.
     """
 
     signal: int = 0
@@ -25,25 +27,25 @@ class StopRequest:
     interrupted: bool = False
 
     @contextmanager
-    def nothing_to_lose(self) -> Iterator[None]:
-        """What the block does can be done again later: a signal ends it, and the process."""
-        self._leave()
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal end the process at once; for work that can be done again later."""
+        self._exit_if_asked()
         self.saved = True
         try:
             yield
         finally:
             self.saved = False
 
-    def note(self, number: int) -> None:
-        """A signal came."""
+    def receive(self, number: int) -> None:
+        """Note a signal; a second SIGINT raises KeyboardInterrupt."""
         if number == signal.SIGINT and self.interrupted:
             raise KeyboardInterrupt
         self.interrupted |= number == signal.SIGINT
         self.signal = exit_signal(number)
         if self.saved:
-            self._leave()
+            self._exit_if_asked()
 
-    def _leave(self) -> None:
+    def _exit_if_asked(self) -> None:
         if self.signal:
             log.warning("stopped by signal %d; all is saved", self.signal)
             raise SystemExit(128 + self.signal)
@@ -55,12 +57,12 @@ def stop_requests() -> Iterator[StopRequest]:
     request = StopRequest()
     started = time.monotonic()
 
-    def note(number: int, _frame: object) -> None:
+    def handle(number: int, _frame: object) -> None:
         if not request.signal and not request.saved:
             log.warning("signal %d after %.0f s: saving", number, time.monotonic() - started)
-        request.note(number)
+        request.receive(number)
 
-    previous = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+    previous = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
         yield request
     finally:
@@ -69,11 +71,11 @@ def stop_requests() -> Iterator[StopRequest]:
 
 
 def exit_signal(number: int) -> int:
-    """The signal whose exit code (128 + number) a stopped process ends with."""
+    """Signal whose exit code (128 + number) a stopped process ends with."""
     return signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
 
 
-def leave_signals_to_the_parent(_worker: int = 0) -> None:
-    """For processes that load data: a cluster signals them too, and their parent still saves."""
+def ignore_stop_signals(_worker: int = 0) -> None:
+    """Ignore signals in a data-loading process: a cluster signals it too while its parent saves."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""One training in memory: players, optimisers, and the step that updates() asks for.
+"""One training in memory: players, optimizers, and the step that updates() asks for.
 
 Every random generator is seeded anew at each step, and learning rates are functions of the step.
 """
@@ -22,46 +22,47 @@ from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, 
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
 from wavewright.models.config import OptimizerConfig
-from wavewright.training.amp import Precision, PrecisionName
-from wavewright.training.distributed import Group
-from wavewright.training.ema import Average
-from wavewright.training.journal import Journal
-from wavewright.training.memory import Estimate, estimate
-from wavewright.training.nan_guard import BadStep, Guard
+from wavewright.training.amp import MixedPrecision
+from wavewright.training.distributed import World
+from wavewright.training.ema import EMA
+from wavewright.training.logger import TrainingLogger
+from wavewright.training.memory import MemoryEstimate, estimate_memory
+from wavewright.training.nan_guard import BadStep, LossGuard
+from wavewright.training.options import PrecisionName
 
 log = logging.getLogger("wavewright")
-Validate = Callable[[int, Journal], Mapping[str, float]]
-_LATE = 10**9  # a step by which every adversary has started
+Validate = Callable[[int, TrainingLogger], Mapping[str, float]]
+_LATE = 10**9  # a step by which every discriminator has started
 
 
 class Restart(NamedTuple):
-    """Where the schedule of learning rates starts anew.
+    """Step at which the schedule of learning rates starts anew.
 
     Attributes:
-        step: from which on it counts.
-        learning_rate: of the generator there; other players' rates keep their ratio to it.
+        step: first step of the new schedule.
+        learning_rate: generator's rate there; other players' rates keep their ratio to it.
     """
 
     step: int
     learning_rate: float
 
 
-class Session:
-    """Players, their optimisers, and where training stands.
+class TrainState:
+    """Players, their optimizers, averaged weights and step of one training.
 
     Args:
         model: fresh, or holding weights to start from.
         steps_per_epoch: for learning rates.
-        device: of the players.
-        seed: of every step's noise.
-        precision: of the networks' arithmetic.
-        ema_decay: of the average that inference uses; None is the model's own.
-        restart: where learning rates start anew, from a rate of their own.
-        peers: processes that train together.
+        device: device of the players.
+        seed: seed of every step's noise.
+        precision: arithmetic of the networks.
+        ema_decay: decay of the average that inference uses; None is the model's own.
+        restart: step at which learning rates start anew, and the generator's rate there.
+        world: processes that train together.
         guard: what to do about steps that would spoil the training.
 
     Attributes:
-        left_out: what was wrong with the last step, if it was left out.
+        skipped: the last step, if it was skipped as bad.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class Session:
         *,
         ema_decay: float | None = None,
         restart: Restart | None = None,
-        peers: Group | None = None,
-        guard: Guard | None = None,
+        world: World | None = None,
+        guard: LossGuard | None = None,
     ) -> None:
         if not model.in_training:
             model.prepare_for_training()
         self.model, self.device, self.seed = model, device, seed
-        self.peers, self.guard = peers or Group(), guard or Guard()
-        self.left_out: BadStep | None = None
+        self.world, self.guard = world or World(), guard or LossGuard()
+        self.skipped: BadStep | None = None
         self.players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
         for player in self.players.values():
             player.to(device).train()
@@ -91,29 +92,29 @@ class Session:
                 f"'{model.name}' has a learning rate of 0, which {restart.learning_rate:g} from "
                 f"step {restart.step} on is no multiple of"
             )
-        self.optimisers = {
-            name: _optimiser(list(player.parameters()), self.rules[name])
+        self.optimizers = {
+            name: _optimizer(list(player.parameters()), self.rules[name])
             for name, player in self.players.items()
         }
-        self.precision = Precision(precision, device, self.players)
+        self.precision = MixedPrecision(precision, device, self.players)
         decay = ema_decay or self.rules["generator"].ema_decay
-        self.average = Average(model, decay) if decay else None
+        self.ema = EMA(model, decay) if decay else None
         self.steps_per_epoch, self.restart = steps_per_epoch, restart
         self.step = 0
 
     def advance(self, *shares: Any) -> dict[str, Tensor]:
-        """Take one training step on a batch, given in equal shares; returns all updates' logs.
+        """Run one training step on a batch in equal shares; returns all updates' logs.
 
-        An update that would spoil the weights is left out with those after it, in all processes,
-        if the guard says so: the batch counts as learnt from, nothing else does.
+        An update that would spoil the weights is skipped with those after it, in all processes, if
+        the guard says so: the step counts as taken, but no weight, moment or buffer changes.
 
         Raises:
             BadStep: the guard stops at such steps, or they are too many.
         """
-        seed_everything(self.seed, self.step, self.peers.rank)
+        seed_everything(self.seed, self.step, self.world.rank)
         self._decay()
         logs: dict[str, Tensor] = {}
-        self.left_out = None
+        self.skipped = None
         buffers = self._buffers() if self.guard.action == "skip" else []
         asked = [self.model.updates(share.to(self.device), self.step) for share in shares]
         while True:
@@ -122,7 +123,7 @@ class Session:
                 self.guard.in_a_row = 0
                 break
             if reason := self._take_step(player, losses):
-                self._leave_out(reason, losses, shares, buffers)
+                self._skip_step(reason, losses, shares, buffers)
                 break
         self.step += 1
         return logs
@@ -130,7 +131,7 @@ class Session:
     def _learn(
         self, asked: Sequence[Iterator[Update]], shares: Sequence[Any], logs: dict[str, Tensor]
     ) -> tuple[str, list[Tensor]]:
-        """The player of the next update, which has its gradients now, and each share's loss."""
+        """Compute the next update's gradients; returns its player and each share's loss."""
         player, losses = "", []
         for updates, share in zip(asked, shares, strict=True):
             with self.precision.autocast():
@@ -139,10 +140,10 @@ class Session:
                 break
             if not player:
                 player = update.player
-                self.optimisers[player].zero_grad(set_to_none=True)
+                self.optimizers[player].zero_grad(set_to_none=True)
             losses.append(update.loss.detach())
             # Only this player's gradients: the others' would be computed and thrown away.
-            loss = self.precision.scaled(player, update.loss / len(shares))
+            loss = self.precision.scale_loss(player, update.loss / len(shares))
             loss.backward(inputs=self._parameters(player))  # type: ignore[no-untyped-call]
             for name, value in update.logs.items():
                 part = torch.as_tensor(value).detach() / len(shares)
@@ -151,79 +152,84 @@ class Session:
         return player, losses
 
     def _take_step(self, player: str, losses: Sequence[Tensor]) -> str:
-        """Step unless that would spoil the weights; what is wrong, in words.
+        """Step unless that would spoil the weights; returns what is wrong, "" if nothing is.
 
         All processes see the same means, so that they agree.
         """
-        parameters, optimiser = self._parameters(player), self.optimisers[player]
-        self.peers.average(parameters)
-        loss = self.peers.mean({"loss": torch.stack([*losses]).float().mean()})["loss"]
-        norm = self.precision.norm(player, optimiser, parameters)
-        found = torch.stack([loss.to(norm.device), norm.float()]).tolist()
-        harmless = not math.isfinite(found[1]) and self.precision.may_overflow(player)
-        reason = self.guard.judge(player, found[0], 0.0 if harmless else found[1])
+        parameters, optimizer = self._parameters(player), self.optimizers[player]
+        self.world.average_gradients(parameters)
+        loss = self.world.mean({"loss": torch.stack([*losses]).float().mean()})["loss"]
+        norm = self.precision.gradient_norm(player, optimizer, parameters)
+        loss_value, norm_value = torch.stack([loss.to(norm.device), norm.float()]).tolist()
+        harmless = not math.isfinite(norm_value) and self.precision.may_overflow(player)
+        reason = self.guard.check(player, loss_value, 0.0 if harmless else norm_value)
         if reason:
-            self.precision.leave_out(player)
+            self.precision.skip(player)
             return reason
         stepped = self.precision.step(
-            player, optimiser, parameters, norm, self.rules[player].clip_norm
+            player, optimizer, parameters, norm, self.rules[player].clip_norm
         )
-        if stepped and self.average and player == "generator":
-            self.average.update(self.step + 1)
+        if stepped and self.ema and player == "generator":
+            self.ema.update(self.step + 1)
         return ""
 
-    def _leave_out(
+    def _skip_step(
         self,
         reason: str,
         losses: Sequence[Tensor],
         shares: Sequence[Any],
         buffers: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Make as if this step's batch had not been seen, or stop."""
+        """Undo what this step's batch did to buffers and count it as skipped, or stop."""
         finite = [bool(loss.isfinite()) for loss in losses]
         parts = [(share.ids, fine) for share, fine in zip(shares, finite, strict=True)]
-        everyone = [part for theirs in self.peers.gather(parts) for part in theirs]
-        guilty = [id_ for ids, fine in everyone for id_ in ids if not fine]
+        everyone = [part for theirs in self.world.gather(parts) for part in theirs]
+        culprits = [id_ for ids, fine in everyone for id_ in ids if not fine]
         bad = BadStep(
             self.step,
             reason,
-            guilty or [id_ for ids, _ in everyone for id_ in ids],
-            "lower the learning rate or look at these utterances. on_bad_step: skip leaves such "
-            "steps out.",
+            culprits or [id_ for ids, _ in everyone for id_ in ids],
+            "lower the learning rate or look at these utterances. on_bad_step: skip skips such "
+            "steps.",
         )
         if self.guard.action == "stop":
             raise bad
-        self.guard.left_out(bad)
+        self.guard.count_skipped(bad)
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-        self.left_out = bad
+        self.skipped = bad
 
     def _buffers(self) -> list[tuple[Tensor, Tensor]]:
-        """Every player's buffers, and what they hold: a forward pass may change them."""
+        """Every player's buffers with copies of their values, which a forward pass may change."""
         return [(b, b.clone()) for player in self.players.values() for b in player.buffers()]
 
     def _parameters(self, player: str) -> list[nn.Parameter]:
         return [p for p in self.players[player].parameters() if p.requires_grad]
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """Meanwhile the model has the weights that inference uses."""
-        return self.average.in_place() if self.average else nullcontext()
+    def inference_weights(self) -> AbstractContextManager[None]:
+        """Give the model the weights that inference uses, for the duration of a block."""
+        return self.ema.in_place() if self.ema else nullcontext()
 
-    def validate(self, validate: Validate, journal: Journal) -> Mapping[str, float]:
+    def validate(self, validate: Validate, logger: TrainingLogger) -> Mapping[str, float]:
         """Run the validation in eval mode and write its metrics down."""
         self.model.eval()
         # inference_mode would spoil what a plugin caches for training
         try:
-            with torch.no_grad(), self.averaged():
-                metrics = validate(self.step, journal)
+            with torch.no_grad(), self.inference_weights():
+                metrics = validate(self.step, logger)
         finally:
             self.model.train()
-        journal.validation(self.step, metrics)
+        logger.validation(self.step, metrics)
         return metrics
 
-    def estimate(self, samples: Mapping[int, Any], share: int) -> Estimate:
-        """Memory for steps on `share` items at a time, from batches of one or two, by size."""
+    def estimate_memory(self, samples: Mapping[int, Any], share: int) -> MemoryEstimate:
+        """Estimate the memory of steps on `share` items at a time.
+
+        Args:
+            samples: batches of one item, and of two if possible, by size.
+            share: items that go through the networks together.
+        """
 
         def updates(batch: Any) -> Iterator[Any]:
             seed_everything(self.seed, self.step)
@@ -235,17 +241,17 @@ class Session:
                     return
                 yield update
 
-        return estimate(
+        return estimate_memory(
             self.players,
             {size: partial(updates, batch) for size, batch in samples.items()},
             crops=share,
             device=self.device,
-            averaged=self.average is not None,
+            averaged=self.ema is not None,
         )
 
     def learning_rates(self) -> dict[str, float]:
         """Current learning rate of every player."""
-        return {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
+        return {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
 
     def save(self, run: Path) -> None:
         """Write a checkpoint.
@@ -257,12 +263,12 @@ class Session:
         training = {
             "step": self.step,
             "players": {name: player.state_dict() for name, player in self.players.items()},
-            "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
+            "optimisers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "scalers": self.precision.state_dict(),
-            "average": dict(self.average.state_dict()) if self.average else {},
+            "average": dict(self.ema.state_dict()) if self.ema else {},
             "guard": self.guard.state_dict(),
         }
-        with self.averaged():
+        with self.inference_weights():
             save_checkpoint(run, self.step, self.model, training)
 
     def resume(self, run: Path) -> None:
@@ -274,11 +280,11 @@ class Session:
         try:
             for name, player in self.players.items():
                 player.load_state_dict(state["players"][name])
-                self.optimisers[name].load_state_dict(state["optimisers"][name])
-            if self.average:
+                self.optimizers[name].load_state_dict(state["optimisers"][name])
+            if self.ema:
                 if not state.get("average"):
                     log.warning("%s: holds no averaged weights; the average starts here", folder)
-                self.average.load_state_dict(
+                self.ema.load_state_dict(
                     state.get("average") or dict(self.model.named_parameters())
                 )
         except (KeyError, RuntimeError, ValueError) as error:
@@ -305,15 +311,15 @@ class Session:
         if self.restart and self.step >= self.restart.step:
             begun = self.restart.step
             factor = self.restart.learning_rate / self.rules["generator"].learning_rate
-        for name, optimiser in self.optimisers.items():
+        for name, optimizer in self.optimizers.items():
             rule = self.rules[name]
             step = max(0, self.step - max(begun, rule.starts_at))
             rate = factor * rule.rate(step, self.steps_per_epoch)
-            for settings in optimiser.param_groups:
+            for settings in optimizer.param_groups:
                 settings["lr"] = rate
 
 
-def _optimiser(parameters: list[nn.Parameter], rule: OptimizerConfig) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[nn.Parameter], rule: OptimizerConfig) -> torch.optim.Optimizer:
     kinds: dict[str, type[torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,

@@ -50,21 +50,21 @@ class GriffinLim(Vocoder):
     def generate(self, mel: Tensor, *, seed: int | None = None) -> Tensor:
         self.check_mel(mel)
         with torch.no_grad():
-            magnitude = linear_magnitude(mel.float(), self.mel)
+            magnitude = linear_magnitude(mel.float(), self.mel_spec)
             wav = self._consistent(magnitude, _random_phases(magnitude, seed))
         samples = mel.shape[-1] * self.hop_length
-        return wav[:, self.mel.edge : self.mel.edge + samples].clamp(-1.0, 1.0)
+        return wav[:, self.mel_spec.edge : self.mel_spec.edge + samples].clamp(-1.0, 1.0)
 
     def _consistent(self, magnitude: Tensor, phases: Tensor) -> Tensor:
         """Waveforms under all frames, edges included: (B, (frames - 1) * hop + n_fft)."""
         push = self.config.momentum / (1 + self.config.momentum)
         previous = torch.zeros_like(phases)
         for _ in range(self.config.iterations):
-            rebuilt = _stft(_istft(magnitude * phases, self.mel), self.mel)
+            rebuilt = _stft(_istft(magnitude * phases, self.mel_spec), self.mel_spec)
             phases = rebuilt - push * previous
             phases = phases / phases.abs().clamp(min=1e-16)
             previous = rebuilt
-        return _istft(magnitude * phases, self.mel)
+        return _istft(magnitude * phases, self.mel_spec)
 
 
 def linear_magnitude(mel: Tensor, spec: MelSpec) -> Tensor:

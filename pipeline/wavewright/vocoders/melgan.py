@@ -164,7 +164,7 @@ class MelGAN(Vocoder):
     def pad_end(self, mel: Tensor) -> Tensor:
         """With silence, of which reflection needs some where there are few frames."""
         tail = torch.sym_max(self.config.tail_frames, _EDGE + 1 - mel.shape[-1])  # type: ignore[no-untyped-call]
-        silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
+        silence = torch.from_numpy(silent_mel(self.mel_spec, 1)).to(mel)
         return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
 
     def synthesize(self, mel: Tensor) -> Tensor:

@@ -227,7 +227,7 @@ class MultiBandMelGAN(Vocoder):
         widest = 3 ** (self.config.residual_layers - 1)
         fewest = max(_EDGE, widest // self.config.upsample_rates[0]) + 1
         tail = torch.sym_max(0, fewest - mel.shape[-1])  # type: ignore[no-untyped-call]
-        silence = torch.from_numpy(silent_mel(self.mel, 1)).to(mel)
+        silence = torch.from_numpy(silent_mel(self.mel_spec, 1)).to(mel)
         return torch.cat([mel, silence.expand(mel.shape[0], -1, tail)], dim=2)
 
     def synthesize(self, mel: Tensor) -> Tensor:

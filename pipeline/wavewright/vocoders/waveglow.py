@@ -10,7 +10,6 @@ leaves open are those of NVIDIA's waveglow.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, Self
@@ -32,7 +31,7 @@ from wavewright.nn.noise import NoiseSpec
 from wavewright.nn.real_stft import RealSTFT
 from wavewright.nn.receptive_field import Span, input_span
 from wavewright.nn.weight_cache import WeightCache
-from wavewright.nn.weight_norm import add_weight_norm, fold_weight_norm
+from wavewright.nn.weight_norm import add_weight_norm
 
 _OVERLAP = 4  # frames that the upsampling mixes into a sample
 _BIAS_FRAMES = 88  # of the mel whose silence the denoiser listens to
@@ -217,7 +216,7 @@ class WaveGlow(Vocoder):
     def streaming_blocks(self) -> list[StreamBlock]:
         """The flows one by one, the last first; with the noise goes the condition."""
         group, hop = self.config.group, self.hop_length
-        bands = self.mel.n_mels
+        bands = self.mel_spec.n_mels
 
         def enter(both: Tensor) -> Tensor:
             mel, noise = split_noise(both, bands, list(self.noise_inputs(1).values()))
@@ -354,7 +353,7 @@ class WaveGlow(Vocoder):
         return self._bias.get(self, "bias", self._listen_to_nothing)
 
     def _listen_to_nothing(self) -> Tensor:
-        nothing = torch.zeros(1, self.mel.n_mels, _BIAS_FRAMES, device=self.device)
+        nothing = torch.zeros(1, self.mel_spec.n_mels, _BIAS_FRAMES, device=self.device)
         steps = _BIAS_FRAMES * self.hop_length // self.config.group
         z = torch.zeros(1, self.config.group, steps, device=self.device)
         return bias_of(self.inverse(z, nothing))
@@ -398,44 +397,3 @@ def denoised(wav: Tensor, bias: Tensor, strength: float) -> Tensor:
     gain = (magnitude - strength * bias).clamp(min=0) / magnitude.clamp(min=1e-12)
     cleaned: Tensor = _transforms(wav.device)[1](gain * real, gain * imaginary)
     return cleaned[:, : wav.shape[1]]
-
-
-_LAYERS = {"start": "start", "end": "end", "cond_layer": "condition"}
-_LAYERS |= {"in_layers": "dilated", "res_skip_layers": "res_skip"}
-
-
-def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of NVIDIA's WaveGlow, of either age, as plain weights in our names.
-
-    Older code has a layer each for residuals, for skips and for every condition; stacked, they are
-    the later code's.
-    """
-    plain = fold_weight_norm({key.removeprefix("module."): value for key, value in state.items()})
-    renamed = {}
-    for key, value in _stacked(plain).items():
-        if found := re.fullmatch(r"convinv\.(\d+)\.conv\.weight", key):
-            renamed[f"mixing.{found[1]}.weight"] = value.squeeze(-1)
-        elif found := re.fullmatch(r"WN\.(\d+)\.(\w+)\.(.+)", key):
-            renamed[f"couplings.{found[1]}.{_LAYERS[found[2]]}.{found[3]}"] = value
-        elif key.startswith("upsample."):
-            renamed[key.replace("upsample", "upsampler")] = value
-    return renamed
-
-
-def _stacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """With the older code's layers put together."""
-    stacked, conditions = {}, dict[tuple[str, str], dict[int, Tensor]]()
-    for key, value in state.items():
-        found = re.fullmatch(r"(WN\.\d+)\.(cond|res|skip)_layers\.(\d+)\.(\w+)", key)
-        if not found:
-            stacked[key] = value
-        elif found[2] == "cond":
-            conditions.setdefault((found[1], found[4]), {})[int(found[3])] = value
-        elif found[2] == "skip":
-            residual = state.get(key.replace("skip_layers", "res_layers"))
-            both = value if residual is None else torch.cat([residual, value])
-            stacked[key.replace("skip_layers", "res_skip_layers")] = both
-    for (network, attribute), parts in conditions.items():
-        whole = torch.cat([parts[i] for i in sorted(parts)])
-        stacked[f"{network}.cond_layer.{attribute}"] = whole
-    return stacked

@@ -1,10 +1,10 @@
-"""WaveNet (van den Oord et al. 2016, arXiv:1609.03499): every sample from all before it.
+"""WaveNet (van den Oord et al. 2016, arXiv:1609.03499): each sample is predicted from the past.
 
-Dilated causal convolutions with gates look back over hundreds of samples; a softmax over mu-law
-labels, a mixture of logistics or a Gaussian says what the next one may be. Conditioned on mels as
-in Tacotron 2 (Shen et al. 2017, arXiv:1712.05884). Facts that the papers leave open are those of
-Yamamoto's wavenet_vocoder, whose state dicts load; widths of the 12-layer and of the unconditional
-network are our own choice, since no paper states them.
+Gated, dilated causal convolutions read hundreds of past samples; a softmax over mu-law labels, a
+mixture of logistics or a Gaussian describes the next sample. Mel conditioning is that of Tacotron 2
+(Shen et al. 2017, arXiv:1712.05884). Details that the papers leave open follow Yamamoto's
+wavenet_vocoder, whose state dicts can be imported. The widths of the 12-layer and of the
+unconditional network are our own choice, since no paper states them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from wavewright.errors import WavewrightError
-from wavewright.kernels.loop import Engine, FastLoop, Loop, Window
+from wavewright.kernels.loop import CompiledLoop, Engine, Loop, LoopWindow
 from wavewright.mel.spec import MelSpec
-from wavewright.models.autoregressive import SequentialConfig, SequentialVocoder
+from wavewright.models.autoregressive import AutoregressiveConfig, AutoregressiveVocoder
 from wavewright.models.base import Update
 from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig, OptimizerConfig
@@ -36,24 +36,25 @@ from wavewright.nn.likelihood import (
     logistics_nll,
     uniforms_of,
 )
-from wavewright.nn.quantization import Rounding, mu_law_decode, mu_law_encode, silence
+from wavewright.nn.quantization import Rounding, mu_law_decode, mu_law_encode
+from wavewright.nn.quantization import silence as silent_label
 from wavewright.nn.upsample_network import ContextStretch
 from wavewright.nn.upsample_rates import fit_rates, require_rates
-from wavewright.nn.weight_norm import add_weight_norm, rename_folded
+from wavewright.nn.weight_norm import add_weight_norm
 
 
-class WaveNetConfig(SequentialConfig):
+class WaveNetConfig(AutoregressiveConfig):
     """The configuration that wavenet_vocoder publishes for LJSpeech, 3.70 M parameters.
 
     Attributes:
         layers, cycles: dilations double from 1 within each of the cycles.
-        distribution: of the next sample. A `categorical` network hears mu-law labels, one-hot;
-            the others hear samples.
-        classes: mu-law labels.
-        rounding: how a waveform becomes labels.
-        mixtures: logistics that are mixed.
-        log_scale_min: below which log scales are cut.
-        speakers: names of those it can speak as; empty for one voice.
+        distribution: distribution of the next sample. The input of a `categorical` network is
+            one-hot mu-law labels; that of the others is samples.
+        classes: number of mu-law labels.
+        rounding: mu-law convention.
+        mixtures: number of logistics in the mixture.
+        log_scale_min: lower bound of log scales.
+        speakers: names of the speakers; empty for single-speaker networks.
     """
 
     mel: MelSpec = MelSpec.preset("r9y9")
@@ -86,33 +87,33 @@ class WaveNetConfig(SequentialConfig):
 
     @property
     def dilations(self) -> tuple[int, ...]:
-        """Of every layer."""
+        """Dilation of every layer."""
         return tuple(2 ** (i % (self.layers // self.cycles)) for i in range(self.layers))
 
     @property
     def receptive_field(self) -> int:
-        """Samples that the next one is predicted from."""
+        """Number of past samples that a prediction depends on."""
         return (self.kernel_size - 1) * sum(self.dilations) + 1
 
     @property
     def in_channels(self) -> int:
-        """One-hot labels or a sample."""
+        """Input channels: one per label, or one for samples."""
         return self.classes if self.distribution == "categorical" else 1
 
     @property
     def out_channels(self) -> int:
-        """Numbers that describe the next sample."""
+        """Number of parameters of the output distribution."""
         sizes = {"categorical": self.classes, "logistics": 3 * self.mixtures, "gaussian": 2}
         return sizes[self.distribution]
 
 
 class Layer(nn.Module):
-    """A dilated causal convolution with a gate, and ways to the next layer and to the output."""
+    """Gated, dilated causal convolution with residual and skip outputs."""
 
     def __init__(self, config: WaveNetConfig, dilation: int) -> None:
         super().__init__()
         width, gates = config.residual_channels, config.gate_channels
-        self.reach = (config.kernel_size - 1) * dilation
+        self.past_samples = (config.kernel_size - 1) * dilation
         self.dilated = nn.Conv1d(width, gates, config.kernel_size, dilation=dilation)
         if config.conditioning == "mel":
             self.condition = nn.Conv1d(config.mel.n_mels, gates, 1, bias=False)
@@ -124,19 +125,19 @@ class Layer(nn.Module):
     def forward(
         self, x: Tensor, past: Tensor | None, mel: Tensor | None, speaker: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """One layer on T samples.
+        """Run the layer on T samples.
 
         Args:
             x: (B, residual_channels, T).
-            past: (B, residual_channels, reach), the samples before; None is silence.
+            past: (B, residual_channels, past_samples), inputs before x; None for zeros.
             mel: (B, n_mels, T).
             speaker: (B, speaker_channels, 1).
 
         Returns:
             The next x (B, residual_channels, T) and the skip (B, skip_channels, T).
         """
-        before = F.pad(x, (self.reach, 0)) if past is None else torch.cat([past, x], dim=-1)
-        gates = self.dilated(before)
+        padded = F.pad(x, (self.past_samples, 0)) if past is None else torch.cat([past, x], dim=-1)
+        gates = self.dilated(padded)
         if mel is not None:
             gates = gates + self.condition(mel)
         if speaker is not None:
@@ -146,8 +147,8 @@ class Layer(nn.Module):
         return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
 
 
-class WaveNet(SequentialVocoder):
-    """The network, its likelihood and its schedule."""
+class WaveNet(AutoregressiveVocoder):
+    """WaveNet with its likelihood and its training schedule."""
 
     Config: ClassVar[type[ModelConfig]] = WaveNetConfig
     config: WaveNetConfig
@@ -187,7 +188,7 @@ class WaveNet(SequentialVocoder):
 
     def __init__(self, config: WaveNetConfig, *, name: str = "wavenet") -> None:
         super().__init__(config, name=name)
-        self.uniforms = uniforms_of(config.distribution, config.mixtures)
+        self.uniforms_per_sample = uniforms_of(config.distribution, config.mixtures)
         self._speaker = config.speakers[0] if config.speakers else ""
         self.conv_pre = nn.Conv1d(config.in_channels, config.residual_channels, 1)
         if config.conditioning == "mel":
@@ -203,87 +204,81 @@ class WaveNet(SequentialVocoder):
 
     @classmethod
     def fitted_to(cls, mel: MelSpec, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Rates whose product is the hop length."""
+        """Upsampling rates whose product is the hop length."""
         if fields["conditioning"] == "none":
             return {}
         return dict(fit_rates(mel.hop_length, fields["upsample_rates"]))
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names of those it can speak as."""
+        """Names of the speakers."""
         return self.config.speakers
 
     @property
-    def voice(self) -> Tensor | None:
-        """(1, speaker_channels, 1) of the speaker, if there are several."""
+    def speaker_embedding(self) -> Tensor | None:
+        """(1, speaker_channels, 1) of the active speaker; None for single-speaker networks."""
         if not self.speakers:
             return None
         number = torch.tensor([self.speakers.index(self.speaker)], device=self.device)
-        embedded: Tensor = self.voices(number)[..., None]
-        return embedded
+        embedding: Tensor = self.voices(number)[..., None]
+        return embedding
 
     def forward(
-        self, heard: Tensor, mel: Tensor | None = None, speaker: Tensor | None = None
+        self, inputs: Tensor, mel: Tensor | None = None, speaker: Tensor | None = None
     ) -> Tensor:
-        """What the sample after each may be, all at once.
+        """Predict the sample after each input sample.
 
         Args:
-            heard: (B, in_channels, T), labels one-hot or samples.
+            inputs: (B, in_channels, T), one-hot labels or samples.
             mel: (B, n_mels, T) at the waveform's rate, as `upsampler` gives it.
-            speaker: (B), numbers in `config.speakers`.
+            speaker: (B), indices into `config.speakers`.
 
         Returns:
             (B, out_channels, T); column t describes sample t + 1.
         """
-        voice = None if speaker is None else self.voices(speaker)[..., None]
-        x = self.conv_pre(heard)
+        embedding = None if speaker is None else self.voices(speaker)[..., None]
+        x = self.conv_pre(inputs)
         total = torch.zeros((), device=x.device)
         for layer in self.layers:
-            x, skip = layer(x, None, mel, voice)
+            x, skip = layer(x, None, mel, embedding)
             total = total + skip
-        return self.head(total)
+        return self.output_layers(total)
 
-    def head(self, total: Tensor) -> Tensor:
-        """The skips' sum (B, skip_channels, T) -> (B, out_channels, T)."""
+    def output_layers(self, total: Tensor) -> Tensor:
+        """Sum of the skip outputs (B, skip_channels, T) -> (B, out_channels, T)."""
         total = total * math.sqrt(1 / len(self.layers))
         return in_float32(self.conv_post, F.relu(self.conv_skip(F.relu(total))))
 
-    def encode(self, wav: Tensor) -> Tensor:
-        """(B, T) -> what is predicted: labels, or the samples themselves."""
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Labels or samples -> samples in [-1, 1]."""
         if self.config.distribution == "categorical":
-            return mu_law_encode(wav, self.config.classes, self.config.rounding)
-        return wav
+            return mu_law_decode(outputs, self.config.classes)
+        return outputs
 
-    def decode(self, said: Tensor) -> Tensor:
-        """What was drawn -> samples in [-1, 1]."""
+    def input_channels(self, outputs: Tensor) -> Tensor:
+        """Labels or samples (B, T) -> input of `forward` (B, in_channels, T)."""
         if self.config.distribution == "categorical":
-            return mu_law_decode(said, self.config.classes)
-        return said
-
-    def ears(self, said: Tensor) -> Tensor:
-        """(B, T) labels or samples -> (B, in_channels, T) as the network hears them."""
-        if self.config.distribution == "categorical":
-            return F.one_hot(said, self.config.classes).mT.to(self.conv_pre.weight.dtype)
-        return said[:, None]
+            return F.one_hot(outputs, self.config.classes).mT.to(self.conv_pre.weight.dtype)
+        return outputs[:, None]
 
     @property
-    def silent(self) -> float:
-        """What a network that has said nothing yet has heard last."""
+    def silence(self) -> float:
+        """Label or sample of silence, the input before the first sample."""
         if self.config.distribution == "categorical":
-            return silence(self.config.classes, self.config.rounding)
+            return silent_label(self.config.classes, self.config.rounding)
         return 0.0
 
-    def nll(self, parameters: Tensor, said: Tensor) -> Tensor:
-        """(B, out_channels, T), (B, T) -> (B, T) nats; a Gaussian's are of the density."""
+    def nll(self, parameters: Tensor, targets: Tensor) -> Tensor:
+        """(B, out_channels, T), (B, T) -> nats (B, T); those of a Gaussian are of its density."""
         config = self.config
         if config.distribution == "categorical":
-            return categorical_nll(parameters, said)
+            return categorical_nll(parameters, targets)
         if config.distribution == "gaussian":
-            return gaussian_nll(parameters, said, config.log_scale_min)
-        return logistics_nll(parameters, said, config.log_scale_min)
+            return gaussian_nll(parameters, targets, config.log_scale_min)
+        return logistics_nll(parameters, targets, config.log_scale_min)
 
     def draw(self, parameters: Tensor, uniforms: Tensor) -> Tensor:
-        """(B, out_channels) and (B, n) uniform numbers -> (B) labels or samples."""
+        """Draw labels or samples (B) from (B, out_channels) by uniform numbers (B, n)."""
         config = self.config
         if config.distribution == "categorical":
             return draw_categorical(parameters, uniforms)
@@ -291,23 +286,24 @@ class WaveNet(SequentialVocoder):
             return draw_gaussian(parameters, uniforms, config.log_scale_min)
         return draw_logistics(parameters, uniforms, config.log_scale_min)
 
-    def reference(self, batch: int) -> Loop:
-        """The network one sample at a time, in PyTorch."""
+    def reference_loop(self, batch: int) -> Loop:
+        """Build the PyTorch loop for a batch."""
         return _ReferenceLoop(self, batch)
 
-    def fast(self, engine: Engine) -> FastLoop:
-        """The compiled loop."""
-        from wavewright.kernels.wavenet import FastWaveNet
+    def compiled_loop(self, engine: Engine) -> CompiledLoop:
+        """Build the compiled loop for one utterance."""
+        from wavewright.kernels.wavenet import CompiledWaveNet
 
-        return FastWaveNet(self, engine)
+        upsampler = self.upsampler if self.conditioning == "mel" else None
+        return CompiledWaveNet(self.config, self.inference_state(), upsampler, self.silence, engine)
 
     def prepare_for_training(self) -> None:
-        """Weight-normalise every convolution but those that read and smooth the mel."""
+        """Add weight norm to every convolution except those of the mel upsampling."""
         add_weight_norm(self)
         super().prepare_for_training()
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
-        """Adam, halved every 200,000 steps, its weights averaged."""
+        """Adam, halved every 200,000 steps, with an EMA of the weights."""
         config = self.config
         return OptimizerConfig(
             learning_rate=config.learning_rate,
@@ -317,43 +313,46 @@ class WaveNet(SequentialVocoder):
         )
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """One: the likelihood of every sample after the true ones before it."""
+        """Yield the negative log-likelihood under teacher forcing."""
         nats = self._nats(batch).mean()
         yield Update("generator", nats, {"bits_per_sample": self._bits(nats)})
 
     @torch.no_grad()
     def bits_per_sample(self, batch: Batch) -> Tensor:
-        """(B) of the waveforms; a Gaussian's are of 16-bit levels, mu-law's of its labels."""
+        """Bits per sample (B): of 16-bit levels, or of mu-law labels."""
         return self._bits(self._nats(batch).mean(dim=1))
 
-    def encoded(self, batch: Batch) -> Tensor:
-        """Labels or samples."""
-        return self.encode(batch.wav)
+    def targets(self, batch: Batch) -> Tensor:
+        """Mu-law labels or samples (B, T)."""
+        if self.config.distribution == "categorical":
+            return mu_law_encode(batch.wav, self.config.classes, self.config.rounding)
+        return batch.wav
 
-    def likelihood(self, batch: Batch, expected: Tensor) -> Tensor:
-        """Bits per sample of what a loop expected."""
-        return self._bits(self.nll(expected, self.encode(batch.wav)).mean(dim=1))
+    def bits_from_logits(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Bits per sample (B) under the logits of a teacher-forced loop."""
+        return self._bits(self.nll(logits, self.targets(batch)).mean(dim=1))
 
     def _nats(self, batch: Batch) -> Tensor:
-        said = self.encode(batch.wav)
-        return self.nll(self._heard(said, batch), said[:, 1:])
+        targets = self.targets(batch)
+        return self.nll(self._predict(targets, batch), targets[:, 1:])
 
-    def _heard(self, said: Tensor, batch: Batch) -> Tensor:
+    def _predict(self, targets: Tensor, batch: Batch) -> Tensor:
+        """(B, out_channels, T - 1), predictions of all samples but the first."""
         condition = None
         if self.config.conditioning == "mel":
-            condition = self.upsampler(self.with_context(batch))[..., :-1]
+            condition = self.upsampler(self.mel_with_context(batch))[..., :-1]
         speaker = None
         if self.config.speakers:
-            numbers = [self._number(name) for name in batch.labels]
-            speaker = torch.tensor(numbers, device=said.device)
-        parameters: Tensor = self(self.ears(said[:, :-1]), condition, speaker)
+            numbers = [self._speaker_index(name) for name in batch.labels]
+            speaker = torch.tensor(numbers, device=targets.device)
+        parameters: Tensor = self(self.input_channels(targets[:, :-1]), condition, speaker)
         return parameters
 
-    def _number(self, speaker: str) -> int:
+    def _speaker_index(self, speaker: str) -> int:
         if speaker not in self.speakers:
             raise WavewrightError(
-                f"the corpus has a speaker '{speaker}', whom '{self.name}' does not know; add the "
-                f"name to its speakers ({', '.join(self.speakers)})"
+                f"speaker '{speaker}' of the corpus is unknown to '{self.name}': add the name to "
+                f"its speakers ({', '.join(self.speakers)})"
             )
         return self.speakers.index(speaker)
 
@@ -363,71 +362,40 @@ class WaveNet(SequentialVocoder):
 
 
 class _ReferenceLoop:
-    """Keeps every layer's past and runs the layers on one sample at a time."""
+    """PyTorch loop that stores the past inputs of every layer."""
 
     def __init__(self, network: WaveNet, batch: int) -> None:
-        self.network, self.voice = network, network.voice
+        self.network, self.speaker_embedding = network, network.speaker_embedding
         config, device = network.config, network.device
-        self.said = torch.full((batch,), network.silent, device=device)
+        self.last_output = torch.full((batch,), network.silence, device=device)
         if config.distribution == "categorical":
-            self.said = self.said.long()
+            self.last_output = self.last_output.long()
         width = config.residual_channels
         self.pasts = [
             torch.zeros(batch, width, (config.kernel_size - 1) * dilation, device=device)
             for dilation in config.dilations
         ]
 
-    def __call__(self, window: Window, uniforms: Tensor) -> Tensor:
+    def __call__(self, window: LoopWindow, uniforms: Tensor) -> Tensor:
         network, mel = self.network, None
         hop = network.hop_length
         if window.mel is not None:
             mel = network.upsampler(window.mel)[..., window.before * hop :]
-        drawn = []
-        for t, numbers in enumerate(uniforms.to(network.device).unbind(dim=1)):
+        outputs = []
+        for t, step_uniforms in enumerate(uniforms.to(network.device).unbind(dim=1)):
             parameters = self.step(None if mel is None else mel[..., t : t + 1])
-            self.said = network.draw(parameters, numbers)
-            drawn.append(self.said)
-        return network.decode(torch.stack(drawn, dim=1))
+            self.last_output = network.draw(parameters, step_uniforms)
+            outputs.append(self.last_output)
+        return network.decode(torch.stack(outputs, dim=1))
 
     def step(self, mel: Tensor | None) -> Tensor:
-        """(B, n_mels, 1) -> (B, out_channels), what comes after `said`."""
+        """Predict the sample after `last_output`: mel (B, n_mels, 1) -> (B, out_channels)."""
         network = self.network
-        x = network.conv_pre(network.ears(self.said[:, None]))
+        x = network.conv_pre(network.input_channels(self.last_output[:, None]))
         total = torch.zeros((), device=x.device)
         for i, layer in enumerate(network.layers):
             past = self.pasts[i]
             self.pasts[i] = torch.cat([past[..., 1:], x], dim=-1)
-            x, skip = layer(x, past, mel, self.voice)
+            x, skip = layer(x, past, mel, self.speaker_embedding)
             total = total + skip
-        return network.head(total).squeeze(-1)
-
-
-_NAMES = {
-    "first_conv": "conv_pre",
-    "embed_speakers": "voices",
-    "upsample_net.conv_in": "upsampler.conv_in",
-    "last_conv_layers.1": "conv_skip",
-    "last_conv_layers.3": "conv_post",
-}
-_LAYER = {
-    "conv": "dilated",
-    "conv1x1c": "condition",
-    "conv1x1g": "speaker",
-    "conv1x1_out": "residual",
-    "conv1x1_skip": "skip",
-}
-
-
-def rename_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of wavenet_vocoder in our names."""
-
-    def name_of(path: str) -> str | None:
-        if path.startswith("conv_layers."):
-            _, number, part = path.split(".", 2)
-            return f"layers.{number}.{_LAYER[part]}"
-        if path.startswith("upsample_net.upsample.up_layers."):
-            number = path.rpartition(".")[2]
-            return f"upsampler.smooth.{int(number) // 2}"
-        return _NAMES.get(path)
-
-    return rename_folded(state, name_of)
+        return network.output_layers(total).squeeze(-1)

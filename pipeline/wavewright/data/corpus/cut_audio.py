@@ -13,10 +13,11 @@ from wavewright.audio.files import load_wav, resample, to_pcm16
 from wavewright.data.corpus.screening import ScreeningResult, ScreeningRules
 from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.data.shards import Encoding, Shards, shard_plan, write_shards
+from wavewright.data.shards.layout import shard_name
 from wavewright.text.textgrid import cut_alignment, read_checked, write_alignment
 
 if TYPE_CHECKING:  # workers import this module, and do without what tables need
-    from wavewright.data.corpus.table import Row
+    from wavewright.data.corpus.table import UtteranceTable
 
 
 class Cut(NamedTuple):
@@ -39,22 +40,30 @@ class Cut(NamedTuple):
     alignment: Path | None
 
 
-def plan_cut(entry: CorpusUtterance, found: ScreeningResult, gain: float) -> Cut:
+def plan_cut(utterance: CorpusUtterance, result: ScreeningResult, gain: float) -> Cut:
     """Plan the cut of an utterance from its screening result."""
-    alignment = entry.alignment if found.alignment else None
-    return Cut(entry.audio, entry.start, entry.end, found.start, found.stop, gain, alignment)
+    alignment = utterance.alignment if result.alignment else None
+    return Cut(
+        audio=utterance.audio,
+        begin=utterance.start,
+        end=utterance.end,
+        start=result.start,
+        stop=result.stop,
+        gain=gain,
+        alignment=alignment,
+    )
 
 
 def write_audio(
     prepared: Path,
-    rows: Mapping[str, Row],
+    table: UtteranceTable,
     cuts: Mapping[str, Cut],
     rules: ScreeningRules,
     encoding: Encoding,
     shard_size: int,
     jobs: int,
 ) -> None:
-    """Write `audio/` and `alignments/`, and enter location and length into the rows."""
+    """Write `audio/` and `alignments/`, and enter location and length into the table."""
     (prepared / "alignments").mkdir(exist_ok=True)
     folder = prepared / "audio"
     load = partial(_load, rules=rules, alignments=prepared / "alignments")
@@ -71,11 +80,8 @@ def write_audio(
     )
     shards = Shards(folder)
     for number, names in enumerate(shard_plan(list(cuts), shard_size)):
-        shard = f"audio/shard-{number:05d}.tar"
         for name in names:
-            rows[name].audio = shard
-            rows[name].samples = shards.length(name)
-            rows[name].seconds = shards.length(name) / rules.sample_rate
+            table.set_audio(name, f"audio/{shard_name(number)}", shards.length(name))
 
 
 def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.ndarray:
@@ -85,8 +91,8 @@ def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.nd
         alignment, _ = read_checked(
             cut.alignment, len(wav) / rate, phones=rules.phones_tier, words=rules.words_tier
         )
-        kept = cut_alignment(alignment, cut.start / rate, cut.stop / rate)
-        write_alignment(alignments / f"{name}.TextGrid", kept)
+        part = cut_alignment(alignment, cut.start / rate, cut.stop / rate)
+        write_alignment(alignments / f"{name}.TextGrid", part)
     wav = wav[cut.start : cut.stop]
     if rules.remove_offset:
         wav = wav - wav.mean(dtype="float64").astype("float32")

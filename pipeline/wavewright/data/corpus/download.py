@@ -186,10 +186,12 @@ def _range_of(response: Any, have: int) -> tuple[int, int | None]:
     length = response.headers.get("Content-Length")
     if response.status != 206:
         return 0, int(length) if length is not None else None
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != have:
+    content_range = re.fullmatch(
+        r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "")
+    )
+    if not content_range or int(content_range[1]) != have:
         raise _Retry(f"the server sends {response.headers.get('Content-Range')!r}, not the rest")
-    return have, None if found[3] == "*" else int(found[3])
+    return have, None if content_range[3] == "*" else int(content_range[3])
 
 
 def _receive(response: Any, part: Path, start: int, total: int | None) -> None:
@@ -271,15 +273,15 @@ def _is_right(path: Path, sha256: str | None, size: int | None) -> bool:
 
 
 def _require_right(part: Path, url: str, sha256: str | None, size: int | None) -> None:
-    found_size, found = part.stat().st_size, sha256_of(part)
+    received, digest = part.stat().st_size, sha256_of(part)
     if sha256 is None:
-        log.warning("%s: no checksum is known for it; the sha256 of what came is %s", url, found)
-    if (sha256 is None or found == sha256.lower()) and size in (None, found_size):
+        log.warning("%s: no checksum is known for it; the sha256 of what came is %s", url, digest)
+    if (sha256 is None or digest == sha256.lower()) and size in (None, received):
         return
     part.unlink()
     _notes(part).unlink(missing_ok=True)
     expected = f"{'any' if size is None else size} bytes with sha256 {sha256 or 'unknown'}"
     raise WavewrightError(
-        f"{url}: what came is {found_size} bytes with sha256 {found}, expected {expected}. "
+        f"{url}: what came is {received} bytes with sha256 {digest}, expected {expected}. "
         "It was deleted: the file at this address is not the one the recipe was written for."
     )

@@ -68,7 +68,7 @@ def publish_corpus(
         name = layout or detect_layout(source)
         if name is None or name == "ljspeech":
             raise WavewrightError(_nothing_known(source))
-        _publish_entries(source, name, corpus, follow_links, link)
+        _publish_utterances(source, name, corpus, follow_links, link)
         return
     if _is_ljspeech(source):
         folders = [source / name for name in _AUDIO_FOLDERS if (source / name).is_dir()]
@@ -113,23 +113,23 @@ def _is_ljspeech(source: Path) -> bool:
 
 
 def _nothing_known(source: Path) -> str:
-    known = ", ".join(layout.about for layout in LAYOUTS.values())
+    layouts = ", ".join(layout.about for layout in LAYOUTS.values())
     return (
         f"{source}: neither metadata.csv with wavs/ID.wav (LJSpeech layout), nor pairs of ID.wav "
-        f"and ID.txt (there or in data/), nor any of: {known}"
+        f"and ID.txt (there or in data/), nor any of: {layouts}"
     )
 
 
-def _publish_entries(
+def _publish_utterances(
     source: Path, layout: str, corpus: Path, follow_links: bool, link: bool | None
 ) -> None:
     """Write audio to wavs/NAME, TextGrids to alignments/ID.TextGrid, all else to corpus.parquet."""
-    entries = read_layout(source, layout)
-    usable = [entry for entry in entries if not entry.reason]
+    utterances = read_layout(source, layout)
+    usable = [utterance for utterance in utterances if not utterance.reason]
     if not usable:
         raise WavewrightError(
-            f"{source}: none of its {len(entries)} utterances can be used; the first: "
-            f"{entries[0].id}: {entries[0].reason}"
+            f"{source}: none of its {len(utterances)} utterances can be used; the first: "
+            f"{utterances[0].id}: {utterances[0].reason}"
         )
     names = _file_names(usable)
     if link is None:
@@ -142,26 +142,26 @@ def _publish_entries(
         for path, name in names.items():
             _place(_within(path, root), corpus / "wavs" / name, link=link)
             bar.advance()
-    write_corpus_table(corpus, [_published(entry, names, corpus) for entry in entries])
+    write_corpus_table(corpus, [_published(utterance, names, corpus) for utterance in utterances])
     if source.is_dir():
         about = [path for path in sorted(source.iterdir()) if _ABOUT.search(path.name)]
         _put(source, about, corpus, follow_links, link=False)
 
 
-def _file_names(entries: Iterable[CorpusUtterance]) -> dict[Path, str]:
+def _file_names(utterances: Iterable[CorpusUtterance]) -> dict[Path, str]:
     """File name in wavs/ by audio file: its utterance's id, or its own if it has several."""
     users: dict[Path, list[str]] = {}
-    for entry in entries:
-        users.setdefault(entry.audio, []).append(entry.id)
+    for utterance in utterances:
+        users.setdefault(utterance.audio, []).append(utterance.id)
     names: dict[Path, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for path, ids in users.items():
         stem = ids[0] if len(ids) == 1 else id_slug(path.stem)[:100]
         name, count = f"{stem}{path.suffix.lower()}", 1
-        while name.casefold() in taken:
+        while name.casefold() in used:
             count += 1
             name = f"{stem}.{count}{path.suffix.lower()}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         names[path] = name
     return names
 
@@ -180,15 +180,17 @@ def _link_out(path: Path, origin: Path) -> str:
     )
 
 
-def _published(entry: CorpusUtterance, names: Mapping[Path, str], corpus: Path) -> CorpusUtterance:
+def _published(
+    utterance: CorpusUtterance, names: Mapping[Path, str], corpus: Path
+) -> CorpusUtterance:
     alignment = None
-    if entry.alignment is not None and entry.alignment.is_file() and not entry.reason:
-        alignment = corpus / "alignments" / f"{entry.id}.TextGrid"
+    if utterance.alignment is not None and utterance.alignment.is_file() and not utterance.reason:
+        alignment = corpus / "alignments" / f"{utterance.id}.TextGrid"
         alignment.parent.mkdir(exist_ok=True)
-        _place(entry.alignment, alignment, link=False)
-    name = names.get(entry.audio)
-    audio = corpus / "wavs" / name if name and not entry.reason else Path()
-    return replace(entry, audio=audio, alignment=alignment)
+        _place(utterance.alignment, alignment, link=False)
+    name = names.get(utterance.audio)
+    audio = corpus / "wavs" / name if name and not utterance.reason else Path()
+    return replace(utterance, audio=audio, alignment=alignment)
 
 
 def _pairs(source: Path) -> tuple[list[Path], list[str]]:
@@ -276,9 +278,9 @@ def synthesize_corpus(
     with progress("speak", total=len(lines), unit="sentences") as bar:
         for number, line in lines:
             name = check_id(f"{prefix}-{number:03d}")
-            spoken = speak(line, voice=voice, words_per_minute=words_per_minute)
-            save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(spoken.wav), spoken.sample_rate)
-            write_alignment(corpus / "alignments" / f"{name}.TextGrid", spoken.alignment)
+            speech = speak(line, voice=voice, words_per_minute=words_per_minute)
+            save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(speech.wav), speech.sample_rate)
+            write_alignment(corpus / "alignments" / f"{name}.TextGrid", speech.alignment)
             rows.append(f"{name}|{line}|{line}\n")
             bar.advance()
     (corpus / "metadata.csv").write_text("".join(rows), encoding="utf-8", newline="\n")

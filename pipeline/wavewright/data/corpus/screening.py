@@ -6,8 +6,9 @@ that they are the same wherever the corpus lies.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -32,6 +33,7 @@ _DEAD = 1e-4  # of the loudest channel's power
 _OPPOSITE = -0.9  # correlation of two channels
 _SPELL_OUT = " (prepare.text_rules=english spells English numbers out)"
 _SLACK = 0.05  # seconds that a segment may end after its recording
+log = logging.getLogger("wavewright")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class ScreeningResult:
         id: of the utterance.
         reason: why it cannot be used; empty if it can.
         flags: what is odd about it.
-        start, stop: samples of the entry's part of the file, at its own rate, that are kept.
+        start, stop: samples of the utterance's part of the file, at its own rate, that are kept.
         level: of those; None with a reason.
         quality: of those.
         alignment: whether its TextGrid can be used.
@@ -103,46 +105,48 @@ class ScreeningResult:
     phone_seconds: np.ndarray = field(default_factory=_no_seconds, compare=False)
 
 
-def screen(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
+def screen(utterance: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
     """Screen one utterance; its own faults become a reason, not an error."""
-    if entry.reason:
-        return ScreeningResult(entry.id, entry.reason)
+    if utterance.reason:
+        return ScreeningResult(utterance.id, utterance.reason)
     try:
-        return _screen(entry, rules)
+        return _screen(utterance, rules)
     except MissingExtra:
         raise
     except WavewrightError as error:
-        reason = str(error).replace(f"{entry.audio}: ", "").replace(f"{entry.audio.parent}/", "")
-        return ScreeningResult(entry.id, f"{entry.audio.name}: {reason}")
+        reason = (
+            str(error).replace(f"{utterance.audio}: ", "").replace(f"{utterance.audio.parent}/", "")
+        )
+        return ScreeningResult(utterance.id, f"{utterance.audio.name}: {reason}")
 
 
-def _screen(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
-    flags = list(_text_flags(entry, rules))
-    flags += header_flags(entry.audio)
-    rate, flagged = _check_header(entry, rules)
-    flags += flagged
-    channels, _ = read_channels(entry.audio, start=entry.start, end=entry.end)
+def _screen(utterance: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
+    flags = list(_text_flags(utterance, rules))
+    flags += header_flags(utterance.audio)
+    rate, oddities = _check_header(utterance, rules)
+    flags += oddities
+    channels, _ = read_channels(utterance.audio, start=utterance.start, end=utterance.end)
     wav = mix_down(channels, rules.channel)
     _require_length(len(wav), rate, rules)
     flags += _channel_flags(channels)
     level = measure_level(wav, rate)
     if decibels(level.loudest) < _SILENT:
         raise WavewrightError(f"silent (loudest 50 ms: {decibels(level.loudest):.0f} dBFS)")
-    alignment, note = _read_alignment(entry, len(wav) / rate, rules)
+    alignment, note = _read_alignment(utterance, len(wav) / rate, rules)
     flags += ["bad_alignment"] if note and alignment is None else []
     start, stop, by_energy = _bounds(wav, rate, alignment, rules)
     flags += ["trimmed_by_energy"] if by_energy and rules.trim == "alignment" else []
     _require_length(stop - start, rate, rules)
-    kept = wav[start:stop]
-    if len(kept) < len(wav):
-        level = measure_level(kept, rate)
-    quality = measure_quality(kept, rate, level)
-    flags += quality_flags(kept, len(kept) / rate, level, quality)
+    part = wav[start:stop]
+    if len(part) < len(wav):
+        level = measure_level(part, rate)
+    quality = measure_quality(part, rate, level)
+    flags += quality_flags(part, len(part) / rate, level, quality)
     if rules.remove_offset:
-        level = replace(level, peak=_peak_without_offset(kept))
+        level = replace(level, peak=_peak_without_offset(part))
     phones = cut_alignment(alignment, start / rate, stop / rate).phones if alignment else ()
     return ScreeningResult(
-        id=entry.id,
+        id=utterance.id,
         flags=tuple(sorted(flags)),
         start=start,
         stop=stop,
@@ -176,10 +180,10 @@ def _channel_flags(data: np.ndarray) -> Iterator[str]:
         yield "antiphase"
 
 
-def _text_flags(entry: CorpusUtterance, rules: ScreeningRules) -> Iterator[str]:
-    text = normalise_text(entry.normalised)
+def _text_flags(utterance: CorpusUtterance, rules: ScreeningRules) -> Iterator[str]:
+    text = normalise_text(utterance.normalised)
     unknown = unknown_symbols(text)
-    if not text and (rules.require_text or entry.normalised):
+    if not text and (rules.require_text or utterance.normalised):
         raise WavewrightError("nothing to read in its text")
     if unknown and rules.unknown_symbols == "quarantine":
         hint = _SPELL_OUT if any(symbol.isdigit() for symbol in unknown) else ""
@@ -190,11 +194,11 @@ def _text_flags(entry: CorpusUtterance, rules: ScreeningRules) -> Iterator[str]:
         yield "unknown_symbols"
 
 
-def _check_header(entry: CorpusUtterance, rules: ScreeningRules) -> tuple[int, list[str]]:
+def _check_header(utterance: CorpusUtterance, rules: ScreeningRules) -> tuple[int, list[str]]:
     """Sample rate and flags, from the header alone: nothing is decoded before it is plausible."""
     import soundfile
 
-    path = entry.audio
+    path = utterance.audio
     if path.stat().st_size == 0:
         raise WavewrightError("the file is empty")
     try:
@@ -204,14 +208,14 @@ def _check_header(entry: CorpusUtterance, rules: ScreeningRules) -> tuple[int, l
     rate, frames = int(header.samplerate), int(header.frames)
     if not _RATES[0] <= rate <= _RATES[1]:
         raise WavewrightError(f"sample rate {rate} Hz is outside {_RATES[0]} to {_RATES[1]}")
-    end = frames / rate if entry.end is None else min(entry.end, frames / rate)
-    if entry.end is not None and entry.end > frames / rate + _SLACK:
+    end = frames / rate if utterance.end is None else min(utterance.end, frames / rate)
+    if utterance.end is not None and utterance.end > frames / rate + _SLACK:
         raise WavewrightError(
-            f"ends at {entry.end:.2f} s, but the recording has {frames / rate:.2f} s"
+            f"ends at {utterance.end:.2f} s, but the recording has {frames / rate:.2f} s"
         )
-    if end - entry.start > rules.maximum_seconds:
+    if end - utterance.start > rules.maximum_seconds:
         raise WavewrightError(
-            f"too long: {end - entry.start:.1f} s, the maximum is {rules.maximum_seconds:g} s"
+            f"too long: {end - utterance.start:.1f} s, the maximum is {rules.maximum_seconds:g} s"
         )
     return rate, ["band_limited"] if rate < rules.sample_rate else []
 
@@ -223,13 +227,13 @@ def _require_length(samples: int, rate: int, rules: ScreeningRules) -> None:
 
 
 def _read_alignment(
-    entry: CorpusUtterance, seconds: float, rules: ScreeningRules
+    utterance: CorpusUtterance, seconds: float, rules: ScreeningRules
 ) -> tuple[Alignment | None, str]:
-    if entry.alignment is None:
+    if utterance.alignment is None:
         return None, ""
     try:
         alignment, odd = read_checked(
-            entry.alignment, seconds, phones=rules.phones_tier, words=rules.words_tier
+            utterance.alignment, seconds, phones=rules.phones_tier, words=rules.words_tier
         )
         speech_bounds(alignment)
         return alignment, odd
@@ -238,7 +242,7 @@ def _read_alignment(
             raise
         return None, "tgt is not installed"
     except WavewrightError as error:
-        return None, str(error).replace(str(entry.alignment), entry.alignment.name)
+        return None, str(error).replace(str(utterance.alignment), utterance.alignment.name)
 
 
 def _bounds(
@@ -272,11 +276,11 @@ _CHUNK = 64  # utterances that a worker screens at a time
 
 
 def screen_all(
-    entries: Sequence[CorpusUtterance], rules: ScreeningRules, jobs: int
+    utterances: Sequence[CorpusUtterance], rules: ScreeningRules, jobs: int
 ) -> dict[str, ScreeningResult]:
     """Screen all utterances in `jobs` worker processes; results by id."""
-    chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
-    found = parallel_map(
+    chunks = [utterances[i : i + _CHUNK] for i in range(0, len(utterances), _CHUNK)]
+    batches = parallel_map(
         partial(_screen_batch, rules=rules),
         chunks,
         jobs=jobs,
@@ -284,17 +288,27 @@ def screen_all(
         unit="batches",
         on_crash=partial(_screen_one_by_one, rules),
     )
-    return {item.id: item for items in found for item in items}
+    return {item.id: item for items in batches for item in items}
+
+
+def log_alignment_faults(results: Mapping[str, ScreeningResult]) -> None:
+    """Warn of TextGrids that cannot be used or are odd."""
+    notes = [result.note for result in results.values() if result.note and not result.alignment]
+    if notes:
+        log.warning("%d TextGrids cannot be used, such as %s", len(notes), notes[0])
+    odd = [f"{r.id}: {r.note}" for r in results.values() if r.note and r.alignment]
+    if odd:
+        log.warning("%d TextGrids are odd, such as that of %s", len(odd), odd[0])
 
 
 def _screen_one_by_one(
-    rules: ScreeningRules, entries: Sequence[CorpusUtterance]
+    rules: ScreeningRules, utterances: Sequence[CorpusUtterance]
 ) -> list[ScreeningResult]:
     """Screen a batch that killed its worker one by one, and leave the culprit out."""
     # Two workers at least: alone, the work would be done in this process, and kill it.
     return parallel_map(
         partial(_screen_one, rules=rules),
-        [*entries],
+        [*utterances],
         jobs=2,
         what="check one by one",
         unit="utterances",
@@ -302,17 +316,17 @@ def _screen_one_by_one(
     )
 
 
-def _screen_one(entry: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
-    return _screen_batch([entry], rules)[0]
+def _screen_one(utterance: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
+    return _screen_batch([utterance], rules)[0]
 
 
-def _crash_result(entry: CorpusUtterance) -> ScreeningResult:
+def _crash_result(utterance: CorpusUtterance) -> ScreeningResult:
     return ScreeningResult(
-        entry.id, f"{entry.audio.name}: reading it kills the process (tried 3 times)"
+        utterance.id, f"{utterance.audio.name}: reading it kills the process (tried 3 times)"
     )
 
 
 def _screen_batch(
-    entries: Sequence[CorpusUtterance], rules: ScreeningRules
+    utterances: Sequence[CorpusUtterance], rules: ScreeningRules
 ) -> list[ScreeningResult]:
-    return [screen(entry, rules) for entry in entries]
+    return [screen(utterance, rules) for utterance in utterances]

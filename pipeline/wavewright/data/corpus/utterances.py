@@ -31,8 +31,8 @@ log = logging.getLogger("wavewright")
 class CorpusUtterance:
     """Utterance of a corpus: one line of metadata and its files.
 
-    `id` is legal and unique: an entry whose own id is neither is called after its line.
-    `reason` says why the entry cannot be used, and is empty where it can. `start` and `end` are
+    `id` is legal and unique: an utterance whose own id is neither is called after its line.
+    `reason` says why the utterance cannot be used, and is empty where it can. `start` and `end` are
     seconds of the file, None for its end. `split` is the corpus's own, or empty.
     """
 
@@ -75,27 +75,27 @@ def read_corpus(
             f"{folder / 'wavs'}: no audio file in it ({', '.join(AUDIO_SUFFIXES)})"
         )
     alignments = files_by_id(folder / "alignments", (".TextGrid",))
-    entries: list[CorpusUtterance] = []
+    utterances: list[CorpusUtterance] = []
     for number, line in read_lines(folder / "metadata.csv"):
         name = line.split("|")[0].strip(" \t")
-        if not entries and name.lower() == "id" and name not in audio:
+        if not utterances and name.lower() == "id" and name not in audio:
             log.warning("%s: line 1 is taken for a header", folder / "metadata.csv")
             continue
-        entry = _parse_line(number, line, columns)
-        found = audio.get(name, [])
+        utterance = _parse_line(number, line, columns)
+        paths = audio.get(name, [])
         grids = alignments.get(name, [])
-        reason = entry.reason or _audio_fault(name, found)
-        entries.append(
+        reason = utterance.reason or _audio_fault(name, paths)
+        utterances.append(
             replace(
-                entry,
-                audio=found[0] if found else entry.audio,
+                utterance,
+                audio=paths[0] if paths else utterance.audio,
                 alignment=grids[0] if grids else None,
                 reason=reason,
             )
         )
-    if not entries:
+    if not utterances:
         raise WavewrightError(f"{folder / 'metadata.csv'}: no utterance in it")
-    return sort_and_check_ids(entries, folder / "metadata.csv")
+    return sort_and_check_ids(utterances, folder / "metadata.csv")
 
 
 def _read_table(folder: Path) -> list[CorpusUtterance]:
@@ -108,13 +108,13 @@ def _read_table(folder: Path) -> list[CorpusUtterance]:
         raise WavewrightError(f"{path}: not a table of utterances ({error})") from error
     if not rows:
         raise WavewrightError(f"{path}: no utterance in it")
-    entries = []
+    utterances = []
     for row in rows:
         audio, alignment = str(row["audio"]), str(row["alignment"])
         reason = str(row["reason"])
         if not reason and not (folder / audio).is_file():
             reason = f"missing audio: no {audio}"
-        entries.append(
+        utterances.append(
             CorpusUtterance(
                 id=check_id(str(row["id"])),
                 text=str(row["text"]),
@@ -128,27 +128,27 @@ def _read_table(folder: Path) -> list[CorpusUtterance]:
                 split=str(row["split"]),
             )
         )
-    return sorted(entries, key=lambda entry: entry.id)
+    return sorted(utterances, key=lambda utterance: utterance.id)
 
 
-def write_corpus_table(folder: Path, entries: Iterable[CorpusUtterance]) -> None:
+def write_corpus_table(folder: Path, utterances: Iterable[CorpusUtterance]) -> None:
     """Write `corpus.parquet`; audio and alignments must lie in `folder`."""
     import pandas as pd
 
     rows = [
         {
-            "id": entry.id,
-            "audio": _relative_path(entry.audio, folder),
-            "start": entry.start,
-            "end": float("nan") if entry.end is None else entry.end,
-            "text": entry.text,
-            "normalised": entry.normalised,
-            "speaker": entry.speaker,
-            "alignment": _relative_path(entry.alignment, folder) if entry.alignment else "",
-            "split": entry.split,
-            "reason": entry.reason,
+            "id": utterance.id,
+            "audio": _relative_path(utterance.audio, folder),
+            "start": utterance.start,
+            "end": float("nan") if utterance.end is None else utterance.end,
+            "text": utterance.text,
+            "normalised": utterance.normalised,
+            "speaker": utterance.speaker,
+            "alignment": _relative_path(utterance.alignment, folder) if utterance.alignment else "",
+            "split": utterance.split,
+            "reason": utterance.reason,
         }
-        for entry in sorted(entries, key=lambda entry: entry.id)
+        for utterance in sorted(utterances, key=lambda utterance: utterance.id)
     ]
     with atomic_write(folder / CORPUS_TABLE) as scratch:
         pd.DataFrame(rows, columns=[*_FIELDS, "reason"]).to_parquet(scratch, index=False)
@@ -158,10 +158,10 @@ def _relative_path(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
 
 
-def sort_and_check_ids(entries: Sequence[CorpusUtterance], where: Path) -> list[CorpusUtterance]:
+def sort_and_check_ids(utterances: Sequence[CorpusUtterance], where: Path) -> list[CorpusUtterance]:
     """Sort by id; mark repeated ids as faults, warn of ids that differ in case only."""
-    _warn_about_case(entries, where)
-    return sorted(_mark_repeated_ids(entries), key=lambda entry: entry.id)
+    _warn_about_case(utterances, where)
+    return sorted(_mark_repeated_ids(utterances), key=lambda utterance: utterance.id)
 
 
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
@@ -188,12 +188,12 @@ def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
 
 def files_by_id(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
     """List files with one of these suffixes by stem; empty if there is no such folder."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    files: dict[str, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if path.suffix in suffixes or path.suffix.lower() in suffixes:
-                found[path.stem].append(path)
-    return dict(found)
+                files[path.stem].append(path)
+    return dict(files)
 
 
 def _parse_line(number: int, line: str, columns: Sequence[str]) -> CorpusUtterance:
@@ -223,38 +223,38 @@ def _parse_line(number: int, line: str, columns: Sequence[str]) -> CorpusUtteran
     )
 
 
-def _audio_fault(name: str, found: Sequence[Path]) -> str:
-    if not found:
+def _audio_fault(name: str, paths: Sequence[Path]) -> str:
+    if not paths:
         return f"missing audio: no wavs/{name}.wav, .flac or other audio file"
-    if len(found) > 1:
-        return f"more than one audio file: {', '.join(path.name for path in found)}"
+    if len(paths) > 1:
+        return f"more than one audio file: {', '.join(path.name for path in paths)}"
     return ""
 
 
-def _warn_about_case(entries: Iterable[CorpusUtterance], where: Path) -> None:
-    seen: dict[str, str] = {}
-    for entry in entries:
-        other = seen.setdefault(entry.id.casefold(), entry.id)
-        if other != entry.id:
+def _warn_about_case(utterances: Iterable[CorpusUtterance], where: Path) -> None:
+    first_spelling: dict[str, str] = {}
+    for utterance in utterances:
+        other = first_spelling.setdefault(utterance.id.casefold(), utterance.id)
+        if other != utterance.id:
             log.warning(
                 "%s: '%s' and '%s' differ in case only; they are one file on some disks",
                 where,
                 other,
-                entry.id,
+                utterance.id,
             )
 
 
-def _mark_repeated_ids(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
+def _mark_repeated_ids(utterances: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
     """Mark all utterances that share an id as faulty: the audio may have any of their texts."""
     lines: dict[str, list[int]] = defaultdict(list)
-    for index, entry in enumerate(entries):
-        lines[entry.id].append(index)
-    result = list(entries)
+    for index, utterance in enumerate(utterances):
+        lines[utterance.id].append(index)
+    result = list(utterances)
     for name, indices in lines.items():
         if len(indices) == 1:
             continue
         for count, index in enumerate(indices):
             reason = f"duplicate id '{name}': it stands on {len(indices)} lines"
             new = name if count == 0 else f"{name[:110]}.repeat-{count}"
-            result[index] = replace(entries[index], id=new, reason=reason)
+            result[index] = replace(utterances[index], id=new, reason=reason)
     return result

@@ -79,9 +79,9 @@ class ShardIndex:
                 self.ids[place : place + len(chunk)] = chunk.to_numpy(zero_copy_only=False)
                 place += len(chunk)
             self.shard_names = sorted(self.sha256)
-            known = {name: place for place, name in enumerate(self.shard_names)}
+            position_of = {name: place for place, name in enumerate(self.shard_names)}
             names = table.column("shard").unify_dictionaries().combine_chunks()
-            order = np.array([known[n] for n in names.dictionary.to_pylist()], dtype=np.int64)
+            order = np.array([position_of[n] for n in names.dictionary.to_pylist()], dtype=np.int64)
             self.shards: Array = order[names.indices.to_numpy()] if len(table) else order
         except WavewrightError:
             raise
@@ -99,8 +99,8 @@ class ShardIndex:
             key = utterance.encode("ascii")
         except UnicodeEncodeError:
             return -1
-        found = int(np.searchsorted(self.ids, key))
-        return found if found < len(self.ids) and self.ids[found] == key else -1
+        position = int(np.searchsorted(self.ids, key))
+        return position if position < len(self.ids) and self.ids[position] == key else -1
 
     def row(self, place: int) -> IndexRow:
         """Row at a position."""

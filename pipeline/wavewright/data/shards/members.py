@@ -118,8 +118,8 @@ class _ByteRange(io.RawIOBase):
         return self.place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = max(0, min(len(buffer), self.size - self.place))
-        data = self.bytes_at(self.start + self.place, wanted)
+        size = max(0, min(len(buffer), self.size - self.place))
+        data = self.bytes_at(self.start + self.place, size)
         buffer[: len(data)] = data
         self.place += len(data)
         return len(data)

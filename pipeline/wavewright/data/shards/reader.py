@@ -121,10 +121,10 @@ class Shards:
 def _open_index(folder: Path) -> ShardIndex:
     """Open an index, cached per process."""
     try:
-        found = (folder / INDEX).stat()
+        stat = (folder / INDEX).stat()
     except OSError:
         return ShardIndex(folder)  # which says what is wrong
-    return _index_as_of(folder.absolute(), found.st_ino, found.st_mtime_ns, found.st_size)
+    return _index_as_of(folder.absolute(), stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=4)

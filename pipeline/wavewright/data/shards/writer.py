@@ -85,10 +85,10 @@ def write_shard(
                 bands = 1 if array.ndim == 1 else len(array)
                 size = info.size - member.skip
                 rows.append(IndexRow(utterance, name, offset, size, array.shape[-1], bands))
-        found = sha256_of(scratch)
-        if sha256 and found != sha256:
+        digest = sha256_of(scratch)
+        if sha256 and digest != sha256:
             raise WavewrightError(
-                f"{folder / name}: made again it has sha256 {found[:12]}..., not the recorded "
+                f"{folder / name}: made again it has sha256 {digest[:12]}..., not the recorded "
                 f"{sha256[:12]}..., so its source has changed; what was made from the old source "
                 "has to be made anew as a whole (a recipe's stage: --force)"
             )
@@ -96,7 +96,7 @@ def write_shard(
         os.replace(scratch, folder / name)
     finally:
         scratch.unlink(missing_ok=True)
-    write_notes(folder, name, ShardNotes(header.as_json(), found, rows))
+    write_notes(folder, name, ShardNotes(header.as_json(), digest, rows))
     return rows
 
 
@@ -226,15 +226,15 @@ def _is_intact(folder: Path, shard: str, notes: ShardNotes) -> bool:
 def _plan_like(like: Path, ids: Iterable[str]) -> dict[int, list[str]]:
     """Plan with the numbers and order of another folder, restricted to `ids`."""
     index = ShardIndex(like)
-    wanted = set(ids)
+    missing = set(ids)
     plan = {}
     for shard, rows in index.by_shard():
-        own = [row.id for row in rows if row.id in wanted]
+        own = [row.id for row in rows if row.id in missing]
         if own:
             plan[shard_number(shard)] = own
-            wanted.difference_update(own)
-    if wanted:
-        raise WavewrightError(f"{like}: holds no utterance '{min(wanted)}'")
+            missing.difference_update(own)
+    if missing:
+        raise WavewrightError(f"{like}: holds no utterance '{min(missing)}'")
     return plan
 
 

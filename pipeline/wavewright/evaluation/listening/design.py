@@ -1,6 +1,6 @@
-"""What a listening test asks. Listeners get a `ListeningTest`; the `Key` stays with whoever asks.
+"""Schema of a listening test: listeners get a `ListeningTest`, the author keeps the `ListeningKey`.
 
-Trials and sounds have drawn names, so that nothing a listener can open says which system spoke.
+Trials and sounds have random names, so that no file for listeners tells which system is which.
 """
 
 from __future__ import annotations
@@ -15,50 +15,49 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wavewright.errors import WavewrightError
 
-Kind = Literal["mos", "ab", "abx"]
-Role = Literal["rating", "check", "practice"]
-NATURAL = "natural"  # the recordings, whose copies are also asked for without saying so
+TestKind = Literal["mos", "ab", "abx"]
+NATURAL = "natural"  # the recordings, which are also rated as hidden references
 ANCHOR = "anchor"  # a recording in strong noise, which attentive listeners cannot mistake
 
 
-class Record(BaseModel):
-    """A frozen part of a file with a documented schema."""
+class ListeningModel(BaseModel):
+    """Frozen part of a listening test's files; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Read = TypeVar("Read", bound=Record)
+ModelT = TypeVar("ModelT", bound=ListeningModel)
 
 
-class Choice(Record):
-    """One of the answers to a question."""
+class AnswerOption(ListeningModel):
+    """One of the possible answers to a question."""
 
     value: str
     label: str
 
 
-CHOICES: dict[Kind, tuple[Choice, ...]] = {
+ANSWER_OPTIONS: dict[TestKind, tuple[AnswerOption, ...]] = {
     # The five points of ITU-T P.800's absolute category rating.
     "mos": (
-        Choice(value="5", label="Excellent"),
-        Choice(value="4", label="Good"),
-        Choice(value="3", label="Fair"),
-        Choice(value="2", label="Poor"),
-        Choice(value="1", label="Bad"),
+        AnswerOption(value="5", label="Excellent"),
+        AnswerOption(value="4", label="Good"),
+        AnswerOption(value="3", label="Fair"),
+        AnswerOption(value="2", label="Poor"),
+        AnswerOption(value="1", label="Bad"),
     ),
     "ab": (
-        Choice(value="A", label="A"),
-        Choice(value="none", label="No preference"),
-        Choice(value="B", label="B"),
+        AnswerOption(value="A", label="A"),
+        AnswerOption(value="none", label="No preference"),
+        AnswerOption(value="B", label="B"),
     ),
-    "abx": (Choice(value="A", label="X is A"), Choice(value="B", label="X is B")),
+    "abx": (AnswerOption(value="A", label="X is A"), AnswerOption(value="B", label="X is B")),
 }
-QUESTIONS: dict[Kind, str] = {
+QUESTIONS: dict[TestKind, str] = {
     "mos": "How natural does this speech sound?",
     "ab": "Which of the two sounds more natural?",
     "abx": "Which of the two is the same as X?",
 }
-INSTRUCTIONS: dict[Kind, str] = {
+INSTRUCTIONS: dict[TestKind, str] = {
     "mos": "You will hear single recordings of speech, some real and some made by a computer. "
     "After each, say how natural it sounds on a scale of five. Judge the sound of the voice and "
     "not what is said.",
@@ -70,13 +69,13 @@ INSTRUCTIONS: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Options:
-    """What somebody who makes a test may choose.
+class ListeningOptions:
+    """Options of a new listening test.
 
     Attributes:
-        utterances: at most so many, drawn by the seed.
-        seed: of everything that is drawn; without one it is drawn too, and the key records it.
-        title, question: shown to listeners; empty for the usual ones.
+        utterances: most utterances, drawn by the seed.
+        seed: seed of everything random; random by default, and recorded in the key.
+        title, question: shown to listeners; empty for the defaults.
     """
 
     utterances: int = 20
@@ -85,12 +84,12 @@ class Options:
     question: str = ""
 
 
-class Trial(Record):
-    """One question. In files for listeners the order of the names carries nothing.
+class Trial(ListeningModel):
+    """One question. In files for listeners the order of the names has no meaning.
 
     Attributes:
-        id: drawn name.
-        group: drawn name of the utterance; a page avoids asking for it twice in a row.
+        id: random name.
+        group: random name of the utterance; a page avoids playing it twice in a row.
         stimuli: sounds, one to rate or two to compare; half of the listeners get them reversed.
         references: for ABX, copies of the two stimuli under other names, one of which is X.
     """
@@ -102,35 +101,35 @@ class Trial(Record):
 
     @property
     def sounds(self) -> tuple[str, ...]:
-        """Every sound that the trial may play."""
+        """Names of all sounds that the trial may play."""
         return (*self.stimuli, *self.references)
 
 
-class ListeningTest(Record):
-    """All that a page shows; says nothing about systems, utterances or which trials are checks."""
+class ListeningTest(ListeningModel):
+    """Contents of a page, without systems, utterances or which trials are checks."""
 
     schema_version: Literal[1] = 1
     id: str = Field(description="digest of the whole test with its sounds, kept in every result")
-    kind: Kind
+    kind: TestKind
     title: str
     question: str
     instructions: str
-    choices: tuple[Choice, ...]
+    choices: tuple[AnswerOption, ...]
     volume: str = Field(description="the sound by which listeners set their volume")
     practice: Trial
     trials: tuple[Trial, ...]
 
 
-class Sound(Record):
-    """What a drawn name stands for."""
+class Stimulus(ListeningModel):
+    """System and utterance behind the random name of a sound."""
 
     system: str
     utterance: str
     sha256: str = ""
 
 
-class Key(Record):
-    """`key.json`: a test and what its names stand for. Listeners must not have it."""
+class ListeningKey(ListeningModel):
+    """`key.json`: a test and the meaning of its names. Listeners must not have it."""
 
     schema_version: Literal[1] = 1
     test: ListeningTest
@@ -138,22 +137,24 @@ class Key(Record):
     systems: tuple[str, ...] = Field(description="natural speech first, then the candidates")
     utterances: tuple[str, ...]
     checks: tuple[str, ...] = Field(description="trials that tell whether a listener attends")
-    sounds: dict[str, Sound]
+    sounds: dict[str, Stimulus]
     sample_rate: int = 0
     level: float = Field(default=0.0, description="dBFS, RMS over active speech, of every sound")
 
 
-def read_key(path: Path) -> Key:
-    """The key of a test.
+def read_key(path: Path) -> ListeningKey:
+    """Read the key of a test.
 
     Raises:
-        WavewrightError: there is no such file, or it is no key.
+        WavewrightError: the file cannot be read, or it is not a key.
     """
-    return read_record(path, Key, "the key.json that `wavewright listening-test` wrote")
+    return read_json_model(
+        path, ListeningKey, "the key.json that `wavewright listening-test` wrote"
+    )
 
 
-def read_record(path: Path, kind: type[Read], expected: str) -> Read:
-    """A record from a JSON file; what it should have been goes into the error's sentence."""
+def read_json_model(path: Path, kind: type[ModelT], expected: str) -> ModelT:
+    """Read a JSON file as a `kind`; `expected` names the file in error messages."""
     from pydantic import ValidationError
 
     try:

@@ -1,4 +1,4 @@
-"""The page that listeners get, and the making of a whole test around it."""
+"""Page of a listening test, and the folder with everything that belongs to it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ from pathlib import Path
 from markupsafe import Markup
 
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Kind, Options
+from wavewright.evaluation.listening.design import (
+    ANCHOR,
+    NATURAL,
+    ListeningKey,
+    ListeningOptions,
+    TestKind,
+)
 from wavewright.evaluation.listening.plan import plan_test
-from wavewright.evaluation.listening.stimuli import Sources, find_sources, write_sounds
+from wavewright.evaluation.listening.stimuli import SystemFiles, find_system_files, write_stimuli
 from wavewright.io.files import write_text
 from wavewright.webpage.render import count, render
 
-_HERE = Path(__file__).parent
-_MAIL = 25_000_000  # bytes that most mail servers take
-_DECIDING = 6.0  # seconds per trial besides listening
+_ASSETS = Path(__file__).parent / "assets"
+_MAIL_BYTES = 25_000_000  # accepted by most mail servers
+_ANSWER_SECONDS = 6.0  # per trial, after listening
 
 
-def make_test(
-    kind: Kind,
+def write_listening_test(
+    kind: TestKind,
     reference: Path,
     candidates: Mapping[str, Path],
     out: Path,
-    options: Options,
+    options: ListeningOptions,
     *,
     single_file: bool = False,
 ) -> tuple[str, ...]:
@@ -40,37 +46,37 @@ def make_test(
         reference: folder of recordings, ID.wav or ID.flac.
         candidates: folders of systems by name, with the same ids.
         out: a folder that does not exist yet, or is empty.
-        options: how many utterances, the seed and the words.
+        options: number of utterances, seed and texts.
         single_file: sounds go into the page, as FLAC, instead of into a folder beside it.
 
     Returns:
-        Sentences for the user.
+        Remarks for the user.
 
     Raises:
-        WavewrightError: names or folders are not usable; see `find_sources`.
+        WavewrightError: names or folders are not usable; see `find_system_files`.
     """
     check_names(candidates)
-    sources = find_sources(reference, candidates)
+    sources = find_system_files(reference, candidates)
     seed = options.seed
-    chosen, practice = choose(sources.utterances, options)
-    key = plan_test(kind, list(candidates), chosen, practice, options)
-    with appearing(out) as scratch:
+    utterances, practice = draw_utterances(sources.utterances, options)
+    key = plan_test(kind, list(candidates), utterances, practice, options)
+    with output_folder(out) as scratch:
         sounds = scratch / "listeners" / "sounds"
-        rate = sources.sample_rate({*chosen, practice})
-        written, level = write_sounds(sources, key.sounds, sounds, rate, seed=seed)
-        key = _identified(
+        rate = sources.sample_rate({*utterances, practice})
+        written, level = write_stimuli(sources, key.sounds, sounds, rate, seed=seed)
+        key = _with_id(
             key.model_copy(update={"sounds": written, "sample_rate": rate, "level": level})
         )
-        page = page_of(key, sounds, single_file=single_file)
+        page = render_test(key, sounds, single_file=single_file)
         if single_file:
             shutil.rmtree(sounds)
         write_text(scratch / "listeners" / "index.html", page)
         write_text(scratch / "key.json", key.model_dump_json(indent=1) + "\n")
-    return (*left_out(sources), *_remarks(key, out, len(page)))
+    return (*missing_remarks(sources), *_remarks(key, out, len(page)))
 
 
-def named_folders(candidates: Iterable[str]) -> dict[str, Path]:
-    """Folders by name of the `NAME=DIR` of the command line."""
+def parse_candidates(candidates: Iterable[str]) -> dict[str, Path]:
+    """Parse the `NAME=DIR` of the command line into folders by name."""
     folders: dict[str, Path] = {}
     for candidate in candidates:
         name, equals, folder = candidate.partition("=")
@@ -83,7 +89,7 @@ def named_folders(candidates: Iterable[str]) -> dict[str, Path]:
 
 
 def check_names(candidates: Mapping[str, Path]) -> None:
-    """Refuse names of candidates that mean something else."""
+    """Reject names of candidates that are reserved or not printable."""
     for name in candidates:
         if name in (NATURAL, ANCHOR) or not name.strip() or not name.isprintable():
             raise WavewrightError(
@@ -91,15 +97,15 @@ def check_names(candidates: Mapping[str, Path]) -> None:
             )
 
 
-def choose(known: list[str], options: Options) -> tuple[list[str], str]:
-    """Utterances drawn for a test, and one for practice that is not among them where possible."""
-    wanted = min(len(known), options.utterances + 1)
-    drawn = random.Random(options.seed).sample(known, wanted)
-    return drawn[: options.utterances], drawn[-1]
+def draw_utterances(ids: list[str], options: ListeningOptions) -> tuple[list[str], str]:
+    """Draw utterances for a test, and one for practice, not among them where possible."""
+    count_drawn = min(len(ids), options.utterances + 1)
+    utterances = random.Random(options.seed).sample(ids, count_drawn)
+    return utterances[: options.utterances], utterances[-1]
 
 
-def left_out(sources: Sources) -> Iterator[str]:
-    """A sentence about the utterances that not every system has."""
+def missing_remarks(sources: SystemFiles) -> Iterator[str]:
+    """Remark on the utterances that not every system has."""
     if sources.missing:
         first, lacking = next(iter(sources.missing.items()))
         yield (
@@ -109,8 +115,8 @@ def left_out(sources: Sources) -> Iterator[str]:
 
 
 @contextmanager
-def appearing(out: Path) -> Iterator[Path]:
-    """A hidden folder that takes the name `out` when the block ends well."""
+def output_folder(out: Path) -> Iterator[Path]:
+    """Hidden folder that is renamed to `out` when the block ends without an error."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WavewrightError(f"{out}: exists already and is not empty; name another folder")
     scratch = out.with_name(f".{out.name}.partial")
@@ -125,14 +131,14 @@ def appearing(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _identified(key: Key) -> Key:
-    """With an id of the test that no other test has, nor this one made of other sounds."""
+def _with_id(key: ListeningKey) -> ListeningKey:
+    """Set the test's id to a digest of its contents, sounds included."""
     digest = hashlib.sha256(key.model_dump_json().encode()).hexdigest()[:16]
     return key.model_copy(update={"test": key.test.model_copy(update={"id": digest})})
 
 
-def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
-    """The HTML of a test whose sounds lie in a folder."""
+def render_test(key: ListeningKey, sounds: Path, *, single_file: bool) -> str:
+    """Render the HTML of a test whose sounds lie in a folder."""
     from wavewright._version import __version__
 
     places = {name: f"sounds/{name}.wav" for name in sorted(key.sounds)}
@@ -150,7 +156,7 @@ def page_of(key: Key, sounds: Path, *, single_file: bool) -> str:
     return render(
         "listening.html.j2",
         page,
-        folder=_HERE,
+        folder=_ASSETS,
         style=("listening.css",),
         script=("listening.js",),
         media="data:" if single_file else "'self' file:",
@@ -165,20 +171,20 @@ def _embedded(path: Path) -> str:
     return flac(to_pcm16(wav), rate)
 
 
-def _minutes(key: Key, sounds: Path) -> int:
-    """How long the test takes, about."""
-    spoken = 0.0
+def _minutes(key: ListeningKey, sounds: Path) -> int:
+    """Estimated duration of the test in minutes."""
+    seconds = 0.0
     for trial in key.test.trials:
-        heard = len(trial.stimuli) + bool(trial.references)
+        plays = len(trial.stimuli) + bool(trial.references)
         size = (sounds / f"{trial.stimuli[0]}.wav").stat().st_size
-        spoken += heard * size / (2 * key.sample_rate) + _DECIDING
-    return max(1, round(spoken / 60))
+        seconds += plays * size / (2 * key.sample_rate) + _ANSWER_SECONDS
+    return max(1, round(seconds / 60))
 
 
-def _remarks(key: Key, out: Path, page: int) -> Iterator[str]:
+def _remarks(key: ListeningKey, out: Path, page: int) -> Iterator[str]:
     if key.level < -26.01:
         yield f"all sounds lowered to {key.level:.1f} dBFS, so that none clips"
-    if page > _MAIL:
+    if page > _MAIL_BYTES:
         yield f"the page has {page / 1e6:.0f} MB, more than most mail takes; without "
         "--single-file the sounds lie beside it"
     trials = count(len(key.test.trials), "trial")

@@ -8,12 +8,12 @@ utterances are both resampled (Owen 2007, "The pigeonhole bootstrap", doi:10.121
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
+from wavewright.evaluation.listening.results import ScoreEstimate
 from wavewright.evaluation.statistics import MIN_UNITS, RESAMPLES
 
 _SEED = 20260102
@@ -21,16 +21,7 @@ _SEED = 20260102
 Answers = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % interval; None where listeners or utterances are too few."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-def clustered_mean(answers: Answers) -> Interval:
+def clustered_mean(answers: Answers) -> ScoreEstimate:
     """Mean of answers (listeners, utterances) with its 95 % interval by two-way bootstrap.
 
     Listeners and utterances are drawn with replacement, each independently of the other; the
@@ -39,13 +30,13 @@ def clustered_mean(answers: Answers) -> Interval:
     """
     mean = float(answers.mean())
     if min(answers.shape) < MIN_UNITS:
-        return Interval(mean, None, None)
+        return ScoreEstimate(mean=mean, low=None, high=None)
     rng = np.random.default_rng((_SEED, *answers.shape))
     listeners, utterances = answers.shape
     by_listener = _draws(rng, listeners) @ answers
     means = np.einsum("ru,ru->r", by_listener, _draws(rng, utterances))
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(mean, float(low), float(high))
+    return ScoreEstimate(mean=mean, low=float(low), high=float(high))
 
 
 def _draws(rng: np.random.Generator, count: int) -> Answers:
@@ -54,6 +45,6 @@ def _draws(rng: np.random.Generator, count: int) -> Answers:
 
 
 def binomial_greater(right: int, answers: int) -> float:
-    """p of so many right answers or more where each is a guess between two."""
+    """p value of at least `right` right answers if each is a guess between two."""
     outcomes = sum(math.comb(answers, number) for number in range(right, answers + 1))
     return float(Fraction(outcomes, 2**answers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wavewright.evaluation.listening.results import Estimate, Ratings
+from wavewright.evaluation.listening.results import Ratings, ScoreEstimate
 from wavewright.evaluation.statistics import MIN_UNITS
 from wavewright.webpage.markdown import plain
 from wavewright.webpage.render import count
@@ -17,7 +17,7 @@ _METHOD = (
 
 
 def ratings_markdown(ratings: Ratings) -> str:
-    """The tables of a test with who listened, who was left out and how the numbers are made."""
+    """Render the tables of a test, its listeners, exclusions and method as Markdown."""
     listeners, excluded = len(ratings.listeners), len(ratings.excluded)
     devices = ", ".join(f"{number} with {plain(name)}" for name, number in ratings.devices.items())
     lines = [
@@ -110,10 +110,10 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
     ]
 
 
-def _interval(found: Estimate, sign: str = "") -> str:
-    if found.low is None or found.high is None:
+def _interval(estimate: ScoreEstimate, sign: str = "") -> str:
+    if estimate.low is None or estimate.high is None:
         return "too few"
-    return f"[{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
+    return f"[{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
 
 
 def _chance(p: float | None) -> str:

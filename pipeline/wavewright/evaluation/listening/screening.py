@@ -1,4 +1,4 @@
-"""Which listeners attended: those who did not are left out, each with a reason."""
+"""Screening of listeners: inattentive ones are excluded, each with a reason."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Key, Record
-from wavewright.evaluation.listening.sessions import Answer, Session, asked_for, heard, preferred
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, ListeningKey, ListeningModel
+from wavewright.evaluation.listening.sessions import (
+    Answer,
+    ListenerSession,
+    played_stimuli,
+    preferred_system,
+    reference_system,
+)
 
 TOLERANCE = 0.25  # the share of checks that an attentive listener may fail
 _ANCHOR_AT_MOST = 2  # "Poor"
 _APART = 1.0  # points that natural speech must lie above the anchor, on average
 
 
-class Excluded(Record):
-    """A listener whose answers are not used."""
+class Excluded(ListeningModel):
+    """Excluded listener and the reason."""
 
     listener: str
     reason: str
 
 
-def screen(key: Key, sessions: Sequence[Session]) -> tuple[list[Session], list[Excluded]]:
-    """Sessions to use, and listeners to leave out.
+def screen_listeners(
+    key: ListeningKey, sessions: Sequence[ListenerSession]
+) -> tuple[list[ListenerSession], list[Excluded]]:
+    """Split sessions into those to use and the excluded listeners.
 
-    A listener is left out who fails more than a quarter of the checks, has answered without
+    A listener is excluded who fails more than a quarter of the checks, has answered without
     hearing every sound, or (MOS) rates natural speech less than a point above strong noise.
     """
     used, excluded = [], []
@@ -37,12 +45,12 @@ def screen(key: Key, sessions: Sequence[Session]) -> tuple[list[Session], list[E
     return used, excluded
 
 
-def _unheard(session: Session) -> str:
+def _unheard(session: ListenerSession) -> str:
     number = sum(min(answer.plays) < 1 for answer in session.answers)
     return f"did not hear every sound to its end in {number} trials" if number else ""
 
 
-def _inattentive(key: Key, session: Session) -> str:
+def _inattentive(key: ListeningKey, session: ListenerSession) -> str:
     checks = [answer for answer in session.answers if answer.trial in key.checks]
     failed = sum(not _passed(key, answer) for answer in checks)
     if failed <= TOLERANCE * len(checks):
@@ -50,18 +58,22 @@ def _inattentive(key: Key, session: Session) -> str:
     return f"failed {failed} of {len(checks)} attention checks"
 
 
-def _passed(key: Key, answer: Answer) -> bool:
+def _passed(key: ListeningKey, answer: Answer) -> bool:
     if key.test.kind == "mos":
         return int(answer.answer) <= _ANCHOR_AT_MOST
-    right = NATURAL if key.test.kind == "ab" else asked_for(answer, key)
-    return preferred(answer, key) == right
+    right = NATURAL if key.test.kind == "ab" else reference_system(answer, key)
+    return preferred_system(answer, key) == right
 
 
-def _undiscerning(key: Key, session: Session) -> str:
+def _undiscerning(key: ListeningKey, session: ListenerSession) -> str:
     if key.test.kind != "mos":
         return ""
     natural, anchor = (
-        float(np.mean([int(a.answer) for a in session.answers if heard(a, key)[0].system == name]))
+        float(
+            np.mean(
+                [int(a.answer) for a in session.answers if played_stimuli(a, key)[0].system == name]
+            )
+        )
         for name in (NATURAL, ANCHOR)
     )
     if natural - anchor >= _APART:

@@ -1,4 +1,4 @@
-"""The files that listeners send back, read and checked against the test."""
+"""Answer files of listeners, read and checked against the test."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Literal
 from pydantic import Field
 
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.listening.design import Key, Record, Sound, Trial, read_record
+from wavewright.evaluation.listening.design import (
+    ListeningKey,
+    ListeningModel,
+    Stimulus,
+    Trial,
+    read_json_model,
+)
 
 
-class Answer(Record):
-    """One trial as it was heard; `plays` counts whole plays of `shown` and then `reference`."""
+class Answer(ListeningModel):
+    """Answer to one trial; `plays` counts complete plays of `shown` and then `reference`."""
 
     trial: str
     shown: tuple[str, ...]
@@ -22,8 +28,8 @@ class Answer(Record):
     plays: tuple[int, ...]
 
 
-class Session(Record):
-    """One listener's answers, in the order in which they were asked for."""
+class ListenerSession(ListeningModel):
+    """Answers of one listener, in the order of the questions."""
 
     schema_version: Literal[1]
     test: str
@@ -34,8 +40,8 @@ class Session(Record):
     answers: tuple[Answer, ...]
 
 
-def read_sessions(folder: Path, key: Key) -> list[Session]:
-    """Every .json file of a folder, ordered by listener.
+def read_sessions(folder: Path, key: ListeningKey) -> list[ListenerSession]:
+    """Read every .json file of a folder, ordered by listener.
 
     Raises:
         WavewrightError: there are none, one of them is broken, belongs to another test or does
@@ -43,9 +49,9 @@ def read_sessions(folder: Path, key: Key) -> list[Session]:
     """
     if not folder.is_dir():
         raise WavewrightError(f"{folder}: no such folder of results")
-    sessions: dict[str, tuple[Path, Session]] = {}
+    sessions: dict[str, tuple[Path, ListenerSession]] = {}
     for path in sorted(folder.glob("*.json")):
-        session = read_record(path, Session, "a result that a listening test saved")
+        session = read_json_model(path, ListenerSession, "a result that a listening test saved")
         _check(path, session, key)
         if session.listener in sessions:
             raise WavewrightError(
@@ -58,7 +64,7 @@ def read_sessions(folder: Path, key: Key) -> list[Session]:
     return [session for _, (_, session) in sorted(sessions.items())]
 
 
-def _check(path: Path, session: Session, key: Key) -> None:
+def _check(path: Path, session: ListenerSession, key: ListeningKey) -> None:
     if session.test != key.test.id:
         raise WavewrightError(
             f"{path}: answers test '{session.test}', but the key is of test '{key.test.id}'"
@@ -85,24 +91,28 @@ def _check(path: Path, session: Session, key: Key) -> None:
 
 def _belongs(answer: Answer, trial: Trial) -> bool:
     references = trial.references or ("",)
-    heard = len(answer.shown) + bool(answer.reference)
+    plays = len(answer.shown) + bool(answer.reference)
     return (
         sorted(answer.shown) == sorted(trial.stimuli)
         and answer.reference in references
-        and len(answer.plays) == heard
+        and len(answer.plays) == plays
     )
 
 
-def heard(answer: Answer, key: Key) -> list[Sound]:
-    """What was shown, in that order."""
+def played_stimuli(answer: Answer, key: ListeningKey) -> list[Stimulus]:
+    """Stimuli of an answer, in the order in which they were shown."""
     return [key.sounds[name] for name in answer.shown]
 
 
-def preferred(answer: Answer, key: Key) -> str:
-    """The system that an answer of AB or ABX names, or an empty string for none."""
-    return heard(answer, key)["AB".index(answer.answer)].system if answer.answer != "none" else ""
+def preferred_system(answer: Answer, key: ListeningKey) -> str:
+    """System that an answer of AB or ABX prefers; empty for none."""
+    return (
+        played_stimuli(answer, key)["AB".index(answer.answer)].system
+        if answer.answer != "none"
+        else ""
+    )
 
 
-def asked_for(answer: Answer, key: Key) -> str:
-    """The system that X was, in ABX."""
+def reference_system(answer: Answer, key: ListeningKey) -> str:
+    """System that was X, in ABX."""
     return key.sounds[answer.reference].system

@@ -1,4 +1,4 @@
-"""Sounds of several systems made comparable: one rate, one loudness, one length per utterance."""
+"""Stimuli of a listening test: one rate, one loudness, one length per utterance."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from wavewright.audio.files import Wav, load_wav, read_channels, save_wav
 from wavewright.audio.levels import is_silent
 from wavewright.audio.loudness import decibels, measure_level
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Sound
+from wavewright.evaluation.listening.design import ANCHOR, NATURAL, Stimulus
 from wavewright.evaluation.pairing import find_wavs
 from wavewright.io.files import sha256_of
 
 LEVEL = -26.0  # dBFS, RMS over active speech, where no peak forbids it
 CEILING = 0.97  # largest magnitude of any sound
 _FADE = 0.01  # seconds
-_TAIL = 0.25  # seconds: systems whose lengths differ by no more are cut, others padded
+_TAIL = 0.25  # seconds; lengths that differ by no more are cut, others padded
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where the systems' sounds lie.
+class SystemFiles:
+    """Sound files of the systems.
 
     Attributes:
         files: by system and utterance, the same utterances for every system.
@@ -44,44 +44,44 @@ class Sources:
         return sorted(self.files[NATURAL])
 
     def sample_rate(self, utterances: Iterable[str]) -> int:
-        """Hz: the highest in use, so that no system loses a part of its band."""
-        chosen = list(utterances)
-        return max(_rate(own[utterance]) for own in self.files.values() for utterance in chosen)
+        """Highest sample rate in use, in Hz, so that no system loses a part of its band."""
+        ids = list(utterances)
+        return max(_rate(own[utterance]) for own in self.files.values() for utterance in ids)
 
 
-def find_sources(reference: Path, candidates: Mapping[str, Path]) -> Sources:
-    """The sounds of each folder, paired by exact id: the name without its suffix.
+def find_system_files(reference: Path, candidates: Mapping[str, Path]) -> SystemFiles:
+    """Find the sounds of each folder, paired by exact id: the name without its suffix.
 
     Raises:
         WavewrightError: a folder is missing or empty, or no id is in all of them.
     """
-    found = {NATURAL: find_wavs(reference)}
-    found |= {name: find_wavs(folder) for name, folder in candidates.items()}
+    files = {NATURAL: find_wavs(reference)}
+    files |= {name: find_wavs(folder) for name, folder in candidates.items()}
     missing: dict[str, str] = {}
-    for utterance in found[NATURAL]:
-        lacking = [name for name, files in found.items() if utterance not in files]
+    for utterance in files[NATURAL]:
+        lacking = [name for name, files in files.items() if utterance not in files]
         if lacking:
             missing[utterance] = ", ".join(lacking)
-    shared = sorted(set(found[NATURAL]) - set(missing))
+    shared = sorted(set(files[NATURAL]) - set(missing))
     if not shared:
         other = next(iter(candidates))
         raise WavewrightError(
-            f"no utterance is in every folder: {reference} has '{min(found[NATURAL])}' and the "
-            f"like, {candidates[other]} has '{min(found[other])}'; file names must be equal"
+            f"no utterance is in every folder: {reference} has '{min(files[NATURAL])}' and the "
+            f"like, {candidates[other]} has '{min(files[other])}'; file names must be equal"
         )
-    return Sources({name: {u: own[u] for u in shared} for name, own in found.items()}, missing)
+    return SystemFiles({name: {u: own[u] for u in shared} for name, own in files.items()}, missing)
 
 
 def _rate(path: Path) -> int:
     return read_channels(path, end=0.01)[1]
 
 
-def comparable(
-    sources: Sources, utterance: str, systems: Iterable[str], sample_rate: int, *, seed: int = 0
+def equalize(
+    sources: SystemFiles, utterance: str, systems: Iterable[str], sample_rate: int, *, seed: int = 0
 ) -> dict[str, Wav]:
-    """One utterance of these systems, (samples,) float32 of equal length and loudness.
+    """Equalize one utterance of several systems: (samples,) float32 of one length and loudness.
 
-    The RMS over active speech is 1; `write_sounds` brings everything to its final level. Where
+    The RMS over active speech is 1; `write_stimuli` sets the final level. Where
     the lengths differ by no more than a quarter of a second all are cut to the shortest: vocoders
     end at whole frames. Where they differ by more, the timing is another one: nothing is cut, and
     silence is appended. Both ends are faded, so that a cut or a pad makes no click.
@@ -101,20 +101,20 @@ def comparable(
         path = sources.files[NATURAL if system == ANCHOR else system][utterance]
         wavs[system] = load_wav(path, sample_rate)[0]
         if is_silent(wavs[system]):
-            raise WavewrightError(f"{path}: silent, and cannot be brought to the others' level")
+            raise WavewrightError(f"{path}: silent, so it cannot be scaled to the others' level")
     shortest, longest = (pick(map(len, wavs.values())) for pick in (min, max))
     length = shortest if longest - shortest <= _TAIL * sample_rate else longest
-    made = {}
+    equalized = {}
     for system, wav in wavs.items():
         wav = _equally_loud(wav[:length], sample_rate)
         if system == ANCHOR:
             wav = _equally_loud(wav + _noise(len(wav), utterance, seed), sample_rate)
-        made[system] = np.pad(wav, (0, length - len(wav)))
-    return made
+        equalized[system] = np.pad(wav, (0, length - len(wav)))
+    return equalized
 
 
 def _equally_loud(wav: Wav, sample_rate: int) -> Wav:
-    """Without its mean, faded in and out, with an RMS over active speech of 1."""
+    """Remove the mean, fade in and out, and scale to an RMS over active speech of 1."""
     fade = min(round(_FADE * sample_rate), len(wav) // 2)
     ramp = np.sin(np.linspace(0, np.pi / 2, fade, endpoint=False)) ** 2
     shape = np.concatenate([ramp, np.ones(len(wav) - 2 * fade), ramp[::-1]])
@@ -129,13 +129,18 @@ def _noise(samples: int, utterance: str, seed: int) -> Wav:
     return np.random.default_rng(own).normal(size=samples).astype(np.float32)
 
 
-def write_sounds(
-    sources: Sources, sounds: Mapping[str, Sound], folder: Path, sample_rate: int, *, seed: int = 0
-) -> tuple[dict[str, Sound], float]:
-    """Write NAME.wav for every drawn name, all equally loud, 16 bits.
+def write_stimuli(
+    sources: SystemFiles,
+    sounds: Mapping[str, Stimulus],
+    folder: Path,
+    sample_rate: int,
+    *,
+    seed: int = 0,
+) -> tuple[dict[str, Stimulus], float]:
+    """Write NAME.wav for every random name, all equally loud, 16 bits.
 
-    Where the usual level would clip any of them, all are lowered by the same amount. All files
-    get the same time, so that the order in which they were made says nothing.
+    Where the default level would clip any of them, all are lowered by the same amount. All files
+    get the same modification time, so that it reveals nothing.
 
     Returns:
         The sounds with their digests, and their level in dBFS.
@@ -155,14 +160,16 @@ def write_sounds(
     return written, decibels(gain)
 
 
-def _highest(sources: Sources, sounds: Mapping[str, Sound], sample_rate: int, seed: int) -> float:
+def _highest(
+    sources: SystemFiles, sounds: Mapping[str, Stimulus], sample_rate: int, seed: int
+) -> float:
     every = _by_utterance(sources, sounds, sample_rate, seed)
     return max(float(np.abs(wav).max()) for _, wavs in every for wav in wavs.values())
 
 
 def _by_utterance(
-    sources: Sources, sounds: Mapping[str, Sound], sample_rate: int, seed: int
+    sources: SystemFiles, sounds: Mapping[str, Stimulus], sample_rate: int, seed: int
 ) -> Iterator[tuple[str, dict[str, Wav]]]:
     for utterance in sorted({sound.utterance for sound in sounds.values()}):
         systems = sorted({s.system for s in sounds.values() if s.utterance == utterance})
-        yield utterance, comparable(sources, utterance, systems, sample_rate, seed=seed)
+        yield utterance, equalize(sources, utterance, systems, sample_rate, seed=seed)

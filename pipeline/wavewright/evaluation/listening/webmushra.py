@@ -1,7 +1,7 @@
-"""A MUSHRA test (ITU-R BS.1534) for webMUSHRA, which listeners reach through a web server.
+"""MUSHRA test (ITU-R BS.1534) for webMUSHRA, which runs on a web server.
 
-webMUSHRA has a licence of its own and is not part of this package: what is written here are its
-configuration and sounds. It refuses sounds that differ in length or whose rate is not the sound
+webMUSHRA has a licence of its own and is not part of this package; only its configuration and
+sounds are written. It rejects sounds that differ in length or whose rate is not the sound
 card's, more than 12 conditions and more than 12 s.
 """
 
@@ -16,29 +16,39 @@ from typing import Any
 
 from wavewright.audio.files import load_wav
 from wavewright.errors import WavewrightError
-from wavewright.evaluation.listening.design import NATURAL, Options, Record, Sound
-from wavewright.evaluation.listening.page import appearing, check_names, choose, left_out
-from wavewright.evaluation.listening.plan import TITLE, Names
-from wavewright.evaluation.listening.stimuli import Sources, find_sources, write_sounds
+from wavewright.evaluation.listening.design import (
+    NATURAL,
+    ListeningModel,
+    ListeningOptions,
+    Stimulus,
+)
+from wavewright.evaluation.listening.page import (
+    check_names,
+    draw_utterances,
+    missing_remarks,
+    output_folder,
+)
+from wavewright.evaluation.listening.plan import TITLE, NameGenerator
+from wavewright.evaluation.listening.stimuli import SystemFiles, find_system_files, write_stimuli
 from wavewright.io.files import write_text
 from wavewright.webpage.render import count
 
 RATE = 48_000  # Hz, of most sound cards
 CONDITIONS = 12
 SECONDS = 12.0
-_OWN = 3  # the hidden reference and two low-pass anchors, which webMUSHRA adds
+_BUILT_IN = 3  # conditions that webMUSHRA adds: the hidden reference and two low-pass anchors
 _QUESTION = (
     "Rate how close each sound is to the reference, from 100 for no difference to 0. One of them "
     "is the reference itself."
 )
 
 
-class MushraKey(Record):
-    """`key.json` of a webMUSHRA test: what its drawn names stand for."""
+class MushraKey(ListeningModel):
+    """`key.json` of a webMUSHRA test: the meaning of its random names."""
 
     test: str
     seed: int
-    sounds: dict[str, Sound]
+    sounds: dict[str, Stimulus]
     conditions: dict[str, dict[str, str]]
 
 
@@ -46,37 +56,38 @@ def export_webmushra(
     reference: Path,
     candidates: Mapping[str, Path],
     out: Path,
-    options: Options,
+    options: ListeningOptions,
 ) -> tuple[str, ...]:
-    """Write `configs/` to lay over that of webMUSHRA, and `key.json` to keep.
+    """Write `configs/` to copy over that of webMUSHRA, and `key.json` to keep.
 
     Every page has the recording as reference, the candidates, the hidden reference, and
-    webMUSHRA's anchors at 3.5 and 7 kHz. Arguments are those of `page.make_test`.
+    webMUSHRA's anchors at 3.5 and 7 kHz. Arguments are those of `page.write_listening_test`.
 
     Returns:
-        Sentences for the user.
+        Remarks for the user.
 
     Raises:
-        WavewrightError: too many candidates, no utterance is short enough, or see `make_test`.
+        WavewrightError: too many candidates, or no utterance is short enough; see also
+            `write_listening_test`.
     """
     check_names(candidates)
-    if len(candidates) + _OWN > CONDITIONS:
+    if len(candidates) + _BUILT_IN > CONDITIONS:
         raise WavewrightError(
             f"{len(candidates)} candidates; webMUSHRA takes {CONDITIONS} conditions, of which "
-            f"{_OWN} are the hidden reference and two anchors"
+            f"{_BUILT_IN} are the hidden reference and two anchors"
         )
-    sources = find_sources(reference, candidates)
+    sources = find_system_files(reference, candidates)
     short = [utterance for utterance in sources.utterances if _fits(sources, utterance)]
     if not short:
         raise WavewrightError(f"{reference}: no utterance of at most {SECONDS:g} s in all systems")
-    chosen, practice = choose(short, options)
-    names = Names(random.Random(options.seed))
-    volume = names.sound(NATURAL, practice)
-    pages = {names.draw(): _page(names, candidates, utterance) for utterance in chosen}
-    test = f"wavewright-{names.draw()}"
-    with appearing(out) as scratch:
+    utterances, practice = draw_utterances(short, options)
+    names = NameGenerator(random.Random(options.seed))
+    volume = names.new_stimulus(NATURAL, practice)
+    pages = {names.new_name(): _page(names, candidates, utterance) for utterance in utterances}
+    test = f"wavewright-{names.new_name()}"
+    with output_folder(out) as scratch:
         folder = f"configs/resources/{test}"
-        written, level = write_sounds(
+        written, level = write_stimuli(
             sources, names.sounds, scratch / folder, RATE, seed=options.seed
         )
         config = _config(test, folder, volume, pages, options)
@@ -92,10 +103,10 @@ def export_webmushra(
         )
         write_text(scratch / "key.json", key.model_dump_json(indent=1) + "\n")
     long = len(sources.utterances) - len(short)
-    return (*left_out(sources), *_remarks(out, test, long, len(pages), level))
+    return (*missing_remarks(sources), *_remarks(out, test, long, len(pages), level))
 
 
-def _fits(sources: Sources, utterance: str) -> bool:
+def _fits(sources: SystemFiles, utterance: str) -> bool:
     for files in sources.files.values():
         wav, rate = load_wav(files[utterance])
         if len(wav) > SECONDS * rate:
@@ -103,9 +114,9 @@ def _fits(sources: Sources, utterance: str) -> bool:
     return True
 
 
-def _page(names: Names, candidates: Iterable[str], utterance: str) -> tuple[str, list[str]]:
-    reference = names.sound(NATURAL, utterance)
-    return reference, sorted(names.sound(system, utterance) for system in candidates)
+def _page(names: NameGenerator, candidates: Iterable[str], utterance: str) -> tuple[str, list[str]]:
+    reference = names.new_stimulus(NATURAL, utterance)
+    return reference, sorted(names.new_stimulus(system, utterance) for system in candidates)
 
 
 def _config(
@@ -113,10 +124,12 @@ def _config(
     folder: str,
     volume: str,
     pages: Mapping[str, tuple[str, list[str]]],
-    options: Options,
+    options: ListeningOptions,
 ) -> dict[str, Any]:
     question = html.escape(options.question or _QUESTION)
-    asked = [_comparison(page, question, folder, *sounds) for page, sounds in sorted(pages.items())]
+    comparisons = [
+        _comparison(page, question, folder, *sounds) for page, sounds in sorted(pages.items())
+    ]
     first = {
         "type": "volume",
         "id": "volume",
@@ -140,7 +153,7 @@ def _config(
         "stopOnErrors": True,
         "showButtonPreviousPage": True,
         "remoteService": "service/write.php",
-        "pages": [first, ["random", *asked], last],
+        "pages": [first, ["random", *comparisons], last],
     }
 
 

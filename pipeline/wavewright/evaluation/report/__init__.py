@@ -1,1 +1,1 @@
-"""From scores to a page that people can publish: statistics, tables, figures, template."""
+"""Report of an evaluation: rankings, verdicts, tables, charts and players."""

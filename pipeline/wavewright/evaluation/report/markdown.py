@@ -39,9 +39,9 @@ def report_markdown(view: ReportView) -> str:
         if condition.absent:
             lines.append(plain(condition.absent))
         else:
-            shown = view.conditions[condition.id]
-            lines.append(plain(shown.verdict))
-            lines += [line for table in shown.tables for line in _table(table)]
+            condition_view = view.conditions[condition.id]
+            lines.append(plain(condition_view.verdict))
+            lines += [line for table in condition_view.tables for line in _table(table)]
     lines += ["", "## Notes", "", *_notes(results)]
     return "\n".join([*lines, *(_speed_lines(view, view.speed) if view.speed else []), ""])
 

@@ -1,4 +1,4 @@
-"""The page about sounds that vocoders make by themselves: how good, how varied, how new."""
+"""Page about unconditional samples: their quality, variety and novelty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from wavewright.audio.files import load_wav, to_pcm16
 from wavewright.evaluation.layout import pick_evenly
-from wavewright.evaluation.samples_results import SamplesResults, Sound, SoundSet
+from wavewright.evaluation.samples_results import GeneratedSound, SamplesResults, SoundSet
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import atomic_write, write_text
 from wavewright.metrics.logmel import measured_mel
@@ -26,14 +26,14 @@ from wavewright.webpage.sound import flac
 _TEMPLATE = "samples.html.j2"
 _ASSETS = Path(__file__).parent / "assets"
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "1 4")
-_COLOURS = ("#0b6470", "#b4470f", "#5a3fa0", "#8a6100", "#a3195b")
+_COLORS = ("#0b6470", "#b4470f", "#5a3fa0", "#8a6100", "#a3195b")
 
 
 @dataclass(frozen=True)
-class Card:
-    """A player with its picture."""
+class SampleCard:
+    """Player of one sound, with its picture."""
 
-    sound: Sound
+    sound: GeneratedSound
     number: int
     seconds: float
     audio: str
@@ -41,15 +41,15 @@ class Card:
 
 
 def write_samples_report(
-    folder: Path, results: SamplesResults, *, shown: int = 12, megabytes: float = 25.0
+    folder: Path, results: SamplesResults, *, max_players: int = 12, max_megabytes: float = 25.0
 ) -> Path:
     """Write index.html, results.json and .csv, report.md and spectrum.png into a folder with wavs.
 
     Args:
         folder: has the sounds already, where the results say.
-        results: what is shown.
-        shown: sounds of each system in the page.
-        megabytes: largest page; fewer sounds are embedded to stay below it.
+        results: what the page shows.
+        max_players: most sounds of each system in the page.
+        max_megabytes: largest page; fewer sounds are embedded to stay below it.
     """
     from wavewright._version import __version__
 
@@ -58,7 +58,7 @@ def write_samples_report(
     write_text(folder / "report.md", samples_markdown(results))
     draw_spectra(results, folder / "spectrum.png")
     vocoders = [item for item in results.sets if item.kind == "vocoder"]
-    budget = int(megabytes * 1e6 / max(1, len(vocoders)))
+    budget = int(max_megabytes * 1e6 / max(1, len(vocoders)))
     page = {
         "title": results.title,
         "version": __version__,
@@ -66,7 +66,7 @@ def write_samples_report(
         "vocoders": vocoders,
         "answer": answer(results),
         "chart": spectrum_chart(results),
-        "cards": {item.id: _cards(folder, item, shown, budget) for item in vocoders},
+        "cards": {item.id: _cards(folder, item, max_players, budget) for item in vocoders},
         "closest": {item.id: closest(item) for item in vocoders},
     }
     path = folder / "index.html"
@@ -75,35 +75,35 @@ def write_samples_report(
 
 
 def answer(results: SamplesResults) -> str:
-    """The most important in a sentence or two."""
+    """Summary in a sentence or two: the best vocoders by two metrics."""
     test = next(item for item in results.sets if item.id == "test")
     vocoders = [item for item in results.sets if item.kind == "vocoder"]
     best = max(vocoders, key=lambda item: item.inception)
-    words = (
+    text = (
         f"{best.title} has the highest Inception score: {best.inception:.2f} where the test "
         f"split's recordings have {test.inception:.2f} (1 to {len(best.counts)})."
     )
-    known = [item for item in vocoders if item.frechet is not None]
-    if known:
-        nearest = min(known, key=lambda item: item.frechet or 0.0)
-        words += (
+    scored = [item for item in vocoders if item.frechet is not None]
+    if scored:
+        nearest = min(scored, key=lambda item: item.frechet or 0.0)
+        text += (
             f" By the Frechet distance of the classifier's features, {nearest.title} comes "
             f"nearest to the corpus: {nearest.frechet:.1f}; the test split is at "
             f"{test.frechet or 0.0:.1f}."
         )
-    return words
+    return text
 
 
-def closest(item: SoundSet) -> Sound:
-    """The sound that lies nearest to a recording."""
+def closest(item: SoundSet) -> GeneratedSound:
+    """Sound of a set that is nearest to a recording."""
     return min(item.examples, key=lambda sound: sound.distance)
 
 
 def spectrum_chart(results: SamplesResults) -> Markup:
-    """Long-term spectra of the test split and every vocoder, in dB over frequency."""
+    """Chart of the long-term spectra of the test split and every vocoder, in dB over Hz."""
     frequencies = band_frequencies(results.mel)
-    drawn = _drawn(results)
-    values = np.array([item.ltas for item in drawn])
+    sets = _charted_sets(results)
+    values = np.array([item.ltas for item in sets])
     x = Axis(0, results.mel.sample_rate / 2, 52, 470)
     y = Axis(float(values.min()) - 2, float(values.max()) + 2, 258, 14)
     parts = []
@@ -127,7 +127,7 @@ def spectrum_chart(results: SamplesResults) -> Markup:
             'text-anchor="middle">dB</text>'
         ).format((x.start + x.stop) / 2, y.start + 36, (y.start + y.stop) / 2)
     )
-    for index, item in enumerate(drawn):
+    for index, item in enumerate(sets):
         points = " ".join(
             f"{x.at(f)},{y.at(v)}" for f, v in zip(frequencies, item.ltas, strict=True)
         )
@@ -139,21 +139,21 @@ def spectrum_chart(results: SamplesResults) -> Markup:
                 'y2="{3}"/><text class="label s{0}" x="518" y="{4}">{5}</text>'
             ).format(index % 5, dashes, points, 24 + 20 * index, 28 + 20 * index, item.title)
         )
-    apart = "; ".join(f"{i.title} {i.ltas_distance:.1f} dB away" for i in drawn if i.id != "test")
+    apart = "; ".join(f"{i.title} {i.ltas_distance:.1f} dB away" for i in sets if i.id != "test")
     title = f"Long-term spectra by mel band. From the test split's: {apart}."
     return svg(690, 300, title, parts)
 
 
 def draw_spectra(results: SamplesResults, path: Path) -> None:
-    """The same chart as a PNG, for a README."""
+    """Draw the long-term spectra as a PNG, for a README."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.6, 3.4), layout="constrained")
     axes = figure.subplots()
     frequencies = band_frequencies(results.mel)
-    for index, item in enumerate(_drawn(results)):
+    for index, item in enumerate(_charted_sets(results)):
         (line,) = axes.plot(
-            frequencies, item.ltas, color=_COLOURS[index % 5], linewidth=1.5, label=item.title
+            frequencies, item.ltas, color=_COLORS[index % 5], linewidth=1.5, label=item.title
         )
         if dashes := _DASHES[index % 5]:
             line.set_dashes([float(length) / 1.5 for length in dashes.split()])
@@ -167,14 +167,14 @@ def draw_spectra(results: SamplesResults, path: Path) -> None:
         figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})
 
 
-def _drawn(results: SamplesResults) -> list[SoundSet]:
+def _charted_sets(results: SamplesResults) -> list[SoundSet]:
     return [item for item in results.sets if item.kind == "vocoder" or item.id == "test"]
 
 
-def _cards(folder: Path, item: SoundSet, shown: int, budget: int) -> list[Card]:
-    cards: list[Card] = []
+def _cards(folder: Path, item: SoundSet, max_players: int, budget: int) -> list[SampleCard]:
+    cards: list[SampleCard] = []
     spent = 0
-    for number, sound in pick_evenly(list(enumerate(item.examples)), shown):
+    for number, sound in pick_evenly(list(enumerate(item.examples)), max_players):
         wav, rate = load_wav(folder / sound.file)
         try:
             image = data_uri("image/webp", mel_image(measured_mel(wav, rate)))
@@ -184,12 +184,12 @@ def _cards(folder: Path, item: SoundSet, shown: int, budget: int) -> list[Card]:
         spent += len(audio) + len(image)
         if spent > budget:
             break
-        cards.append(Card(sound, number, len(wav) / rate, audio, image))
+        cards.append(SampleCard(sound, number, len(wav) / rate, audio, image))
     return cards
 
 
 def samples_csv(results: SamplesResults) -> str:
-    """One line per sound: system, file, class heard, how surely, nearest recording, distance."""
+    """One line per sound: system, file, class, probability, nearest recording, distance."""
     rows = [
         (item.id, sound.file, sound.heard, sound.sureness, sound.nearest, sound.distance)
         for item in results.sets
@@ -199,7 +199,7 @@ def samples_csv(results: SamplesResults) -> str:
 
 
 def samples_markdown(results: SamplesResults) -> str:
-    """The table as Markdown, to paste into a README."""
+    """Table of the results as Markdown, to paste into a README."""
     lines = [f"# {plain(results.title)}", "", plain(answer(results)), ""]
     lines += [plain(results.note), ""] if results.note else []
     lines += [

@@ -1,4 +1,4 @@
-"""What a toolkit's reader says of the mels that it found."""
+"""External mels as the toolkits' readers list them: ExternalMel and MelCollection."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from wavewright.mel.spec import MelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One mel.
+class ExternalMel:
+    """Location of one mel that another toolkit made.
 
     Attributes:
-        parts: of its full relative id: the folders, and the name without suffix.
-        path: of the file, or of the Kaldi archive.
-        offset: byte in the archive; None for a file of its own.
+        parts: parts of its full relative id: the folders, and the name without suffix.
+        path: path of the file, or of the Kaldi archive.
+        offset: byte offset in the archive; None for a single file.
     """
 
     parts: tuple[str, ...]
@@ -30,72 +30,72 @@ class Found:
 
     @property
     def id(self) -> str:
-        """The full relative id, spelt as the reader of audio folders spells ids."""
-        return spelt(self.parts)
+        """Full relative id, spelled as the reader of audio folders spells ids."""
+        return join_id(self.parts)
 
     @property
-    def where(self) -> str:
-        """The file, and the place in it, for messages."""
+    def location(self) -> str:
+        """File, and offset in it, for messages."""
         return str(self.path) if self.offset is None else f"{self.path}:{self.offset}"
 
     def read(self) -> Array:
-        """The array as it is in the file; raises WavewrightError as `read_array` does."""
+        """Read the array as stored; raises WavewrightError like `read_array`."""
         if self.offset is None:
             return read_array(self.path)
         return read_kaldi(self.path, self.offset)
 
 
 @dataclass(frozen=True)
-class Collection:
+class MelCollection:
     """All mels of a folder or manifest.
 
     Attributes:
-        toolkit: whose reader read it.
-        found: the mels.
-        layout: how the toolkit orders the axes; None if it has no habit.
-        convention: the mels' own, where the toolkit wrote it down.
-        normalised: statistics must be undone, and are not there.
+        toolkit: name of the toolkit.
+        mels: all mels.
+        layout: order of the axes in this toolkit; None if it has none of its own.
+        convention: spec of the mels, where the toolkit stored it.
+        normalised: normalised by statistics that are not in the collection.
         padded: the last frame may be padding.
     """
 
     toolkit: str
-    found: list[Found]
+    mels: list[ExternalMel]
     layout: Layout | None
     convention: MelSpec | None = None
     normalised: bool = False
     padded: bool = False
 
 
-def spelt(parts: Iterable[str]) -> str:
-    """An id out of folders and a name."""
+def join_id(parts: Iterable[str]) -> str:
+    """Join folders and a name into an id."""
     return re.sub(r"\s+", "_", "-".join(parts))
 
 
-def parts_of(path: Path) -> tuple[str, ...]:
-    """Folders and name of a path, without root and suffix."""
+def id_parts(path: Path) -> tuple[str, ...]:
+    """Split a path into the parts of an id: folders and name, without root and suffix."""
     parts = (*path.parent.parts, path.stem)
     return tuple(part for part in parts if part not in (path.anchor, "", ".", ".."))
 
 
-def nearby(text: str, folder: Path) -> Path:
-    """The file that a manifest names, relative to its own folder or to one above it.
+def resolve_path(text: str, folder: Path) -> Path:
+    """Resolve a path in a manifest, relative to the manifest's folder or one above it.
 
-    Toolkits write paths as seen from where they were started, which mostly is a folder above.
+    Toolkits write paths relative to their working directory, which usually is a folder above.
     """
     path = Path(text).expanduser()
     if path.is_absolute():
         return path
     home = folder.absolute()
-    seen = (base / path for base in (home, *home.parents))
-    return next((file for file in seen if os.path.isfile(file)), folder / path)
+    candidates = (base / path for base in (home, *home.parents))
+    return next((file for file in candidates if os.path.isfile(file)), folder / path)
 
 
-def require_own_files(pairs: Iterable[tuple[str, Path]], manifest: Path) -> None:
-    """Refuse a manifest in which two recordings name one mel: one was written over the other.
+def require_distinct_mels(pairs: Iterable[tuple[str, Path]], manifest: Path) -> None:
+    """Raise if two recordings of a manifest name the same mel file: one overwrote the other.
 
     Args:
-        pairs: what stands for the recording, and its mel.
-        manifest: for the message.
+        pairs: name of the recording, and path of its mel.
+        manifest: path of the manifest, for the message.
     """
     owners: dict[Path, str] = {}
     for recording, mel in pairs:

@@ -7,18 +7,18 @@ from pathlib import Path
 from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign.collection import (
-    Collection,
-    Found,
-    nearby,
-    parts_of,
-    require_own_files,
+    ExternalMel,
+    MelCollection,
+    id_parts,
+    require_distinct_mels,
+    resolve_path,
 )
 
 NAMES = ("metada.txt", "metadata.txt")  # the first is how Coqui spells it
 
 
 def matches(source: Path) -> bool:
-    """Whether it is such a table, or a folder with one."""
+    """True for such a table, or a folder with one."""
     return _table(source) is not None
 
 
@@ -33,8 +33,8 @@ def _looks_right(path: Path) -> bool:
     return len(fields) == 2 and fields[1].endswith(b".npy")
 
 
-def read(source: Path) -> Collection:
-    """All lines; ids are made of the audio's path, since mels are named by its bare name."""
+def read(source: Path) -> MelCollection:
+    """Read all lines; ids are the audio's paths, since mel files carry only its bare name."""
     table = _table(source)
     assert table is not None
     pairs = []
@@ -45,12 +45,12 @@ def read(source: Path) -> Collection:
                 f"{table}: line {number}: expected AUDIO|MEL.npy, found {line.strip()[:80]!r}"
             )
         pairs.append((audio, _mel(mel, table.parent)))
-    require_own_files(pairs, table)
-    found = [Found(parts_of(Path(audio)), mel) for audio, mel in pairs]
-    return Collection("coqui", found, "bands_first")
+    require_distinct_mels(pairs, table)
+    mels = [ExternalMel(id_parts(Path(audio)), mel) for audio, mel in pairs]
+    return MelCollection("coqui", mels, "bands_first")
 
 
 def _mel(text: str, folder: Path) -> Path:
-    """The mel that a line names; it lies in mel/ beside the table if that was moved."""
-    path, moved = nearby(text, folder), folder / "mel" / Path(text).name
+    """Mel file that a line names; if the folder was moved, the one in mel/ beside the table."""
+    path, moved = resolve_path(text, folder), folder / "mel" / Path(text).name
     return moved if not path.is_file() and moved.is_file() else path

@@ -10,7 +10,7 @@ from typing import Any
 
 from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
-from wavewright.gta.foreign.collection import Collection, Found, nearby
+from wavewright.gta.foreign.collection import ExternalMel, MelCollection, resolve_path
 from wavewright.io.strict_yaml import parse_yaml
 from wavewright.mel.spec import MelSpec
 
@@ -19,16 +19,16 @@ _LOGS = {10.0: "log10", None: "ln"}
 
 
 def matches(source: Path) -> bool:
-    """Whether there is an .scp file, or a feats.scp in the folder or up to two below it."""
+    """True for an .scp file, or a folder with a feats.scp in it or up to two levels below."""
     return bool(_tables(source))
 
 
 def _tables(source: Path) -> list[Path]:
-    """Tables of features: of denorm/ where there is one beside norm/, none of single jobs."""
+    """List the tables of features: denorm/ is preferred over norm/, single jobs are skipped."""
     if source.is_file():
         return [source] if source.suffix == ".scp" else []
-    found = {table for depth in _DEPTHS for table in source.glob(depth)}
-    tables = sorted(t for t in found if "log" not in t.relative_to(source).parts)
+    paths = {table for depth in _DEPTHS for table in source.glob(depth)}
+    tables = sorted(t for t in paths if "log" not in t.relative_to(source).parts)
     return [
         table
         for table in tables
@@ -37,29 +37,29 @@ def _tables(source: Path) -> list[Path]:
     ]
 
 
-def read(source: Path) -> Collection:
-    """All utterances of all sets in it.
+def read(source: Path) -> MelCollection:
+    """Read the utterances of all sets.
 
     Raises:
-        WavewrightError: sets of which some are normalised, a command where a file should be.
+        WavewrightError: only some sets are normalised, or a table has a command for a file.
     """
     tables = _tables(source)
     training = _training(tables[0].parent)
     normalised = {table.parent.name == "norm" for table in tables}
     if len(normalised) > 1:
         raise WavewrightError(f"{source}: some sets are in norm/ only, others in denorm/; give one")
-    undone = "normalize" in training and training["normalize"] is None
-    return Collection(
+    denormalised = "normalize" in training and training["normalize"] is None
+    return MelCollection(
         toolkit="espnet",
-        found=[found for table in tables for found in _entries(table)],
+        mels=[mel for table in tables for mel in _read_table(table)],
         layout="frames_first",
         convention=_convention(training),
-        normalised=normalised == {True} and not undone,
+        normalised=normalised == {True} and not denormalised,
     )
 
 
-def _entries(table: Path) -> list[Found]:
-    found = []
+def _read_table(table: Path) -> list[ExternalMel]:
+    mels = []
     for number, line in read_lines(table):
         name, place = [*line.split(None, 1), ""][:2]
         place = place.strip()
@@ -70,14 +70,14 @@ def _entries(table: Path) -> list[Found]:
             )
         file, colon, offset = place.rpartition(":")
         if colon and offset.isdigit():
-            found.append(Found((name,), nearby(file, table.parent), int(offset)))
+            mels.append(ExternalMel((name,), resolve_path(file, table.parent), int(offset)))
         else:
-            found.append(Found((name,), nearby(place, table.parent)))
-    return found
+            mels.append(ExternalMel((name,), resolve_path(place, table.parent)))
+    return mels
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    """What the config.yaml of the training says, which lies above the decoding folder."""
+    """Training config.yaml, from a folder above the decoding folder; empty if there is none."""
     for parent in list(folder.absolute().parents)[:3]:
         path = parent / "config.yaml"
         if path.is_file():
@@ -89,22 +89,22 @@ def _training(folder: Path) -> dict[str, Any]:
 
 
 def _convention(training: dict[str, Any]) -> MelSpec | None:
-    """Of `feats_extract: fbank`, whose defaults are those of ESPnet's LogMelFbank."""
-    given = training.get("feats_extract_conf")
-    if training.get("feats_extract") != "fbank" or not isinstance(given, dict):
+    """Mel spec of `feats_extract: fbank`, with the defaults of ESPnet's LogMelFbank."""
+    conf = training.get("feats_extract_conf")
+    if training.get("feats_extract") != "fbank" or not isinstance(conf, dict):
         return None
-    base = given.get("log_base", 10.0)
-    usual = given.get("center", True) and given.get("window", "hann") == "hann"
-    if base not in _LOGS or not usual or given.get("htk") or given.get("normalized"):
+    base = conf.get("log_base", 10.0)
+    usual = conf.get("center", True) and conf.get("window", "hann") == "hann"
+    if base not in _LOGS or not usual or conf.get("htk") or conf.get("normalized"):
         return None
     fields = {
-        "sample_rate": given.get("fs", 16000),
-        "n_fft": given.get("n_fft", 1024),
-        "hop_length": given.get("n_shift", 256),
-        "win_length": given.get("win_length") or given.get("n_fft", 1024),
-        "n_mels": given.get("n_mels", 80),
-        "fmin": given.get("fmin", 80) or 0.0,
-        "fmax": given.get("fmax", 7600),
+        "sample_rate": conf.get("fs", 16000),
+        "n_fft": conf.get("n_fft", 1024),
+        "hop_length": conf.get("n_shift", 256),
+        "win_length": conf.get("win_length") or conf.get("n_fft", 1024),
+        "n_mels": conf.get("n_mels", 80),
+        "fmin": conf.get("fmin", 80) or 0.0,
+        "fmax": conf.get("fmax", 7600),
         "log": _LOGS[base],
     }
     try:

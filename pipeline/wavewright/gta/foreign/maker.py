@@ -1,4 +1,4 @@
-"""GTA shards out of mels that another toolkit made."""
+"""GTA shards from mels that another toolkit made."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 
 from wavewright.data.shards import Array, IndexRow
 from wavewright.errors import WavewrightError
-from wavewright.gta.foreign.collection import Found
-from wavewright.gta.shard_maker import Entry, ShardMaker
+from wavewright.gta.foreign.collection import ExternalMel
+from wavewright.gta.shard_maker import ReportRow, ShardMaker
 from wavewright.mel.files import Floats, Layout, array_to_mel
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel, silent_mel
@@ -22,63 +22,70 @@ Length = Literal["exact", "trim", "pad"]
 
 @dataclass(frozen=True)
 class ForeignMaker(ShardMaker):
-    """Reads, converts and measures mels.
+    """Maker of GTA shards from external mels: reads, converts and measures them.
 
     Attributes:
-        found: the mel of each utterance that has one.
-        source: what the mels are called in messages.
-        like: their convention.
-        layout: the order of their axes.
-        padded: the last frame may be padding, one value in all bands, which is cut.
-        length: what may be done at the end of a mel; see `fitted`.
+        external: mel of each utterance that has one, by id.
+        source: name of the mels, for messages.
+        source_spec: convention of the mels.
+        layout: order of their axes.
+        padded: the last frame may be padding (one value in all bands), which is cut.
+        length: allowed changes of length; see `fit_length`.
     """
 
-    found: Mapping[str, Found]
+    external: Mapping[str, ExternalMel]
     source: str
-    like: MelSpec
+    source_spec: MelSpec
     layout: Layout
     padded: bool
     length: Length
 
-    def parts(
-        self, members: Sequence[tuple[int, list[str]]], found: Mapping[str, Found]
-    ) -> list[Part]:
-        """A maker for each shard, which is sent to a worker with the shard's own mels only."""
+    def shard_tasks(
+        self, members: Sequence[tuple[int, list[str]]], external: Mapping[str, ExternalMel]
+    ) -> list[ShardTask]:
+        """One task per shard, each carrying only that shard's mels to its worker."""
         return [
-            Part(replace(self, found={i: found[i] for i in ids if i in found}), (number, ids))
+            ShardTask(
+                replace(self, external={i: external[i] for i in ids if i in external}),
+                (number, ids),
+            )
             for number, ids in members
         ]
 
-    def make(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[Entry]]:
-        """Mels by id, and an entry for each id, in no given order."""
+    def make_mels(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[ReportRow]]:
+        """Mels by id, and a report row for each id, in any order."""
         known, refused = self._known(ids)
-        made: dict[str, Array] = {}
-        entries = []
+        mels: dict[str, Array] = {}
+        rows = []
         for utterance in known:
             try:
-                made[utterance], entry = self._taken(utterance)
-                entries.append(entry)
+                mels[utterance], row = self._convert(utterance)
+                rows.append(row)
             except (WavewrightError, OSError) as error:
                 refused[utterance] = str(error)
-        entries += [self._entry(utterance, reason) for utterance, reason in refused.items()]
-        return made | self._stand_ins(entries), entries
+        rows += [self._failed(utterance, reason) for utterance, reason in refused.items()]
+        return mels | self._substitutes(rows), rows
 
-    def _taken(self, utterance: str) -> tuple[Floats, Entry]:
-        """The mel of an utterance in the convention of the natural one, and as long."""
-        if utterance not in self.found:
+    def _convert(self, utterance: str) -> tuple[Floats, ReportRow]:
+        """Mel of an utterance in the convention and length of its natural mel."""
+        if utterance not in self.external:
             raise WavewrightError(f"{self.source} has no mel of it")
-        found, natural = self.found[utterance], self.natural.array(utterance)
-        read = array_to_mel(found.read(), found.path, self.like, self.layout, option="gta.layout=")
-        padding = int(self.padded and read.shape[1] > 1 and np.ptp(read[:, -1]) == 0)
-        kept = torch.from_numpy(read[:, : read.shape[1] - padding].copy())
-        mel = convert_mel(kept, self.like, self.spec).numpy()
+        external, natural = self.external[utterance], self.natural.array(utterance)
+        array = array_to_mel(
+            external.read(), external.path, self.source_spec, self.layout, option="gta.layout="
+        )
+        padding = int(self.padded and array.shape[1] > 1 and np.ptp(array[:, -1]) == 0)
+        unpadded = torch.from_numpy(array[:, : array.shape[1] - padding].copy())
+        mel = convert_mel(unpadded, self.source_spec, self.spec).numpy()
         if not np.isfinite(mel).all():
-            raise WavewrightError(f"{found.where}: numbers that are not finite once converted")
+            raise WavewrightError(
+                f"{external.location}: numbers that are not finite once converted"
+            )
         remark = ", without its last, which is padding" if padding else ""
-        where = f"{found.where}: has {mel.shape[1]} frames{remark}"
-        fit = fitted(mel, natural.shape[1], self.length, self.spec, where=where)
+        where = f"{external.location}: has {mel.shape[1]} frames{remark}"
+        fit = fit_length(mel, natural.shape[1], self.length, self.spec, where=where)
         change = fit.shape[1] - mel.shape[1]
-        return fit, Entry(
+        return fit, ReportRow(
             id=utterance,
             made="gta",
             frames_natural=natural.shape[1],
@@ -90,33 +97,33 @@ class ForeignMaker(ShardMaker):
 
 
 @dataclass(frozen=True)
-class Part:
-    """One shard's maker, and its number and ids."""
+class ShardTask:
+    """One shard's maker, with the shard's number and ids."""
 
     maker: ForeignMaker
-    task: tuple[int, list[str]]
+    shard: tuple[int, list[str]]
 
-    def finish(self) -> tuple[list[IndexRow], list[Entry]]:
-        """Make the shard, unless an interrupted run has."""
-        return self.maker.finish_shard(self.task)
+    def make_shard(self) -> tuple[list[IndexRow], list[ReportRow]]:
+        """Make the shard, unless an interrupted run already has."""
+        return self.maker.make_shard(self.shard)
 
     def __str__(self) -> str:
-        return f"shard {self.task[0]}"
+        return f"shard {self.shard[0]}"
 
 
-def fitted(mel: Floats, frames: int, length: Length, spec: MelSpec, *, where: str) -> Floats:
-    """A mel of exactly that many frames.
+def fit_length(mel: Floats, frames: int, length: Length, spec: MelSpec, *, where: str) -> Floats:
+    """Cut or pad a mel to the given number of frames.
 
     Args:
         mel: (n_mels, frames of the file).
-        frames: of the natural mel.
-        length: "exact" changes nothing; "trim" cuts one frame too many off the end; "pad" does,
-            and also puts one frame of silence there where one is missing.
-        spec: the mel's convention, which says what silence is.
-        where: names the file and what it has, for the message.
+        frames: frames of the natural mel.
+        length: "exact" changes nothing; "trim" cuts one extra frame off the end; "pad" also adds
+            one frame of silence where one is missing.
+        spec: the mel's convention, which defines silence.
+        where: file and its number of frames, for the message.
 
     Raises:
-        WavewrightError: it has another number of frames than may be changed.
+        WavewrightError: the length differs by more than `length` allows.
     """
     surplus = mel.shape[1] - frames
     if surplus == 0:

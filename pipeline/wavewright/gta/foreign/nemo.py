@@ -9,44 +9,44 @@ from wavewright.data.corpus.readers.nemo import manifests
 from wavewright.data.corpus.utterances import read_lines
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign.collection import (
-    Collection,
-    Found,
-    nearby,
-    parts_of,
-    require_own_files,
+    ExternalMel,
+    MelCollection,
+    id_parts,
+    require_distinct_mels,
+    resolve_path,
 )
 
 _FIELD = "mel_filepath"
 
 
 def matches(source: Path) -> bool:
-    """Whether it is such a manifest, or a folder in which one or several lie."""
+    """True for such a manifest, or a folder with at least one."""
     return bool(manifests(source, _FIELD))
 
 
-def read(source: Path) -> Collection:
-    """All lines; the id is the line's own `id`, or made of the audio's path.
+def read(source: Path) -> MelCollection:
+    """Read all lines; the id is the line's `id`, or the audio's path.
 
-    NeMo extends its mels by a frame of a padding value, so the last frame may be one.
+    NeMo pads its mels by a frame of constant value, so the last frame may be padding.
     """
-    found = []
+    mels = []
     for path in manifests(source, _FIELD):
-        entries = [_entry(line, path, number) for number, line in read_lines(path)]
-        require_own_files(((who, mel.path) for who, mel in entries), path)
-        found += [mel for _, mel in entries]
-    return Collection("nemo", found, "bands_first", padded=True)
+        lines = [_parse(line, path, number) for number, line in read_lines(path)]
+        require_distinct_mels(((who, mel.path) for who, mel in lines), path)
+        mels += [mel for _, mel in lines]
+    return MelCollection("nemo", mels, "bands_first", padded=True)
 
 
-def _entry(line: str, path: Path, number: int) -> tuple[str, Found]:
-    """What stands for the recording, and its mel."""
+def _parse(line: str, path: Path, number: int) -> tuple[str, ExternalMel]:
+    """Name of the recording, and its mel."""
     try:
         values = json.loads(line)
     except ValueError as error:
         raise WavewrightError(f"{path}: line {number}: not JSON ({error})") from error
     if not isinstance(values, dict) or not isinstance(values.get(_FIELD), str):
         raise WavewrightError(f"{path}: line {number}: no '{_FIELD}' in it")
-    mel = nearby(values[_FIELD], path.parent)
+    mel = resolve_path(values[_FIELD], path.parent)
     audio = values.get("audio_filepath")
     recording = Path(audio if isinstance(audio, str) and audio else values[_FIELD])
-    parts = (str(values["id"]),) if values.get("id") else parts_of(recording)
-    return f"{recording} (line {number})", Found(parts, mel)
+    parts = (str(values["id"]),) if values.get("id") else id_parts(recording)
+    return f"{recording} (line {number})", ExternalMel(parts, mel)

@@ -1,4 +1,4 @@
-"""Which toolkit made the mels of a folder or manifest, and what they are."""
+"""Detection of the toolkit that made the mels of a folder or manifest, and reading of them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 from wavewright.errors import WavewrightError
 from wavewright.gta.foreign import coqui, espnet, folder, nemo
-from wavewright.gta.foreign.collection import Collection
+from wavewright.gta.foreign.collection import MelCollection
 
 
 class Toolkit(NamedTuple):
-    """How a toolkit's output is told and read; `about` completes "this is ..."."""
+    """Detection and reading of one toolkit's output; `description` is for messages."""
 
-    about: str
+    description: str
     matches: Callable[[Path], bool]
-    read: Callable[[Path], Collection]
+    read: Callable[[Path], MelCollection]
 
 
-#: The last two are told only where none of the others is.
+#: The last two are tried only if no other matches.
 TOOLKITS: dict[str, Toolkit] = {
     "espnet": Toolkit("ESPnet's or Kaldi's (feats.scp)", espnet.matches, espnet.read),
     "nemo": Toolkit("NeMo's (JSON lines with mel_filepath)", nemo.matches, nemo.read),
@@ -30,24 +30,27 @@ TOOLKITS: dict[str, Toolkit] = {
 _BY_FILES = ("fastpitch", "folder")
 
 
-def read_collection(source: Path) -> Collection:
-    """All mels of a folder or manifest.
+def read_collection(source: Path) -> MelCollection:
+    """Read the list of mels of a folder or manifest.
 
     Raises:
-        WavewrightError: nothing there, none of the known kinds, or several of them.
+        WavewrightError: the path is missing, or matches no toolkit or several.
     """
     if not source.exists():
         raise WavewrightError(f"gta.source: {source}: no such folder or manifest")
-    told = [name for name, kit in TOOLKITS.items() if name not in _BY_FILES and kit.matches(source)]
-    if len(told) > 1:
+    names = [
+        name for name, kit in TOOLKITS.items() if name not in _BY_FILES and kit.matches(source)
+    ]
+    if len(names) > 1:
+        kinds = " or ".join(TOOLKITS[name].description for name in names)
         raise WavewrightError(
-            f"gta.source: {source}: could be {' or '.join(TOOLKITS[name].about for name in told)}; "
+            f"gta.source: {source}: could be {kinds}; "
             "give the one file that lists the mels instead of the folder"
         )
-    told = told or [name for name in _BY_FILES if TOOLKITS[name].matches(source)][:1]
-    if not told:
+    names = names or [name for name in _BY_FILES if TOOLKITS[name].matches(source)][:1]
+    if not names:
         raise WavewrightError(
             f"gta.source: {source}: no mels found; known are "
-            f"{'; '.join(kit.about for kit in TOOLKITS.values())}"
+            f"{'; '.join(kit.description for kit in TOOLKITS.values())}"
         )
-    return TOOLKITS[told[0]].read(source)
+    return TOOLKITS[names[0]].read(source)

@@ -70,7 +70,7 @@ def export_vocoder(
         return about, write_onnx(graph, out, about)
     graph, fields = sherpa_graph(vocoder)
     about = ExportMetadata.of(vocoder, graph, step)
-    guarded = vocoder.mel if check else None
+    guarded = vocoder.mel_spec if check else None
     return about, write_onnx(graph, out, about, fields, guarded=guarded)
 
 
@@ -81,13 +81,13 @@ def _for_parallel_wavegan(checkpoint: Path, out: Path, model: Path | None) -> st
     if model is not None:
         spec = mel_spec_of_config(model)
         try:
-            require_convertible(spec, vocoder.mel)
+            require_convertible(spec, vocoder.mel_spec)
         except MelMismatch as error:
             raise MelMismatch(f"'{vocoder.name}' cannot follow {model}: {error}") from error
         file, *_ = write_parallel_wavegan(vocoder, out, step, spec.log)
         return f"{file}: {vocoder.name}, for mels in {spec.log}\n\n{parallel_wavegan_snippet(file)}"
     file, *_ = write_parallel_wavegan(vocoder, out, step)
-    remark = mel_differences(vocoder.mel)
+    remark = mel_differences(vocoder.mel_spec)
     if remark:
         remark = (
             f"; its mels are not those that ParallelWaveGAN and ESPnet extract ({remark}): "

@@ -95,13 +95,13 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     )
 
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        drawn = plain.draw_noise(batch, frames, seed=seed)
+        noise = plain.draw_noise(batch, frames, seed=seed)
         if not driven:
-            return drawn, [plain.sample(batch, seed=seed)]
-        mel = _example_mel(plain.mel, batch, frames, seed)
-        return [mel, *drawn], [plain.generate(mel, seed=seed)]
+            return noise, [plain.sample(batch, seed=seed)]
+        mel = _example_mel(plain.mel_spec, batch, frames, seed)
+        return [mel, *noise], [plain.generate(mel, seed=seed)]
 
-    inputs = ([_mel_port(plain.mel)] if driven else []) + ports
+    inputs = ([_mel_port(plain.mel_spec)] if driven else []) + ports
     module = _Waveform(_precomputed_copy(vocoder))
     return ExportGraph(vocoder.name, vocoder.rounding, module, tuple(inputs), (wav,), trial)
 
@@ -109,7 +109,7 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
 def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
     """Graph of the predicted spectrum, for clients that invert it themselves."""
     plain = _copy(vocoder)
-    shape = ("batch", plain.mel.n_fft // 2 + 1, _FRAMES)
+    shape = ("batch", plain.mel_spec.n_fft // 2 + 1, _FRAMES)
     parts = {"mag": "magnitudes", "x": "cosines of phases", "y": "sines of phases"}
     outputs = tuple(
         TensorPort(name=name, shape=shape, kind="sound", about=about)
@@ -118,11 +118,11 @@ def spectrum_graph(vocoder: Vocoder) -> ExportGraph:
 
     @torch.no_grad()
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        mel = _example_mel(plain.mel, batch, frames, seed)
+        mel = _example_mel(plain.mel_spec, batch, frames, seed)
         return [mel], list(plain.predict_spectrum(mel))
 
     module = _Spectrum(_precomputed_copy(vocoder))
-    inputs = (_mel_port(plain.mel),)
+    inputs = (_mel_port(plain.mel_spec),)
     return ExportGraph(vocoder.name, vocoder.rounding, module, inputs, outputs, trial)
 
 
@@ -132,13 +132,13 @@ class _Waveform(nn.Module):
         self.vocoder = vocoder
         self.eval()
 
-    def forward(self, *given: Tensor) -> Tensor:
-        return self.vocoder.synthesize(*given)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.vocoder.synthesize(*inputs)
 
 
 class _Spectrum(_Waveform):
-    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        return self.vocoder.predict_spectrum(*given)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        return self.vocoder.predict_spectrum(*inputs)
 
 
 def _require_exportable(vocoder: Vocoder) -> None:
@@ -148,7 +148,7 @@ def _require_exportable(vocoder: Vocoder) -> None:
             f"'{vocoder.name}' cannot be exported: it does not speak by one pass through a "
             f"network. Vocoders that can be exported: {', '.join(able)}."
         )
-    others = [step.step for step in vocoder.mel.target_steps if not isinstance(step, Gain)]
+    others = [step.step for step in vocoder.mel_spec.target_steps if not isinstance(step, Gain)]
     if others:
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported: undoing the target_steps of its mel "
@@ -164,9 +164,9 @@ def _copy(vocoder: Vocoder) -> Vocoder:
 
 
 def _precomputed_copy(vocoder: Vocoder) -> Vocoder:
-    settled = _copy(vocoder)
-    settled.precompute()
-    return settled
+    copy = _copy(vocoder)
+    copy.precompute()
+    return copy
 
 
 def _mel_port(spec: MelSpec) -> TensorPort:

@@ -103,7 +103,7 @@ def mel_differences(spec: MelSpec) -> str:
 
 
 def _generator(vocoder: Vocoder) -> TheirGenerator:
-    if vocoder.mel.target_steps:
+    if vocoder.mel_spec.target_steps:
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, which does not undo the "
             "target_steps of its mel"
@@ -157,11 +157,11 @@ def _melgan(vocoder: melgan.MelGAN) -> TheirGenerator:
     config = vocoder.config
     width = config.base_channels * 2 ** len(config.upsample_rates)
     if config.tail_frames or width < vocoder.hop_length:
-        found = f"tail_frames {config.tail_frames}" if config.tail_frames else f"{width} channels"
+        finding = f"tail_frames {config.tail_frames}" if config.tail_frames else f"{width} channels"
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, whose MelGAN knows no "
             f"tail_frames and has at least hop_length ({vocoder.hop_length}) channels before the "
-            f"first upsampling: found {found}"
+            f"first upsampling: found {finding}"
         )
 
     def rename(state: State) -> dict[str, Tensor]:
@@ -239,18 +239,18 @@ def _rename_weights(vocoder: Vocoder, theirs: TheirGenerator) -> dict[str, Tenso
     ours = {key: value.cpu().clone() for key, value in vocoder.inference_state().items()}
     names = [f"{path}.{kind}" for path in theirs.modules for kind in ("weight", "bias")]
     places = theirs.rename({name: torch.tensor(place) for place, name in enumerate(names)})
-    found = {names[int(place)]: ours.pop(key) for key, place in places.items() if key in ours}
+    renamed = {names[int(place)]: ours.pop(key) for key, place in places.items() if key in ours}
     if ours:
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, which has no place for "
             f"{', '.join(sorted(ours)[:5])}"
         )
-    return found
+    return renamed
 
 
 def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale, (n_mels,) each, that map a mel in `log` to the network's input."""
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     mean, scale = np.zeros(spec.n_mels), np.ones(spec.n_mels)
     if isinstance(spec.normalisation, StatisticsNormalisation):
         mean, scale = mean + spec.normalisation.mean, scale * spec.normalisation.scale
@@ -267,7 +267,7 @@ def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _config(vocoder: Vocoder, theirs: TheirGenerator, log: str) -> dict[str, Any]:
     """Configuration for `load_model` and ESPnet, with the complete MelSpec."""
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     return {
         "sampling_rate": spec.sample_rate,
         "fft_size": spec.n_fft,

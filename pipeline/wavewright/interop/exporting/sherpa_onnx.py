@@ -45,7 +45,7 @@ def sherpa_graph(vocoder: Vocoder) -> tuple[ExportGraph, FrozenModel]:
     Raises:
         WavewrightError: it needs more than a mel.
     """
-    spec = vocoder.mel
+    spec = vocoder.mel_spec
     graph = waveform_graph(vocoder)
     more = [port.name for port in graph.inputs if port.name != "mel"]
     if vocoder.conditioning != "mel" or more:

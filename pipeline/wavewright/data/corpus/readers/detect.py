@@ -36,23 +36,23 @@ def detect_layout(source: Path) -> str | None:
     Raises:
         WavewrightError: it could be several.
     """
-    found = [
+    names = [
         name for name, layout in LAYOUTS.items() if name != "folder" and layout.matches(source)
     ]
-    if len(found) > 1:
+    if len(names) > 1:
         raise WavewrightError(
-            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in found)}; say which "
-            f"with --set download.layout=NAME ({', '.join(found)})"
+            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in names)}; say which "
+            f"with --set download.layout=NAME ({', '.join(names)})"
         )
-    if found:
-        return found[0]
+    if names:
+        return names[0]
     return "folder" if folder.matches(source) else None
 
 
 def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
     """Read all utterances of a corpus in the named layout, sorted by id.
 
-    Audio paths are those of the source; entries that cannot be used say why.
+    Audio paths are those of the source; utterances that cannot be used say why.
 
     Raises:
         UnknownName: no such layout.
@@ -65,19 +65,21 @@ def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
     layout = LAYOUTS[name]
     if not layout.matches(source):
         raise WavewrightError(f"{source}: is not {layout.about}")
-    entries = layout.read(source)
-    if not entries:
+    utterances = layout.read(source)
+    if not utterances:
         raise WavewrightError(f"{source}: {layout.about} without any utterance")
-    return sort_and_check_ids(_require_texts(entries), source)
+    return sort_and_check_ids(_require_texts(utterances), source)
 
 
-def _require_texts(entries: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
+def _require_texts(utterances: Sequence[CorpusUtterance]) -> list[CorpusUtterance]:
     """Mark utterances without text as faulty if any utterance has one."""
     from dataclasses import replace
 
-    if not any(entry.normalised for entry in entries):
-        return list(entries)
+    if not any(utterance.normalised for utterance in utterances):
+        return list(utterances)
     return [
-        entry if entry.normalised or entry.reason else replace(entry, reason="no text")
-        for entry in entries
+        utterance
+        if utterance.normalised or utterance.reason
+        else replace(utterance, reason="no text")
+        for utterance in utterances
     ]

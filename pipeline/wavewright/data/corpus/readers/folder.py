@@ -24,16 +24,16 @@ def read(source: Path) -> list[CorpusUtterance]:
     stems: dict[str, int] = {}
     for path in paths:
         stems[path.stem] = stems.get(path.stem, 0) + 1
-    entries = []
+    utterances = []
     for path in paths:
         name = path.stem
         relative = path.relative_to(source)
         if stems[name] > 1:
             name = "-".join(relative.with_suffix("").parts)
         name = re.sub(r"\s+", "_", name)
-        entries.append(
+        utterances.append(
             make_utterance(
                 name, path, where=os.fspath(relative), text=read_text(path.with_suffix(".txt"))
             )
         )
-    return entries
+    return utterances

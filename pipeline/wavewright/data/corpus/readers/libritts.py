@@ -27,12 +27,12 @@ def _chapters(source: Path) -> Iterator[tuple[str, str, Path]]:
 
 def read(source: Path) -> list[CorpusUtterance]:
     """Read all utterances; subsets named train-*, dev-* or test-* are the official splits."""
-    entries = []
+    utterances = []
     for subset, speaker, chapter in _chapters(source):
         split = subset.partition("-")[0]
         for audio in sorted(chapter.glob("*.wav")) + sorted(chapter.glob("*.flac")):
             normalised = audio.with_name(audio.stem + _NORMALISED)
-            entries.append(
+            utterances.append(
                 make_utterance(
                     audio.stem,
                     audio,
@@ -43,4 +43,4 @@ def read(source: Path) -> list[CorpusUtterance]:
                     split=split if split in ("train", "dev", "test") else "",
                 )
             )
-    return entries
+    return utterances

@@ -12,8 +12,8 @@ _MICROPHONE = re.compile(r"_mic(\d)$")
 
 
 def _audio(source: Path) -> Path | None:
-    found = sorted(path for path in source.glob("wav48*") if path.is_dir())
-    return found[0] if found and (source / "txt").is_dir() else None
+    folders = sorted(path for path in source.glob("wav48*") if path.is_dir())
+    return folders[0] if folders and (source / "txt").is_dir() else None
 
 
 def matches(source: Path) -> bool:
@@ -24,14 +24,14 @@ def matches(source: Path) -> bool:
 def read(source: Path) -> list[CorpusUtterance]:
     """Read all utterances of the first microphone; those without text are faulty."""
     folder = _audio(source)
-    entries = []
+    utterances = []
     for path in sorted(folder.glob("*/*")) if folder else []:
         microphone = _MICROPHONE.search(path.stem)
         if path.suffix.lower() not in AUDIO_SUFFIXES or (microphone and microphone.group(1) != "1"):
             continue
         name, speaker = _MICROPHONE.sub("", path.stem), path.parent.name
         text = read_text(source / "txt" / speaker / f"{name}.txt")
-        entries.append(
+        utterances.append(
             make_utterance(name, path, where=f"in {speaker}", text=text, speaker=speaker)
         )
-    return entries
+    return utterances

@@ -206,8 +206,8 @@ def ranges(rows: Sequence[tuple[str, float, float, float]], unit: str, label: st
 
 def _short(name: str) -> str:
     """A name that fits before its bar."""
-    shown = visible(name)
-    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
+    text = visible(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 def waveform(pcm: npt.NDArray[np.int16], label: str) -> Markup:

@@ -39,13 +39,13 @@ class Figure:
 
 def measure_figures(values: Mapping[str, Floats]) -> list[Figure]:
     """Histograms of all measures with known values."""
-    found = []
+    figures = []
     for measure in (measure for measure in MEASURES if measure.drawn and measure.id in values):
         column = drop_unknown(values[measure.id])
         if len(column):
             before = drop_unknown(values["level"]) if measure is LEVEL_AFTER else None
-            found.append(_figure(measure, column, before, len(values[measure.id])))
-    return found
+            figures.append(_figure(measure, column, before, len(values[measure.id])))
+    return figures
 
 
 def _figure(measure: Measure, column: Floats, before: Floats | None, total: int) -> Figure:
@@ -126,6 +126,6 @@ def phone_figure(classes: Sequence[PhoneStatistics]) -> Figure | None:
     if not classes:
         return None
     rows = [(row.name, row.low * 1000, row.middle * 1000, row.high * 1000) for row in classes]
-    told = "; ".join(f"{name} {middle:.0f} ms" for name, _, middle, _ in rows)
-    picture = ranges(rows, "ms", f"Median durations: {told}.")
+    medians = "; ".join(f"{name} {middle:.0f} ms" for name, _, middle, _ in rows)
+    picture = ranges(rows, "ms", f"Median durations: {medians}.")
     return Figure("Durations by class", picture, "Dot: median; line: the middle 90 %.")

@@ -171,7 +171,7 @@ def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
 
     seconds = column("seconds")
     text = (frame["normalised_text"] != "").to_numpy(bool)
-    found = {
+    values = {
         "duration": seconds,
         "level": column("level_dbfs"),
         "level_after": column("level_dbfs") + column("gain_db"),
@@ -182,12 +182,12 @@ def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
         "characters": np.where(text, column("characters_per_second"), np.nan),
     }
     if len(phones.seconds):
-        found["phones"] = _per_second(phones.spoken(), seconds)
-        found["longest_phone"] = phones.longest()
+        values["phones"] = _per_second(phones.spoken(), seconds)
+        values["longest_phone"] = phones.longest()
     else:
         words = np.asarray(frame["normalised_text"].str.count(r"\S+"), dtype=np.float64)
-        found["words"] = _per_second(np.where(text, words, np.nan), seconds)
-    return found
+        values["words"] = _per_second(np.where(text, words, np.nan), seconds)
+    return values
 
 
 def is_amplified(values: Mapping[str, Floats]) -> bool:

@@ -209,18 +209,20 @@ def _playable_cards(
     # The pictures' captions and numbers are on the page as well: about 1.5 kB for a card.
     budget -= 1500 * (sum(len(item.rows) for item in odd) + len(normal))
     lists = [item.rows for item in odd] + [normal]
-    found = data_clips.make_clips(lists, usable["id"].to_list(), Shards(audio), budget)
-    seen: dict[int, Extremes] = {}
+    clips = data_clips.make_clips(lists, usable["id"].to_list(), Shards(audio), budget)
+    sections_by_row: dict[int, Extremes] = {}
     sections = []
     for item in odd:
         cards = []
         for row in item.rows:
-            cards.append(_card(usable, values, row, found, item, seen.get(row)))
-            seen.setdefault(row, item)
+            cards.append(_card(usable, values, row, clips, item, sections_by_row.get(row)))
+            sections_by_row.setdefault(row, item)
         sections.append((item, cards))
     return {
         "odd": sections,
-        "normal": [_card(usable, values, row, found, None, seen.get(row)) for row in normal],
+        "normal": [
+            _card(usable, values, row, clips, None, sections_by_row.get(row)) for row in normal
+        ],
     }
 
 
@@ -228,9 +230,9 @@ def _card(
     usable: pd.DataFrame,
     values: Mapping[str, Floats],
     row: int,
-    found: Mapping[int, Clip],
+    clips: Mapping[int, Clip],
     odd: Extremes | None,
-    seen: Extremes | None,
+    earlier: Extremes | None,
 ) -> Card:
     line = usable.iloc[row]
     numbers = [
@@ -250,7 +252,7 @@ def _card(
         split=line["split"],
         numbers=numbers,
         flags=flags,
-        clip=None if seen else found[row],
-        elsewhere=(seen.anchor, seen.heading) if seen else ("", ""),
+        clip=None if earlier else clips[row],
+        elsewhere=(earlier.anchor, earlier.heading) if earlier else ("", ""),
         value=odd.measure.show(float(values[odd.measure.id][row])) if odd else "",
     )

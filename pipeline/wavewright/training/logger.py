@@ -1,4 +1,4 @@
-"""What a training says of itself: TensorBoard, the validation curve, a few words for the bar."""
+"""Logs of a training: TensorBoard, the validation curve, the progress bar's note."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from wavewright.training.nan_guard import BadStep
 log = logging.getLogger("wavewright")
 
 
-class Journal:
-    """Writes TensorBoard events below `run/logs`, and `run/validation.jsonl` with its picture.
+class TrainingLogger:
+    """Writer of TensorBoard events below `run/logs`, and of `run/validation.jsonl` with its plot.
 
     The curve holds one JSON object per validation, with `step` and the metrics. Lines past the
-    step that a run resumes from are dropped, so that every step stands there once.
+    step that a run resumes from are dropped, so that every step is there once.
     """
 
     def __init__(self, run: Path, step: int) -> None:
@@ -33,7 +33,9 @@ class Journal:
         self.curve = run / "validation.jsonl"
         self._rewrite([line for line in self.lines() if line["step"] <= step])
         folder = run / "logs" / "tensorboard"
-        self.tensorboard: Any = _Spared(folder, lambda: SummaryWriter(str(folder), purge_step=step))
+        self.tensorboard: Any = _Dispensable(
+            folder, lambda: SummaryWriter(str(folder), purge_step=step)
+        )
         self.times = run / "logs" / "times.jsonl"
         self.started = time.monotonic()
         self.note = ""
@@ -54,7 +56,7 @@ class Journal:
         rates: Mapping[str, float],
         speeds: Mapping[str, float],
     ) -> None:
-        """Losses, learning rates and speeds of one step."""
+        """Log losses, learning rates and speeds of one step."""
         values = {name: float(value) for name, value in logs.items()}
         for name, value in values.items():
             self.tensorboard.add_scalar(f"train/{name}", value, step)
@@ -74,17 +76,17 @@ class Journal:
         """Metrics of one validation, for the curve and TensorBoard."""
         for name, value in metrics.items():
             self.tensorboard.add_scalar(f"validation/{name}", value, step)
-        kept = [line for line in self.lines() if line["step"] < step]
-        self._rewrite([*kept, {"step": step, **metrics}])
+        earlier = [line for line in self.lines() if line["step"] < step]
+        self._rewrite([*earlier, {"step": step, **metrics}])
         seconds = time.monotonic() - self.started
-        self._note(self.times, {"step": step, "seconds": seconds})
+        self._append(self.times, {"step": step, "seconds": seconds})
 
     def audio(self, name: str, wav: Tensor, sample_rate: int, step: int) -> None:
-        """(samples,) to listen to in TensorBoard."""
+        """Log a waveform (samples,) to TensorBoard."""
         self.tensorboard.add_audio(name, wav[None].cpu(), step, sample_rate=sample_rate)
 
     def image(self, name: str, values: Tensor, step: int) -> None:
-        """(height, width) as an image, low rows at the bottom, in the colours of viridis."""
+        """Log an array (height, width) as an image in viridis, low rows at the bottom."""
         from matplotlib import colormaps
 
         grid = values.detach().cpu().float().numpy()[::-1]
@@ -92,60 +94,63 @@ class Journal:
         rgb = colormaps["viridis"]((grid - grid.min()) / span)[..., :3]
         self.tensorboard.add_image(name, rgb.astype(np.float32), step, dataformats="HWC")
 
-    def text(self, name: str, words: str, step: int) -> None:
-        """A sentence for TensorBoard."""
-        self.tensorboard.add_text(name, words, step)
+    def text(self, name: str, text: str, step: int) -> None:
+        """Log a text to TensorBoard."""
+        self.tensorboard.add_text(name, text, step)
 
     def bad_step(self, bad: BadStep, action: str) -> None:
-        """A step that was stopped at or left out, with all its utterances."""
+        """Record a bad step with all its utterances in `logs/bad_steps.jsonl`."""
         line = {
             "step": bad.step,
             "reason": bad.reason,
             "action": action,
             "utterances": bad.utterances,
         }
-        self._note(self.curve.parent / "logs" / "bad_steps.jsonl", line)
-        self.text("bad step", bad.words, bad.step)
+        self._append(self.curve.parent / "logs" / "bad_steps.jsonl", line)
+        self.text("bad step", bad.summary, bad.step)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The validations so far, in order."""
+        """Validations so far, in order."""
         if not self.curve.is_file():
             return []
         return [json.loads(line) for line in self.curve.read_text().splitlines()]
 
-    def _note(self, path: Path, line: Mapping[str, Any]) -> None:
-        """Add a line to a log, which no training stops for."""
+    def _append(self, path: Path, line: Mapping[str, Any]) -> None:
+        """Append a line to a log; a full disk only warns."""
         try:
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            log.warning("%s; the training goes on without that line", format_os_error(error, path))
+            log.warning(
+                "%s; the training continues without that line", format_os_error(error, path)
+            )
 
     def _rewrite(self, lines: list[dict[str, Any]]) -> None:
         write_text(self.curve, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-class _Spared:
-    """A TensorBoard writer that a training does without once it cannot be written any more."""
+class _Dispensable:
+    """TensorBoard writer that is dropped, with a warning, once its disk takes no more."""
 
     def __init__(self, folder: Path, make: Callable[[], Any]) -> None:
         self.folder, self.writer = folder, None
-        self.writer = self._tried(make)
+        self.writer = self._attempt(make)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def call(*args: Any, **kwargs: Any) -> None:
             if self.writer is not None:
-                self._tried(lambda: getattr(self.writer, name)(*args, **kwargs))
+                self._attempt(lambda: getattr(self.writer, name)(*args, **kwargs))
 
         return call
 
-    def _tried(self, work: Callable[[], Any]) -> Any:
+    def _attempt(self, work: Callable[[], Any]) -> Any:
         try:
             return work()
         except OSError as error:
             self.writer = None
             log.warning(
-                "%s; the training goes on without TensorBoard", format_os_error(error, self.folder)
+                "%s; the training continues without TensorBoard",
+                format_os_error(error, self.folder),
             )
             return None
 
