@@ -61,7 +61,7 @@ def build_vocoder(
         "mel": mel,
     }
     if source is not None and "adversary" not in config:
-        fields |= source.adversary_fields(name)
+        fields |= source.discriminator_fields(name)
     model = registry.create_vocoder(name, **fields)
     if not model.trains:
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")
