@@ -49,7 +49,7 @@ def acoustic(
     from wavewright.registry import create_model
     from wavewright.training import loop
     from wavewright.training.acoustic_validation import AcousticValidation
-    from wavewright.training.state import seed_everything
+    from wavewright.training.seeding import seed_everything
 
     natural, seed = Shards(mels), options.seed
     if natural.mel is None:

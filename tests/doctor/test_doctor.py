@@ -19,14 +19,14 @@ from wavewright.doctor import mel_alone, mel_and_wav
 from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.examine import examine
 from wavewright.doctor.fit import Recording, align
-from wavewright.doctor.identify import groups_of_presets
+from wavewright.doctor.identify import preset_groups
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform_numpy import log_mel_numpy
 
 Floats = npt.NDArray[np.float32]
-EQUAL = {name: set(names) for names, _ in groups_of_presets() for name in names}
-GROUPS = [names[0] for names, _ in groups_of_presets()]
+EQUAL = {name: set(names) for names, _ in preset_groups() for name in names}
+GROUPS = [names[0] for names, _ in preset_groups()]
 PLAIN = [name for name in GROUPS if MelSpec.preset(name).normalisation is None]
 
 

@@ -34,7 +34,7 @@ from wavewright.data.corpus.report.phones import Phones, PhoneStatistics
 from wavewright.data.corpus.report.reasons import LEFT_OUT, group_reasons, read_quarantine
 from wavewright.data.manifest import SPLITS, read_manifest
 from wavewright.io.files import write_text
-from wavewright.webpage.render import count, render
+from wavewright.webpage.render import format_count, render_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,10 +108,10 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
         "odd": [],
         "normal": [],
     }
-    around = len(render(_TEMPLATE, page, folder=_ASSETS).encode())
+    around = len(render_page(_TEMPLATE, page, folder=_ASSETS).encode())
     page.update(_playable_cards(prepared / "audio", usable, values, int(megabytes * 1e6) - around))
     path = prepared / "report.html"
-    write_text(path, render(_TEMPLATE, page, folder=_ASSETS))
+    write_text(path, render_page(_TEMPLATE, page, folder=_ASSETS))
     return path
 
 
@@ -141,7 +141,7 @@ def _about(
         "aligned": phones.aligned(),
         "faults": group_reasons(faults, ids),
         "left_out": group_reasons(left_out, ids),
-        "count": count,
+        "count": format_count,
     }
 
 
