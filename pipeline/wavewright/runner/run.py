@@ -66,10 +66,17 @@ def run(plan: Plan, request: RunRequest, print_line: PrintLine) -> Path | None:
         raise WavewrightError(f"--stop-stage {last} comes before --stage {first}")
     plan.stale_before = first if request.allow_stale else 0
     plan.refresh()
-    _require_earlier(plan, first, last)
-    running = print_overview(plan, first, last, request, print_line)
     if request.dry_run or request.explain:
+        print_overview(plan, first, last, request, say)
+        missing = _missing_earlier(plan, first, last)
+        if missing:
+            say(
+                f"A run would stop before stage {first} with exit code {Stale.exit_code}: {missing}"
+            )
         return None
+    if missing := _missing_earlier(plan, first, last):
+        raise Stale(missing)
+    running = print_overview(plan, first, last, request, say)
     for unit in running:  # what cannot be written fails before any work
         os.close(open_lock(unit))
     result = None
@@ -82,11 +89,21 @@ def run(plan: Plan, request: RunRequest, print_line: PrintLine) -> Path | None:
 def print_overview(
     plan: Plan, first: int, last: int, request: RunRequest, print_line: PrintLine
 ) -> list[Unit]:
-    """Print whether each unit will run, and why; returns those that will."""
+    """Print of every unit whether it will run, and why.
+
+    With `dry_run` or `explain` the units before `first` and after `last` are printed too.
+
+    Returns:
+        The units that will run, in order.
+    """
+    whole = request.dry_run or request.explain
+    needed = plan.needed_by(first, last)
     pending: dict[str, str] = {}
     running = []
     for unit in plan.units:
         if not first <= unit.number <= last:
+            if whole:
+                say(_outside(plan, unit, first, needed))
             continue
         assessment = plan.assess(unit, pending)
         will_run = assessment.state == "run" or request.force
@@ -105,7 +122,18 @@ def print_overview(
     return running
 
 
-def print_status(plan: Plan, print_line: PrintLine) -> None:
+def _outside(plan: Plan, unit: Unit, first: int, needed: set[str]) -> str:
+    """Line of the plan for a unit that was not asked for."""
+    if unit.number > first:
+        return f"{unit.label:<24} left out    it comes after --stop-stage"
+    if plan.published(unit) is not None:
+        return f"{unit.label:<24} up to date"
+    use = "needs it" if unit.stage.name in needed else "reads none of it"
+    reasons = plan.assess(unit).reasons[:2]
+    return f"{unit.label:<24} to do       {'; '.join([*reasons, f'stage {first} {use}'])}"
+
+
+def print_status(plan: Plan, say: PrintLine) -> None:
     """Print the state of each unit, with the folder of its result if up to date."""
     for unit in plan.units:
         assessment = plan.assess(unit)
@@ -147,18 +175,20 @@ def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
     return f"{listing}{more}; {then}"
 
 
-def _require_earlier(plan: Plan, first: int, last: int) -> None:
+def _missing_earlier(plan: Plan, first: int, last: int) -> str:
+    """Say which earlier stage must run first, and what to type; empty if none must."""
     needed = plan.needed_by(first, last)
     for unit in plan.units:
         if unit.stage.name not in needed or unit.number >= first:
             continue
         if plan.published(unit) is None:
             assessment = plan.assess(unit)
-            raise Stale(
+            accept = ", or accept what is there with --allow-stale" if unit.latest.is_dir() else ""
+            return (
                 f"stage {unit.label} is not up to date ({'; '.join(assessment.reasons[:3])}) and "
-                f"stage {first} needs it: start with --stage {unit.number}, or accept what is "
-                "there with --allow-stale"
+                f"stage {first} needs it: start with --stage {unit.number}{accept}"
             )
+    return ""
 
 
 def _bring_up_to_date(plan: Plan, unit: Unit, request: RunRequest, print_line: PrintLine) -> Path:
