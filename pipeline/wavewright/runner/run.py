@@ -67,16 +67,16 @@ def run(plan: Plan, request: RunRequest, print_line: PrintLine) -> Path | None:
     plan.stale_before = first if request.allow_stale else 0
     plan.refresh()
     if request.dry_run or request.explain:
-        print_overview(plan, first, last, request, say)
+        print_overview(plan, first, last, request, print_line)
         missing = _missing_earlier(plan, first, last)
         if missing:
-            say(
+            print_line(
                 f"A run would stop before stage {first} with exit code {Stale.exit_code}: {missing}"
             )
         return None
     if missing := _missing_earlier(plan, first, last):
         raise Stale(missing)
-    running = print_overview(plan, first, last, request, say)
+    running = print_overview(plan, first, last, request, print_line)
     for unit in running:  # what cannot be written fails before any work
         os.close(open_lock(unit))
     result = None
@@ -103,7 +103,7 @@ def print_overview(
     for unit in plan.units:
         if not first <= unit.number <= last:
             if whole:
-                say(_outside(plan, unit, first, needed))
+                print_line(_outside(plan, unit, first, needed))
             continue
         assessment = plan.assess(unit, pending)
         will_run = assessment.state == "run" or request.force
@@ -133,7 +133,7 @@ def _outside(plan: Plan, unit: Unit, first: int, needed: set[str]) -> str:
     return f"{unit.label:<24} to do       {'; '.join([*reasons, f'stage {first} {use}'])}"
 
 
-def print_status(plan: Plan, say: PrintLine) -> None:
+def print_status(plan: Plan, print_line: PrintLine) -> None:
     """Print the state of each unit, with the folder of its result if up to date."""
     for unit in plan.units:
         assessment = plan.assess(unit)
