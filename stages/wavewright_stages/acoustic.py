@@ -151,7 +151,7 @@ class _Table:
 
 def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
     """What a configuration leaves to the training split: names of speakers, a lexicon."""
-    from wavewright.acoustic.lexicon import ARPABET, gather_lexicon
+    from wavewright.acoustic.lexicon import ARPABET, build_lexicon
     from wavewright.text.symbols import SYMBOLS
     from wavewright.text.textgrid import read_alignment
 
@@ -162,7 +162,7 @@ def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
         log.info("%d speakers: %s", len(learnt["speakers"]), shorten_list(learnt["speakers"]))
     if config.get("phonemes") == ARPABET:
         alignments = (read_alignment(table.grids[id_]) for id_ in ids if id_ in table.grids)
-        found = gather_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
+        found = build_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
         learnt["lexicon"] = {**found, **config.get("lexicon", {})}
         log.info("the lexicon has %d words", len(learnt["lexicon"]))
     return learnt
