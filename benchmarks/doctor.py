@@ -35,7 +35,7 @@ from wavewright.audio.files import load_wav, resample
 from wavewright.doctor import mel_alone, mel_and_wav
 from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.fit import Recording
-from wavewright.doctor.identify import groups_of_presets
+from wavewright.doctor.identify import preset_groups
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform_numpy import log_mel_numpy
 
@@ -85,7 +85,7 @@ def grid(path: Path, conventions: int | None) -> tuple[Counted, Spent, list[str]
     spent: Spent = defaultdict(list)
     wrong: list[str] = []
     wav, rate = load_wav(path)
-    for names, _ in groups_of_presets()[:conventions]:
+    for names, _ in preset_groups()[:conventions]:
         spec = MelSpec.preset(names[0])
         for what, mel in changes(spec, resample(wav, rate, spec.sample_rate)):
             for given in GIVEN[: 1 if what in TIMELESS else 2]:

@@ -1,1 +1,1 @@
-"""The seven stages of a recipe, from a corpus to a report: one file each."""
+"""Stages of a recipe, from a corpus to a report: one file each."""

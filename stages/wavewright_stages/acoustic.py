@@ -49,7 +49,7 @@ def acoustic(
     from wavewright.registry import create_model
     from wavewright.training import loop
     from wavewright.training.acoustic_validation import AcousticValidation
-    from wavewright.training.state import seed_everything
+    from wavewright.training.seeding import seed_everything
 
     natural, seed = Shards(mels), options.seed
     if natural.mel is None:
@@ -57,7 +57,7 @@ def acoustic(
     mel.require_equal(natural.mel, mine="the recipe", theirs=f"the mels in {mels}")
     seed_everything(seed, 0)
     table = _Table(prepared, natural)
-    fields = {**config, **_learnt_of(table, config), "mel": mel}
+    fields = {**config, **_corpus_fields(table, config), "mel": mel}
     network: AcousticModel = create_model("acoustic", model, **fields)
     table.require_known(network)
     if options.init_from is not None:
@@ -84,7 +84,7 @@ def acoustic(
 
 
 class _Table:
-    """What the manifest says of the utterances that have a mel.
+    """Texts, speakers and TextGrids of the utterances that have a mel.
 
     Attributes:
         speakers: by id, of all usable utterances.
@@ -124,7 +124,7 @@ class _Table:
     def alignment_targets(
         self, network: AcousticModel, texts: Mapping[str, list[int]]
     ) -> dict[str, Array] | None:
-        """Where in its text each utterance is at each frame, by the TextGrids of the corpus."""
+        """Position in the text at every frame of each utterance, from the corpus's TextGrids."""
         from wavewright.acoustic.alignment_targets import read_alignment_targets
 
         if not network.uses_alignment_targets:
@@ -149,23 +149,23 @@ class _Table:
         )
 
 
-def _learnt_of(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration leaves to the training split: names of speakers, a lexicon."""
+def _corpus_fields(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that a configuration takes from the training split: speakers, lexicon."""
     from wavewright.acoustic.lexicon import ARPABET, build_lexicon
     from wavewright.text.symbols import SYMBOLS
     from wavewright.text.textgrid import read_alignment
 
-    learnt: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     ids = table.ids("train")
     if config.get("speakers") == "corpus":
-        learnt["speakers"] = sorted({table.speakers[id_] for id_ in ids})
-        log.info("%d speakers: %s", len(learnt["speakers"]), shorten_list(learnt["speakers"]))
+        fields["speakers"] = sorted({table.speakers[id_] for id_ in ids})
+        log.info("%d speakers: %s", len(fields["speakers"]), shorten_list(fields["speakers"]))
     if config.get("phonemes") == ARPABET:
         alignments = (read_alignment(table.grids[id_]) for id_ in ids if id_ in table.grids)
-        found = build_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
-        learnt["lexicon"] = {**found, **config.get("lexicon", {})}
-        log.info("the lexicon has %d words", len(learnt["lexicon"]))
-    return learnt
+        gathered = build_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
+        fields["lexicon"] = {**gathered, **config.get("lexicon", {})}
+        log.info("the lexicon has %d words", len(fields["lexicon"]))
+    return fields
 
 
 def _start_from(network: AcousticModel, path: Path) -> None:

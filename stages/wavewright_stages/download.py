@@ -73,8 +73,10 @@ def download(
     elif url is not None:
         from wavewright.data.corpus.download import fetch_from_any
 
-        kept = archives if archives is not None else _scratch(corpus)
-        archive = fetch_from_any((url, *mirrors), kept / _file_name(url), sha256=sha256, size=size)
+        folder = archives if archives is not None else _scratch(corpus)
+        archive = fetch_from_any(
+            (url, *mirrors), folder / _file_name(url), sha256=sha256, size=size
+        )
         _unpack(archive, corpus, layout)
     else:
         raise WavewrightError(

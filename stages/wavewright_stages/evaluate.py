@@ -178,7 +178,7 @@ def _sentences(
 
 
 def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
-    """Where the phones of each recording lie, for those with a TextGrid."""
+    """Phones of each recording with a TextGrid, as intervals."""
     from itertools import accumulate
 
     from wavewright.data.manifest import read_manifest

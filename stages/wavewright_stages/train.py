@@ -42,7 +42,7 @@ def train(
     from wavewright.data.shards import Shards
     from wavewright.training import loop, vocoder_setup
     from wavewright.training.init_from import InitFrom
-    from wavewright.training.state import seed_everything
+    from wavewright.training.seeding import seed_everything
     from wavewright.training.vocoder_validation import VocoderValidation
 
     vocoder_setup.require_consistent(options)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 import wavewright
 from tests.support import tiny
 from wavewright.checkpoints.checkpoint import (
-    damage,
+    find_damage,
     latest_checkpoint,
     load_model,
     load_training,
@@ -79,7 +79,7 @@ def test_half_written_steps_are_not_there(run: Path) -> None:
 def test_a_step_saved_again_replaces_the_first(run: Path, model: HiFiGAN) -> None:
     save_checkpoint(run, 30, model, {"step": 30, "again": True})
     assert load_training(run / "step-00000030")["again"] is True
-    assert damage(run / "step-00000030") is None
+    assert find_damage(run / "step-00000030") is None
 
 
 def test_old_steps_are_dropped(run: Path) -> None:

@@ -27,7 +27,7 @@ from wavewright.registry import create_vocoder
 from wavewright.training.crops import CropData
 from wavewright.training.loop import train
 from wavewright.training.options import TrainingOptions
-from wavewright.training.state import seed_everything
+from wavewright.training.seeding import seed_everything
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"

@@ -54,10 +54,10 @@ def prepared_speech(folder: Path, clips: Path, mel: MelSpec) -> None:
 
 def judge(made: ImportedModel) -> torch.nn.Module:
     """The imported discriminators."""
-    assert made.adversaries is not None
+    assert made.discriminators is not None
     vocoder = create_vocoder(made.model.name, **made.model.config.model_dump())
     discriminator = vocoder.build_discriminators()[PLAYER]
-    discriminator.load_state_dict(made.adversaries.state)
+    discriminator.load_state_dict(made.discriminators.state)
     return discriminator.eval()
 
 

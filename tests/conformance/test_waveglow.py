@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tests.support import tiny
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.checkpoints.pickle_reader import read_contents
+from wavewright.checkpoints.pickle_reader import read_pickled_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
 from wavewright.interop.importing.official_names import rename_waveglow
@@ -295,7 +295,7 @@ def test_a_pickle_runs_nothing(tmp_path: Path, legacy: bool) -> None:
     loot, path = tmp_path / "loot", tmp_path / "model.pt"
     weights = {"state_dict": {"a": torch.ones(2)}, "extra": Burglar(loot)}
     torch.save(weights, path, _use_new_zipfile_serialization=not legacy)
-    assert list(read_contents(path).states["state_dict"]) == ["a"]
+    assert list(read_pickled_checkpoint(path).states["state_dict"]) == ["a"]
     assert not loot.exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -306,10 +306,10 @@ def test_a_pickle_runs_nothing(tmp_path: Path, legacy: bool) -> None:
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     with pytest.raises(WavewrightError, match=r"model\.pt: no such file"):
-        read_contents(path)
+        read_pickled_checkpoint(path)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(WavewrightError, match=r"model\.pt: is no checkpoint that torch.save wrote"):
-        read_contents(path)
+        read_pickled_checkpoint(path)
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(WavewrightError, match=r"model\.pt: is no checkpoint|holds no state dict"):
-        read_contents(path)
+        read_pickled_checkpoint(path)

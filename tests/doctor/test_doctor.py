@@ -19,14 +19,14 @@ from wavewright.doctor import mel_alone, mel_and_wav
 from wavewright.doctor.diagnosis import Diagnosis
 from wavewright.doctor.examine import examine
 from wavewright.doctor.fit import Recording, align
-from wavewright.doctor.identify import groups_of_presets
+from wavewright.doctor.identify import preset_groups
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform_numpy import log_mel_numpy
 
 Floats = npt.NDArray[np.float32]
-EQUAL = {name: set(names) for names, _ in groups_of_presets() for name in names}
-GROUPS = [names[0] for names, _ in groups_of_presets()]
+EQUAL = {name: set(names) for names, _ in preset_groups() for name in names}
+GROUPS = [names[0] for names, _ in preset_groups()]
 PLAIN = [name for name in GROUPS if MelSpec.preset(name).normalisation is None]
 
 
@@ -215,8 +215,8 @@ def test_a_mel_is_compared_with_a_checkpoint(
     mel = tmp_path / "matcha-normalised.npy"
     mendable = cli("--mel", mel, "--wav", speech, "--checkpoint", "griffinlim")
     assert mendable.exit_code == 1
-    assert f"vocode --checkpoint griffinlim --mel {mel} --like matcha-norm" in mendable.output
-    lost = cli("--mel", tmp_path / "tacotron2.npy", "--wav", speech, "--like", "hifigan")
+    assert f"vocode --checkpoint griffinlim --mel {mel} --mel-preset matcha-norm" in mendable.output
+    lost = cli("--mel", tmp_path / "tacotron2.npy", "--wav", speech, "--mel-preset", "hifigan")
     assert lost.exit_code == 1
     assert "framing center vs hop" in lost.output
     assert "recompute" in lost.output
@@ -241,9 +241,10 @@ def test_a_presets_mels_are_judged_for_a_checkpoint() -> None:
     assert same.fits
     scaled = examine(checkpoint=Path("griffinlim"), like="matcha-normalised")
     assert scaled.fits is False
-    assert "--like matcha-normalised" in scaled.mend[0]
+    assert "--mel-preset matcha-normalised" in scaled.mend[0]
     assert (
-        "framing center vs hop" in cli("--checkpoint", "griffinlim", "--like", "vocos-24k").output
+        "framing center vs hop"
+        in cli("--checkpoint", "griffinlim", "--mel-preset", "vocos-24k").output
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints.test_checkpoint import model, run
-from wavewright.checkpoints.checkpoint import damage, latest_checkpoint, load_model
+from wavewright.checkpoints.checkpoint import find_damage, latest_checkpoint, load_model
 from wavewright.errors import WavewrightError
 
 __all__ = ["model", "run"]
@@ -29,7 +29,7 @@ def test_every_flipped_bit_is_detected(run: Path, caplog: pytest.LogCaptureFixtu
         whole = (newest / name).read_bytes()
         for seed in range(100):
             flip_a_bit(newest / name, seed)
-            assert damage(newest) == f"{name} does not have the sha256 it was saved with"
+            assert find_damage(newest) == f"{name} does not have the sha256 it was saved with"
             (newest / name).write_bytes(whole)
     sums = newest / "checkpoint.json"
     whole = sums.read_bytes()
@@ -37,9 +37,9 @@ def test_every_flipped_bit_is_detected(run: Path, caplog: pytest.LogCaptureFixtu
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << place % 8
         sums.write_bytes(flipped)
-        assert damage(newest) is not None, bytes(flipped)
+        assert find_damage(newest) is not None, bytes(flipped)
     sums.write_bytes(whole)
-    assert damage(newest) is None
+    assert find_damage(newest) is None
     flip_a_bit(newest / "vocoder.safetensors", 1)
     assert latest_checkpoint(run) == run / "step-00000020"
     assert "falling back to the checkpoint before it" in caplog.text
@@ -51,14 +51,14 @@ def test_a_truncated_file_is_detected(run: Path, name: str, kept: float) -> None
     path = run / "step-00000030" / name
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    assert damage(run / "step-00000030") is not None
+    assert find_damage(run / "step-00000030") is not None
     assert latest_checkpoint(run) == run / "step-00000020"
 
 
 @pytest.mark.parametrize("name", ["vocoder.safetensors", "training.pt", "checkpoint.json"])
 def test_a_missing_file_is_detected(run: Path, name: str) -> None:
     (run / "step-00000030" / name).unlink()
-    assert name in str(damage(run / "step-00000030"))
+    assert name in str(find_damage(run / "step-00000030"))
 
 
 def test_two_damaged_ones_fall_back_twice_and_all_of_them_refuse(run: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_hostile_file_of_discriminators_runs_nothing(
     with pytest.raises(WavewrightError, match="do_1: holds no state dict and no module"):
         import_checkpoint(path)
     torch.save({"mpd": Burglar(loot), "optim_d": {"x": torch.ones(1)}}, tmp_path / "do_1")
-    assert import_checkpoint(path).adversaries is None
+    assert import_checkpoint(path).discriminators is None
     (tmp_path / "do_1").write_bytes((tmp_path / "do_1").read_bytes()[:200])
     with pytest.raises(WavewrightError, match="do_1: is no checkpoint that torch"):
         import_checkpoint(path)

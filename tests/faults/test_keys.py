@@ -200,7 +200,7 @@ def pretend(plan: Plan) -> None:
         partial = open_partial(assessment, force=False)
         (partial / "result.txt").write_text(unit.label)
         publish(plan.recipe.work_dir, assessment, partial, 1.0)
-        plan.look_again()
+        plan.refresh()
 
 
 def running(plan: Plan, said: list[str] | None = None) -> list[str]:

@@ -17,7 +17,7 @@ from tests.training.test_loop import same
 from wavewright.checkpoints import checkpoint
 from wavewright.checkpoints.checkpoint import (
     best_checkpoint,
-    damage,
+    find_damage,
     latest_checkpoint,
     load_training,
     mark_best,
@@ -109,7 +109,7 @@ def test_a_kill_at_any_moment_of_saving_leaves_the_checkpoint_before_or_after(
         assert same(load_training(newest), state(step))
         steps.add(step)
         best = best_checkpoint(run)
-        assert best is None or damage(best) is None
+        assert best is None or find_damage(best) is None
         save(run, 3, better)
         assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
         assert latest_checkpoint(run) == run / "step-00000003"

@@ -25,7 +25,7 @@ from torch.serialization import MAGIC_NUMBER
 
 from tests.support.official_files import State, in_generator, official_file, small_hifigan
 from wavewright.checkpoints.checkpoint import load_training
-from wavewright.checkpoints.pickle_reader import read_contents
+from wavewright.checkpoints.pickle_reader import read_pickled_checkpoint
 from wavewright.doctor.examine import examine
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.convert import import_checkpoint
@@ -149,14 +149,14 @@ def test_a_torchscript_archive_is_refused_by_any_name(
     path = tmp_path / name
     path.write_bytes(hostile)
     refused(path, rf"{SCRIPT}.*save torch\.save\(model\.state_dict\(\), FILE\)$")
-    refused(path, SCRIPT, read_contents)
+    refused(path, SCRIPT, read_pickled_checkpoint)
 
 
 def test_one_named_safetensors_is_refused(tmp_path: Path, hostile: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(hostile)
     refused(path, "not a readable safetensors file")
-    refused(path, SCRIPT, read_contents)
+    refused(path, SCRIPT, read_pickled_checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_names_within_an_archive_hide_nothing(
 ) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(rewritten(hostile, rename, compression=packing))
-    for read in (import_checkpoint, read_contents):
+    for read in (import_checkpoint, read_pickled_checkpoint):
         refused(path, "refused, |is no checkpoint that torch.save wrote", read)
     refused(path.rename(tmp_path / "mel.pt"), "refused, |is no mel that torch", read_array)
 
@@ -264,7 +264,7 @@ def test_one_beside_a_harmless_file_is_refused(tmp_path: Path, hostile: bytes) -
             import_checkpoint(path)
         named = path.rename(tmp_path / "alone.pt")
         with pytest.raises(WavewrightError, match=rf"{beside}: {SCRIPT}"):
-            import_checkpoint(named, adversaries=tmp_path / beside)
+            import_checkpoint(named, discriminators=tmp_path / beside)
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_a_class_named_as_one_of_ours_writes_no_patch(
     path = tmp_path / "model.pt"
     path.write_bytes(older_file(b"\x80\x02(" + told + b"tQ."))
     with pytest.raises(WavewrightError, match="holds no state dict and no module"):
-        read_contents(path)
+        read_pickled_checkpoint(path)
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -516,7 +516,7 @@ def test_whole_modules_and_plain_mels_are_read(tmp_path: Path, zipped: bool) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.save(Around(nn.Linear(2, 2)), path, _use_new_zipfile_serialization=zipped)
-    assert read_contents(path).states[""].keys() == {"part.weight", "part.bias"}
+    assert read_pickled_checkpoint(path).states[""].keys() == {"part.weight", "part.bias"}
     mel = torch.arange(6.0).reshape(2, 3)
     torch.save({"mel": mel}, path, _use_new_zipfile_serialization=zipped)
     assert np.array_equal(read_array(path), mel.numpy())

@@ -34,7 +34,8 @@ from wavewright.mel.transform import log_mel, silent_mel
 from wavewright.models.acoustic import TextBatch
 from wavewright.registry import create_vocoder, plugins
 from wavewright.training.crops import CropData
-from wavewright.training.state import TrainState, seed_everything
+from wavewright.training.seeding import seed_everything
+from wavewright.training.state import TrainState
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,7 +16,7 @@ from tests.stages.test_train import made_work, train
 from tests.support import tiny
 from tests.support.official_discriminators import FAMILIES, PLAYER, trained
 from wavewright.checkpoints.checkpoint import load_training
-from wavewright.checkpoints.discriminators import adversaries_file
+from wavewright.checkpoints.discriminators import discriminators_file
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.interop.importing.convert import ImportedModel, import_checkpoint
 from wavewright.models.vocoder import Vocoder
@@ -73,7 +73,7 @@ def test_training_goes_on_where_theirs_stopped(
 ) -> None:
     source, made = imported(tmp_path, family)
     assert made.out is not None
-    assert adversaries_file(made.out).is_file()
+    assert discriminators_file(made.out).is_file()
     asked = options(family, made)
     newest = train(work, tmp_path / "run", max_steps=2, **asked)
 
@@ -114,8 +114,8 @@ def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     (tmp_path / "theirs" / "do_00000042").unlink()
     made = import_checkpoint(tmp_path / "theirs" / "g_00000042", mel=tiny.SPEC, out=made.out)
     assert made.out is not None
-    assert made.adversaries is None
-    assert not adversaries_file(made.out).exists(), "those of the import before are gone"
+    assert made.discriminators is None
+    assert not discriminators_file(made.out).exists(), "those of the import before are gone"
     thin = {"adversary": {"periods": (2,), "scales": 1, "width_divisor": 8}}
     with caplog.at_level(logging.INFO, logger="wavewright"):
         train(work, tmp_path / "run", max_steps=1, **options("hifigan", made, **thin))
@@ -158,7 +158,7 @@ def test_another_mel_or_system_is_refused(work: Path, tmp_path: Path) -> None:
 def test_discriminators_of_another_file_are_refused(work: Path, tmp_path: Path) -> None:
     _, made = imported(tmp_path, "melgan")
     assert made.out is not None
-    stray = adversaries_file(made.out)
+    stray = discriminators_file(made.out)
     theirs = stray.read_bytes()
     (tmp_path / "theirs" / "best_netD.pt").unlink()
     source = trained("melgan", **{**FAMILIES["melgan"].changes, "mel_weight": 1.0})
@@ -190,28 +190,28 @@ def test_discriminators_that_ours_are_not_stay_behind(tmp_path: Path) -> None:
     ):  # fmt: skip
         (theirs / "config.yml").write_text(text)
         made = import_checkpoint(path, mel=tiny.SPEC, out=out)
-        assert made.adversaries is None
+        assert made.discriminators is None
         assert "without its discriminators, which are not among ours" in str(made)
         assert words in " ".join(str(made).split())
-        assert not adversaries_file(out).exists()
+        assert not discriminators_file(out).exists()
 
 
 def test_discriminators_may_be_named(tmp_path: Path) -> None:
     _, made = imported(tmp_path, "hifigan")
-    assert made.adversaries is not None
+    assert made.discriminators is not None
     theirs, out = tmp_path / "theirs", tmp_path / "imported.safetensors"
     (theirs / "do_00000042").rename(theirs / "elsewhere")
     path = theirs / "g_00000042"
-    assert import_checkpoint(path, mel=tiny.SPEC, out=out).adversaries is None
-    named = import_checkpoint(path, mel=tiny.SPEC, out=out, adversaries=theirs / "elsewhere")
-    assert named.adversaries is not None
-    assert named.adversaries.config == made.adversaries.config
+    assert import_checkpoint(path, mel=tiny.SPEC, out=out).discriminators is None
+    named = import_checkpoint(path, mel=tiny.SPEC, out=out, discriminators=theirs / "elsewhere")
+    assert named.discriminators is not None
+    assert named.discriminators.config == made.discriminators.config
     for wrong, words in (
         (path, r"g_00000042: holds no discriminator of HiFi-GAN"),
         (theirs / "none", "no such file"),
     ):
         with pytest.raises(WavewrightError, match=words):
-            import_checkpoint(path, mel=tiny.SPEC, out=out, adversaries=wrong)
+            import_checkpoint(path, mel=tiny.SPEC, out=out, discriminators=wrong)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_keys_that_do_not_fit_are_listed(
         state[part][key] = value
     torch.save(state, theirs / "named")
     with pytest.raises(WavewrightError, match=words) as caught:
-        import_checkpoint(theirs / "g_00000042", mel=tiny.SPEC, adversaries=theirs / "named")
+        import_checkpoint(theirs / "g_00000042", mel=tiny.SPEC, discriminators=theirs / "named")
     assert str(caught.value).startswith(str(theirs / "named"))
 
 
@@ -259,9 +259,9 @@ def test_norms_in_other_spellings(tmp_path: Path, spelling: str) -> None:
             renamed[f"{stem}.weight"] = value * state[f"{stem}.weight_g"] / norm
     torch.save(renamed, theirs / "best_netD.pt")
     made = import_checkpoint(theirs / "best_netG.pt", mel=tiny.SPEC)
-    assert made.adversaries is not None
+    assert made.discriminators is not None
     again = trained("melgan", **FAMILIES["melgan"].changes).discriminators[PLAYER]
-    again.load_state_dict(made.adversaries.state)
+    again.load_state_dict(made.discriminators.state)
     wav = torch.randn(1, 4096)
     expected, found = source.discriminators[PLAYER](wav)[0], again(wav)[0]
     for a, b in zip(expected, found, strict=True):

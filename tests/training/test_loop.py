@@ -28,9 +28,10 @@ from wavewright.models.config import ModelConfig, OptimizerConfig
 from wavewright.training.crops import CropData
 from wavewright.training.logger import TrainingLogger
 from wavewright.training.loop import Selection, train, validation_steps
+from wavewright.training.optimizers import Restart
 from wavewright.training.options import TrainingOptions
 from wavewright.training.signals import stop_requests
-from wavewright.training.state import Restart, TrainState
+from wavewright.training.state import TrainState
 
 STEPS = 8  # of an uninterrupted run; an epoch has 3
 

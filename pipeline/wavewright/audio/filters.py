@@ -1,8 +1,8 @@
-"""Named steps on the waveform around the mel: high-pass, pre-emphasis, gain.
+"""Filters of the waveform around the mel: high-pass, pre-emphasis, gain.
 
-A MelSpec lists those that come before its analysis (`wav_steps`) and those that are done after
-them to the waveform that a vocoder learns (`target_steps`), as r9y9's WaveNet recipes do. This
-module's values load no torch; `apply_filters` and `undo_filters` do.
+A MelSpec lists the filters before its analysis (`wav_steps`) and those that are then applied to the
+waveform that a vocoder is trained on (`target_steps`), as r9y9's WaveNet recipes do. Importing this
+module loads no torch; `apply_filters` and `undo_filters` do.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class HighPass(_Filter):
     taps: int = Field(default=255, gt=2)
 
     @property
-    def memory(self) -> int:
-        """Earlier samples that a sample of the result depends on."""
+    def history(self) -> int:
+        """Number of earlier samples that an output sample depends on."""
         return self.taps - 1
 
 
@@ -45,8 +45,8 @@ class PreEmphasis(_Filter):
     coefficient: float = Field(gt=0, lt=1)
 
     @property
-    def memory(self) -> int:
-        """Earlier samples that a sample of the result depends on."""
+    def history(self) -> int:
+        """Number of earlier samples that an output sample depends on."""
         return 1
 
 
@@ -57,8 +57,8 @@ class Gain(_Filter):
     factor: float = Field(gt=0)
 
     @property
-    def memory(self) -> int:
-        """Earlier samples that a sample of the result depends on."""
+    def history(self) -> int:
+        """Number of earlier samples that an output sample depends on."""
         return 0
 
 
@@ -66,16 +66,16 @@ WavFilter = Annotated[HighPass | PreEmphasis | Gain, Field(discriminator="step")
 
 
 def filter_history(steps: Sequence[WavFilter]) -> int:
-    """Earlier samples that a sample depends on after all the steps."""
-    return sum(step.memory for step in steps)
+    """Number of earlier samples that an output sample of the filter chain depends on."""
+    return sum(step.history for step in steps)
 
 
 def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
-    """Do the steps in order, differentiably.
+    """Apply the filters in order, differentiably.
 
     Args:
-        wav: (..., samples), floating-point; what comes before the first sample counts as 0.
-        steps: of a MelSpec.
+        wav: (..., samples), floating-point; samples before the first count as 0.
+        steps: filters, such as `wav_steps` of a MelSpec.
         sample_rate: Hz.
 
     Returns:
@@ -90,16 +90,16 @@ def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> 
         elif isinstance(step, PreEmphasis):
             wav = torch.cat([wav[..., :1], wav[..., 1:] - step.coefficient * wav[..., :-1]], -1)
         else:
-            # In float64: what it takes away is large beside the quietest of what it leaves.
+            # In float64: the removed part is much larger than the quietest parts that remain.
             taps = torch.tensor(_high_pass(step, sample_rate), device=wav.device).double()
-            flat = F.pad(wav.double().reshape(-1, 1, wav.shape[-1]), (step.memory, 0))
+            flat = F.pad(wav.double().reshape(-1, 1, wav.shape[-1]), (step.history, 0))
             filtered = F.conv1d(flat, taps.flip(0)[None, None])
             wav = filtered.reshape(wav.shape).to(wav.dtype)
     return wav
 
 
 def undo_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
-    """Undo the steps, last one first: what a vocoder that learnt them says becomes speech.
+    """Undo the filters, last one first: from the waveform of a vocoder to speech.
 
     Args:
         wav: (..., samples), floating-point.
@@ -131,7 +131,7 @@ class InverseFilters:
                     "wav_steps, not target_steps"
                 )
         self.steps = [step for step in reversed(steps) if not isinstance(step, HighPass)]
-        self.memories: dict[int, np.ndarray] = {}
+        self.states: dict[int, np.ndarray] = {}
 
     def __call__(self, wav: Tensor) -> Tensor:
         """Process the next chunk: (..., samples) -> the same shape."""
@@ -147,10 +147,10 @@ class InverseFilters:
         import torch
         from scipy.signal import lfilter
 
-        # Recursive, so it is done in float64: errors would add up.
+        # Recursive, so in float64: errors would accumulate.
         values = wav.detach().cpu().double().numpy()
-        memory = self.memories.get(number, np.zeros((*values.shape[:-1], 1)))
-        values, self.memories[number] = lfilter([1.0], [1.0, -coefficient], values, zi=memory)
+        state = self.states.get(number, np.zeros((*values.shape[:-1], 1)))
+        values, self.states[number] = lfilter([1.0], [1.0, -coefficient], values, zi=state)
         return torch.from_numpy(values).to(wav.device, wav.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Faults of a WAV file that libsndfile does not report: it reads one cut short without a word."""
+"""Faults of a WAV file that libsndfile does not report, such as truncation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from wavewright.errors import WavewrightError
 
-_UNKNOWN_SIZE = 0xFFFFFFFF  # as programs write that do not know yet how long it will be
+_UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that do not know the length yet
 
 
 def header_flags(path: Path) -> Iterator[str]:
-    """Oddities of the file by its header and size.
+    """Yield flags of a WAV file's oddities, by its header and size.
 
     Raises:
         WavewrightError: no regular file, not readable, a Git LFS pointer, or a header that
-            promises other samples than there are.
+            declares other samples than the file has.
     """
     if not path.is_file():
         raise WavewrightError("not a regular file")
@@ -28,12 +28,12 @@ def header_flags(path: Path) -> Iterator[str]:
                 raise WavewrightError("a Git LFS pointer, not audio: fetch it with 'git lfs pull'")
             if start[:4] not in (b"RIFF", b"RIFX") or start[8:] != b"WAVE":
                 return
-            found = _find_samples(file, size, "little" if start[:4] == b"RIFF" else "big")
+            data_chunk = _find_samples(file, size, "little" if start[:4] == b"RIFF" else "big")
     except OSError as error:
         raise WavewrightError(f"not readable ({error.strerror})") from error
-    if found is None:
+    if data_chunk is None:
         raise WavewrightError("a WAV file without samples")
-    declared, there, chunk_follows = found
+    declared, there, chunk_follows = data_chunk
     if declared == _UNKNOWN_SIZE:
         yield "unknown_size"
     elif declared > there:

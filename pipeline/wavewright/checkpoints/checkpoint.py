@@ -1,14 +1,14 @@
-"""Checkpoints: whole, hashed, and safe to load.
+"""Checkpoints: written atomically, hashed, and safe to load.
 
 A run folder holds `step-00010000/` folders, each published by one rename:
 
     vocoder.safetensors   what generate() needs; config and MelSpec in its metadata; shareable
-    training.pt           raw weights, adversaries, optimisers (plain values, weights_only)
+    training.pt           raw weights, discriminators, optimizers (plain values, weights_only)
     checkpoint.json       sha256 of both
 
-and `best.json`, which names the step that is best by a validation metric.
+and `best.json`, which names the best step by a validation metric.
 
-torch and safetensors notice no flipped bit, so the hash is checked here.
+torch and safetensors do not notice a flipped bit, so the hash is checked here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger("wavewright")
 def save_checkpoint(
     run: str | Path, step: int, model: Model, training: dict[str, Any] | None = None
 ) -> Path:
-    """Write `run/step-N/` whole or not at all.
+    """Write `run/step-N/` atomically.
 
     Args:
         run: the run's folder.
@@ -80,7 +80,7 @@ def save_checkpoint(
 
 
 def _canonical(value: Any) -> Any:
-    """The same value, which gives the same bytes however it came about.
+    """Value rebuilt so that it always pickles to the same bytes.
 
     pickle writes an object once and then refers to it; whether two equal strings or tuples are one
     object depends on whether the training was resumed.
@@ -129,7 +129,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
     Args:
         path: a `.safetensors` file of ours, a step folder, or a run folder (its best step, or
-            its newest that is whole where none is marked).
+            its newest intact one where none is marked).
         device: where to put it.
 
     Raises:
@@ -146,7 +146,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
 
 def weights_file(path: str | Path) -> Path:
-    """The `.safetensors` file that `load_model` reads for such a path.
+    """Path of the `.safetensors` file that `load_model` reads for a path.
 
     Raises:
         WavewrightError: there is none, or its hash does not hold.
@@ -154,7 +154,7 @@ def weights_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         return _weights_in(path)
-    if (path.parent / _SUMS).is_file() and (problem := damage(path.parent, only=path.name)):
+    if (path.parent / _SUMS).is_file() and (problem := find_damage(path.parent, only=path.name)):
         raise WavewrightError(f"{path.parent}: {problem}")
     return path
 
@@ -168,7 +168,7 @@ def load_vocoder(path: str | Path, device: torch.device | str = "cpu") -> Vocode
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """What a weights file of ours says of itself, and its tensors as float32."""
+    """Read a weights file of ours: its metadata, and its tensors as float32."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -190,7 +190,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def load_training(folder: Path) -> dict[str, Any]:
-    """State that `save_checkpoint` was given, from a step folder; loads no code."""
+    """Load the training state that `save_checkpoint` wrote; runs no code from the file."""
     path = folder / "training.pt"
     try:
         with open_torch_file(path, "training state") as file:
@@ -205,7 +205,7 @@ def load_training(folder: Path) -> dict[str, Any]:
 
 
 def latest_checkpoint(run: str | Path) -> Path | None:
-    """The newest step folder whose hashes hold; damaged newer ones are warned about.
+    """Find the newest step folder whose hashes hold; warn about damaged newer ones.
 
     Raises:
         WavewrightError: there are checkpoints but all are damaged. Training never restarts
@@ -213,7 +213,7 @@ def latest_checkpoint(run: str | Path) -> Path | None:
     """
     steps = sorted(Path(run).glob("step-*"), reverse=True)
     for folder in steps:
-        problem = damage(folder)
+        problem = find_damage(folder)
         if problem is None:
             return folder
         log.warning("%s: %s; falling back to the checkpoint before it", folder, problem)
@@ -224,15 +224,15 @@ def latest_checkpoint(run: str | Path) -> Path | None:
     return None
 
 
-def damage(folder: Path, *, only: str | None = None) -> str | None:
-    """What is wrong with a step folder, or with one file of it, in words, or None."""
+def find_damage(folder: Path, *, only: str | None = None) -> str | None:
+    """Describe the damage to a step folder, or to one file of it; None if there is none."""
     try:
         sums = json.loads((folder / _SUMS).read_text())
-        digests, said = dict(sums["sha256"]), (sums["format"], f"step-{sums['step']:08d}")
+        digests, label = dict(sums["sha256"]), (sums["format"], f"step-{sums['step']:08d}")
     except (OSError, ValueError, KeyError, TypeError):
         return f"{_SUMS} is missing or unreadable"
-    if said != (_FORMAT, folder.name):
-        return f"{_SUMS} is of format {said[0]} and {said[1]}"
+    if label != (_FORMAT, folder.name):
+        return f"{_SUMS} is of format {label[0]} and {label[1]}"
     for name, digest in digests.items():
         if only not in (None, name):
             continue
@@ -244,23 +244,23 @@ def damage(folder: Path, *, only: str | None = None) -> str | None:
 
 
 def mark_best(run: Path, step: int, metric: str, value: float) -> None:
-    """Note in `run/best.json` that a step's checkpoint is the best by a metric."""
-    marked = {"step": step, "metric": metric, "value": value}
-    write_text(run / _BEST, json.dumps(marked, indent=1) + "\n", durable=True)
+    """Record in `run/best.json` that a step's checkpoint is the best by a metric."""
+    best_mark = {"step": step, "metric": metric, "value": value}
+    write_text(run / _BEST, json.dumps(best_mark, indent=1) + "\n", durable=True)
 
 
 def best_value(run: Path, metric: str, step: int) -> float:
-    """The metric of the best checkpoint up to a step; infinity if none is marked."""
-    marked = _marked(run)
-    if marked is None or marked["metric"] != metric or marked["step"] > step:
+    """Value of the best checkpoint up to a step; infinity if none is marked."""
+    best_mark = _read_best(run)
+    if best_mark is None or best_mark["metric"] != metric or best_mark["step"] > step:
         return math.inf
-    return float(marked["value"]) if best_checkpoint(run) else math.inf
+    return float(best_mark["value"]) if best_checkpoint(run) else math.inf
 
 
 def best_checkpoint(run: str | Path) -> Path | None:
-    """The step folder that `mark_best` named, if it is there."""
-    marked = _marked(Path(run))
-    folder = Path(run) / f"step-{marked['step']:08d}" if marked else None
+    """Step folder that `mark_best` named, if it exists."""
+    best_mark = _read_best(Path(run))
+    folder = Path(run) / f"step-{best_mark['step']:08d}" if best_mark else None
     return folder if folder is not None and folder.is_dir() else None
 
 
@@ -274,23 +274,23 @@ def prune(run: Path, *, keep: int) -> None:
             shutil.rmtree(folder)
 
 
-def _marked(run: Path) -> dict[str, Any] | None:
+def _read_best(run: Path) -> dict[str, Any] | None:
     try:
-        marked = json.loads((run / _BEST).read_text())
+        best_mark = json.loads((run / _BEST).read_text())
         return {
-            "step": int(marked["step"]),
-            "metric": str(marked["metric"]),
-            "value": float(marked["value"]),
+            "step": int(best_mark["step"]),
+            "metric": str(best_mark["metric"]),
+            "value": float(best_mark["value"]),
         }
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def chosen_checkpoint(run: Path) -> Path | None:
-    """The step that inference uses: the best if one is marked and whole, else the newest."""
+def inference_checkpoint(run: Path) -> Path | None:
+    """Step folder for inference: the best if one is marked and intact, else the newest."""
     best = best_checkpoint(run)
     if best is not None:
-        problem = damage(best)
+        problem = find_damage(best)
         if problem is None:
             return best
         log.warning("%s: %s; using the newest checkpoint instead of this best one", best, problem)
@@ -299,11 +299,11 @@ def chosen_checkpoint(run: Path) -> Path | None:
 
 def _weights_in(folder: Path) -> Path:
     if not folder.name.startswith("step-"):
-        chosen = chosen_checkpoint(folder)
+        chosen = inference_checkpoint(folder)
         if chosen is None:
             raise WavewrightError(f"{folder}: holds no checkpoint (no step-* folder)")
         folder = chosen
-    elif (problem := damage(folder)) is not None:
+    elif (problem := find_damage(folder)) is not None:
         raise WavewrightError(f"{folder}: {problem}")
     files = sorted(folder.glob("*.safetensors"))
     if len(files) != 1:

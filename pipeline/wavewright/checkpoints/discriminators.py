@@ -1,9 +1,9 @@
-"""Adversaries of a vocoder that is one file: kept beside it, for trainings that start from it.
+"""Discriminators of a vocoder in one file: kept beside it, for trainings that start from it.
 
     hifigan.safetensors                what generate() needs
-    hifigan.adversaries.safetensors    raw weights of what it was trained against
+    hifigan.adversaries.safetensors    raw weights of its discriminators
 
-The second says in its metadata whose it is, by the first one's sha256. Checkpoints of our own
+The second names the first in its metadata, by its sha256. Checkpoints of our own
 trainings have theirs in `training.pt` (checkpoint.py).
 """
 
@@ -24,15 +24,15 @@ _FORMAT = 1
 Players = dict[str, dict[str, Tensor]]
 
 
-def adversaries_file(weights: Path) -> Path:
-    """Where the adversaries of a vocoder's file are, if it has any."""
+def discriminators_file(weights: Path) -> Path:
+    """Path of the discriminators of a vocoder's file."""
     return weights.with_name(f"{weights.stem}.adversaries.safetensors")
 
 
-def write_adversaries(
+def write_discriminators(
     weights: Path, players: Mapping[str, Mapping[str, Tensor]], digest: str
 ) -> Path:
-    """Write adversaries beside a vocoder's file.
+    """Write discriminators beside a vocoder's file.
 
     Args:
         weights: the vocoder's file.
@@ -44,7 +44,7 @@ def write_adversaries(
     """
     from safetensors.torch import save_file
 
-    path = adversaries_file(weights)
+    path = discriminators_file(weights)
     state = {
         f"{player}/{key}": value.detach().cpu().contiguous().clone()
         for player, tensors in players.items()
@@ -56,15 +56,15 @@ def write_adversaries(
     return path
 
 
-def read_adversaries(weights: Path) -> Players:
-    """State dicts by player of what stands beside a vocoder's file; none if nothing does.
+def read_discriminators(weights: Path) -> Players:
+    """Read the discriminators beside a vocoder's file: state dicts by player, maybe none.
 
     Raises:
         WavewrightError: the file is damaged or belongs to another vocoder.
     """
     from safetensors import SafetensorError, safe_open
 
-    path = adversaries_file(weights)
+    path = discriminators_file(weights)
     if not path.is_file():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Tensors out of other people's checkpoints, whose pickles are never let run anything.
+"""Reader of tensors in foreign checkpoints, which never runs code of their pickles.
 
 Many published checkpoints are whole modules, pickled: loading one as its authors do needs their
 code and runs whatever the file says. Here a pickle may build tensors and plain containers; every
@@ -37,8 +37,8 @@ class _Builder:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    def __call__(self, *given: Any) -> Any:
-        return self._function(*given)
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
 
     def __setstate__(self, state: object) -> None:
         raise pickle.UnpicklingError("it sets attributes of a function")
@@ -70,14 +70,14 @@ class OpaqueObject:
 
     dump_patches = False  # by which torch would write a file where a class's source has changed
 
-    def __init__(self, *given: object, **named: object) -> None:
+    def __init__(self, *arguments: object, **named: object) -> None:
         """Takes anything and does nothing with it."""
 
     def __setstate__(self, state: object) -> None:
         if isinstance(state, dict):
             self.__dict__.update(state)
 
-    def __call__(self, *given: object, **named: object) -> OpaqueObject:
+    def __call__(self, *arguments: object, **named: object) -> OpaqueObject:
         return OpaqueObject()
 
     def append(self, value: object) -> None:
@@ -122,20 +122,20 @@ _MODULE = types.SimpleNamespace(
 _FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
-class Contents(NamedTuple):
-    """What a checkpoint holds.
+class CheckpointContents(NamedTuple):
+    """State dicts and step of a checkpoint.
 
     Attributes:
-        states: every state dict and module, by its dotted place in the file; at the top, "".
-        step: training steps, where the file says them; else 0.
+        states: every state dict and module, by its dotted path in the file; "" at the top.
+        step: training steps, where the file has them; else 0.
     """
 
     states: dict[str, dict[str, Tensor]]
     step: int
 
 
-def read_contents(path: Path) -> Contents:
-    """All state dicts of a file that torch.save wrote, in either of its formats.
+def read_pickled_checkpoint(path: Path) -> CheckpointContents:
+    """Read all state dicts of a file that torch.save wrote, in either of its formats.
 
     Raises:
         WavewrightError: it is missing, no such file, hostile, or holds no tensors; or the
@@ -167,19 +167,19 @@ def read_contents(path: Path) -> Contents:
         ) from error
     if not states:
         raise WavewrightError(f"{path}: holds no state dict and no module")
-    return Contents(states, _step(loaded))
+    return CheckpointContents(states, _step(loaded))
 
 
 _STEPS = ("steps", "step", "global_step", "iteration")
 
 
 def _step(loaded: object) -> int:
-    said = [loaded.get(name) for name in _STEPS] if isinstance(loaded, Mapping) else []
-    return next((value for value in said if type(value) is int and value >= 0), 0)
+    counts = [loaded.get(name) for name in _STEPS] if isinstance(loaded, Mapping) else []
+    return next((value for value in counts if type(value) is int and value >= 0), 0)
 
 
 def _find(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """All sets of named tensors in what was loaded."""
+    """Find all sets of named tensors in a loaded value."""
     if isinstance(value, OpaqueObject):
         tensors = _tensors_of(value)
     elif isinstance(value, Mapping):
@@ -195,12 +195,12 @@ def _find(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Tenso
 
 def _tensors_of(module: OpaqueObject, prefix: str = "") -> dict[str, Tensor]:
     """A pickled module's parameters and buffers, as its state dict would name them."""
-    about, found = vars(module), {}
+    about, tensors = vars(module), {}
     for kind in ("_parameters", "_buffers"):
         for name, value in (about.get(kind) or {}).items():
             if isinstance(value, Tensor):
-                found[prefix + name] = value.detach()
+                tensors[prefix + name] = value.detach()
     for name, child in (about.get("_modules") or {}).items():
         if isinstance(child, OpaqueObject):
-            found |= _tensors_of(child, f"{prefix}{name}.")
-    return found
+            tensors |= _tensors_of(child, f"{prefix}{name}.")
+    return tensors

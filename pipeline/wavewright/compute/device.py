@@ -33,11 +33,11 @@ def pick_devices(first: torch.device, count: int) -> list[torch.device]:
     return [torch.device("cuda", start + number) for number in range(count)]
 
 
-def set_deterministic(wanted: bool) -> None:
+def set_deterministic(enabled: bool) -> None:
     """Ask torch for algorithms that give the same bits at every run.
 
     An operation that has none warns and goes on: some padding has none on a GPU.
     """
-    if wanted:
+    if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    torch.use_deterministic_algorithms(enabled, warn_only=True)

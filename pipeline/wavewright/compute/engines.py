@@ -1,8 +1,8 @@
 """Engines of parallel work: joblib worker processes, or a dask cluster.
 
-Both engines hand tasks out as they are needed, give results back as they come, and raise
-`WorkersDied` when a worker process was lost. joblib's own dask backend is only used to choose the
-engine: it waits for ever for a task whose worker was killed, so the tasks go to the dask client.
+Both engines submit tasks as needed, yield results as they come, and raise `WorkersDied` when a
+worker process was lost. joblib's dask backend only selects the engine: it waits forever for a task
+whose worker was killed, so tasks are submitted to the dask client directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 BACKENDS = ("loky", "dask")
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tgt", "torch", "wavewright")
 _SEMAPHORES = 64  # a page each, and more than a pool of processes has
-_AHEAD = 2  # tasks per worker that are handed out: one at work, one waiting
+_AHEAD = 2  # tasks per worker in flight: one running, one waiting
 _SECONDS_FOR_A_WORKER = 60
 log = logging.getLogger("wavewright")
 
@@ -114,39 +114,39 @@ def _require_same_versions(client: Any) -> None:
     """Refuse workers with other library versions, which might write other bytes."""
     _wait_for_worker(client)
     try:
-        found = {"the scheduler": client.run_on_scheduler(_versions), **client.run(_versions)}
+        versions = {"the scheduler": client.run_on_scheduler(_versions), **client.run(_versions)}
     except ImportError as error:
         raise WavewrightError(
             f"the dask scheduler {_address(client)} or a worker of it cannot import Wavewright "
             f"({error}); they need the same installation and the same paths as this machine"
         ) from error
-    mine = _versions()
-    for where, theirs in found.items():
-        for name in mine:
-            if theirs.get(name) != mine[name]:
+    local = _versions()
+    for where, theirs in versions.items():
+        for name in local:
+            if theirs.get(name) != local[name]:
                 raise WavewrightError(
                     f"dask, {where}: has {name} {theirs.get(name)}, this machine has "
-                    f"{mine[name]}; results are only the same with the same versions"
+                    f"{local[name]}; results are only the same with the same versions"
                 )
 
 
 def _versions() -> dict[str, str]:
     """Versions of the libraries that can change a result."""
-    found = {}
+    versions = {}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def require_shared_memory(instead: str) -> None:
     """Raise unless /dev/shm has room for the semaphores of worker processes.
 
     Args:
-        instead: what needs none.
+        instead: an alternative without worker processes, for the message.
 
     Raises:
-        WavewrightError: not even their semaphores have room there.
+        WavewrightError: /dev/shm has no room for their semaphores.
     """
     import multiprocessing
 
@@ -167,7 +167,7 @@ def worker_count(jobs: int) -> int:
 
 
 def run_tasks(
-    function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int], workers: int
+    function: Callable[[Item], Result], items: Sequence[Item], indices: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result]]:
     """Yield index and result of `function(items[i])` for the wanted indices, as they finish.
 
@@ -176,8 +176,8 @@ def run_tasks(
     """
     client = _dask_client()
     if client is not None:
-        return _run_dask(client, function, items, wanted)
-    return _run_joblib(function, items, wanted, workers)
+        return _run_dask(client, function, items, indices)
+    return _run_joblib(function, items, indices, workers)
 
 
 def _dask_client() -> Any | None:
@@ -194,25 +194,25 @@ def _run_numbered(
 
 
 def _run_joblib(
-    function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int], workers: int
+    function: Callable[[Item], Result], items: Sequence[Item], indices: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result]]:
     import joblib
 
-    in_hand: set[int] = set()
+    pending: set[int] = set()
 
     def tasks() -> Iterator[Any]:
-        for number in wanted:
-            in_hand.add(number)
+        for number in indices:
+            pending.add(number)
             yield joblib.delayed(_run_numbered)(function, number, items[number])
 
     require_shared_memory("use --jobs 1")
     pool = _joblib_pool(workers)
     try:
         for number, result in pool(tasks()):
-            in_hand.discard(number)
+            pending.discard(number)
             yield number, result
     except BrokenProcessPool as error:
-        raise WorkersDied(sorted(in_hand)) from error
+        raise WorkersDied(sorted(pending)) from error
 
 
 def _joblib_pool(workers: int) -> Any:
@@ -234,10 +234,10 @@ def _joblib_pool(workers: int) -> Any:
 
 
 def _run_dask(
-    client: Any, function: Callable[[Item], Result], items: Sequence[Item], wanted: Sequence[int]
+    client: Any, function: Callable[[Item], Result], items: Sequence[Item], indices: Sequence[int]
 ) -> Iterator[tuple[int, Result]]:
     _wait_for_worker(client)
-    waiting = iter(wanted)
+    waiting = iter(indices)
     running: dict[Any, int] = {}
     ready = _distributed().as_completed(loop=client.loop)
     killed: list[int] = []

@@ -144,10 +144,10 @@ def read_manifest(path: str | Path, *, lists: bool = False) -> pd.DataFrame:
 
 def usable_rows(frame: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
     """Rows that are not quarantined, of one split or of all, sorted by id."""
-    kept = frame[frame["reason"] == ""]
+    rows = frame[frame["reason"] == ""]
     if split is not None:
-        kept = kept[kept["split"] == split]
-    return kept.sort_values("id", ignore_index=True)
+        rows = rows[rows["split"] == split]
+    return rows.sort_values("id", ignore_index=True)
 
 
 def labels_by_id(prepared: Path, column: str) -> dict[str, str]:

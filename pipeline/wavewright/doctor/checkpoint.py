@@ -1,21 +1,21 @@
-"""Does a mel or a recording fit a checkpoint, or a convention named by the user?"""
+"""Comparison of a mel or a recording with a checkpoint, or with a preset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavewright.doctor.diagnosis import Diagnosis, listed
-from wavewright.doctor.fit import numbers
-from wavewright.doctor.identify import Explained, groups_of_presets, told_apart
-from wavewright.doctor.mel_alone import Likely
+from wavewright.doctor.diagnosis import Diagnosis, join_or
+from wavewright.doctor.fit import value_spec
+from wavewright.doctor.identify import Explanation, differing_fields, preset_groups
+from wavewright.doctor.mel_alone import LikelyConvention
 from wavewright.errors import MelMismatch
 from wavewright.mel.spec import MelSpec, format_differences
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a mel must fit: a checkpoint's convention, or one named with --like."""
+    """Convention that a mel must fit: a checkpoint's, or a preset."""
 
     spec: MelSpec
     words: str
@@ -24,7 +24,7 @@ class Target:
 
 
 def open_target(checkpoint: Path | None, like: str) -> Target | None:
-    """The convention to compare with; the checkpoint's if both are given.
+    """Open the convention to compare with; the checkpoint's if both are given.
 
     Raises:
         WavewrightError: no such checkpoint or preset.
@@ -51,14 +51,14 @@ def _spec_of(checkpoint: Path) -> MelSpec:
 
 
 def describe(target: Target) -> Diagnosis:
-    """Name the preset that a target is, or the nearest one with the differences."""
-    spec = numbers(target.spec)
-    counted = [
-        (len(told_apart(spec, other)) + 2 * (spec.n_mels != other.n_mels), names, other)
-        for names, other in groups_of_presets()
+    """Diagnose a target: its preset, or the nearest one with the differences."""
+    spec = value_spec(target.spec)
+    distances = [
+        (len(differing_fields(spec, other)) + 2 * (spec.n_mels != other.n_mels), names, other)
+        for names, other in preset_groups()
     ]
-    _, names, other = min(counted, key=lambda item: item[0])
-    differing = told_apart(spec, other)
+    _, names, other = min(distances, key=lambda item: item[0])
+    differing = differing_fields(spec, other)
     same = " = ".join(names)
     diagnosis = Diagnosis(
         f"{target.words} speaks {same}." if not differing
@@ -76,35 +76,42 @@ def describe(target: Target) -> Diagnosis:
     return diagnosis
 
 
-def compare(diagnosis: Diagnosis, found: Explained, target: Target, mel: Path, wav: Path) -> None:
-    """Note in `diagnosis` whether the mel that was explained fits the target, and what mends it."""
-    wanted = numbers(target.spec)
-    known = [other for names, other in groups_of_presets() if set(names) & set(diagnosis.names)]
-    spec = numbers(found.fit.spec)
-    fit = found.fit
-    as_it_is = fit.how in ("own", "gain") and not (fit.shift or found.given.linear)
+def compare(
+    diagnosis: Diagnosis, explanation: Explanation, target: Target, mel: Path, wav: Path
+) -> None:
+    """Add to `diagnosis` if the identified mel fits the target, and how to convert it."""
+    target_spec = value_spec(target.spec)
+    preset_specs = [other for names, other in preset_groups() if set(names) & set(diagnosis.names)]
+    spec = value_spec(explanation.fit.spec)
+    fit = explanation.fit
+    as_it_is = fit.method in ("own", "gain") and not (fit.shift or explanation.reading.linear)
     equal = as_it_is and (
-        not told_apart(spec, wanted)
-        or (not found.variant and any(not told_apart(other, wanted) for other in known))
+        not differing_fields(spec, target_spec)
+        or (
+            not explanation.variant
+            and any(not differing_fields(other, target_spec) for other in preset_specs)
+        )
         or target.name in diagnosis.names
     )
-    turned = _turned(found.given.layout)
+    layout_option = _layout_option(explanation.reading.layout)
     if equal:
         diagnosis.add("compared", f"fits {target.words}")
-        diagnosis.mend += [f"vocode it with --layout {found.given.layout}"] if turned else []
+        diagnosis.mend += (
+            [f"vocode it with --layout {explanation.reading.layout}"] if layout_option else []
+        )
         return
     diagnosis.fits = False
-    differing = told_apart(spec, wanted)
+    differing = differing_fields(spec, target_spec)
     diagnosis.add(
         "compared",
         f"does not fit {target.words}"
         + (f": {format_differences(differing)}" if differing else "; not as it is, see above"),
     )
     where = str(target.checkpoint or "CHECKPOINT")
-    if as_it_is and not found.variant and _convertible(spec, wanted):
+    if as_it_is and not explanation.variant and _convertible(spec, target_spec):
         diagnosis.mend.append(
-            f"wavewright vocode --checkpoint {where} --mel {mel} --like {diagnosis.names[0]} "
-            f"--out OUT.wav{turned}"
+            f"wavewright vocode --checkpoint {where} --mel {mel} --mel-preset {diagnosis.names[0]} "
+            f"--out OUT.wav{layout_option}"
         )
         return
     diagnosis.mend.append(
@@ -114,17 +121,17 @@ def compare(diagnosis: Diagnosis, found: Explained, target: Target, mel: Path, w
 
 
 def compare_values(
-    diagnosis: Diagnosis, likely: list[Likely], target: Target, mel: Path, layout: str
+    diagnosis: Diagnosis, likely: list[LikelyConvention], target: Target, mel: Path, layout: str
 ) -> None:
-    """The same from the values alone: whether they could be in the target's convention."""
-    wanted = numbers(target.spec)
-    if any(not told_apart(one.spec, wanted) and not one.statistics for one in likely):
-        near = next(one for one in likely if not told_apart(one.spec, wanted))
+    """Add to `diagnosis` if the values alone could be in the target's convention."""
+    target_spec = value_spec(target.spec)
+    if any(not differing_fields(one.spec, target_spec) and not one.statistics for one in likely):
+        near = next(one for one in likely if not differing_fields(one.spec, target_spec))
         if near.penalty <= likely[0].penalty + 1.0:
             diagnosis.fits = True
             diagnosis.add("compared", f"its values could be those of {target.words}", "medium")
-            turned = _turned(layout)
-            diagnosis.mend += [f"vocode it with --layout {layout}"] if turned else []
+            layout_option = _layout_option(layout)
+            diagnosis.mend += [f"vocode it with --layout {layout}"] if layout_option else []
             return
     diagnosis.fits = False
     diagnosis.add("compared", f"its values do not look like those of {target.words}", "medium")
@@ -132,48 +139,48 @@ def compare_values(
     convertible = [
         name
         for one in likely
-        if not one.statistics and _convertible(one.spec, wanted)
+        if not one.statistics and _convertible(one.spec, target_spec)
         for name in one.names
         if name != target.name
     ]
     if convertible:
         diagnosis.mend.append(
-            f"if it is {listed(convertible)}: wavewright vocode --checkpoint {where} --mel {mel} "
-            f"--like {convertible[0]} --out OUT.wav{_turned(layout)}"
+            f"if it is {join_or(convertible)}: wavewright vocode --checkpoint {where} --mel {mel} "
+            f"--mel-preset {convertible[0]} --out OUT.wav{_layout_option(layout)}"
         )
     else:
         diagnosis.mend.append("recompute the mel from its recording, ww.log_mel(wav, spec)")
 
 
-def compare_named(diagnosis: Diagnosis, target: Target, like: str) -> None:
-    """Note whether mels of the preset `like` can be given to the checkpoint."""
-    source, wanted = numbers(MelSpec.preset(like)), numbers(target.spec)
-    differing = told_apart(source, wanted)
-    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --like {like}"
+def compare_preset(diagnosis: Diagnosis, target: Target, like: str) -> None:
+    """Add to `diagnosis` if mels of the preset `like` fit the checkpoint."""
+    source, target_spec = value_spec(MelSpec.preset(like)), value_spec(target.spec)
+    differing = differing_fields(source, target_spec)
+    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --mel-preset {like}"
     if not differing:
-        found = f"mels of {like} fit {target.words} as they are"
-    elif _convertible(source, wanted):
-        found = f"mels of {like} are converted exactly for {target.words}"
+        text = f"mels of {like} fit {target.words} as they are"
+    elif _convertible(source, target_spec):
+        text = f"mels of {like} are converted exactly for {target.words}"
         diagnosis.mend.append(f"{command} --out OUT.wav")
     else:
-        found = f"mels of {like} do not fit {target.words}: {format_differences(differing)}"
+        text = f"mels of {like} do not fit {target.words}: {format_differences(differing)}"
         diagnosis.mend.append("recompute them from the recordings in the checkpoint's convention")
     if diagnosis.fits is None:
         diagnosis.fits = not differing
-    diagnosis.add("like", found)
+    diagnosis.add("like", text)
 
 
-def _turned(layout: str) -> str:
+def _layout_option(layout: str) -> str:
     return "" if layout == "bands_first" else f" --layout {layout}"
 
 
-def _convertible(source: MelSpec, wanted: MelSpec) -> bool:
+def _convertible(source: MelSpec, target_spec: MelSpec) -> bool:
     from wavewright.mel.transform import convert_mel, silent_mel
 
     try:
         import torch
 
-        convert_mel(torch.from_numpy(silent_mel(source, 1) + 1e-3), source, wanted)
+        convert_mel(torch.from_numpy(silent_mel(source, 1) + 1e-3), source, target_spec)
     except MelMismatch:
         return False
     return True

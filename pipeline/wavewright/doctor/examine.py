@@ -1,4 +1,4 @@
-"""The command `doctor`: from any of a recording, a mel and a checkpoint to one diagnosis."""
+"""The command `doctor`: one diagnosis of a recording, a mel and a checkpoint, any of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wavewright.doctor import mel_alone, mel_and_wav, wav
 from wavewright.doctor.checkpoint import (
     Target,
     compare,
-    compare_named,
+    compare_preset,
     compare_values,
     describe,
     open_target,
@@ -31,24 +31,24 @@ def examine(
     like: str = "",
     key: str = "",
 ) -> Diagnosis:
-    """Say what a recording, a mel and a checkpoint are and whether they belong together.
+    """Diagnose a recording, a mel and a checkpoint, and whether they fit together.
 
     Args:
         recording: any audio file.
-        mel: a file that `melfile.read_array` reads.
-        checkpoint: a checkpoint, or the name of a vocoder that needs none.
-        like: a preset to compare with; beside a checkpoint, one whose mels it may be given.
-        key: which array of the mel's file.
+        mel: a file that `mel.files.read_array` reads.
+        checkpoint: a checkpoint, or the name of a vocoder that needs no training.
+        like: a preset to compare with; with a checkpoint, the preset of mels for it.
+        key: name of the array in the mel's file.
 
     Raises:
         WavewrightError: nothing was given, or something cannot be read.
     """
     if recording is None and mel is None and checkpoint is None and not like:
-        raise WavewrightError("nothing to examine: give --wav, --mel, --checkpoint or --like")
+        raise WavewrightError("nothing to examine: give --wav, --mel, --checkpoint or --mel-preset")
     target = open_target(checkpoint, like)
     diagnosis = _examined(recording, mel, target, key)
     if target is not None and target.checkpoint is not None and like:
-        compare_named(diagnosis, target, like)
+        compare_preset(diagnosis, target, like)
     return diagnosis
 
 
@@ -71,10 +71,10 @@ def _examined(
 def _pair(array: np.ndarray, mel: Path, recording: Path, target: Target | None) -> Diagnosis:
     samples, rate = load_wav(recording)
     extra = _extra(target)
-    diagnosis, found = mel_and_wav.diagnose(array, Recording(samples, rate), extra)
+    diagnosis, explanation = mel_and_wav.diagnose(array, Recording(samples, rate), extra)
     _lost(diagnosis, array)
-    if target is not None and found is not None and diagnosis.confidence != "low":
-        compare(diagnosis, found, target, mel, recording)
+    if target is not None and explanation is not None and diagnosis.confidence != "low":
+        compare(diagnosis, explanation, target, mel, recording)
     return diagnosis
 
 
@@ -91,11 +91,11 @@ def _wav(recording: Path, target: Target | None) -> Diagnosis:
     diagnosis = wav.diagnose(recording)
     if target is not None:
         rate = target.spec.sample_rate
-        found = int(diagnosis.findings[0].found.split()[0])
+        file_rate = int(diagnosis.findings[0].found.split()[0])
         diagnosis.fits = True
         diagnosis.add(
             "compared",
-            f"fits {target.words}" if found == rate
+            f"fits {target.words}" if file_rate == rate
             else f"{target.words} is of {rate} Hz; copy and prepare resample to it",
         )  # fmt: skip
     return diagnosis
@@ -106,6 +106,6 @@ def _extra(target: Target | None) -> dict[str, MelSpec]:
 
 
 def _lost(diagnosis: Diagnosis, array: np.ndarray) -> None:
-    lost = int(np.isneginf(array).sum())
-    if lost:
-        diagnosis.add("-inf", f"{lost} values: a logarithm was taken of 0 without a floor")
+    infinite = int(np.isneginf(array).sum())
+    if infinite:
+        diagnosis.add("-inf", f"{infinite} values: a logarithm was taken of 0 without a floor")

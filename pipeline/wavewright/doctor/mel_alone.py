@@ -1,4 +1,4 @@
-"""What a mel says of its convention without the recording: much of the values, nothing of time."""
+"""Diagnosis of a mel without its recording, from the range and distribution of its values."""
 
 from __future__ import annotations
 
@@ -8,54 +8,57 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.doctor.diagnosis import Diagnosis, listed
-from wavewright.doctor.fit import numbers, unit
-from wavewright.doctor.identify import groups_of_presets
-from wavewright.doctor.readings import Given, readings, roughness
+from wavewright.doctor.diagnosis import Diagnosis, join_or
+from wavewright.doctor.fit import value_scale, value_spec
+from wavewright.doctor.identify import preset_groups
+from wavewright.doctor.readings import MelReading, mel_readings, roughness
 from wavewright.mel.spec import LOG_UNIT, MelSpec, RangeNormalisation, mel_filterbank
 
 _DECIBEL = 20 / math.log(10)
-_RANGE = (30.0, 170.0)  # dB between the quietest and loudest cells of recorded speech, generously
+_RANGE = (
+    30.0,
+    170.0,
+)  # dB between the quietest and loudest cells of recorded speech, with a margin
 _USUAL = (50.0, 110.0)
 
 
 @dataclass(frozen=True)
-class Likely:
-    """One convention that the values allow; a smaller penalty is likelier."""
+class LikelyConvention:
+    """Convention that the values allow; a smaller penalty is more likely."""
 
     names: list[str]
     spec: MelSpec
     penalty: float
     statistics: bool = False
-    """Not as it is, but normalised per band."""
+    """True if the values are normalised per band."""
 
 
 def diagnose(
     array: npt.NDArray[np.floating], extra: dict[str, MelSpec] | None = None
-) -> tuple[Diagnosis, list[Likely]]:
+) -> tuple[Diagnosis, list[LikelyConvention]]:
     """Rank the conventions that the values of a mel allow.
 
     Args:
         array: (rows, columns) of either layout.
         extra: conventions to consider beside the presets.
     """
-    made = readings(array)
-    groups = groups_of_presets(extra)
-    ranked = [(given, _ranked(given, groups)) for given in made]
-    held = [(given, likely) for given, likely in ranked if likely]
-    if not held:
-        return _nothing(array, made), []
+    candidates = mel_readings(array)
+    groups = preset_groups(extra)
+    ranked = [(reading, _ranked(reading, groups)) for reading in candidates]
+    possible = [(reading, likely) for reading, likely in ranked if likely]
+    if not possible:
+        return _nothing(array, candidates), []
     # A square array's layout is not in its shape; frames change less than bands do.
-    given, likely = min(held, key=lambda item: (item[0].linear, roughness(item[0].values)))
-    square = len({g.layout for g, _ in held}) > 1
+    reading, likely = min(possible, key=lambda item: (item[0].linear, roughness(item[0].values)))
+    square = len({g.layout for g, _ in possible}) > 1
     best = [one for one in likely if one.penalty <= likely[0].penalty + 1.0]
     diagnosis = Diagnosis(
-        _verdict(given, best),
+        _verdict(reading, best),
         [name for one in likely for name in one.names],
         "medium" if len(best) == 1 and not square else "low",
     )
-    _values(diagnosis, given, square)
-    _likely_scale(diagnosis, given, likely)
+    _values(diagnosis, reading, square)
+    _likely_scale(diagnosis, reading, likely)
     rest = [one for one in likely if one not in best]
     if rest:
         diagnosis.add("also possible", ", ".join(" = ".join(one.names) for one in rest), "low")
@@ -66,65 +69,68 @@ def diagnose(
     return diagnosis, likely
 
 
-def _verdict(given: Given, best: list[Likely]) -> str:
+def _verdict(reading: MelReading, best: list[LikelyConvention]) -> str:
     plain = [" = ".join(one.names) for one in best if not one.statistics]
     if any(one.statistics for one in best):
-        tail = f", or is {listed(plain)} as it is" if plain else ""
+        tail = f", or is {join_or(plain)} as it is" if plain else ""
         return (
-            f"This mel of {given.bands} bands is normalised band by band, and may be of any "
+            f"This mel of {reading.bands} bands is normalised band by band, and may be of any "
             f"convention of so many bands{tail}."
         )
-    linear = " but for the logarithm" if given.linear else ""
-    return f"By its values this mel is most likely in the convention {listed(plain)}{linear}."
+    linear = " but for the logarithm" if reading.linear else ""
+    return f"By its values this mel is most likely in the convention {join_or(plain)}{linear}."
 
 
-def _nothing(array: npt.NDArray[np.floating], made: list[Given]) -> Diagnosis:
+def _nothing(array: npt.NDArray[np.floating], candidates: list[MelReading]) -> Diagnosis:
     diagnosis = Diagnosis(
         f"No known convention has such values in the shape {array.shape}.", confidence="low"
     )
-    for given in made[:1]:
-        _values(diagnosis, given, len(made) > 1)
+    for reading in candidates[:1]:
+        _values(diagnosis, reading, len(candidates) > 1)
     diagnosis.decide = "the recording: wavewright doctor --mel MEL --wav WAV"
     return diagnosis
 
 
-def normalised_by_statistics(values: npt.NDArray[np.float64]) -> bool:
-    """Whether bands (n_mels, frames) lie about 0 with a deviation of about 1."""
+def is_standardized(values: npt.NDArray[np.float64]) -> bool:
+    """True if the bands (n_mels, frames) have means of about 0 and deviations of about 1."""
     mean, deviation = values.mean(axis=1), values.std(axis=1)
     spread = float(np.median(deviation))
     return bool(abs(float(mean.mean())) < 0.7 and 0.5 < spread < 1.6 and float(mean.std()) < 0.6)
 
 
-def _ranked(given: Given, groups: list[tuple[list[str], MelSpec]]) -> list[Likely]:
-    found: list[Likely] = []
-    by_statistics = normalised_by_statistics(given.values) and not given.linear
+def _ranked(reading: MelReading, groups: list[tuple[list[str], MelSpec]]) -> list[LikelyConvention]:
+    conventions: list[LikelyConvention] = []
+    by_statistics = is_standardized(reading.values) and not reading.linear
     for names, spec in groups:
-        if spec.n_mels != given.bands:
+        if spec.n_mels != reading.bands:
             continue
         if by_statistics and spec.normalisation is None:
-            found.append(Likely(names, spec, 1.0, statistics=True))
-        elif (penalty := _penalty(given, spec)) is not None:
-            found.append(Likely(names, spec, penalty))
-    return sorted(found, key=lambda one: one.penalty)
+            conventions.append(LikelyConvention(names, spec, 1.0, statistics=True))
+        elif (penalty := _penalty(reading, spec)) is not None:
+            conventions.append(LikelyConvention(names, spec, penalty))
+    return sorted(conventions, key=lambda one: one.penalty)
 
 
-def _penalty(given: Given, spec: MelSpec) -> float | None:
-    """How unlikely the values are in `spec`; None where they are impossible."""
-    values = given.values
-    if given.linear and spec.normalisation is not None:
+def _penalty(reading: MelReading, spec: MelSpec) -> float | None:
+    """Penalty of the values in `spec`; None where they are impossible."""
+    values = reading.values
+    if reading.linear and spec.normalisation is not None:
         return None
-    slope, offset = unit(spec) if not given.linear else (np.ones((1, 1)), np.zeros((1, 1)))
-    how = spec.normalisation
+    slope, offset = value_scale(spec) if not reading.linear else (np.ones((1, 1)), np.zeros((1, 1)))
+    normalization = spec.normalisation
     slack = 0.02
-    if isinstance(how, RangeNormalisation):
-        width = how.high - how.low
-        if values.min() < how.low - 1e-3 * width or values.max() > how.high + 1e-3 * width:
+    if isinstance(normalization, RangeNormalisation):
+        width = normalization.high - normalization.low
+        if (
+            values.min() < normalization.low - 1e-3 * width
+            or values.max() > normalization.high + 1e-3 * width
+        ):
             return None
-        if values.max() < how.low + 0.25 * width:
+        if values.max() < normalization.low + 0.25 * width:
             return None
     natural = (values - offset) / slope
-    silence = (np.array(numbers(spec).silence)[:, None] - offset) / slope
-    if given.linear:
+    silence = (np.array(value_spec(spec).silence)[:, None] - offset) / slope
+    if reading.linear:
         silence = np.log(np.full((1, 1), spec.floor))
     elif (natural < silence - slack).any():
         return None
@@ -140,13 +146,13 @@ def _penalty(given: Given, spec: MelSpec) -> float | None:
 
 
 def _loudest(spec: MelSpec) -> float:
-    """Natural logarithm that full-scale sound reaches in the loudest band."""
+    """Natural logarithm of full-scale sound in the loudest band."""
     basis = mel_filterbank(spec)
     return float(np.log(basis.max(axis=1).max() * spec.win_length / 2)) + 1.0
 
 
 def _floor_penalty(natural: npt.NDArray[np.float64], silence: npt.NDArray[np.float64]) -> float:
-    """A pile of equal lowest values is the floor: of this convention or of another."""
+    """Penalty of many equal lowest values that are not the floor of this convention."""
     pile = natural <= natural.min() + 1e-3
     if pile.mean() < 2e-3:
         return 0.0
@@ -154,11 +160,11 @@ def _floor_penalty(natural: npt.NDArray[np.float64], silence: npt.NDArray[np.flo
     return 0.0 if at_floor > 0.5 else 3.0
 
 
-def _values(diagnosis: Diagnosis, given: Given, square: bool) -> None:
-    values = given.values
+def _values(diagnosis: Diagnosis, reading: MelReading, square: bool) -> None:
+    values = reading.values
     diagnosis.add(
         "layout",
-        f"{given.layout}, {given.bands} bands, {values.shape[1]} frames",
+        f"{reading.layout}, {reading.bands} bands, {values.shape[1]} frames",
         "low" if square else "high",
         f"change along frames is {roughness(values):.2f} of that along bands",
     )
@@ -181,7 +187,7 @@ def _values(diagnosis: Diagnosis, given: Given, square: bool) -> None:
             "high" if len(tens) == 1 else "medium",
             f"{100 * pile:.1f} % of the values lie on it",
         )
-    for where, constant in (("first", given.before), ("last", given.after)):
+    for where, constant in (("first", reading.before), ("last", reading.after)):
         if constant:
             level = (constant[-1] - values.min()) / max(float(np.ptp(values)), 1e-9)
             diagnosis.add(
@@ -192,11 +198,13 @@ def _values(diagnosis: Diagnosis, given: Given, square: bool) -> None:
             )
 
 
-def _likely_scale(diagnosis: Diagnosis, given: Given, likely: list[Likely]) -> None:
+def _likely_scale(
+    diagnosis: Diagnosis, reading: MelReading, likely: list[LikelyConvention]
+) -> None:
     logs = sorted({one.spec.log for one in likely if one.penalty <= likely[0].penalty + 1})
-    if given.linear:
+    if reading.linear:
         diagnosis.add("scale", "linear magnitudes, no logarithm was taken", "medium")
-    elif normalised_by_statistics(given.values):
+    elif is_standardized(reading.values):
         diagnosis.add(
             "normalisation",
             "per band, to a mean of 0 and a deviation of 1: (x - mean) / scale",

@@ -1,4 +1,4 @@
-"""Whose mel is this, given the recording that it was taken from?"""
+"""Diagnosis of a mel together with its recording."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from wavewright.doctor.diagnosis import Confidence, Diagnosis, listed
-from wavewright.doctor.fit import ROUNDING, Fit, Recording, candidate, numbers
-from wavewright.doctor.identify import FITS, Explained, identify, log_base, told_apart
+from wavewright.doctor.diagnosis import Confidence, Diagnosis, join_or
+from wavewright.doctor.fit import ROUNDING, Fit, Recording, recording_mel, value_spec
+from wavewright.doctor.identify import FITS, Explanation, differing_fields, identify, log_base
 from wavewright.mel.spec import MelSpec
 
 _SURE = 2e-3
@@ -20,69 +20,71 @@ def diagnose(
     array: npt.NDArray[np.floating],
     recording: Recording,
     extra: dict[str, MelSpec] | None = None,
-) -> tuple[Diagnosis, Explained | None]:
-    """Name the convention of a mel of a recording, with what was measured."""
-    found = identify(array, recording, extra)
-    if found is None:
+) -> tuple[Diagnosis, Explanation | None]:
+    """Diagnose the convention of a mel of a recording, with the measurements."""
+    explanation = identify(array, recording, extra)
+    if explanation is None:
         return Diagnosis(
             f"The mel of shape {array.shape} cannot be compared with this recording.",
             confidence="low",
             fits=False,
             mend=["take the mel from the waveform again, ww.log_mel(wav, spec)"],
         ), None
-    fit = found.fit
+    fit = explanation.fit
     if fit.residual > FITS:
-        return _unexplained(found), found
-    names = [name for group in found.groups for name in group]
+        return _unexplained(explanation), explanation
+    names = [name for group in explanation.groups for name in group]
     sure: Confidence = "high" if fit.residual < _SURE else "medium"
-    if len(found.groups) > 1 and not found.variant:
+    if len(explanation.groups) > 1 and not explanation.variant:
         sure = "medium"
-    if found.variant and fit.residual > 5 * ROUNDING:
+    if explanation.variant and fit.residual > 5 * ROUNDING:
         sure = "low" if fit.residual > _SURE else "medium"
-    diagnosis = Diagnosis(_verdict(found), names, sure, fits=True)
-    if found.variant:
-        preset = numbers((extra or {}).get(names[0]) or MelSpec.preset(names[0]))
+    diagnosis = Diagnosis(_verdict(explanation), names, sure, fits=True)
+    if explanation.variant:
+        preset = value_spec((extra or {}).get(names[0]) or MelSpec.preset(names[0]))
         diagnosis.differences = {
             name: [str(mine), str(its)]
-            for name, (mine, its) in told_apart(fit.spec, preset).items()
+            for name, (mine, its) in differing_fields(fit.spec, preset).items()
         }
         if sure == "low":
             diagnosis.decide = "the configuration that the mel was made with"
-    elif len(found.groups) > 1:
-        diagnosis.decide = _deciding(found, extra or {})
-    _measured(diagnosis, found, recording)
-    return diagnosis, found
+    elif len(explanation.groups) > 1:
+        diagnosis.decide = _deciding(explanation, extra or {})
+    _measured(diagnosis, explanation, recording)
+    return diagnosis, explanation
 
 
-def _verdict(found: Explained) -> str:
-    same = [" = ".join(group) for group in found.groups]
-    if found.variant:
-        well = "this is explained" if found.fit.residual < _SURE else "this nearly explains it"
-        return f"No preset, but {well}: nearest is {listed(same)}."
-    how = {
+def _verdict(explanation: Explanation) -> str:
+    same = [" = ".join(group) for group in explanation.groups]
+    if explanation.variant:
+        well = (
+            "this is explained" if explanation.fit.residual < _SURE else "this nearly explains it"
+        )
+        return f"No preset, but {well}: nearest is {join_or(same)}."
+    method_text = {
         "own": "",
         "gain": ", of the waveform times a gain",
         "affine": ", with another scale and offset of its values",
         "per band": ", normalised band by band",
-    }[found.fit.how]
+    }[explanation.fit.method]
     late = ""
-    if found.fit.shift:
-        half = abs(found.fit.shift) == found.fit.spec.hop_length // 2
+    if explanation.fit.shift:
+        half = abs(explanation.fit.shift) == explanation.fit.spec.hop_length // 2
         late = ", its frames half a hop late" if half else ", of a recording cut elsewhere"
-    linear = " but for the logarithm, which was not taken" if found.given.linear else ""
-    return f"This mel is in the convention {listed(same)}{how}{late}{linear}."
+    linear = " but for the logarithm, which was not taken" if explanation.reading.linear else ""
+    return f"This mel is in the convention {join_or(same)}{method_text}{late}{linear}."
 
 
-def _unexplained(found: Explained) -> Diagnosis:
-    fit = found.fit
+def _unexplained(explanation: Explanation) -> Diagnosis:
+    fit = explanation.fit
     if fit.correlation < _SAME_RECORDING:
         verdict = "This mel does not look like one of this recording."
     else:
         verdict = "No known convention explains this mel of this recording."
-    diagnosis = Diagnosis(verdict, [n for g in found.groups for n in g], "low", fits=False)
+    diagnosis = Diagnosis(verdict, [n for g in explanation.groups for n in g], "low", fits=False)
     diagnosis.add(
         "nearest",
-        fit.spec.fingerprint if not found.groups else listed(found.groups[0]),
+        fit.spec.fingerprint if not explanation.groups else join_or(explanation.groups[0]),
         "low",
         f"mean difference {fit.residual:.2g} (ln), correlation {fit.correlation:.2f}",
     )
@@ -91,12 +93,12 @@ def _unexplained(found: Explained) -> Diagnosis:
     return diagnosis
 
 
-def _deciding(found: Explained, extra: dict[str, MelSpec]) -> str:
+def _deciding(explanation: Explanation, extra: dict[str, MelSpec]) -> str:
     specs = [
-        numbers(extra[group[0]] if group[0] in extra else MelSpec.preset(group[0]))
-        for group in found.groups
+        value_spec(extra[group[0]] if group[0] in extra else MelSpec.preset(group[0]))
+        for group in explanation.groups
     ]
-    fields = sorted({name for spec in specs[1:] for name in told_apart(specs[0], spec)})
+    fields = sorted({name for spec in specs[1:] for name in differing_fields(specs[0], spec)})
     where = []
     if {"pad_mode"} & set(fields):
         where.append("a mel of the whole file (padding shows at the ends only)")
@@ -110,8 +112,8 @@ def _deciding(found: Explained, extra: dict[str, MelSpec]) -> str:
     return f"they differ in {', '.join(fields)}, which this pair does not show{tail}"
 
 
-def _measured(diagnosis: Diagnosis, found: Explained, recording: Recording) -> None:
-    fit, given = found.fit, found.given
+def _measured(diagnosis: Diagnosis, explanation: Explanation, recording: Recording) -> None:
+    fit, reading = explanation.fit, explanation.reading
     spec = fit.spec
     diagnosis.add(
         "match",
@@ -119,8 +121,8 @@ def _measured(diagnosis: Diagnosis, found: Explained, recording: Recording) -> N
         diagnosis.confidence,
         f"{fit.overlap} frames compared, correlation {fit.correlation:.4f}",
     )
-    diagnosis.add("layout", f"{given.layout}, {given.bands} bands")
-    if given.linear:
+    diagnosis.add("layout", f"{reading.layout}, {reading.bands} bands")
+    if reading.linear:
         diagnosis.add("scale", "linear magnitudes, no logarithm was taken")
         diagnosis.fits = False
         diagnosis.mend.append(f"take the {spec.log} of max(mel, {spec.floor:g})")
@@ -148,21 +150,21 @@ def _measured(diagnosis: Diagnosis, found: Explained, recording: Recording) -> N
                 f"sample {start} (at {spec.sample_rate} Hz) on, or take the mel from the waveform "
                 "again, ww.log_mel(wav, spec)"
             )
-    _ends(diagnosis, found, recording)
+    _ends(diagnosis, explanation, recording)
 
 
 def _normalised(diagnosis: Diagnosis, fit: Fit) -> None:
-    if fit.how == "gain":
+    if fit.method == "gain":
         decibels = 20 * math.log10(fit.gain)
         diagnosis.add("gain", f"the waveform was {decibels:+.2f} dB (times {fit.gain:.4f})")
-    elif fit.how == "affine":
+    elif fit.method == "affine":
         slope, offset = fit.slope[0], fit.offset[0]
         base = log_base(fit)
         diagnosis.add(
             "normalisation",
             f"log base {base}" if base else f"value = {slope:.4g} * ln(mel) {offset:+.4g}",
         )
-    elif fit.how == "per band":
+    elif fit.method == "per band":
         diagnosis.add(
             "normalisation",
             "per band, (x - mean) / scale; undone with the statistics it was made with",
@@ -172,26 +174,26 @@ def _normalised(diagnosis: Diagnosis, fit: Fit) -> None:
         diagnosis.add("normalisation", str(fit.spec.normalisation or "none"))
 
 
-def _ends(diagnosis: Diagnosis, found: Explained, recording: Recording) -> None:
-    """Constant frames at the ends: are they silence, and does the recording have it there?"""
-    fit, given = found.fit, found.given
+def _ends(diagnosis: Diagnosis, explanation: Explanation, recording: Recording) -> None:
+    """Report constant frames at the ends that are loud, or where the recording has sound."""
+    fit, reading = explanation.fit, explanation.reading
     spec = fit.spec
-    silence = float(np.mean(spec.silence)) if fit.how in ("own", "gain") else None
-    made = candidate(spec, recording, fit.gain, fit.shift)
-    last = fit.lag + given.values.shape[1]
+    silence = float(np.mean(spec.silence)) if fit.method in ("own", "gain") else None
+    expected = recording_mel(spec, recording, fit.gain, fit.shift)
+    last = fit.lag + reading.values.shape[1]
     for where, values, start in (
-        ("first", given.before, fit.lag - len(given.before)),
-        ("last", given.after, last),
+        ("first", reading.before, fit.lag - len(reading.before)),
+        ("last", reading.after, last),
     ):
         if not values:
             continue
         loud = silence is not None and values[-1] > silence + 1
-        here = made[:, max(start, 0) : max(start + len(values), 0)]
-        spoken = here.size > 0 and float(np.abs(here - math.log(spec.floor)).max()) > 1
-        if not loud and not spoken:
+        here = expected[:, max(start, 0) : max(start + len(values), 0)]
+        has_sound = here.size > 0 and float(np.abs(here - math.log(spec.floor)).max()) > 1
+        if not loud and not has_sound:
             continue
         note = f"the {where} {len(values)} frame(s) are {values[-1]:g} throughout"
-        if spoken:
+        if has_sound:
             note += ", where the recording goes on: they were overwritten (NeMo does that to one)"
         if loud:
             note += f"; silence is {silence:.2f}, so they are loud"

@@ -1,4 +1,4 @@
-"""A mel as it was given: which way round, and what is padding at its ends."""
+"""Readings of a mel file: its layout, its scale, and the padding at its ends."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _USUAL_BANDS = {40, 64, 80, 100, 120, 128}
 
 
 @dataclass(frozen=True)
-class Given:
-    """One reading of a mel file: (n_mels, frames) without constant frames at its ends."""
+class MelReading:
+    """Reading of a mel file: (n_mels, frames) without constant frames at its ends."""
 
     values: Values
     layout: str
     linear: bool
-    """The values were linear magnitudes; here they are logarithms."""
+    """True if the file holds linear magnitudes; `values` are their logarithms."""
     before: tuple[float, ...] = ()
-    """Values of the constant frames that were cut off before the first frame."""
+    """Values of the constant frames that were cut before the first frame."""
     after: tuple[float, ...] = ()
 
     @property
@@ -31,39 +31,41 @@ class Given:
         return len(self.values)
 
 
-def readings(array: npt.NDArray[np.floating], *, linear: bool = True) -> list[Given]:
-    """The readings that are possible, likely ones first.
+def mel_readings(array: npt.NDArray[np.floating], *, linear: bool = True) -> list[MelReading]:
+    """Possible readings of a mel file, likely ones first.
 
     Args:
         array: (rows, columns) as the file has it.
         linear: also read values that are nowhere negative as linear magnitudes.
     """
     values = array.astype(np.float64)
-    lost = np.isneginf(values)
-    if lost.any() and not lost.all():
-        values = np.where(lost, values[~lost].min(), values)
+    infinite = np.isneginf(values)
+    if infinite.any() and not infinite.all():
+        values = np.where(infinite, values[~infinite].min(), values)
     both = [("bands_first", values), ("frames_first", values.T)]
-    known = _USUAL_BANDS | band_counts()
-    likely = [pair for pair in both if pair[1].shape[0] in known]
+    usual_bands = _USUAL_BANDS | band_counts()
+    likely = [pair for pair in both if pair[1].shape[0] in usual_bands]
     if len(likely) == 2 and values.shape[0] != values.shape[1]:
         likely.sort(key=lambda pair: roughness(pair[1]))
-    made = [_cut(turned, layout, False) for layout, turned in likely or both]
+    candidates = [_cut(oriented, layout, False) for layout, oriented in likely or both]
     if linear and values.min() >= 0:
         positive = values[values > 0]
         least = float(positive.min()) if positive.size else 1.0
-        made += [_cut(np.log(np.maximum(turned, least)), layout, True) for layout, turned in likely]
-    return [given for given in made if given.values.shape[1] >= 4]
+        candidates += [
+            _cut(np.log(np.maximum(oriented, least)), layout, True) for layout, oriented in likely
+        ]
+    return [reading for reading in candidates if reading.values.shape[1] >= 4]
 
 
 def band_counts() -> set[int]:
-    """Numbers of bands that presets have."""
+    """Band counts of the presets."""
     return {MelSpec.preset(name).n_mels for name in MelSpec.presets()}
 
 
 def roughness(values: Values) -> float:
-    """How much a step along the frames changes, beside a step along the bands; speech is < 1.
+    """Ratio of changes along frames to changes along bands; below 1 for speech, bands first.
 
-    Bands of a frame differ by the spectrum's slope, which stays; so it is taken away first.
+    The mean spectrum is removed first, since its slope is the same in all frames.
     """
     even = values - values.mean(axis=1, keepdims=True)
     along = np.abs(np.diff(values, axis=1)).mean()
@@ -72,12 +74,12 @@ def roughness(values: Values) -> float:
     return float(along / max(min(across, slope), 1e-12))
 
 
-def _cut(values: Values, layout: str, linear: bool) -> Given:
+def _cut(values: Values, layout: str, linear: bool) -> MelReading:
     even = np.ptp(values, axis=0) < 1e-6
     if even.all():
-        return Given(values, layout, linear)
+        return MelReading(values, layout, linear)
     first, last = int(np.argmin(even)), len(even) - int(np.argmin(even[::-1]))
-    return Given(
+    return MelReading(
         values[:, first:last],
         layout,
         linear,

@@ -1,4 +1,4 @@
-"""Conventions near the presets: which fields, changed, explain a mel that no preset explains."""
+"""Search near the presets, field by field, for a convention that explains a mel."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from wavewright.doctor.fit import HOWS, ROUNDING, Fit, How, Recording, Values, explain
+from wavewright.doctor.fit import METHODS, ROUNDING, Fit, FitMethod, Recording, Values, explain
 from wavewright.mel.spec import MelSpec
 
-_FRAMES = 200  # as many frames tell fields apart; more cost time
-_HOPELESS = 0.5  # correlation after one change that more changes do not save
+_FRAMES = 200  # enough to distinguish fields
+_MIN_CORRELATION = 0.5  # below it after one change, the search ends
 _STARTS = 3
 _ROUNDS = 8
 _FMIN = (0.0, 20.0, 40.0, 50.0, 55.0, 60.0, 80.0, 90.0, 95.0, 125.0)
@@ -28,105 +28,111 @@ _GUARDS: tuple[tuple[float, str], ...] = (
 _FLOORS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
 
 
-def changed(spec: MelSpec, **fields: Any) -> MelSpec | None:
-    """`spec` with other fields, or None where they contradict each other."""
+def with_fields(spec: MelSpec, **fields: Any) -> MelSpec | None:
+    """Copy of `spec` with other fields; None where they contradict each other."""
     try:
         return MelSpec.model_validate({**spec.model_dump(), **fields})
     except (ValidationError, ValueError):
         return None
 
 
-def at_rate(spec: MelSpec, rate: int) -> MelSpec | None:
-    """`spec` run at another sample rate, as if its configuration had been taken over."""
+def at_sample_rate(spec: MelSpec, rate: int) -> MelSpec | None:
+    """Copy of `spec` at another sample rate with otherwise the same configuration."""
     half = spec.sample_rate / 2
     fmax = rate / 2 if spec.fmax == half else min(spec.fmax, rate / 2)
-    return changed(spec, sample_rate=rate, fmax=fmax)
+    return with_fields(spec, sample_rate=rate, fmax=fmax)
 
 
-def nearby(start: list[Fit], given: Values, recording: Recording, enough: float) -> Fit:
-    """Climb from the first of `start`, changing one field at a time; the best that is found.
+def search_nearby(
+    start: list[Fit], mel_values: Values, recording: Recording, target_residual: float
+) -> Fit:
+    """Search from the first of `start`, changing one field at a time, for the best fit.
 
     Args:
         start: explanations, best first; at least one.
-        given: (n_mels, T).
-        recording: of which the mel is.
-        enough: the residual at which the search ends.
+        mel_values: (n_mels, T).
+        recording: the recording of the mel.
+        target_residual: the residual at which the search ends.
     """
-    begun: list[tuple[Fit, Fit, Values, Recording]] = []
+    starts: list[tuple[Fit, Fit, Values, Recording]] = []
     for fit in start[:_STARTS]:
-        head, part, short = _head(fit, given, recording)
-        begun.append((fit, _step(head, part, short), part, short))
-    begun.sort(key=lambda item: _order(item[1]))
-    found: list[Fit] = []
-    for _, fit, part, short in begun[:2]:
-        found.append(_climb(fit, part, short, enough))
-        if found[-1].residual < enough:
+        head, part, short = _first_frames(fit, mel_values, recording)
+        starts.append((fit, _best_neighbor(head, part, short), part, short))
+    starts.sort(key=lambda item: _penalty(item[1]))
+    fits: list[Fit] = []
+    for _, fit, part, short in starts[:2]:
+        fits.append(_climb(fit, part, short, target_residual))
+        if fits[-1].residual < target_residual:
             break
-    best = min(found, key=lambda fit: fit.rank)
-    return explain(best.spec, given, recording, shift=best.shift) or best
+    best = min(fits, key=lambda fit: fit.rank)
+    return explain(best.spec, mel_values, recording, shift=best.shift) or best
 
 
-def between(fit: Fit, given: Values, recording: Recording) -> Fit:
-    """The same convention with its frames shifted to where they explain `given` best.
+def shift_frames(fit: Fit, mel_values: Values, recording: Recording) -> Fit:
+    """Shift the frames of a fit to where they explain the mel best.
 
-    Steps of an eighth of a hop find the place, halved steps the sample.
+    The search begins with steps of an eighth of a hop and halves them down to a sample.
     """
-    hows: tuple[How, ...] = ("per band",) if fit.how == "per band" else ("own", "gain")
+    methods: tuple[FitMethod, ...] = ("per band",) if fit.method == "per band" else ("own", "gain")
     hop = fit.spec.hop_length
-    head, part, short = _head(fit, given, recording)
+    head, part, short = _first_frames(fit, mel_values, recording)
 
     def at(shift: int) -> Fit | None:
-        return explain(fit.spec, part, short, hows=hows, shift=shift)
+        return explain(fit.spec, part, short, methods=methods, shift=shift)
 
-    tried = [head, *(at(hop * eighth // 8) for eighth in range(-3, 5) if eighth)]
-    best = min((one for one in tried if one is not None), key=_order)
+    neighbors = [head, *(at(hop * eighth // 8) for eighth in range(-3, 5) if eighth)]
+    best = min((one for one in neighbors if one is not None), key=_penalty)
     step = hop // 16
     while step:
         sides = [at(best.shift + step), at(best.shift - step)]
-        best = min([best, *(one for one in sides if one is not None)], key=_order)
+        best = min([best, *(one for one in sides if one is not None)], key=_penalty)
         step //= 2
-    return explain(fit.spec, given, recording, shift=best.shift) or fit
+    return explain(fit.spec, mel_values, recording, shift=best.shift) or fit
 
 
-def _head(fit: Fit, given: Values, recording: Recording) -> tuple[Fit, Values, Recording]:
-    """The first frames only, explained again."""
-    if given.shape[1] <= _FRAMES:
-        return fit, given, recording
+def _first_frames(
+    fit: Fit, mel_values: Values, recording: Recording
+) -> tuple[Fit, Values, Recording]:
+    """Fit the first frames only."""
+    if mel_values.shape[1] <= _FRAMES:
+        return fit, mel_values, recording
     end = (max(fit.lag, 0) + _FRAMES + 8) * fit.spec.hop_length + 2 * fit.spec.n_fft
-    short, part = recording.head(end / fit.spec.sample_rate), given[:, :_FRAMES]
+    short, part = recording.head(end / fit.spec.sample_rate), mel_values[:, :_FRAMES]
     return explain(fit.spec, part, short, shift=fit.shift) or fit, part, short
 
 
-def _step(fit: Fit, given: Values, recording: Recording) -> Fit:
-    """The best neighbour, or the fit itself."""
-    hows: tuple[How, ...] = HOWS if fit.how == "per band" else ("own", "gain", "affine")
-    tried = (
-        explain(spec, given, recording, hows=hows, shift=shift)
-        for spec, shift in _moves(fit, recording.rate)
+def _best_neighbor(fit: Fit, mel_values: Values, recording: Recording) -> Fit:
+    """Best neighbor of a fit, or the fit itself."""
+    methods: tuple[FitMethod, ...] = (
+        METHODS if fit.method == "per band" else ("own", "gain", "affine")
     )
-    best = min((one for one in tried if one is not None), key=_order, default=fit)
-    return best if _order(best) < 0.9 * _order(fit) - ROUNDING else fit
+    neighbors = (
+        explain(spec, mel_values, recording, methods=methods, shift=shift)
+        for spec, shift in _neighbors(fit, recording.rate)
+    )
+    best = min((one for one in neighbors if one is not None), key=_penalty, default=fit)
+    return best if _penalty(best) < 0.9 * _penalty(fit) - ROUNDING else fit
 
 
-def _climb(fit: Fit, given: Values, recording: Recording, enough: float) -> Fit:
+def _climb(fit: Fit, mel_values: Values, recording: Recording, target_residual: float) -> Fit:
     for _ in range(_ROUNDS):
-        if fit.residual < enough or fit.correlation < _HOPELESS:
+        if fit.residual < target_residual or fit.correlation < _MIN_CORRELATION:
             break
-        best = _step(fit, given, recording)
+        best = _best_neighbor(fit, mel_values, recording)
         if best is fit:
             break
         fit = best
     return fit
 
 
-def _order(fit: Fit) -> float:
+def _penalty(fit: Fit) -> float:
     return fit.rank + 0.2 * (1 - fit.correlation)
 
 
-def _moves(fit: Fit, rate: int) -> Iterator[tuple[MelSpec, int]]:
-    """Neighbours: one field changed, or the frames shifted."""
+def _neighbors(fit: Fit, rate: int) -> Iterator[tuple[MelSpec, int]]:
+    """Neighbors of a fit: one field changed, or the frames shifted."""
     for fields in _fields(fit.spec, rate):
-        spec = changed(fit.spec, **fields)
+        spec = with_fields(fit.spec, **fields)
         if spec is not None and spec != fit.spec:
             yield spec, fit.shift
             if fit.shift and spec.framing != fit.spec.framing:  # which moves frames too
@@ -160,6 +166,6 @@ def _fields(spec: MelSpec, rate: int) -> Iterator[dict[str, Any]]:
     for size in _FFTS:
         yield {"n_fft": size, "win_length": min(size, spec.win_length)}
         yield {"n_fft": size, "win_length": size}
-    other = at_rate(spec, rate)
+    other = at_sample_rate(spec, rate)
     if other is not None:
         yield {"sample_rate": rate, "fmax": other.fmax}

@@ -1,4 +1,4 @@
-"""What a recording is, and which mel conventions it suits."""
+"""Diagnosis of a recording: its format, bandwidth and levels, and the presets that suit it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from wavewright.audio.files import Wav, load_wav
 from wavewright.doctor.diagnosis import Diagnosis
-from wavewright.doctor.identify import groups_of_presets
+from wavewright.doctor.identify import preset_groups
 from wavewright.errors import WavewrightError
 
 _FRAME = 1024
-_AUDIBLE = 40.0  # what is further below the loudest frame, in dB, is silence at the ends
+_AUDIBLE = 40.0  # dB below the loudest frame; quieter frames at the ends are silence
 
 
 def diagnose(path: Path) -> Diagnosis:
@@ -45,7 +45,7 @@ def diagnose(path: Path) -> Diagnosis:
     _samples(diagnosis, wav, peak, about.subtype)
     fit: list[str] = []
     limited: list[str] = []
-    for names, spec in groups_of_presets():
+    for names, spec in preset_groups():
         if spec.sample_rate == rate:
             (fit if spec.fmax <= width * 1.1 else limited).append(" = ".join(names))
     diagnosis.names = fit
@@ -56,7 +56,7 @@ def diagnose(path: Path) -> Diagnosis:
         )
     diagnosis.verdict = f"{path}: suits {len(fit)} convention(s) of {rate} Hz as it is."
     if not fit and not limited:
-        rates = sorted({spec.sample_rate for _, spec in groups_of_presets()})
+        rates = sorted({spec.sample_rate for _, spec in preset_groups()})
         diagnosis.mend = [f"resample to one of {', '.join(map(str, rates))} Hz"]
     return diagnosis
 

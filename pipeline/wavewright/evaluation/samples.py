@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from wavewright.audio.files import from_pcm16, save_wav
-from wavewright.checkpoints.checkpoint import chosen_checkpoint, load_vocoder
+from wavewright.checkpoints.checkpoint import inference_checkpoint, load_vocoder
 from wavewright.data.manifest import id_slug, read_manifest, usable_rows
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
@@ -103,7 +103,7 @@ def generate_all(
         started = time.perf_counter()
         sounds = generate_sounds(vocoder, count, seed)
         seconds = time.perf_counter() - started
-        checkpoint = chosen_checkpoint(run)
+        checkpoint = inference_checkpoint(run)
         step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
         sets.append(GeneratedSounds(name, vocoder, step, sounds, seconds))
     return sets

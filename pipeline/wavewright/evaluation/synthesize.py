@@ -20,7 +20,7 @@ from wavewright.acoustic.data import model_text
 from wavewright.audio.files import from_pcm16, save_wav
 from wavewright.audio.levels import clipped_share
 from wavewright.checkpoints.checkpoint import (
-    chosen_checkpoint,
+    inference_checkpoint,
     load_model,
     load_vocoder,
     weights_file,
@@ -99,7 +99,7 @@ def load_eval_systems(
     for name, run in trained.items():
         vocoder = load_vocoder(run, device)
         mel.require_equal(vocoder.mel_spec, mine="the recipe", theirs=f"vocoder '{name}' in {run}")
-        checkpoint = chosen_checkpoint(run)
+        checkpoint = inference_checkpoint(run)
         step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
         digest = sha256_of(weights_file(run))
         eval_systems.append(_eval_system(name, vocoder, "vocoder", step, digest))

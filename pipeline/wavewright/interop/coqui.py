@@ -7,8 +7,8 @@
     wav = synthesizer.tts("Good morning.")
 
 The synthesizer undoes the acoustic model's normalisation of mels and applies that of the vocoder's
-own audio configuration. `attach` gives it the acoustic model's, so that mels arrive as they were
-said, and turns them into the vocoder's itself.
+audio configuration. `attach` gives it the acoustic model's, so that mels arrive as predicted, and
+converts them itself.
 
 Source: coqui-tts 0.28.0, TTS/utils/synthesizer.py, TTS/utils/audio/processor.py (MPL-2.0; its
 behaviour).
@@ -37,7 +37,7 @@ class CoquiVocoder(ClientVocoder):
 
     def inference(self, mel: Tensor) -> Tensor:
         """Vocode (B, n_mels, frames) to (B, 1, frames * hop_length) float32 in [-1, 1]."""
-        return self.speak(mel)[:, None]
+        return self.vocode(mel)[:, None]
 
     forward = inference
 
@@ -54,7 +54,7 @@ def attach(
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.
-        WavewrightError: the model's mels are none that a vocoder here can know.
+        WavewrightError: no MelSpec can express the model's mels.
     """
     processor = getattr(synthesizer.tts_model, "ap", None)
     if processor is None:
@@ -62,30 +62,30 @@ def attach(
             "this Coqui model has no audio processor (ap), which tells its mels: those that make "
             "their waveform themselves need no vocoder"
         )
-    made = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)
-    device = next((value.device for value in synthesizer.tts_model.parameters()), made.device)
-    synthesizer.vocoder_model = made.to(device)
+    adapter = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)
+    device = next((value.device for value in synthesizer.tts_model.parameters()), adapter.device)
+    synthesizer.vocoder_model = adapter.to(device)
     synthesizer.vocoder_ap = processor
-    synthesizer.vocoder_config = {"audio": {"sample_rate": made.sample_rate}}
-    synthesizer.output_sample_rate = made.sample_rate
-    return made
+    synthesizer.vocoder_config = {"audio": {"sample_rate": adapter.sample_rate}}
+    synthesizer.output_sample_rate = adapter.sample_rate
+    return adapter
 
 
 def mel_spec_of(processor: Any) -> MelSpec:
     """Mel convention of a `TTS.utils.audio.AudioProcessor`, normalisation included.
 
     Raises:
-        WavewrightError: it does to its mels what no MelSpec can say.
+        WavewrightError: no MelSpec can express its mels.
     """
     log = _LOGS.get((processor.spec_gain, round(processor.base, 3)))
-    odd = {} if log else {"spec_gain": processor.spec_gain, "log_func base": processor.base}
+    unknown = {} if log else {"spec_gain": processor.spec_gain, "log_func base": processor.base}
     if processor.preemphasis:
-        odd["preemphasis"] = processor.preemphasis
+        unknown["preemphasis"] = processor.preemphasis
     if not processor.do_amp_to_db_mel:
-        odd["do_amp_to_db_mel"] = False
+        unknown["do_amp_to_db_mel"] = False
     if processor.stft_pad_mode not in ("reflect", "constant"):
-        odd["stft_pad_mode"] = processor.stft_pad_mode
-    require_no_unknown(odd, "Coqui's audio configuration")
+        unknown["stft_pad_mode"] = processor.stft_pad_mode
+    require_no_unknown(unknown, "Coqui's audio configuration")
     return MelSpec.model_validate(
         {
             "sample_rate": processor.sample_rate,
@@ -109,9 +109,9 @@ def _normalisation(processor: Any) -> dict[str, Any] | None:
     if hasattr(processor, "mel_scaler"):
         scaler = processor.mel_scaler
         return {"mean": tuple(map(float, scaler.mean_)), "scale": tuple(map(float, scaler.scale_))}
-    reach = processor.max_norm * (2 if processor.symmetric_norm else 1)
+    span = processor.max_norm * (2 if processor.symmetric_norm else 1)
     low = -processor.max_norm if processor.symmetric_norm else 0.0
-    scale = reach / -processor.min_level_db
+    scale = span / -processor.min_level_db
     shift = round(low - scale * (processor.ref_level_db + processor.min_level_db), 9)
     if not processor.clip_norm:
         return {"mean": (-shift / scale,), "scale": (1 / scale,)}

@@ -26,7 +26,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
 _LOGS = {None: "ln", 10: "log10"}
-#: What its LogMelFbank takes where its configuration is silent.
+#: Defaults of ESPnet's LogMelFbank.
 LOG_MEL_DEFAULTS: dict[str, Any] = {
     "fs": 16000, "n_fft": 1024, "hop_length": 256, "win_length": None, "n_mels": 80,
     "fmin": 80, "fmax": 7600,
@@ -49,7 +49,7 @@ class ESPnetVocoder(ClientVocoder):
             raise WavewrightError(
                 f"ESPnet's mels are (frames, {self.source.n_mels}), found {tuple(feats.shape)}"
             )
-        return self.speak(feats[None])[0]
+        return self.vocode(feats[None])[0]
 
 
 def attach(
@@ -66,10 +66,10 @@ def attach(
         MelMismatch: the two mels differ in what cannot be converted.
         WavewrightError: the model makes no log-mels, or hands them over normalised.
     """
-    # The settings are known, so that values need not be looked at.
-    made = ESPnetVocoder(vocoder, mel_spec_of(text2speech), seed=seed, check=False)
-    text2speech.vocoder = made.to(getattr(text2speech, "device", "cpu"))
-    return made
+    # The settings are known, so the values need no check.
+    adapter = ESPnetVocoder(vocoder, mel_spec_of(text2speech), seed=seed, check=False)
+    text2speech.vocoder = adapter.to(getattr(text2speech, "device", "cpu"))
+    return adapter
 
 
 def mel_spec_of(text2speech: Any) -> MelSpec:
@@ -106,18 +106,18 @@ def mel_spec_of_config(path: Path) -> MelSpec:
     from wavewright.io.strict_yaml import parse_yaml  # whose package ESPnet does without
 
     try:
-        given, _ = parse_yaml(path.read_text("utf-8"), path)
+        config, _ = parse_yaml(path.read_text("utf-8"), path)
     except OSError as error:
         raise WavewrightError(f"{path}: not readable ({os_error_reason(error)})") from error
     except UnicodeDecodeError as error:
         raise WavewrightError(f"{path}: no text in UTF-8") from error
-    kind = given.get("feats_extract")
+    kind = config.get("feats_extract")
     if kind != "fbank":
         raise WavewrightError(
             f"{path}: feats_extract is {kind!r}; fbank is wanted, as in config.yaml of a "
             "text-to-speech model of ESPnet's"
         )
-    options = given.get("feats_extract_conf") or {}
+    options = config.get("feats_extract_conf") or {}
     features = {**LOG_MEL_DEFAULTS, **options}
     try:
         return _make_mel_spec(
@@ -146,12 +146,12 @@ def parse_sample_rate(rate: Any) -> Any:
 def _make_mel_spec(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> MelSpec:
     """Spec from `get_parameters()` (without log_base) and the arguments (without defaults)."""
     base = options.get("log_base", 10)
-    odd = {} if base in _LOGS else {"log_base": base}
-    odd |= {name: options[name] for name in ("normalized", "htk") if options.get(name)}
-    odd |= {name: False for name in ("center", "onesided") if not options.get(name, True)}
+    unknown = {} if base in _LOGS else {"log_base": base}
+    unknown |= {name: options[name] for name in ("normalized", "htk") if options.get(name)}
+    unknown |= {name: False for name in ("center", "onesided") if not options.get(name, True)}
     if parameters.get("window", "hann") != "hann":
-        odd["window"] = parameters["window"]
-    require_no_unknown(odd, "ESPnet's feats_extract")
+        unknown["window"] = parameters["window"]
+    require_no_unknown(unknown, "ESPnet's feats_extract")
     n_fft = require_setting(parameters, "n_fft", "ESPnet")
     return MelSpec.model_validate(
         {

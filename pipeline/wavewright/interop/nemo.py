@@ -5,11 +5,11 @@
     vocoder = nemo.vocoder_for(fastpitch, "hifigan.safetensors")
     wav = vocoder.convert_spectrogram_to_audio(spec=fastpitch.generate_spectrogram(tokens=tokens))
 
-`NemoVocoder` needs no NeMo and suits all that only call it; `nemo_model` makes a true
-`nemo.collections.tts.models.base.Vocoder` with its types for code that asks for one.
+`NemoVocoder` does not need NeMo and is enough for code that only calls it; `nemo_model` makes a
+`nemo.collections.tts.models.base.Vocoder` with neural types for code that requires one.
 
-NeMo's features end in a frame that is overwritten: by 0.0, which is loud, in FastPitch's, and by
-silence in HiFi-GAN's. The former is cut off.
+NeMo overwrites the last frame of its features: with 0.0, which is loud, for FastPitch, and with
+silence for HiFi-GAN. The former is cut off.
 
 Source: nemo_toolkit 3.0.0, asr/parts/preprocessing/features.py, tts/models (Apache-2.0).
 """
@@ -33,7 +33,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel
 from wavewright.models.vocoder import Vocoder
 
-#: What AudioToMelSpectrogramPreprocessor takes where its configuration is silent.
+#: Defaults of AudioToMelSpectrogramPreprocessor.
 _DEFAULTS = {
     "window": "hann",
     "normalize": "per_feature",
@@ -48,7 +48,7 @@ _DEFAULTS = {
     "mag_power": 2.0,
     "mel_norm": "slaney",
 }
-#: What a MelSpec cannot say, and has to be so.
+#: Required values of settings that a MelSpec cannot express.
 _NEEDED = {"window": "hann", "normalize": None, "preemph": None, "log": True, "frame_splicing": 1}
 
 
@@ -64,7 +64,7 @@ class NemoVocoder(ClientVocoder):
         There are frames * hop_length samples, without the frames at the end of the longest item
         that NeMo has overwritten with 0.0.
         """
-        wavs = self.speak(spec)
+        wavs = self.vocode(spec)
         frames = max(unpadded_frames(convert_mel(spec, self.source, self.source.bands_first)))
         return wavs[:, : frames * self.vocoder.hop_length]
 
@@ -78,45 +78,49 @@ def vocoder_for(
 
     Raises:
         MelMismatch: its mels differ from the vocoder's in what cannot be converted.
-        WavewrightError: they are none that a vocoder here can know.
+        WavewrightError: no MelSpec can express them.
     """
     spec = mel_spec_of(spectrogram_model.cfg.preprocessor)
-    made = NemoVocoder(vocoder, spec, seed=seed, check=False)
-    return made.to(getattr(spectrogram_model, "device", "cpu"))
+    adapter = NemoVocoder(vocoder, spec, seed=seed, check=False)
+    return adapter.to(getattr(spectrogram_model, "device", "cpu"))
 
 
 def mel_spec_of(preprocessor: Mapping[str, Any]) -> MelSpec:
     """Mel convention of a NeMo configuration's `preprocessor` section."""
-    given = {**_DEFAULTS, **dict(preprocessor)}
-    odd = {name: given[name] for name, wanted in _NEEDED.items() if (given[name] or None) != wanted}
-    if given["log_zero_guard_type"] not in ("add", "clamp"):
-        odd["log_zero_guard_type"] = given["log_zero_guard_type"]
-    require_no_unknown(odd, "NeMo's preprocessor")
-    rate = require_setting(given, "sample_rate", "NeMo")
-    window = _samples(given, "window_size", rate)
+    config = {**_DEFAULTS, **dict(preprocessor)}
+    unknown = {
+        name: config[name]
+        for name, required in _NEEDED.items()
+        if (config[name] or None) != required
+    }
+    if config["log_zero_guard_type"] not in ("add", "clamp"):
+        unknown["log_zero_guard_type"] = config["log_zero_guard_type"]
+    require_no_unknown(unknown, "NeMo's preprocessor")
+    rate = require_setting(config, "sample_rate", "NeMo")
+    window = _samples(config, "window_size", rate)
     return MelSpec.model_validate(
         {
             "sample_rate": rate,
-            "n_fft": given.get("n_fft") or 2 ** (window - 1).bit_length(),
-            "hop_length": _samples(given, "window_stride", rate),
+            "n_fft": config.get("n_fft") or 2 ** (window - 1).bit_length(),
+            "hop_length": _samples(config, "window_stride", rate),
             "win_length": window,
             "window_periodic": False,
-            "n_mels": require_setting(given, "features", "NeMo"),
-            "fmin": given["lowfreq"],
-            "fmax": given["highfreq"],
-            "mel_norm": given["mel_norm"],
-            "power": int(given["mag_power"]),
-            "floor": float(given["log_zero_guard_value"]),
-            "guard": given["log_zero_guard_type"],
-            "framing": "hop" if given["exact_pad"] else "center",
+            "n_mels": require_setting(config, "features", "NeMo"),
+            "fmin": config["lowfreq"],
+            "fmax": config["highfreq"],
+            "mel_norm": config["mel_norm"],
+            "power": int(config["mag_power"]),
+            "floor": float(config["log_zero_guard_value"]),
+            "guard": config["log_zero_guard_type"],
+            "framing": "hop" if config["exact_pad"] else "center",
             "pad_mode": "constant",
         }
     )
 
 
-def _samples(given: Mapping[str, Any], name: str, rate: int) -> int:
+def _samples(config: Mapping[str, Any], name: str, rate: int) -> int:
     """Length in samples, given as `n_NAME` (samples) or `NAME` (seconds)."""
-    return int(given.get(f"n_{name}") or require_setting(given, name, "NeMo") * rate)
+    return int(config.get(f"n_{name}") or require_setting(config, name, "NeMo") * rate)
 
 
 def nemo_model(adapter: NemoVocoder) -> Any:

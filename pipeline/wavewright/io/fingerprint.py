@@ -18,7 +18,7 @@ from wavewright.io.files import sha256_of, walk_files
 from wavewright.io.progress import progress
 
 _MEGABYTE = 10**6
-_LONG = 10**9  # bytes whose reading is shown
+_LONG = 10**9  # bytes from which reading shows its progress
 # Import names of libraries whose version can change what a stage writes, and their packages.
 _LIBRARIES = {
     "espeakng_loader": "espeakng-loader",
@@ -48,18 +48,18 @@ def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, 
     Returns:
         sha256 by module, and major.minor version by library.
     """
-    seen: dict[str, str] = {}
+    digests: dict[str, str] = {}
     outside: set[str] = set()
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in seen:
+        if module in digests:
             continue
         path = _source_of(module)
         if path is None:
             continue
         content, imports = _read(path)
-        seen[module] = content
+        digests[module] = content
         package = module.partition(".")[0]
         for name in imports:
             top = name.partition(".")[0]
@@ -73,23 +73,23 @@ def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, 
         name: ".".join(_version(_LIBRARIES[name]).split(".")[:2])
         for name in sorted(outside & _LIBRARIES.keys())
     }
-    return dict(sorted(seen.items())), libraries
+    return dict(sorted(digests.items())), libraries
 
 
 class PathFingerprints:
     """Content digests of files outside the recipe, cached by size, times and inode.
 
-    A file is read again where its size, times or inode are not those of the last look: an edit
-    that keeps size and time shows in ctime, and a touch or a move changes no digest.
+    A file is read again if its size, times or inode changed since the last look: an edit that keeps
+    size and mtime shows in ctime, and a touch or a move changes no digest.
 
     Args:
-        memory: file that keeps what was seen; it is written only where its folder exists.
+        cache_file: where digests are cached; written only if its folder exists.
     """
 
-    def __init__(self, memory: Path) -> None:
-        self.memory = memory
-        self.seen = _read_cache(memory)
-        self.kept = dict(self.seen)
+    def __init__(self, cache_file: Path) -> None:
+        self.cache_file = cache_file
+        self.cache = _read_cache(cache_file)
+        self.saved = dict(self.cache)
 
     def digest(self, path: Path) -> str:
         """Digest a file, or a folder's file names and contents; its location does not matter."""
@@ -103,49 +103,49 @@ class PathFingerprints:
             [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for name, s in files.items()]
         )
         place = str(path.absolute())
-        known = self.seen.get(place)
-        if known is None or known[0] != looks:
-            self.seen[place] = [looks, _hash_contents(path, files)]
+        cached = self.cache.get(place)
+        if cached is None or cached[0] != looks:
+            self.cache[place] = [looks, _hash_contents(path, files)]
         self._keep()
-        return self.seen[place][1]
+        return self.cache[place][1]
 
     def _keep(self) -> None:
-        if self.seen == self.kept or not self.memory.parent.is_dir():
+        if self.cache == self.saved or not self.cache_file.parent.is_dir():
             return
-        scratch = self.memory.with_name(f"{self.memory.name}.{os.getpid()}.partial")
+        scratch = self.cache_file.with_name(f"{self.cache_file.name}.{os.getpid()}.partial")
         with suppress(OSError):  # then the files are read again next time
             try:
-                scratch.write_text(json.dumps(self.seen))
-                os.replace(scratch, self.memory)
-                self.kept = dict(self.seen)
+                scratch.write_text(json.dumps(self.cache))
+                os.replace(scratch, self.cache_file)
+                self.saved = dict(self.cache)
             finally:
                 scratch.unlink(missing_ok=True)
 
 
-def _read_cache(memory: Path) -> dict[str, list[str]]:
+def _read_cache(cache_file: Path) -> dict[str, list[str]]:
     try:
-        seen = dict(json.loads(memory.read_bytes()))
+        cache = dict(json.loads(cache_file.read_bytes()))
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
     return {
         path: pair
-        for path, pair in seen.items()
+        for path, pair in cache.items()
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(d, str) for d in pair)
     }
 
 
 def _hash_contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
-    total = sum(found.st_size for found in files.values())
-    read = []
+    total = sum(stat.st_size for stat in files.values())
+    digests = []
     with progress(
         f"read {path.name}", total=total // _MEGABYTE, unit="MB", shown=total > _LONG
     ) as bar:
         done = 0
-        for name, found in files.items():
-            read.append([name, sha256_of(path / name)])
-            before, done = done, done + found.st_size
+        for name, stat in files.items():
+            digests.append([name, sha256_of(path / name)])
+            before, done = done, done + stat.st_size
             bar.advance(done // _MEGABYTE - before // _MEGABYTE)
-    return json_digest(read)
+    return json_digest(digests)
 
 
 def _packages_of(module: str) -> list[str]:

@@ -21,8 +21,8 @@ def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Parse YAML into plain data and the line of every dotted field."""
     yaml = YAML(typ="safe", pure=True)
     try:
-        marked = [e for e in yaml.parse(text) if getattr(e, "anchor", 0) or getattr(e, "tag", 0)]
-        if not marked:
+        special = [e for e in yaml.parse(text) if getattr(e, "anchor", 0) or getattr(e, "tag", 0)]
+        if not special:
             node, data = yaml.compose(text), yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -31,8 +31,8 @@ def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except (YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date
         reason = " ".join(str(error).split())
         raise WavewrightError(f"{path}: not valid YAML: {reason}") from error
-    if marked:
-        line = marked[0].start_mark.line + 1
+    if special:
+        line = special[0].start_mark.line + 1
         raise WavewrightError(f"{path}:{line}: YAML tags, anchors and aliases are not allowed")
     if not isinstance(data, dict):
         raise WavewrightError(f"{path}: a recipe must map fields to values")

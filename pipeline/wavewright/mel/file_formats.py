@@ -43,12 +43,12 @@ def read_numpy_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], s
         WavewrightError: it declares objects, or more values than a mel may have.
     """
     version = np.lib.format.read_magic(stream)
-    read = (
+    read_header = (
         np.lib.format.read_array_header_1_0
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise WavewrightError(f"{path}: holds Python objects, which are never loaded")
     _require_size(path, shape)
@@ -113,7 +113,7 @@ def _from_torch(path: Path, key: str) -> Array:
             _require_size(path, (sum(info.file_size for info in archive.infolist()) // 8,))
     try:
         with open_torch_file(path, "mel") as file:
-            held = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except WavewrightError:
         raise
     except Exception as error:
@@ -121,16 +121,16 @@ def _from_torch(path: Path, key: str) -> Array:
             f"{path}: not loadable as plain tensors; files that would run code are refused "
             f"({first_line(error)})"
         ) from error
-    if isinstance(held, Mapping):
-        tensors = {str(name): value for name, value in held.items() if torch.is_tensor(value)}
+    if isinstance(content, Mapping):
+        tensors = {str(name): value for name, value in content.items() if torch.is_tensor(value)}
         fit = [name for name, value in tensors.items() if _is_mel_like(value)]
-        held = tensors[_choose_key(path, fit if not key else list(tensors), key)]
-    if not torch.is_tensor(held):
-        raise WavewrightError(f"{path}: holds a {type(held).__name__}, expected a tensor")
-    _require_size(path, tuple(held.shape))
-    if held.dtype == torch.bfloat16:
-        held = held.float()
-    array: Array = held.detach().resolve_neg().numpy()
+        content = tensors[_choose_key(path, fit if not key else list(tensors), key)]
+    if not torch.is_tensor(content):
+        raise WavewrightError(f"{path}: holds a {type(content).__name__}, expected a tensor")
+    _require_size(path, tuple(content.shape))
+    if content.dtype == torch.bfloat16:
+        content = content.float()
+    array: Array = content.detach().resolve_neg().numpy()
     return array
 
 
@@ -155,14 +155,16 @@ def _from_hdf5(path: Path, key: str) -> Array:
         # Links may lead to other files; only what lies in this one is read.
         names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         sets = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
-        fit = [name for name, held in sets.items() if held.ndim in (2, 3)]
-        held = sets[_choose_key(path, list(sets) if key else fit, key, usual="feats")]
-        if held.external or held.is_virtual:
-            raise WavewrightError(f"{path}: '{held.name}' lies in other files, which are not read")
-        if held.dtype.hasobject:
-            raise WavewrightError(f"{path}: '{held.name}' holds objects, expected numbers")
-        _require_size(path, held.shape)
-        return np.asarray(held[()])
+        fit = [name for name, dataset in sets.items() if dataset.ndim in (2, 3)]
+        dataset = sets[_choose_key(path, list(sets) if key else fit, key, usual="feats")]
+        if dataset.external or dataset.is_virtual:
+            raise WavewrightError(
+                f"{path}: '{dataset.name}' lies in other files, which are not read"
+            )
+        if dataset.dtype.hasobject:
+            raise WavewrightError(f"{path}: '{dataset.name}' holds objects, expected numbers")
+        _require_size(path, dataset.shape)
+        return np.asarray(dataset[()])
 
 
 def _from_ark(path: Path, key: str) -> Array:

@@ -127,8 +127,8 @@ def log_mel_numpy(wav: Floats, spec: MelSpec) -> Floats:
 
 
 def _apply_wav_steps(wav: Floats, spec: MelSpec) -> Floats:
-    done: Floats = apply_filters(torch.tensor(wav), spec.wav_steps, spec.sample_rate).numpy()
-    return done
+    filtered: Floats = apply_filters(torch.tensor(wav), spec.wav_steps, spec.sample_rate).numpy()
+    return filtered
 
 
 def _amplitude(padded: Floats, spec: MelSpec, count: int) -> Floats:

@@ -17,7 +17,7 @@ from typing import IO
 from wavewright.errors import format_os_error
 from wavewright.io.progress import on_terminal
 
-_PATIENCE = 10.0  # seconds to read what it said last
+_PATIENCE = 10.0  # seconds to read its last output
 _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -39,13 +39,13 @@ class StageLog:
 
     def add(self, line: bytes) -> None:
         """Add a line of output as a terminal would finally show it, without control codes."""
-        shown = _CONTROL.sub(b"", line).rpartition(b"\r")[2].rstrip()
-        if not shown:
+        text = _CONTROL.sub(b"", line).rpartition(b"\r")[2].rstrip()
+        if not text:
             return
-        self.tail.append(shown.decode(errors="replace"))
+        self.tail.append(text.decode(errors="replace"))
         with self._spared():
             if self.file is not None:
-                self.file.write(shown + b"\n")
+                self.file.write(text + b"\n")
 
     def close(self) -> None:
         if self.file is not None:

@@ -1,8 +1,8 @@
 """Plan of a recipe: units that are up to date, units that must run, and the reasons.
 
-Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its
-key is made of everything that its result depends on; the result of a key lies in the folder
-`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and whole.
+Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its key
+is a digest of everything that its result depends on; the result is in the folder
+`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and intact.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Assessment:
 
     Attributes:
         unit: the unit.
-        state: `done`, `run`, or `stale`: out of date but used because the user said so.
+        state: `done`, `run`, or `stale`: out of date but used on request (--allow-stale).
         reasons: why it must run, one short sentence each; for a done unit, remarks.
         key: digest of what the result depends on; empty if an input is not there yet.
         parts: what the key was made of, for records and explanations.
@@ -104,7 +104,7 @@ class Plan:
                 if stage.foreach == "vocoders":
                     recipe = recipe.with_units(stage, vocoders)
         self.recipe, self.vocoders = recipe, tuple(vocoders)
-        self.outside = PathFingerprints(recipe.work_dir / ".outside.json")
+        self.external_files = PathFingerprints(recipe.work_dir / ".outside.json")
         self._known: dict[str, Assessment] = {}  # by label; a result is looked at once
         self.stale_before = 0  # stages before this number may be out of date (--allow-stale)
         self.makers = {stage.output: stage for stage in self.stages}
@@ -120,7 +120,7 @@ class Plan:
                 self.units.append(Unit(stage, number, name, options, home))
                 self._check_needs(self.units[-1])
 
-    def number_of(self, stage: str | None, default: int) -> int:
+    def stage_number(self, stage: str | None, default: int) -> int:
         """Number of a stage given by number or name."""
         if stage is None:
             return default
@@ -129,8 +129,8 @@ class Plan:
             return int(stage)
         if stage in names:
             return names.index(stage)
-        listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
-        raise UnknownName(f"no stage '{stage}'.{did_you_mean(stage, names)} Stages: {listed}.")
+        stages = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+        raise UnknownName(f"no stage '{stage}'.{did_you_mean(stage, names)} Stages: {stages}.")
 
     def units_of(self, stage: Stage) -> list[Unit]:
         """All units of a stage."""
@@ -168,7 +168,7 @@ class Plan:
             self._known[unit.label] = self._assess(unit, {})
         return self._known[unit.label]
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Drop cached assessments, because files may have changed."""
         self._known.clear()
 
@@ -178,11 +178,11 @@ class Plan:
         stale: list[str] = []  # units whose outdated results are used as they are
         waiting: list[str] = []
         for name in self.inputs_of(unit):
-            found = {u.name: self.published(u) for u in self.units_of(self.makers[name])}
-            folders = {n: a.folder for n, a in found.items() if a is not None}
-            for each in filter(None, found.values()):
+            results = {u.name: self.published(u) for u in self.units_of(self.makers[name])}
+            folders = {n: a.folder for n, a in results.items() if a is not None}
+            for each in filter(None, results.values()):
                 stale += [each.unit.label] if each.state == "stale" else each.stale
-            if name in pending or len(folders) < len(found):
+            if name in pending or len(folders) < len(results):
                 waiting.append(f"{pending.get(name, name)} comes first")
                 continue
             records = {n: read_record(folder) for n, folder in folders.items()}
@@ -225,7 +225,9 @@ class Plan:
             "stage": stage.name,
             "version": stage.version,
             "options": _keyed_options(unit, defaults=True),
-            "files": {name: self.outside.digest(getattr(unit.options, name)) for name in outside},
+            "files": {
+                name: self.external_files.digest(getattr(unit.options, name)) for name in outside
+            },
             "inputs": dict(inputs),
             "code": code,
             "libraries": libraries,
@@ -316,9 +318,9 @@ def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
         *(("metrics", name) for name in getattr(unit.options, "metrics", ())),
         *(
             ("vocoders", name)
-            for found in inputs.values()
-            if isinstance(found, dict)
-            for name in found
+            for digests in inputs.values()
+            if isinstance(digests, dict)
+            for name in digests
         ),
     ]
     return [
@@ -331,17 +333,17 @@ def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
 def find_candidates(unit: Unit, key: str) -> list[tuple[Path, StageRecord | None, int]]:
     """Published results of a key, their record if it can be read, and how far each went.
 
-    The smallest budget comes first; it stands in the folder's name too.
+    The smallest budget comes first; the folder's name has it too.
     """
-    found = []
+    results = []
     for folder in unit.home.glob(f"{key}*"):
         named = re.fullmatch(rf"{key}(?:-(\d+))?", folder.name)
         if named is None or not folder.is_dir():
             continue
         record = read_record(folder)
         if record is None or record.key == key:
-            found.append((folder, record, int(named[1] or 0)))
-    return sorted(found, key=lambda one: one[2])
+            results.append((folder, record, int(named[1] or 0)))
+    return sorted(results, key=lambda one: one[2])
 
 
 def _remarks(unit: Unit, record: StageRecord, parts: Mapping[str, Any]) -> list[str]:

@@ -164,19 +164,19 @@ class Recipe:
     ) -> str:
         first = error.errors()[0]
         parts = [str(part) for part in first["loc"]]
-        known = _fields_at(model, parts[:-1])
+        allowed = _fields_at(model, parts[:-1])
         top = where.get(parts[0], f"{section}.{parts[0]}".removeprefix("."))
         dotted = ".".join([top, *parts[1:]])
         if first["type"] == "missing":
             return f"{self._place(section)}: {dotted} is required and missing"
         if first["type"] == "extra_forbidden":
             return (
-                f"{self._place(dotted)}: unknown field {dotted}.{did_you_mean(parts[-1], known)} "
-                f"Allowed: {', '.join(known)}."
+                f"{self._place(dotted)}: unknown field {dotted}.{did_you_mean(parts[-1], allowed)} "
+                f"Allowed: {', '.join(allowed)}."
             )
         message = first["msg"].removeprefix("Value error, ")
-        found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
-        return f"{self._place(dotted)}: {dotted}: {message}{found}"
+        finding = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
+        return f"{self._place(dotted)}: {dotted}: {message}{finding}"
 
 
 def load_recipe(where: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -256,9 +256,9 @@ def find_recipe(where: str | Path) -> Path:
 def shipped_recipes() -> dict[str, Path]:
     """Recipes that came with this installation, by name."""
     for folder in (Path(__file__).parents[3] / "recipes", _INSTALLED):
-        found = {p.parent.name: p for p in sorted(folder.glob("*/recipe.yaml"))}
-        if found:
-            return found
+        recipes = {p.parent.name: p for p in sorted(folder.glob("*/recipe.yaml"))}
+        if recipes:
+            return recipes
     return {}
 
 
@@ -299,8 +299,8 @@ def _fields_at(model: type[BaseModel], parts: Sequence[str]) -> list[str]:
     for part in parts:
         if not (isinstance(here, type) and issubclass(here, BaseModel)):
             return []
-        found = here.model_fields.get(part)
-        here = found.annotation if found else None
+        field = here.model_fields.get(part)
+        here = field.annotation if field else None
         options = [a for a in get_args(here) if isinstance(a, type) and issubclass(a, BaseModel)]
         here = options[0] if options else here
     if isinstance(here, type) and issubclass(here, BaseModel):

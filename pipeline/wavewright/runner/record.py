@@ -35,8 +35,8 @@ class FileRecord(BaseModel):
 
 class StageRecord(BaseModel):
     """Provenance of a published result. `parts` is everything that its key was made of; `stale`
-    names units whose outdated results were used because of --allow-stale; `serial` counts the
-    results of a unit, whatever the clock says."""
+    names units whose outdated results were used because of --allow-stale; `serial` numbers the
+    results of a unit, independent of the clock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -128,12 +128,12 @@ def _files(folder: Path) -> dict[str, dict[str, int]]:
     """Size, times and inode of every file but logs and the record."""
     return {
         name: {
-            "size": found.st_size,
-            "mtime_ns": found.st_mtime_ns,
-            "ctime_ns": found.st_ctime_ns,
-            "inode": found.st_ino,
+            "size": stat.st_size,
+            "mtime_ns": stat.st_mtime_ns,
+            "ctime_ns": stat.st_ctime_ns,
+            "inode": stat.st_ino,
         }
-        for name, found in walk_files(folder)
+        for name, stat in walk_files(folder)
         if name != RECORD_NAME and not name.startswith(f"{LOG_FOLDER}/")
     }
 
@@ -142,7 +142,7 @@ def _git() -> str:
     """Commit of the checkout that this code runs from, `-dirty` if changed; empty without one."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip()
+    return result.stdout.strip()

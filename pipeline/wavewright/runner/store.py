@@ -59,7 +59,7 @@ def lock_unit(unit: Unit) -> Iterator[int]:
             "system that has locks"
         ) from error
     try:
-        with suppress(OSError):  # a full disk; it only tells others whom they wait for
+        with suppress(OSError):  # a full disk; the content is only a hint for other processes
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
         yield descriptor
@@ -101,8 +101,8 @@ def can_resume(assessment: Assessment) -> bool:
 def open_partial(assessment: Assessment, force: bool) -> Path:
     """Open the working folder: left by an interrupted run, seeded by an older result, or new.
 
-    A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
-    which of its checkpoints are whole. Another stage gets those files of its damaged result that
+    A precious stage continues from its damaged result or from a smaller budget's, and finds its
+    intact checkpoints itself. Another stage gets those files of its damaged result that
     are as they were published, if only shards are damaged: they can be made one by one.
     """
     unit = assessment.unit
@@ -211,7 +211,7 @@ def point_latest(unit: Unit, folder: Path) -> None:
 
 def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
     """List a unit's published results with their records, newest first."""
-    found = [
+    results = [
         (folder, read_record(folder))
         for folder in unit.home.glob("[!.]*")
         if folder.is_dir() and not folder.is_symlink()
@@ -220,4 +220,4 @@ def published_results(unit: Unit) -> list[tuple[Path, StageRecord | None]]:
     def age(one: tuple[Path, StageRecord | None]) -> tuple[int, str]:
         return (one[1].serial, one[1].finished) if one[1] else (-1, "")
 
-    return sorted(found, key=age, reverse=True)
+    return sorted(results, key=age, reverse=True)

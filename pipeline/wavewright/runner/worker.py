@@ -98,8 +98,8 @@ def _run_in_group(path: Path, values: dict[str, Any]) -> int:
         print(f"waiting for {nodes - 1} more machines; there run\n  {join}", file=sys.stderr)
         code = launch_on_machines(command, gpus=gpus, nodes=nodes, rendezvous=rendezvous)
     else:
-        asked = values.get("max_restarts")
-        max_restarts = MAX_RESTARTS if asked is None else asked
+        relaunches_option = values.get("max_restarts")
+        max_restarts = MAX_RESTARTS if relaunches_option is None else relaunches_option
         code = launch(command, gpus=gpus, logs=path.parent, max_restarts=max_restarts)
     if code and _error_file(path).is_file():
         exit_code, _, words = _error_file(path).read_text().partition(" ")

@@ -58,7 +58,7 @@ class AcousticValidation:
     def _follow(self) -> tuple[dict[str, float], list[AcousticOutput]]:
         """Mean loss terms, and every validation utterance under teacher forcing, in order."""
         losses: list[dict[str, float]] = []
-        made: dict[str, AcousticOutput] = {}
+        speech_by_id: dict[str, AcousticOutput] = {}
         by_length = sorted(self.ids, key=self.mels.length)
         for start in range(0, len(by_length), 16):
             ids = by_length[start : start + 16]
@@ -69,8 +69,8 @@ class AcousticValidation:
                 batch, [utterance_seed(self.seed, id_) for id_ in ids]
             )
             losses += [{name: float(value) for name, value in terms.items()}] * len(ids)
-            made.update(zip(ids, speeches, strict=True))
-        return _means(losses), [made[id_] for id_ in self.ids]
+            speech_by_id.update(zip(ids, speeches, strict=True))
+        return _means(losses), [speech_by_id[id_] for id_ in self.ids]
 
     def _speak(self) -> list[AcousticOutput]:
         if not self.spoken:

@@ -40,12 +40,12 @@ class DeferredMelBatch(Batch):
     spec: MelSpec = field(kw_only=True)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch with its mels, on a device."""
+        """Move the batch to a device and compute its mels there."""
         done = super().to(device)
-        heard = log_mel(self.edged.to(device, non_blocking=True), self.spec, edged=True)
+        computed = log_mel(self.edged.to(device, non_blocking=True), self.spec, edged=True)
         mel = done.mel.clone()
         for item, frames in enumerate(self.frames):
-            mel[item, :, :frames] = heard[item, :, :frames]
+            mel[item, :, :frames] = computed[item, :, :frames]
         return Batch(done.wav, mel, done.ids, done.seeds, labels=done.labels)
 
 
@@ -132,7 +132,7 @@ class CropData:
         return max(1, len(self.ids) * self.crops_per_utterance // self.batch_size)
 
     def batch(self, step: int, share: int = 0, shares: int = 1) -> Batch:
-        """The batch of a step, or a share of it: every `shares`-th crop from number `share` on.
+        """Batch of a step, or a share of it: every `shares`-th crop from number `share` on.
 
         wav (B, segment_length), mel (B, n_mels, frames).
         """
@@ -189,20 +189,20 @@ class CropData:
         return mel
 
     def _wav(self, crop: _Crop) -> np.ndarray:
-        """What a vocoder learns: the waveform after the spec's steps, as in the whole utterance."""
+        """Target waveform: the crop after the spec's steps, as in the whole utterance."""
         hop = self.spec.hop_length
         wav = np.zeros(self.frames * hop, dtype=np.float32)
         steps = (*self.spec.wav_steps, *self.spec.target_steps)
         before = min(crop.start * hop, filter_history(steps))
-        given = self.audio.crop(crop.utterance, crop.start * hop - before, crop.stop * hop)
-        read = from_pcm16(given)
+        pcm = self.audio.crop(crop.utterance, crop.start * hop - before, crop.stop * hop)
+        read = from_pcm16(pcm)
         if steps:
             read = apply_filters(torch.from_numpy(read), steps, self.spec.sample_rate).numpy()
         wav[: (crop.stop - crop.start) * hop] = read[before:]
         return wav
 
     def _edged(self, crop: _Crop) -> np.ndarray:
-        """The samples of a crop's frames, continued over the utterance's ends as the spec does."""
+        """Samples of a crop's frames, padded beyond the utterance's ends as the spec pads."""
         spec, length = self.spec, self.audio.length(crop.utterance)
         first = crop.start * spec.hop_length - spec.edge
         last = first + (self.frames - 1) * spec.hop_length + spec.n_fft

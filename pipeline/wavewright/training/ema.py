@@ -48,7 +48,7 @@ class EMA:
             self._swap()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averages by parameter name."""
+        """Averages by parameter name."""
         return self.values
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

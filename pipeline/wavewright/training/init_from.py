@@ -15,7 +15,7 @@ from wavewright.checkpoints.checkpoint import (
     load_vocoder,
     weights_file,
 )
-from wavewright.checkpoints.discriminators import Players, read_adversaries
+from wavewright.checkpoints.discriminators import Players, read_discriminators
 from wavewright.errors import WavewrightError
 from wavewright.models.vocoder import Vocoder
 
@@ -42,19 +42,19 @@ class InitFrom:
         self.vocoder = load_vocoder(path)
 
     @cached_property
-    def adversaries(self) -> Players:
-        """State dicts of its adversaries, by player; none where it has none."""
+    def discriminators(self) -> Players:
+        """State dicts of its discriminators, by player; empty where it has none."""
         if not self.path.is_dir():
-            return read_adversaries(weights_file(self.path))
+            return read_discriminators(weights_file(self.path))
         if not (self.path / "training.pt").is_file():
             return {}
         players = load_training(self.path)["players"]
         return {name: state for name, state in players.items() if name != "generator"}
 
-    def adversary_fields(self, name: str) -> dict[str, Any]:
+    def discriminator_fields(self, name: str) -> dict[str, Any]:
         """Discriminators' configuration, for a training of `name` that sets none of its own."""
         fields = self.vocoder.config.model_dump(mode="json")
-        if not self.adversaries or "adversary" not in fields or not self._same_system(name):
+        if not self.discriminators or "adversary" not in fields or not self._same_system(name):
             return {}
         return {"adversary": fields["adversary"]}
 
@@ -103,7 +103,7 @@ class InitFrom:
 
     def _load_discriminators(self, model: Vocoder) -> None:
         for player, adversary in model.discriminators.items():
-            theirs = self.adversaries.get(player)
+            theirs = self.discriminators.get(player)
             ours = {key: value.shape for key, value in adversary.state_dict().items()}
             if theirs is None:
                 log.warning("%s: has no %s; starting a fresh one", self.path, player)

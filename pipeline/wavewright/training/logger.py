@@ -76,8 +76,8 @@ class TrainingLogger:
         """Metrics of one validation, for the curve and TensorBoard."""
         for name, value in metrics.items():
             self.tensorboard.add_scalar(f"validation/{name}", value, step)
-        kept = [line for line in self.lines() if line["step"] < step]
-        self._rewrite([*kept, {"step": step, **metrics}])
+        earlier = [line for line in self.lines() if line["step"] < step]
+        self._rewrite([*earlier, {"step": step, **metrics}])
         seconds = time.monotonic() - self.started
         self._append(self.times, {"step": step, "seconds": seconds})
 

@@ -32,10 +32,11 @@ from wavewright.training.logger import TrainingLogger
 from wavewright.training.memory import oom_hint
 from wavewright.training.meter import Throughput
 from wavewright.training.nan_guard import BadStep, LossGuard
+from wavewright.training.optimizers import Restart
 from wavewright.training.options import TrainingOptions
 from wavewright.training.profiler import profiler
 from wavewright.training.signals import StopRequest, stop_requests
-from wavewright.training.state import Restart, TrainState, Validate
+from wavewright.training.state import TrainState, Validate
 
 log = logging.getLogger("wavewright")
 

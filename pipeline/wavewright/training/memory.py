@@ -71,29 +71,29 @@ def estimate_memory(
         for tensor in (*player.parameters(), *player.buffers())
     }
     with _unchanged_buffers(players.values()):
-        kept = {size: _kept(make, owned) for size, make in sorted(updates.items())}
-    (first, small), (second, large) = min(kept.items()), max(kept.items())
+        sizes = {size: _bytes_kept(make, owned) for size, make in sorted(updates.items())}
+    (first, small), (second, large) = min(sizes.items()), max(sizes.items())
     each = (large - small) / (second - first) if second > first else small / first
     return MemoryEstimate(
         fixed, int(max(small, small + each * (crops - first))), free_memory(device)
     )
 
 
-def _kept(updates: Callable[[], Iterator[Any]], owned: set[int]) -> int:
+def _bytes_kept(updates: Callable[[], Iterator[Any]], owned: set[int]) -> int:
     """Bytes that the largest update keeps for its backward pass, besides the `owned` storages."""
     largest = 0
-    kept: dict[int, int] = {}
+    storages: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in owned:
-            kept[storage.data_ptr()] = storage.nbytes()
+            storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         for update in updates():
-            largest = max(largest, sum(kept.values()))
-            kept.clear()
+            largest = max(largest, sum(storages.values()))
+            storages.clear()
             del update
     return largest
 
@@ -128,10 +128,10 @@ def _size(tensor: Tensor) -> int:
 
 @contextlib.contextmanager
 def _unchanged_buffers(players: Iterable[nn.Module]) -> Iterator[None]:
-    kept = [(buffer, buffer.clone()) for player in players for buffer in player.buffers()]
+    buffers = [(buffer, buffer.clone()) for player in players for buffer in player.buffers()]
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffer, before in kept:
+            for buffer, before in buffers:
                 buffer.copy_(before)

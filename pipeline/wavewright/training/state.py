@@ -7,44 +7,31 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.models.base import Model, Update
-from wavewright.models.config import OptimizerConfig
 from wavewright.training.amp import MixedPrecision
 from wavewright.training.distributed import World
 from wavewright.training.ema import EMA
 from wavewright.training.logger import TrainingLogger
 from wavewright.training.memory import MemoryEstimate, estimate_memory
 from wavewright.training.nan_guard import BadStep, LossGuard
+from wavewright.training.optimizers import Restart, build_optimizer, set_learning_rates
 from wavewright.training.options import PrecisionName
+from wavewright.training.seeding import seed_everything
 
 log = logging.getLogger("wavewright")
 Validate = Callable[[int, TrainingLogger], Mapping[str, float]]
 _LATE = 10**9  # a step by which every discriminator has started
-
-
-class Restart(NamedTuple):
-    """Step at which the schedule of learning rates starts anew.
-
-    Attributes:
-        step: first step of the new schedule.
-        learning_rate: generator's rate there; other players' rates keep their ratio to it.
-    """
-
-    step: int
-    learning_rate: float
 
 
 class TrainState:
@@ -93,7 +80,7 @@ class TrainState:
                 f"step {restart.step} on is no multiple of"
             )
         self.optimizers = {
-            name: _optimizer(list(player.parameters()), self.rules[name])
+            name: build_optimizer(list(player.parameters()), self.rules[name])
             for name, player in self.players.items()
         }
         self.precision = MixedPrecision(precision, device, self.players)
@@ -112,7 +99,9 @@ class TrainState:
             BadStep: the guard stops at such steps, or they are too many.
         """
         seed_everything(self.seed, self.step, self.world.rank)
-        self._decay()
+        set_learning_rates(
+            self.optimizers, self.rules, self.step, self.steps_per_epoch, self.restart
+        )
         logs: dict[str, Tensor] = {}
         self.skipped = None
         buffers = self._buffers() if self.guard.action == "skip" else []
@@ -305,42 +294,3 @@ class TrainState:
                         f"the {player}'s weights in '{name}' are no longer finite at step "
                         f"{self.step}. The last checkpoint is intact; lower the learning rate."
                     )
-
-    def _decay(self) -> None:
-        begun, factor = 0, 1.0
-        if self.restart and self.step >= self.restart.step:
-            begun = self.restart.step
-            factor = self.restart.learning_rate / self.rules["generator"].learning_rate
-        for name, optimizer in self.optimizers.items():
-            rule = self.rules[name]
-            step = max(0, self.step - max(begun, rule.starts_at))
-            rate = factor * rule.rate(step, self.steps_per_epoch)
-            for settings in optimizer.param_groups:
-                settings["lr"] = rate
-
-
-def _optimizer(parameters: list[nn.Parameter], rule: OptimizerConfig) -> torch.optim.Optimizer:
-    kinds: dict[str, type[torch.optim.Optimizer]] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "radam": torch.optim.RAdam,
-    }
-    settings: dict[str, Any] = {
-        "lr": rule.learning_rate,
-        "betas": rule.betas,
-        "eps": rule.eps,
-        "weight_decay": rule.weight_decay,
-    }
-    if rule.amsgrad:
-        settings["amsgrad"] = True
-    return kinds[rule.optimiser](parameters, **settings)
-
-
-def seed_everything(seed: int, step: int, rank: int = 0) -> None:
-    """Seed torch, numpy and random for one step of one process."""
-    mixed = int(
-        np.random.SeedSequence([seed, step, *([rank] if rank else [])]).generate_state(1)[0]
-    )
-    torch.manual_seed(mixed)
-    np.random.seed(mixed)
-    random.seed(mixed)

@@ -16,8 +16,8 @@ from wavewright.training.crops import CropData
 from wavewright.training.fit_to_mel import changes_for
 from wavewright.training.init_from import InitFrom
 from wavewright.training.loop import Selection
+from wavewright.training.optimizers import Restart
 from wavewright.training.options import VocoderTrainingOptions
-from wavewright.training.state import Restart
 from wavewright.training.vocoder_validation import VocoderValidation
 
 log = logging.getLogger("wavewright")
@@ -61,7 +61,7 @@ def build_vocoder(
         "mel": mel,
     }
     if source is not None and "adversary" not in config:
-        fields |= source.adversary_fields(name)
+        fields |= source.discriminator_fields(name)
     model = registry.create_vocoder(name, **fields)
     if not model.trains:
         raise WavewrightError(f"'{name}' has nothing to train; name it in evaluate.baselines")

@@ -71,7 +71,7 @@ def extract(
         _unpack(archive, scratch, limit, members)
         os.replace(scratch, folder)
     except OSError as error:
-        if error.errno is None:  # bz2 and gzip say so when the data are not theirs
+        if error.errno is None:  # raised by bz2 and gzip for invalid data
             raise WavewrightError(f"{archive}: cut short or damaged ({error})") from error
         raise WavewrightError(format_os_error(error, scratch)) from error
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
@@ -84,7 +84,7 @@ def extract(
 def _unpack(archive: Path, folder: Path, limit: int, members: int) -> None:
     names = _Names(archive)
     total = archive.stat().st_size // _MEGABYTE
-    left, shown = limit, 0
+    remaining, megabytes = limit, 0
     with progress(f"unpack {archive.name}", total=max(1, total), unit="MB") as bar:
         for number, member in enumerate(_members(archive, limit)):
             if number >= members:
@@ -94,21 +94,21 @@ def _unpack(archive: Path, folder: Path, limit: int, members: int) -> None:
                 path.mkdir(parents=True, exist_ok=True)
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            left -= _write(member.content, path, left)
-            if left < 0:
+            remaining -= _write(member.content, path, remaining)
+            if remaining < 0:
                 raise _refused(archive, f"more than {limit} bytes would come out of it")
-            bar.advance(member.read // _MEGABYTE - shown)
-            shown = member.read // _MEGABYTE
+            bar.advance(member.read // _MEGABYTE - megabytes)
+            megabytes = member.read // _MEGABYTE
 
 
-def _write(content: Any, path: Path, left: int) -> int:
-    """Copy at most one block more than `left` bytes; returns how many."""
-    written = 0
+def _write(content: Any, path: Path, limit: int) -> int:
+    """Copy at most one block more than `limit` bytes; returns how many."""
+    size = 0
     with content, path.open("xb") as file:
-        while written <= left and (block := content.read(_BLOCK)):
+        while size <= limit and (block := content.read(_BLOCK)):
             file.write(block)
-            written += len(block)
-    return written
+            size += len(block)
+    return size
 
 
 class _Names:
@@ -183,9 +183,9 @@ def _tar_members(
                 else:
                     what = "link" if member.issym() or member.islnk() else "device or pipe"
                     raise _refused(archive, f"the member {member.name[:99]!r} is a {what}")
-        left = limit
-        while left > 0 and (block := tail.read(_BLOCK)):
-            left -= len(block)
+        remaining = limit
+        while remaining > 0 and (block := tail.read(_BLOCK)):
+            remaining -= len(block)
         if tail.last != bytes(_TAR_END):
             raise WavewrightError(f"{archive}: cut short (no end-of-archive mark)")
 

@@ -91,8 +91,8 @@ def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.nd
         alignment, _ = read_alignment_with_warnings(
             cut.alignment, len(wav) / rate, phones=rules.phones_tier, words=rules.words_tier
         )
-        kept = cut_alignment(alignment, cut.start / rate, cut.stop / rate)
-        write_alignment(alignments / f"{name}.TextGrid", kept)
+        part = cut_alignment(alignment, cut.start / rate, cut.stop / rate)
+        write_alignment(alignments / f"{name}.TextGrid", part)
     wav = wav[cut.start : cut.stop]
     if rules.remove_offset:
         wav = wav - wav.mean(dtype="float64").astype("float32")

@@ -64,8 +64,8 @@ def fetch(
     Args:
         url: http or https.
         target: the file to make.
-        sha256: 64 hexadecimal digits that the file must have; without it nothing but the length
-            that the server names can be checked, which is said in a warning.
+        sha256: 64 hexadecimal digits that the file must have; without it only the length
+            that the server announces can be checked, with a warning.
         size: bytes that the file must have.
         timeout: seconds without a single byte after which a connection counts as stalled.
         attempts: tries in a row that may fail without bringing a byte before the call gives up.
@@ -113,8 +113,8 @@ def fetch_from_any(
 ) -> Path:
     """Download a file from the first of several addresses that serves it in full.
 
-    What one server sent is continued from the next: the checksum, which several addresses need,
-    tells in the end whether it fits together.
+    A transfer that one server broke off is continued from the next; the checksum, which several
+    addresses require, verifies the result.
 
     Args:
         urls: in the order in which to try them.
@@ -123,12 +123,10 @@ def fetch_from_any(
         options: of `fetch`.
 
     Raises:
-        WavewrightError: no server has it; with what the last one said.
+        WavewrightError: no server has it; with the last one's error.
     """
     if len(urls) > 1 and sha256 is None:
-        raise WavewrightError(
-            f"{urls[1]}: a mirror needs a sha256, by which its file is told from another"
-        )
+        raise WavewrightError(f"{urls[1]}: a mirror needs a sha256 to verify its file")
     part = Path(target).with_name(f"{Path(target).name}.part")
     for url, following in pairwise(urls):
         try:
@@ -186,10 +184,12 @@ def _range_of(response: Any, have: int) -> tuple[int, int | None]:
     length = response.headers.get("Content-Length")
     if response.status != 206:
         return 0, int(length) if length is not None else None
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != have:
+    content_range = re.fullmatch(
+        r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "")
+    )
+    if not content_range or int(content_range[1]) != have:
         raise _Retry(f"the server sends {response.headers.get('Content-Range')!r}, not the rest")
-    return have, None if found[3] == "*" else int(found[3])
+    return have, None if content_range[3] == "*" else int(content_range[3])
 
 
 def _receive(response: Any, part: Path, start: int, total: int | None) -> None:
@@ -271,15 +271,15 @@ def _is_right(path: Path, sha256: str | None, size: int | None) -> bool:
 
 
 def _require_right(part: Path, url: str, sha256: str | None, size: int | None) -> None:
-    found_size, found = part.stat().st_size, sha256_of(part)
+    received, digest = part.stat().st_size, sha256_of(part)
     if sha256 is None:
-        log.warning("%s: no checksum is known for it; the sha256 of what came is %s", url, found)
-    if (sha256 is None or found == sha256.lower()) and size in (None, found_size):
+        log.warning("%s: no checksum is known for it; the sha256 of what came is %s", url, digest)
+    if (sha256 is None or digest == sha256.lower()) and size in (None, received):
         return
     part.unlink()
     _notes(part).unlink(missing_ok=True)
     expected = f"{'any' if size is None else size} bytes with sha256 {sha256 or 'unknown'}"
     raise WavewrightError(
-        f"{url}: what came is {found_size} bytes with sha256 {found}, expected {expected}. "
+        f"{url}: what came is {received} bytes with sha256 {digest}, expected {expected}. "
         "It was deleted: the file at this address is not the one the recipe was written for."
     )

@@ -34,7 +34,7 @@ from wavewright.text.textgrid import write_alignment
 _LARGEST_COPY = 10**9  # bytes of audio
 _AUDIO_FOLDERS = ("wavs", "wav", "recordings", "audio", "clips")  # beside a metadata.csv
 _NAMING = ("kaldi", "nemo", "table")  # layouts that name each file, wherever it is
-_ABOUT = re.compile(r"readme|licen[cs]e|copying", re.IGNORECASE)  # what a corpus says of itself
+_ABOUT = re.compile(r"readme|licen[cs]e|copying", re.IGNORECASE)  # files that describe a corpus
 log = logging.getLogger("wavewright")
 
 
@@ -55,7 +55,7 @@ def publish_corpus(
         source: the corpus, a folder with nothing but the corpus's folder in it, or a table or
             manifest file.
         corpus: filled; files that an interrupted call left are replaced.
-        layout: `ljspeech` or one of `readers.detect.LAYOUTS`; None tells it by the files there.
+        layout: `ljspeech` or one of `readers.detect.LAYOUTS`; None detects it.
         follow_links: whether symbolic links may lead out of the source.
         link: whether audio is hard-linked, where the filesystem can; None decides by its size.
 
@@ -113,10 +113,10 @@ def _is_ljspeech(source: Path) -> bool:
 
 
 def _nothing_known(source: Path) -> str:
-    known = ", ".join(layout.about for layout in LAYOUTS.values())
+    layouts = ", ".join(layout.about for layout in LAYOUTS.values())
     return (
         f"{source}: neither metadata.csv with wavs/ID.wav (LJSpeech layout), nor pairs of ID.wav "
-        f"and ID.txt (there or in data/), nor any of: {known}"
+        f"and ID.txt (there or in data/), nor any of: {layouts}"
     )
 
 
@@ -154,14 +154,14 @@ def _file_names(utterances: Iterable[CorpusUtterance]) -> dict[Path, str]:
     for utterance in utterances:
         users.setdefault(utterance.audio, []).append(utterance.id)
     names: dict[Path, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for path, ids in users.items():
         stem = ids[0] if len(ids) == 1 else id_slug(path.stem)[:100]
         name, count = f"{stem}{path.suffix.lower()}", 1
-        while name.casefold() in taken:
+        while name.casefold() in used:
             count += 1
             name = f"{stem}.{count}{path.suffix.lower()}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         names[path] = name
     return names
 
@@ -278,9 +278,9 @@ def synthesize_corpus(
     with progress("speak", total=len(lines), unit="sentences") as bar:
         for number, line in lines:
             name = check_id(f"{prefix}-{number:03d}")
-            spoken = synthesize(line, voice=voice, words_per_minute=words_per_minute)
-            save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(spoken.wav), spoken.sample_rate)
-            write_alignment(corpus / "alignments" / f"{name}.TextGrid", spoken.alignment)
+            speech = synthesize(line, voice=voice, words_per_minute=words_per_minute)
+            save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(speech.wav), speech.sample_rate)
+            write_alignment(corpus / "alignments" / f"{name}.TextGrid", speech.alignment)
             rows.append(f"{name}|{line}|{line}\n")
             bar.advance()
     (corpus / "metadata.csv").write_text("".join(rows), encoding="utf-8", newline="\n")

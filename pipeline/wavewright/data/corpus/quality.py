@@ -102,13 +102,13 @@ def speaking_rate_flags(rates: Mapping[str, float]) -> dict[str, str]:
             robust standard deviations (of the logarithm) from the median. Few utterances, or
             utterances without text, have no measure.
     """
-    known = {name: math.log(rate) for name, rate in rates.items() if rate > 0}
-    if len(known) < _ENOUGH:
+    logs = {name: math.log(rate) for name, rate in rates.items() if rate > 0}
+    if len(logs) < _ENOUGH:
         return {}
-    values = np.array(list(known.values()))
+    values = np.array(list(logs.values()))
     middle = float(np.median(values))
     spread = max(1.4826 * float(np.median(np.abs(values - middle))), 0.05)
-    far = {name: (value - middle) / spread for name, value in known.items()}
+    far = {name: (value - middle) / spread for name, value in logs.items()}
     return {
         name: "fast_text" if distance > 0 else "slow_text"
         for name, distance in far.items()

@@ -128,8 +128,8 @@ def screen(utterance: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult
 def _screen(utterance: CorpusUtterance, rules: ScreeningRules) -> ScreeningResult:
     flags = list(_text_flags(utterance, rules))
     flags += header_flags(utterance.audio)
-    rate, flagged = _check_header(utterance, rules)
-    flags += flagged
+    rate, oddities = _check_header(utterance, rules)
+    flags += oddities
     channels, _ = read_channels(utterance.audio, start=utterance.start, end=utterance.end)
     wav = mix_down(channels, rules.channel)
     _require_length(len(wav), rate, rules)
@@ -142,13 +142,13 @@ def _screen(utterance: CorpusUtterance, rules: ScreeningRules) -> ScreeningResul
     start, stop, by_energy = _bounds(wav, rate, alignment, rules)
     flags += ["trimmed_by_energy"] if by_energy and rules.trim == "alignment" else []
     _require_length(stop - start, rate, rules)
-    kept = wav[start:stop]
-    if len(kept) < len(wav):
-        level = measure_level(kept, rate)
-    quality = measure_quality(kept, rate, level)
-    flags += quality_flags(kept, len(kept) / rate, level, quality)
+    part = wav[start:stop]
+    if len(part) < len(wav):
+        level = measure_level(part, rate)
+    quality = measure_quality(part, rate, level)
+    flags += quality_flags(part, len(part) / rate, level, quality)
     if rules.remove_offset:
-        level = replace(level, peak=_peak_without_offset(kept))
+        level = replace(level, peak=_peak_without_offset(part))
     phones = cut_alignment(alignment, start / rate, stop / rate).phones if alignment else ()
     return ScreeningResult(
         id=utterance.id,
@@ -285,7 +285,7 @@ def screen_all(
 ) -> dict[str, ScreeningResult]:
     """Screen all utterances in `jobs` worker processes; results by id."""
     chunks = [utterances[i : i + _CHUNK] for i in range(0, len(utterances), _CHUNK)]
-    found = parallel_map(
+    batches = parallel_map(
         partial(_screen_batch, rules=rules),
         chunks,
         jobs=jobs,
@@ -293,7 +293,7 @@ def screen_all(
         unit="batches",
         on_crash=partial(_screen_one_by_one, rules),
     )
-    return {item.id: item for items in found for item in items}
+    return {item.id: item for items in batches for item in items}
 
 
 def log_alignment_faults(results: Mapping[str, ScreeningResult]) -> None:

@@ -80,8 +80,8 @@ def split_utterances(
         dev: texts to hold out for validation.
         test: texts to hold out for test.
         speakers: speaker by id; no speaker is then in two splits. The hash holds out speakers,
-            those with the smallest SHA-256, until they have said as many texts, but at most a
-            tenth of the speakers left and at least one.
+            those with the smallest SHA-256, until they have as many utterances, but at most a
+            tenth of the remaining speakers and at least one.
         share_texts: whether a text may be in several splits, as digits and commands must be.
 
     Returns:
@@ -96,8 +96,8 @@ def split_utterances(
         name: name.encode().hex() if share_texts or not text.strip() else text
         for name, text in texts.items()
     }
-    chosen = _select_listed(texts, lists)
-    for split in (split for split in HELD_OUT if split in lists and not chosen[split]):
+    splits = _select_listed(texts, lists)
+    for split in (split for split in HELD_OUT if split in lists and not splits[split]):
         log.warning(
             "THE OFFICIAL SPLIT IS NOT USED: its %s list names none of the %d utterances at hand. "
             "They are split by a hash of their ids instead; results do not compare with others'.",
@@ -105,37 +105,39 @@ def split_utterances(
             len(texts),
         )
         lists = {}
-        chosen = _select_listed(texts, lists)
+        splits = _select_listed(texts, lists)
         break
-    pool = set(chosen["train"]) if "train" in lists else set(texts) - set().union(*chosen.values())
+    pool = set(splits["train"]) if "train" in lists else set(texts) - set().union(*splits.values())
     counts = {"test": test, "dev": dev}
     for split in HELD_OUT:
         if split not in lists:
             if speakers is None:
-                chosen[split] = _hold_out_texts(texts, pool, counts[split])
+                splits[split] = _hold_out_texts(texts, pool, counts[split])
             else:
-                chosen[split] = _hold_out_speakers(speakers, pool, counts[split])
-            pool -= set(chosen[split])
-    chosen["train"] = sorted(pool)
+                splits[split] = _hold_out_speakers(speakers, pool, counts[split])
+            pool -= set(splits[split])
+    splits["train"] = sorted(pool)
     if speakers is not None:
-        _require_disjoint_speakers(speakers, chosen)
-    return _drop_shared_texts(texts, chosen, bool(lists.get("train")))
+        _require_disjoint_speakers(speakers, splits)
+    return _drop_shared_texts(texts, splits, bool(lists.get("train")))
 
 
 def _select_listed(
     texts: Mapping[str, str], lists: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
     """Keep the listed ids that the corpus has, by split."""
-    seen: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for split, ids in lists.items():
         for name in ids:
-            if seen.setdefault(name, split) != split:
-                raise WavewrightError(f"'{name}' is in the lists of {seen[name]} and of {split}")
-    chosen: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for name, split in seen.items():
+            if split_of.setdefault(name, split) != split:
+                raise WavewrightError(
+                    f"'{name}' is in the lists of {split_of[name]} and of {split}"
+                )
+    selected: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for name, split in split_of.items():
         if name in texts:
-            chosen[split].append(name)
-    return chosen
+            selected[split].append(name)
+    return selected
 
 
 def _hold_out_texts(texts: Mapping[str, str], pool: set[str], count: int) -> list[str]:
@@ -152,25 +154,25 @@ def _hold_out_texts(texts: Mapping[str, str], pool: set[str], count: int) -> lis
 
 
 def _hold_out_speakers(speakers: Mapping[str, str], pool: set[str], count: int) -> list[str]:
-    said: dict[str, list[str]] = defaultdict(list)
+    utterances: dict[str, list[str]] = defaultdict(list)
     for name in pool:
-        said[speakers[name]].append(name)
-    if len(said) < 2:
+        utterances[speakers[name]].append(name)
+    if len(utterances) < 2:
         raise WavewrightError(
-            f"{len(said)} speakers are too few to keep those of train, dev and test apart"
+            f"{len(utterances)} speakers are too few to keep those of train, dev and test apart"
         )
-    held: list[str] = []
-    for speaker in sorted(said, key=_hash)[: max(1, len(said) // 10)]:
-        if len(held) < count:
-            held += said[speaker]
-    return sorted(held)
+    held_out: list[str] = []
+    for speaker in sorted(utterances, key=_hash)[: max(1, len(utterances) // 10)]:
+        if len(held_out) < count:
+            held_out += utterances[speaker]
+    return sorted(held_out)
 
 
 def _require_disjoint_speakers(
-    speakers: Mapping[str, str], chosen: Mapping[str, Sequence[str]]
+    speakers: Mapping[str, str], splits: Mapping[str, Sequence[str]]
 ) -> None:
     owner: dict[str, str] = {}
-    for split, names in chosen.items():
+    for split, names in splits.items():
         for name in names:
             other = owner.setdefault(speakers[name], split)
             if other != split:
@@ -190,13 +192,13 @@ def _text_key(text: str) -> str:
 
 
 def _drop_shared_texts(
-    texts: Mapping[str, str], chosen: Mapping[str, Sequence[str]], train_is_listed: bool
+    texts: Mapping[str, str], candidates: Mapping[str, Sequence[str]], train_is_listed: bool
 ) -> tuple[dict[str, str], dict[str, str]]:
     splits: dict[str, str] = {}
     reasons: dict[str, str] = {}
     owner: dict[str, str] = {}
     for split in (*HELD_OUT, "train"):
-        for name in sorted(chosen[split]):
+        for name in sorted(candidates[split]):
             other = owner.setdefault(_text_key(texts[name]), name)
             if splits.get(other, split) == split:
                 splits[name] = split

@@ -22,13 +22,13 @@ def read_transcripts(path: Path) -> dict[str, str]:
         WavewrightError: no such file, not UTF-8, or no line with an id and a text.
     """
     lines = [line for _, line in read_lines(path)]
-    found = _table(lines, path) or _piped(lines) or _spaced(lines)
-    if not found:
+    texts = _table(lines, path) or _piped(lines) or _spaced(lines)
+    if not texts:
         raise WavewrightError(
             f"{path}: no transcript in it. Lines are 'id|text' or 'id text', or a header names a "
             "column 'id' and a column 'text'."
         )
-    return found
+    return texts
 
 
 def _table(lines: list[str], path: Path) -> dict[str, str]:

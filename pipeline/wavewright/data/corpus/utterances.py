@@ -32,7 +32,7 @@ class CorpusUtterance:
     """Utterance of a corpus: one line of metadata and its files.
 
     `id` is legal and unique: an utterance whose own id is neither is called after its line.
-    `reason` says why the utterance cannot be used, and is empty where it can. `start` and `end` are
+    `reason` is why the utterance cannot be used; empty if it can. `start` and `end` are
     seconds of the file, None for its end. `split` is the corpus's own, or empty.
     """
 
@@ -57,7 +57,7 @@ def read_corpus(
         folder: the corpus.
         columns: what the fields of a line of metadata.csv are: `id`, `raw`, `normalised`,
             `speaker`. Without `normalised`, and on lines that lack the last field, the raw text
-            stands for it. A corpus.parquet names its columns itself.
+            stands for it. Ignored for a corpus.parquet, whose columns are named.
 
     Raises:
         WavewrightError: no metadata.csv, one that is empty or not UTF-8, or no audio at all.
@@ -82,13 +82,13 @@ def read_corpus(
             log.warning("%s: line 1 is taken for a header", folder / "metadata.csv")
             continue
         utterance = _parse_line(number, line, columns)
-        found = audio.get(name, [])
+        paths = audio.get(name, [])
         grids = alignments.get(name, [])
-        reason = utterance.reason or _audio_fault(name, found)
+        reason = utterance.reason or _audio_fault(name, paths)
         utterances.append(
             replace(
                 utterance,
-                audio=found[0] if found else utterance.audio,
+                audio=paths[0] if paths else utterance.audio,
                 alignment=grids[0] if grids else None,
                 reason=reason,
             )
@@ -188,12 +188,12 @@ def numbered_lines(data: bytes, where: str) -> list[tuple[int, str]]:
 
 def files_by_id(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
     """List files with one of these suffixes by stem; empty if there is no such folder."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    files: dict[str, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if path.suffix in suffixes or path.suffix.lower() in suffixes:
-                found[path.stem].append(path)
-    return dict(found)
+                files[path.stem].append(path)
+    return dict(files)
 
 
 def _parse_line(number: int, line: str, columns: Sequence[str]) -> CorpusUtterance:
@@ -223,18 +223,18 @@ def _parse_line(number: int, line: str, columns: Sequence[str]) -> CorpusUtteran
     )
 
 
-def _audio_fault(name: str, found: Sequence[Path]) -> str:
-    if not found:
+def _audio_fault(name: str, paths: Sequence[Path]) -> str:
+    if not paths:
         return f"missing audio: no wavs/{name}.wav, .flac or other audio file"
-    if len(found) > 1:
-        return f"more than one audio file: {', '.join(path.name for path in found)}"
+    if len(paths) > 1:
+        return f"more than one audio file: {', '.join(path.name for path in paths)}"
     return ""
 
 
 def _warn_about_case(utterances: Iterable[CorpusUtterance], where: Path) -> None:
-    seen: dict[str, str] = {}
+    first_spelling: dict[str, str] = {}
     for utterance in utterances:
-        other = seen.setdefault(utterance.id.casefold(), utterance.id)
+        other = first_spelling.setdefault(utterance.id.casefold(), utterance.id)
         if other != utterance.id:
             log.warning(
                 "%s: '%s' and '%s' differ in case only; they are one file on some disks",

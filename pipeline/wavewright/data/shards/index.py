@@ -1,7 +1,7 @@
 """Index of a folder of shards, `index.parquet`: one row per utterance, sorted by id.
 
-It is kept as columns, because a list of millions of rows would take gigabytes. While a shard is
-not in an index yet, `SHARD.json` beside it holds its notes: header, sha256 and rows.
+The index is held as columns, because a list of millions of rows would take gigabytes. Until a shard
+is in an index, `SHARD.json` beside it holds its notes: header, sha256 and rows.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class ShardIndex:
                 self.ids[place : place + len(chunk)] = chunk.to_numpy(zero_copy_only=False)
                 place += len(chunk)
             self.shard_names = sorted(self.sha256)
-            known = {name: place for place, name in enumerate(self.shard_names)}
+            position_of = {name: place for place, name in enumerate(self.shard_names)}
             names = table.column("shard").unify_dictionaries().combine_chunks()
-            order = np.array([known[n] for n in names.dictionary.to_pylist()], dtype=np.int64)
+            order = np.array([position_of[n] for n in names.dictionary.to_pylist()], dtype=np.int64)
             self.shards: Array = order[names.indices.to_numpy()] if len(table) else order
         except WavewrightError:
             raise
@@ -99,8 +99,8 @@ class ShardIndex:
             key = utterance.encode("ascii")
         except UnicodeEncodeError:
             return -1
-        found = int(np.searchsorted(self.ids, key))
-        return found if found < len(self.ids) and self.ids[found] == key else -1
+        position = int(np.searchsorted(self.ids, key))
+        return position if position < len(self.ids) and self.ids[position] == key else -1
 
     def row(self, place: int) -> IndexRow:
         """Row at a position."""
@@ -175,7 +175,7 @@ def _batches(rows: Iterable[IndexRow], schema: Any) -> Iterator[Any]:
 def convert_index_to_notes(folder: Path) -> None:
     """Replace an index by notes for every shard.
 
-    What is written next keeps the shards that are whole; an index would say that all are there.
+    The next write keeps the intact shards; with an index, all shards would count as present.
     """
     try:
         index = ShardIndex(folder)

@@ -63,7 +63,7 @@ def decode(
 
     Args:
         read: (offset, size) -> those bytes of the shard, fewer where it ends. Only the samples'
-            own bytes are asked for, or those of the FLAC frames around them.
+            bytes are read, or those of the FLAC frames around them.
         row: of the member.
         header: of the folder.
         start: first sample or frame.
@@ -118,8 +118,8 @@ class _ByteRange(io.RawIOBase):
         return self.place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = max(0, min(len(buffer), self.size - self.place))
-        data = self.bytes_at(self.start + self.place, wanted)
+        size = max(0, min(len(buffer), self.size - self.place))
+        data = self.bytes_at(self.start + self.place, size)
         buffer[: len(data)] = data
         self.place += len(data)
         return len(data)

@@ -27,19 +27,19 @@ def stream(
         return
     random = np.random.default_rng(seed)
     names = [index.shard_names[i] for i in random.permutation(len(index.shard_names))]
-    held: list[Pair] = []
+    pool: list[Pair] = []
     for pair in _in_order(folder, index, names, check):
-        held.append(pair)
-        if len(held) >= max(1, buffer):
-            yield _draw(held, random)
-    while held:
-        yield _draw(held, random)
+        pool.append(pair)
+        if len(pool) >= max(1, buffer):
+            yield _draw(pool, random)
+    while pool:
+        yield _draw(pool, random)
 
 
-def _draw(held: list[Pair], random: np.random.Generator) -> Pair:
-    chosen = int(random.integers(len(held)))
-    held[chosen], held[-1] = held[-1], held[chosen]
-    return held.pop()
+def _draw(pool: list[Pair], random: np.random.Generator) -> Pair:
+    index = int(random.integers(len(pool)))
+    pool[index], pool[-1] = pool[-1], pool[index]
+    return pool.pop()
 
 
 def _in_order(folder: Path, index: ShardIndex, names: Sequence[str], check: bool) -> Iterator[Pair]:

@@ -85,10 +85,10 @@ def write_shard(
                 bands = 1 if array.ndim == 1 else len(array)
                 size = info.size - member.skip
                 rows.append(IndexRow(utterance, name, offset, size, array.shape[-1], bands))
-        found = sha256_of(scratch)
-        if sha256 and found != sha256:
+        digest = sha256_of(scratch)
+        if sha256 and digest != sha256:
             raise WavewrightError(
-                f"{folder / name}: made again it has sha256 {found[:12]}..., not the recorded "
+                f"{folder / name}: made again it has sha256 {digest[:12]}..., not the recorded "
                 f"{sha256[:12]}..., so its source has changed; what was made from the old source "
                 "has to be made anew as a whole (a recipe's stage: --force)"
             )
@@ -96,7 +96,7 @@ def write_shard(
         os.replace(scratch, folder / name)
     finally:
         scratch.unlink(missing_ok=True)
-    write_notes(folder, name, ShardNotes(header.as_json(), found, rows))
+    write_notes(folder, name, ShardNotes(header.as_json(), digest, rows))
     return rows
 
 
@@ -122,16 +122,15 @@ def write_shards(
 ) -> None:
     """Write every utterance into shards, one task per shard, and index them.
 
-    A shard that is there already and whole is kept: one that an interrupted run has finished, or
-    one of a published folder of the same utterances. One that is damaged is made again, and must
-    come out as it was.
+    Intact shards of an interrupted run, or of a published folder of the same utterances, are kept.
+    Damaged ones are rebuilt, and must have the recorded sha256.
 
     Args:
         folder: the shards' folder.
-        ids: all utterances; or a mapping from each to what `load` needs to know about it, of which
-            every task is sent its own part only.
+        ids: all utterances; or a mapping from each to `load`'s second argument, of which every task
+            is sent its own part only.
         load: id -> int16 (samples,) for audio, or float32 (n_mels, frames) for mels; with a
-            mapping, (id, what the mapping has for it). Picklable, and small: it goes to each task.
+            mapping, (id, value). Picklable and small: it is sent with each task.
         mel: the spec of the mels, which are (n_mels, frames) whatever its layout; None for audio.
         sample_rate: Hz, of the audio or of the audio under the mels.
         encoding: of audio: `pcm16`, or `flac`, which takes about half the space and decodes for
@@ -226,15 +225,15 @@ def _is_intact(folder: Path, shard: str, notes: ShardNotes) -> bool:
 def _plan_like(like: Path, ids: Iterable[str]) -> dict[int, list[str]]:
     """Plan with the numbers and order of another folder, restricted to `ids`."""
     index = ShardIndex(like)
-    wanted = set(ids)
+    missing = set(ids)
     plan = {}
     for shard, rows in index.by_shard():
-        own = [row.id for row in rows if row.id in wanted]
+        own = [row.id for row in rows if row.id in missing]
         if own:
             plan[shard_number(shard)] = own
-            wanted.difference_update(own)
-    if wanted:
-        raise WavewrightError(f"{like}: holds no utterance '{min(wanted)}'")
+            missing.difference_update(own)
+    if missing:
+        raise WavewrightError(f"{like}: holds no utterance '{min(missing)}'")
     return plan
 
 

@@ -1,7 +1,7 @@
 """Exportable graph of a vocoder: a module of tensors with named inputs and outputs.
 
-A graph has no random numbers of its own. Whatever a vocoder draws is an input, so that the same
-numbers give the same sound in every program.
+A graph draws no random numbers: a vocoder's noise is an input, so that the same noise gives the
+same sound in every program.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TensorPort(FrozenModel):
     """Input or output tensor of a graph.
 
     Attributes:
-        name: by which clients feed it.
+        name: name by which clients pass it.
         shape: sizes; "batch"; "frames"; or so many values per frame, such as "frames * 256".
         dtype: of its values.
         kind: a mel, a kind of `Noise`, or a sound.
@@ -95,11 +95,11 @@ def waveform_graph(vocoder: Vocoder) -> ExportGraph:
     )
 
     def trial(batch: int, frames: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        drawn = plain.draw_noise(batch, frames, seed=seed)
+        noise = plain.draw_noise(batch, frames, seed=seed)
         if not driven:
-            return drawn, [plain.sample(batch, seed=seed)]
+            return noise, [plain.sample(batch, seed=seed)]
         mel = _example_mel(plain.mel_spec, batch, frames, seed)
-        return [mel, *drawn], [plain.generate(mel, seed=seed)]
+        return [mel, *noise], [plain.generate(mel, seed=seed)]
 
     inputs = ([_mel_port(plain.mel_spec)] if driven else []) + ports
     module = _Waveform(_precomputed_copy(vocoder))
@@ -132,13 +132,13 @@ class _Waveform(nn.Module):
         self.vocoder = vocoder
         self.eval()
 
-    def forward(self, *given: Tensor) -> Tensor:
-        return self.vocoder.synthesize(*given)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.vocoder.synthesize(*inputs)
 
 
 class _Spectrum(_Waveform):
-    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        return self.vocoder.predict_spectrum(*given)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        return self.vocoder.predict_spectrum(*inputs)
 
 
 def _require_exportable(vocoder: Vocoder) -> None:
@@ -164,9 +164,9 @@ def _copy(vocoder: Vocoder) -> Vocoder:
 
 
 def _precomputed_copy(vocoder: Vocoder) -> Vocoder:
-    settled = _copy(vocoder)
-    settled.precompute()
-    return settled
+    copy = _copy(vocoder)
+    copy.precompute()
+    return copy
 
 
 def _mel_port(spec: MelSpec) -> TensorPort:

@@ -138,13 +138,13 @@ def _convert(graph: ExportGraph) -> Any:
             f"'{graph.name}' cannot be exported: its weights take {weights / 2**30:.2f} GiB, and "
             "an ONNX file holds 2 GiB"
         )
-    given, _ = graph.trial(*_EXAMPLE, 0)
+    inputs, _ = graph.trial(*_EXAMPLE, 0)
     sizes = {"batch": torch.export.Dim("batch"), "frames": torch.export.Dim("frames")}
     try:
         with _quiet():
             program = torch.onnx.export(
                 graph.module,
-                tuple(given),
+                tuple(inputs),
                 dynamo=True,
                 verbose=False,
                 opset_version=_OPSET,
@@ -207,11 +207,11 @@ def require_parity(
     Raises:
         WavewrightError: it is above the graph's tolerance.
     """
-    given, expected = graph.trial(batch, frames, seed)
+    inputs, expected = graph.trial(batch, frames, seed)
     names = [port.name for port in graph.inputs]
-    found = session.run(None, {n: v.numpy() for n, v in zip(names, given, strict=True)})
-    pairs = zip(found, expected, strict=True)
-    worst = max(_difference(torch.from_numpy(answer), wanted) for answer, wanted in pairs)
+    outputs = session.run(None, {n: v.numpy() for n, v in zip(names, inputs, strict=True)})
+    pairs = zip(outputs, expected, strict=True)
+    worst = max(_difference(torch.from_numpy(answer), reference) for answer, reference in pairs)
     if not worst <= graph.tolerance:
         raise WavewrightError(
             f"'{graph.name}' was not exported: for {batch} items of {frames} frames ONNX Runtime "
@@ -221,17 +221,17 @@ def require_parity(
 
 
 def _require_metadata(session: Any, facts: dict[str, str], path: Path) -> None:
-    found = session.get_modelmeta().custom_metadata_map
-    lost = sorted(key for key, value in facts.items() if found.get(key) != value)
+    metadata = session.get_modelmeta().custom_metadata_map
+    lost = sorted(key for key, value in facts.items() if metadata.get(key) != value)
     if lost:
         raise WavewrightError(f"{path}: metadata was lost in writing: {', '.join(lost)}")
 
 
-def _difference(found: Tensor, wanted: Tensor) -> float:
+def _difference(output: Tensor, reference: Tensor) -> float:
     """Largest relative difference; infinite if shapes or types differ."""
-    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+    if output.shape != reference.shape or output.dtype != reference.dtype:
         return float("inf")
-    return float((found - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
+    return float((output - reference).abs().max()) / max(1.0, float(reference.abs().max()))
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """Guard inside an ONNX graph that refuses mels in another logarithm.
 
-Where nothing of ours runs, as in sherpa-onnx, the graph is all there is to notice the mistake with.
-An operator of it fails, by a name that says why, on what `log_base.require_plausible_log` refuses:
-a mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
-Runtime puts that name into its error. Any other mel passes with its values unchanged.
+In clients such as sherpa-onnx, only the graph itself can detect the mistake. An operator, whose
+name is the message, fails on mels that `log_base.require_plausible_log` refuses; ONNX Runtime puts
+the name into its error. Any other mel passes with its values unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ def add_log_guard(model: Any, spec: MelSpec) -> None:
 
     Args:
         model: changed in place.
-        spec: of its mels; one with a normalisation is not judged, and the model stays as it is.
+        spec: convention of its mels; one with a normalisation is not checked, and the model stays
+            as it is.
     """
     if spec.normalisation is not None:
         return
@@ -30,52 +30,56 @@ def add_log_guard(model: Any, spec: MelSpec) -> None:
         for position, name in enumerate(node.input):
             if name == _MEL:
                 node.input[position] = "checked.mel"
-    made = _Nodes()
-    seen = made.add("Reshape", _MEL, made.integers(-1))
+    builder = _Nodes()
+    flat = builder.add("Reshape", _MEL, builder.integers(-1))
     frames = math.ceil(LEAST_SECONDS * spec.sample_rate / spec.hop_length)
-    count = made.add("Size", seen)
-    long = made.add("GreaterOrEqual", count, made.integer(frames * spec.n_mels))
-    median, deviation = _middle(made, seen, count), _spread(made, seen)
-    likely = _like_speech(made, median, deviation, spec.log)
-    suspect = made.add("And", long, made.add("Not", likely))
+    count = builder.add("Size", flat)
+    long = builder.add("GreaterOrEqual", count, builder.integer(frames * spec.n_mels))
+    median, deviation = _middle(builder, flat, count), _spread(builder, flat)
+    likely = _like_speech(builder, median, deviation, spec.log)
+    suspect = builder.add("And", long, builder.add("Not", likely))
     values = _MEL
     for log in LOG_UNIT:
         if log == spec.log:
             continue
-        wrong = made.add("And", suspect, _like_speech(made, median, deviation, log))
-        place = made.add("Cast", wrong, to=7)
+        wrong = builder.add("And", suspect, _like_speech(builder, median, deviation, log))
+        place = builder.add("Cast", wrong, to=7)
         words = f"this mel looks like speech in {log}, and the vocoder wants {spec.log}"
-        one = made.add("Gather", made.numbers(1.0), place, name=words)  # it has no second number
-        values = made.add("Mul", values, one)
-    made.add("Identity", values, out="checked.mel")
-    nodes = [*made.nodes, *model.graph.node]
+        one = builder.add(
+            "Gather", builder.numbers(1.0), place, name=words
+        )  # it has no second number
+        values = builder.add("Mul", values, one)
+    builder.add("Identity", values, out="checked.mel")
+    nodes = [*builder.nodes, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    model.graph.initializer.extend(made.constants)
+    model.graph.initializer.extend(builder.constants)
 
 
-def _middle(made: _Nodes, values: str, count: str) -> str:
+def _middle(builder: _Nodes, values: str, count: str) -> str:
     """Lower median, as torch computes it."""
-    half = made.add("Div", made.add("Add", count, made.integer(1)), made.integer(2))
-    upto = made.add("Reshape", half, made.integers(1))
-    lower = made.add("TopK", values, upto, outputs=2, largest=0, sorted=1)
-    return made.add("Gather", lower, made.integer(-1))
+    half = builder.add("Div", builder.add("Add", count, builder.integer(1)), builder.integer(2))
+    upto = builder.add("Reshape", half, builder.integers(1))
+    lower = builder.add("TopK", values, upto, outputs=2, largest=0, sorted=1)
+    return builder.add("Gather", lower, builder.integer(-1))
 
 
-def _spread(made: _Nodes, values: str) -> str:
-    away = made.add("Sub", values, made.add("ReduceMean", values, keepdims=1))
-    return made.add("Sqrt", made.add("ReduceMean", made.add("Mul", away, away), keepdims=0))
+def _spread(builder: _Nodes, values: str) -> str:
+    away = builder.add("Sub", values, builder.add("ReduceMean", values, keepdims=1))
+    return builder.add(
+        "Sqrt", builder.add("ReduceMean", builder.add("Mul", away, away), keepdims=0)
+    )
 
 
-def _like_speech(made: _Nodes, median: str, deviation: str, log: str) -> str:
+def _like_speech(builder: _Nodes, median: str, deviation: str, log: str) -> str:
     parts = []
     for value, bounds in ((median, MEDIAN), (deviation, DEVIATION)):
-        low, high = (made.number(bound * LOG_UNIT[log]) for bound in bounds)
-        parts += [made.add("Greater", value, low), made.add("Less", value, high)]
-    found = parts[0]
+        low, high = (builder.number(bound * LOG_UNIT[log]) for bound in bounds)
+        parts += [builder.add("Greater", value, low), builder.add("Less", value, high)]
+    inside = parts[0]
     for part in parts[1:]:
-        found = made.add("And", found, part)
-    return found
+        inside = builder.add("And", inside, part)
+    return inside
 
 
 class _Nodes:

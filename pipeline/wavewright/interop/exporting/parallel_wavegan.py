@@ -40,7 +40,7 @@ class TheirGenerator(NamedTuple):
         parameters: of its constructor.
         modules: paths of all its modules with weights.
         rename: their state dict to ours.
-        filters: of the bank that joins what it says, if that is several bands.
+        filters: parameters of the PQMF synthesis bank, if it predicts several bands.
     """
 
     kind: str
@@ -157,11 +157,11 @@ def _melgan(vocoder: melgan.MelGAN) -> TheirGenerator:
     config = vocoder.config
     width = config.base_channels * 2 ** len(config.upsample_rates)
     if config.tail_frames or width < vocoder.hop_length:
-        found = f"tail_frames {config.tail_frames}" if config.tail_frames else f"{width} channels"
+        finding = f"tail_frames {config.tail_frames}" if config.tail_frames else f"{width} channels"
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, whose MelGAN knows no "
             f"tail_frames and has at least hop_length ({vocoder.hop_length}) channels before the "
-            f"first upsampling: found {found}"
+            f"first upsampling: found {finding}"
         )
 
     def rename(state: State) -> dict[str, Tensor]:
@@ -239,13 +239,13 @@ def _rename_weights(vocoder: Vocoder, theirs: TheirGenerator) -> dict[str, Tenso
     ours = {key: value.cpu().clone() for key, value in vocoder.inference_state().items()}
     names = [f"{path}.{kind}" for path in theirs.modules for kind in ("weight", "bias")]
     places = theirs.rename({name: torch.tensor(place) for place, name in enumerate(names)})
-    found = {names[int(place)]: ours.pop(key) for key, place in places.items() if key in ours}
+    renamed = {names[int(place)]: ours.pop(key) for key, place in places.items() if key in ours}
     if ours:
         raise WavewrightError(
             f"'{vocoder.name}' cannot be exported for ParallelWaveGAN, which has no place for "
             f"{', '.join(sorted(ours)[:5])}"
         )
-    return found
+    return renamed
 
 
 def _statistics(vocoder: Vocoder, log: str) -> tuple[np.ndarray, np.ndarray]:

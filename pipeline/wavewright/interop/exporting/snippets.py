@@ -27,10 +27,10 @@ def onnxruntime_snippet(path: Path, about: ExportMetadata) -> str:
     ]
     for port in about.inputs:
         lines.append(f"{port.name} = {_value(port)}  # {', '.join(map(str, port.shape))}")
-    given = ", ".join(f'"{port.name}": {port.name}' for port in about.inputs)
+    feeds = ", ".join(f'"{port.name}": {port.name}' for port in about.inputs)
     wav = about.outputs[0]
     shape = ", ".join(map(str, wav.shape))
-    lines.append(f"{wav.name} = session.run(None, {{{given}}})[0]  # {shape}: {wav.about}")
+    lines.append(f"{wav.name} = session.run(None, {{{feeds}}})[0]  # {shape}: {wav.about}")
     return "\n".join(lines)
 
 

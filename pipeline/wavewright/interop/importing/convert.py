@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wavewright import registry
 from wavewright.checkpoints.checkpoint import write_weights
-from wavewright.checkpoints.discriminators import adversaries_file, write_adversaries
+from wavewright.checkpoints.discriminators import discriminators_file, write_discriminators
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.interop.importing.discriminator_layouts import UnsupportedDiscriminators
 from wavewright.interop.importing.discriminators import (
@@ -46,14 +46,14 @@ class ImportedModel:
 
     Attributes:
         model: in eval mode.
-        format: what the file was recognised as.
-        step: of its training; 0 where the file does not say.
+        format: format that the file was recognised as.
+        step: training step; 0 if the file has none.
         presets: of the mels that it may have, the likeliest first.
         configuration: file beside the checkpoint that was read too; "" where none was.
-        out: where it was written; None where it was not.
-        adversaries: its discriminators, as they were before the next step of its training; None
+        out: path of the written file; None if none was written.
+        discriminators: its discriminators, as they were before the next step of its training; None
             where there are none, or none like ours.
-        unfit: why discriminators that there are were left behind; "" where they were not.
+        unsupported: why discriminators that there are were left behind; "" where they were not.
     """
 
     model: Model
@@ -62,8 +62,8 @@ class ImportedModel:
     presets: tuple[str, ...]
     configuration: str
     out: Path | None
-    adversaries: ImportedDiscriminators | None = None
-    unfit: str = ""
+    discriminators: ImportedDiscriminators | None = None
+    unsupported: str = ""
 
     def __str__(self) -> str:
         """Summary of the import, with commands to listen and to fine-tune."""
@@ -78,18 +78,22 @@ class ImportedModel:
             facts.append(f"step {self.step:,}")
         if self.configuration:
             facts.append(f"with {self.configuration}")
-        if self.adversaries:
-            facts.append(f"with the discriminators of {self.adversaries.source}")
-        if self.unfit:
-            facts.append(f"without its discriminators, which are not among ours ({self.unfit})")
-        said = f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+        if self.discriminators:
+            facts.append(f"with the discriminators of {self.discriminators.source}")
+        if self.unsupported:
+            facts.append(
+                f"without its discriminators, which are not among ours ({self.unsupported})"
+            )
+        summary = (
+            f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
+        )
         if self.model.kind == "vocoder":
-            said += f"\n\nGo on training it with:\n    {self._training}"
+            summary += f"\n\nGo on training it with:\n    {self._training}"
             if describe_mel(self.model.mel_spec, self.presets) not in [
                 f"'{p}'" for p in self.presets
             ]:
-                said += f"\nin a recipe with its mel (wavewright config {self.out or 'MODEL'})"
-        return said
+                summary += f"\nin a recipe with its mel (wavewright config {self.out or 'MODEL'})"
+        return summary
 
     @property
     def _says_what_it_likes(self) -> bool:
@@ -124,7 +128,7 @@ def import_checkpoint(
     out: str | Path | None = None,
     *,
     statistics: str | Path | None = None,
-    adversaries: str | Path | None = None,
+    discriminators: str | Path | None = None,
 ) -> ImportedModel:
     """Convert another toolkit's checkpoint without running any code in it.
 
@@ -135,72 +139,74 @@ def import_checkpoint(
         mel: the convention of its mels, a preset's name; "" is the format's own, where it has one.
         out: the .safetensors file to write; None writes none.
         statistics: a file of means and scales that its mels are normalised by.
-        adversaries: the file of its discriminators, where it is another; None looks into the same
-            file and beside it. They are written beside `out`, for trainings that start from it.
+        discriminators: the file of its discriminators; None looks into the same file and beside it.
+            They are written beside `out`, for trainings that start from it.
 
     Raises:
         UnknownName: no such format or preset.
-        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or a mel that
-            the weights do not tell.
+        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or an unknown
+            mel convention.
     """
-    given = Path(path)
+    source = Path(path)
     if out is not None and Path(out).suffix != ".safetensors":
         raise WavewrightError(f"{out}: an imported model is a .safetensors file; name it so")
     allowed = _candidate_formats(format)
-    file = checkpoint_file(given)
+    file = checkpoint_file(source)
     contents = open_checkpoint(file)
     try:
-        found = list(find_networks(contents))
+        candidates = list(find_networks(contents))
     except WavewrightError as error:
         raise WavewrightError(f"{file}: {error}") from error
-    kind, network = _recognize(file, found, allowed)
-    beside = (espnet if network.within else kind.beside)(file)
-    state, sizes = _convert(file, kind, network, beside)
+    kind, network = _recognize(file, candidates, allowed)
+    sidecar = (espnet if network.within else kind.sidecar)(file)
+    state, sizes = _convert(file, kind, network, sidecar)
     if sizes.bands is not None:
-        spec = choose_mel_spec(file, kind, network, sizes, beside, mel, statistics)
+        spec = choose_mel_spec(file, kind, network, sizes, sidecar, mel, statistics)
         sizes.fields["mel"] = spec
     model = _build(file, kind, sizes.fields, state, network)
-    others = Path(adversaries) if adversaries is not None else None
-    against, unfit = None, ""
+    others = Path(discriminators) if discriminators is not None else None
+    imported, unsupported = None, ""
     try:
-        against = find_discriminators(file, contents, kind, sizes.fields, beside.adversary, others)
+        imported = find_discriminators(
+            file, contents, kind, sizes.fields, sidecar.discriminators, others
+        )
     except UnsupportedDiscriminators as error:
         if others is not None:
             raise WavewrightError(f"{others.parent / str(error)}") from error
-        unfit = str(error)
-    if against is not None:
-        model.config = against.config
+        unsupported = str(error)
+    if imported is not None:
+        model.config = imported.config
     step = contents.step or int(next(iter(network.state.get("step", torch.zeros(1)).flatten()), 0))
     target = Path(out) if out is not None else None
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write(target, model, step, against)
+        _write(target, model, step, imported)
     presets = (mel, *kind.mel.values()) if isinstance(mel, str) and mel else (*kind.mel.values(),)
-    return ImportedModel(model, kind, step, presets, beside.source, target, against, unfit)
+    return ImportedModel(model, kind, step, presets, sidecar.source, target, imported, unsupported)
 
 
-def _write(target: Path, model: Model, step: int, against: ImportedDiscriminators | None) -> None:
+def _write(target: Path, model: Model, step: int, imported: ImportedDiscriminators | None) -> None:
     with atomic_write(target) as scratch:
         write_weights(scratch, model, step)
-        if against is not None:
-            write_adversaries(target, {PLAYER: against.state}, sha256_of(scratch))
-    if against is None:  # of an earlier import under this name
-        adversaries_file(target).unlink(missing_ok=True)
+        if imported is not None:
+            write_discriminators(target, {PLAYER: imported.state}, sha256_of(scratch))
+    if imported is None:  # of an earlier import under this name
+        discriminators_file(target).unlink(missing_ok=True)
 
 
 def _nearest_variant(model: Model) -> tuple[str, dict[str, Any]]:
     """Closest variant of ours, and the fields in which the model differs from it."""
     system = model.name.partition(":")[0]
     kind = registry.find("vocoders", system)
-    theirs = model.config.model_dump(mode="json")
-    found = {}
+    fields = model.config.model_dump(mode="json")
+    differences = {}
     for variant in kind.variants or (None,):
         name = f"{system}:{variant}" if variant else system
         config = kind.configure(system, variant).model_dump(mode="json")
         network = [key for key in _network_fields(config) if key != "mel"]
-        found[name] = {key: theirs[key] for key in network if config[key] != theirs[key]}
-    nearest_name = min(found, key=lambda name: len(found[name]))
-    return nearest_name, found[nearest_name]
+        differences[name] = {key: fields[key] for key in network if config[key] != fields[key]}
+    nearest_name = min(differences, key=lambda name: len(differences[name]))
+    return nearest_name, differences[nearest_name]
 
 
 def _network_fields(fields: Mapping[str, Any]) -> list[str]:
@@ -212,50 +218,52 @@ def _network_fields(fields: Mapping[str, Any]) -> list[str]:
 def _candidate_formats(name: str) -> Sequence[CheckpointFormat]:
     if name == "auto":
         return FORMATS
-    known = [form.name for form in FORMATS]
-    if name not in known:
+    names = [form.name for form in FORMATS]
+    if name not in names:
         raise UnknownName(
-            f"--format {name}: no such format.{did_you_mean(name, known)} Formats: auto, "
-            f"{', '.join(known)}."
+            f"--format {name}: no such format.{did_you_mean(name, names)} Formats: auto, "
+            f"{', '.join(names)}."
         )
     return [form for form in FORMATS if form.name == name]
 
 
 def _recognize(
-    path: Path, found: Sequence[NetworkState], allowed: Sequence[CheckpointFormat]
+    path: Path, networks: Sequence[NetworkState], allowed: Sequence[CheckpointFormat]
 ) -> tuple[CheckpointFormat, NetworkState]:
     """Find the first format all of whose marks a network of the file has.
 
     Raises:
         WavewrightError: there is none among the allowed ones, with the nearest.
     """
-    driven = {key: value for network in found for key, value in network.state.items()}
+    driven = {key: value for network in networks for key, value in network.state.items()}
     for pattern, reason in NOT_MEL_DRIVEN.items():
         if key := next((key for key in driven if re.match(pattern, key)), ""):
             raise WavewrightError(f"{path}: {reason.format(driven[key].shape[1])}")
     for form in (*allowed, *FORMATS):
-        for network in found:
-            if form.found(network.state) == len(form.marks) and form.where(network.state):
+        for network in networks:
+            if form.count_marks(network.state) == len(form.marks) and form.condition(network.state):
                 if form not in allowed:
                     raise WavewrightError(
                         f"{path}: is of another format than {allowed[0].name}: it looks like "
                         f"{form.system} (--format {form.name})"
                     )
                 return form, network
-    pairs = [(form, network) for form in allowed for network in found]
-    form, network = max(pairs, key=lambda pair: pair[0].found(pair[1].state) / len(pair[0].marks))
+    pairs = [(form, network) for form in allowed for network in networks]
+    form, network = max(
+        pairs, key=lambda pair: pair[0].count_marks(pair[1].state) / len(pair[0].marks)
+    )
     missing = [m for m in form.marks if not any(re.match(m, key) for key in network.state)]
     unexpected = network.state.keys() if len(missing) == len(form.marks) else ()
-    wanted = ", ".join(mark.replace("\\", "").removesuffix(".") for mark in missing)
+    marks = ", ".join(mark.replace("\\", "").removesuffix(".") for mark in missing)
     has = f"; it has {_shorten_keys(unexpected)}" if unexpected else ""
     raise WavewrightError(
         f"{path}: no checkpoint of a known format. The nearest is {form.system} ({form.name}), "
-        f"of which {len(missing)} marks of {len(form.marks)} are missing: {wanted}{has}"
+        f"of which {len(missing)} marks of {len(form.marks)} are missing: {marks}{has}"
     )
 
 
 def _convert(
-    path: Path, form: CheckpointFormat, network: NetworkState, beside: SidecarConfig
+    path: Path, form: CheckpointFormat, network: NetworkState, sidecar: SidecarConfig
 ) -> tuple[dict[str, Tensor], NetworkSizes]:
     """Tensors in our names, and the configuration from their shapes and the sidecar."""
     require_finite(path, network.state)
@@ -273,9 +281,9 @@ def _convert(
     except (ValueError, IndexError, ArithmeticError) as error:
         raise WavewrightError(f"{looks} a tensor has another number of axes ({error})") from error
     group = "vocoders" if form.kind == "vocoder" else "acoustic"
-    known = registry.find(group, form.model.partition(":")[0]).Config.model_fields
-    told = {name: value for name, value in beside.fields.items() if name in known}
-    fields = {**sizes.fields, **told}
+    model_fields = registry.find(group, form.model.partition(":")[0]).Config.model_fields
+    settings = {name: value for name, value in sidecar.fields.items() if name in model_fields}
+    fields = {**sizes.fields, **settings}
     unknown = [name for name, value in fields.items() if value is None]
     if unknown:
         raise WavewrightError(

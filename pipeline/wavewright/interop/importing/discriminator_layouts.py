@@ -51,15 +51,15 @@ def _rows(state: State, path: str) -> int:
 
 def _kernel(state: State, path: str) -> torch.Size:
     names = ("weight", "weight_v", "weight_orig", "parametrizations.weight.original1")
-    found = next((state[f"{path}.{n}"] for n in names if f"{path}.{n}" in state), None)
-    if found is None:
+    weight = next((state[f"{path}.{n}"] for n in names if f"{path}.{n}" in state), None)
+    if weight is None:
         raise KeyError(f"{path}.weight")
-    return found.shape[2:]
+    return weight.shape[2:]
 
 
-def _periods(state: State, told: Settings) -> dict[str, Any]:
+def _periods(state: State, settings: Settings) -> dict[str, Any]:
     count = _count(state, r"multi_period\.discriminators\.(\d+)\.")
-    periods = tuple(told.get("periods", _PERIODS))
+    periods = tuple(settings.get("periods", _PERIODS))
     if len(periods) != count:
         raise UnsupportedDiscriminators(
             f"it has discriminators of {count} periods, which nothing beside it tells"
@@ -68,26 +68,26 @@ def _periods(state: State, told: Settings) -> dict[str, Any]:
     return {"periods": periods, "width_divisor": 32 // max(width, 1)}
 
 
-def _hifigan(state: State, told: Settings) -> dict[str, Any]:
+def _hifigan(state: State, settings: Settings) -> dict[str, Any]:
     first = "multi_scale.discriminators.0.convs.0."
     spectral = [f"{first}weight_orig", f"{first}parametrizations.weight.original"]
     return {
-        **_periods(state, told),
+        **_periods(state, settings),
         "scales": _count(state, r"multi_scale\.discriminators\.(\d+)\."),
         "period_last_kernel": _kernel(state, "multi_period.discriminators.0.conv_post")[0],
         "spectral_first": any(key in state for key in spectral),
     }
 
 
-def _hayashis_hifigan(state: State, told: Settings) -> dict[str, Any]:
-    if "scale_strides" not in told:
+def _hayashis_hifigan(state: State, settings: Settings) -> dict[str, Any]:
+    if "scale_strides" not in settings:
         raise UnsupportedDiscriminators(
             "no configuration beside it tells the strides of its discriminators"
         )
-    return {**_hifigan(state, told), "scale_strides": tuple(told["scale_strides"])}
+    return {**_hifigan(state, settings), "scale_strides": tuple(settings["scale_strides"])}
 
 
-def _melgan(state: State, told: Settings) -> dict[str, Any]:
+def _melgan(state: State, settings: Settings) -> dict[str, Any]:
     return {
         "scales": _count(state, r"discriminators\.(\d+)\."),
         "base_channels": _rows(state, "discriminators.0.convs.0"),
@@ -95,24 +95,27 @@ def _melgan(state: State, told: Settings) -> dict[str, Any]:
     }
 
 
-def _parallel_wavegan(state: State, told: Settings) -> dict[str, Any]:
+def _parallel_wavegan(state: State, settings: Settings) -> dict[str, Any]:
     layers = _count(state, r"convs\.(\d+)\.") + 1
     return {"layers": layers, "channels": _rows(state, "convs.0")}
 
 
-def _bigvgan(state: State, told: Settings) -> dict[str, Any]:
-    resolutions = told.get("resolutions", RESOLUTIONS)
-    return {**_periods(state, told), "resolutions": tuple(tuple(sizes) for sizes in resolutions)}
+def _bigvgan(state: State, settings: Settings) -> dict[str, Any]:
+    resolutions = settings.get("resolutions", RESOLUTIONS)
+    return {
+        **_periods(state, settings),
+        "resolutions": tuple(tuple(sizes) for sizes in resolutions),
+    }
 
 
-def _vocos(state: State, told: Settings) -> dict[str, Any]:
+def _vocos(state: State, settings: Settings) -> dict[str, Any]:
     count = _count(state, r"multi_resolution\.discriminators\.(\d+)\.")
-    sizes = tuple(told.get("fft_sizes", (2048, 1024, 512)))
+    sizes = tuple(settings.get("fft_sizes", (2048, 1024, 512)))
     if len(sizes) != count:
         raise UnsupportedDiscriminators(
             f"it has discriminators of {count} resolutions, which nothing in it tells"
         )
-    return {**_periods(state, told), "fft_sizes": sizes}
+    return {**_periods(state, settings), "fft_sizes": sizes}
 
 
 _PERIOD_NAMES = (

@@ -1,7 +1,7 @@
 """Discriminators of other toolkits' checkpoints, in the same file or in one beside it.
 
-Their weight norms are kept as they are, length and direction apart, since it is these that go on
-learning. What shapes do not tell, periods and strides, is as published or said by a configuration.
+Weight norms are kept unfolded, since training continues from them. Periods and strides, which
+shapes do not show, are the published ones or come from a configuration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from wavewright import registry
-from wavewright.checkpoints.pickle_reader import Contents
+from wavewright.checkpoints.pickle_reader import CheckpointContents
 from wavewright.errors import WavewrightError
 from wavewright.interop.importing.discriminator_layouts import (
     LAYOUTS,
@@ -47,10 +47,10 @@ class ImportedDiscriminators(NamedTuple):
 
 def find_discriminators(
     path: Path,
-    contents: Contents,
+    contents: CheckpointContents,
     form: CheckpointFormat,
     fields: Mapping[str, Any],
-    told: Settings,
+    settings: Settings,
     named: Path | None,
 ) -> ImportedDiscriminators | None:
     """Find the discriminators that were trained against an imported generator.
@@ -60,22 +60,22 @@ def find_discriminators(
         contents: of that file.
         form: what it was recognised as.
         fields: the generator's configuration.
-        told: what a configuration beside it says of discriminators, in our names.
+        settings: discriminator settings of the sidecar configuration, in our names.
         named: the file that holds them; None looks into the generator's and for one beside it.
 
     Returns:
         None where there are none.
 
     Raises:
-        Unfit: there are, but not such as ours.
+        UnsupportedDiscriminators: there are, but ours cannot represent them.
         WavewrightError: the named file holds none, or one is damaged.
     """
-    for file, read in _candidate_files(path, contents, named):
+    for file, file_contents in _candidate_files(path, contents, named):
         for layout in LAYOUTS.get(form.name, ()):
-            theirs = _their_tensors(read, layout)
+            theirs = _their_tensors(file_contents, layout)
             if theirs:
                 require_finite(file, theirs)
-                return _convert(file.name, layout, theirs, form, fields, told)
+                return _convert(file.name, layout, theirs, form, fields, settings)
     if named is not None:
         raise WavewrightError(f"{named}: holds no discriminator of {form.system}")
     return None
@@ -89,8 +89,8 @@ _SIBLINGS = (
 
 
 def _candidate_files(
-    path: Path, contents: Contents, named: Path | None
-) -> Iterator[tuple[Path, Contents]]:
+    path: Path, contents: CheckpointContents, named: Path | None
+) -> Iterator[tuple[Path, CheckpointContents]]:
     if named is not None:
         if not named.is_file():
             raise WavewrightError(f"{named}: no such file")
@@ -104,15 +104,15 @@ def _candidate_files(
                 yield file, open_checkpoint(file)
 
 
-def _their_tensors(contents: Contents, layout: DiscriminatorLayout) -> State:
+def _their_tensors(contents: CheckpointContents, layout: DiscriminatorLayout) -> State:
     """Discriminator tensors by full name, without the prefix of data-parallel training."""
-    found: State = {}
+    tensors: State = {}
     for place, state in contents.states.items():
         for key, value in state.items():
             name = re.sub(r"(^|\.)module\.", r"\1", f"{place}.{key}".lstrip("."))
             if match := re.match(rf"(?:.*\.)?({layout.stem}.*)", name):
-                found.setdefault(match[1], value)
-    return found
+                tensors.setdefault(match[1], value)
+    return tensors
 
 
 _ATTRIBUTE = r"(.+?)\.(bias|weight(?:_\w+)?|parametrizations\.weight\..+)"
@@ -124,13 +124,13 @@ def _convert(
     theirs: State,
     form: CheckpointFormat,
     fields: Mapping[str, Any],
-    told: Settings,
+    settings: Settings,
 ) -> ImportedDiscriminators:
     ours: State = {}
     unexpected = []
     windows = [len(value) for key, value in theirs.items() if key.endswith(".spec_fn.window")]
     if windows:
-        told = {**told, "fft_sizes": windows}
+        settings = {**settings, "fft_sizes": windows}
     for key, value in theirs.items():
         if re.search(layout.left_out, key):
             continue
@@ -145,10 +145,10 @@ def _convert(
         raise UnsupportedDiscriminators(
             f"{source}: unexpected {len(unexpected)} ({', '.join(unexpected[:5])})"
         )
-    if "unlike" in told:
-        raise UnsupportedDiscriminators(f"{source}: {told['unlike']}")
+    if "unlike" in settings:
+        raise UnsupportedDiscriminators(f"{source}: {settings['unlike']}")
     try:
-        about = layout.fields(ours, told)
+        discriminator_fields = layout.fields(ours, settings)
     except (KeyError, IndexError) as error:
         raise UnsupportedDiscriminators(f"{source}: missing {error.args[0]}") from error
     except UnsupportedDiscriminators as error:
@@ -156,7 +156,7 @@ def _convert(
     try:
         with torch.device("meta"):
             shape_of = registry.create_model(
-                form.kind, form.model, **{**fields, "adversary": about}
+                form.kind, form.model, **{**fields, "adversary": discriminator_fields}
             )
             module = shape_of.build_discriminators()[PLAYER]
     except WavewrightError as error:
@@ -200,7 +200,7 @@ def _fit_to_module(source: str, module: nn.Module, state: State) -> State:
     """Rename keys to the spelling of the module's state dict.
 
     Raises:
-        Unfit: with keys that are missing or unexpected, or the first of another shape.
+        UnsupportedDiscriminators: keys are missing or unexpected, or a shape differs.
     """
     spelled: State = {}
     own = module.state_dict()

@@ -11,8 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from wavewright.acoustic import tacotron2
-from wavewright.interop.importing import sidecar_configs as beside
-from wavewright.interop.importing import sizes
+from wavewright.interop.importing import sidecar_configs, sizes
 from wavewright.interop.importing.official_names import (
     rename_waveglow,
     rename_wavenet,
@@ -42,17 +41,17 @@ class CheckpointFormat:
 
     Attributes:
         name: for `--format`.
-        system: whose network it is, in words.
+        system: description of the network and its toolkit.
         model: what it becomes, `system` or `system:variant` of ours.
         marks: patterns of keys (plain weights, after wrappers) that all must occur.
         rename: their state dict to ours.
-        sizes: fields of our configuration that the weights tell.
-        mel: the preset that its mels follow, by number of bands; without a match, ask.
+        sizes: reads our configuration fields from the weights.
+        mel: preset of its mels by number of bands; without a match, the user must name one.
         statistics: whether its mels are normalised by statistics of the training data.
-        where: what else a state dict with all marks must be.
-        left_out: pattern of keys that synthesis does without.
-        beside: reads the configuration that the toolkit keeps beside it.
-        kind: of model.
+        condition: further requirement on a state dict with all marks.
+        left_out: pattern of keys that synthesis does not need.
+        sidecar: reads the toolkit's configuration file beside it.
+        kind: kind of model.
     """
 
     name: str
@@ -63,12 +62,12 @@ class CheckpointFormat:
     sizes: Callable[[State], NetworkSizes]
     mel: Mapping[int, str] = field(default_factory=dict)
     statistics: bool = False
-    where: Callable[[State], bool] = _always
+    condition: Callable[[State], bool] = _always
     left_out: str = r"(?!)"
-    beside: Callable[[Path], SidecarConfig] = beside.no_sidecar
+    sidecar: Callable[[Path], SidecarConfig] = sidecar_configs.no_sidecar
     kind: Literal["vocoder", "acoustic"] = "vocoder"
 
-    def found(self, state: State) -> int:
+    def count_marks(self, state: State) -> int:
         """Number of marks that a state dict has."""
         return sum(any(re.match(mark, key) for key in state) for mark in self.marks)
 
@@ -131,19 +130,19 @@ FORMATS: tuple[CheckpointFormat, ...] = (
     CheckpointFormat(
         "hifigan", "HiFi-GAN of jik876", "hifigan",
         (r"conv_pre\.weight", r"ups\.0\.weight", r"resblocks\.0\.", r"conv_post\."),
-        _unchanged, sizes.hifigan, {80: "hifigan"}, beside=beside.hifigan,
+        _unchanged, sizes.hifigan, {80: "hifigan"}, sidecar=sidecar_configs.hifigan,
     ),
     CheckpointFormat(
         "bigvgan", "BigVGAN of NVIDIA", "bigvgan",
         (r"conv_pre\.weight", r"ups\.0\.0\.weight", r"resblocks\.0\.activations\.", r"conv_post\."),
         bigvgan.rename_official, sizes.bigvgan, {80: "bigvgan-22k", 100: "bigvgan-24k"},
-        left_out=r".*\.filter$", beside=beside.hifigan,
+        left_out=r".*\.filter$", sidecar=sidecar_configs.hifigan,
     ),
     CheckpointFormat(
         "speecht5", "SpeechT5HifiGan of transformers", "hifigan",
         (r"conv_pre\.weight", r"upsampler\.0\.weight", r"resblocks\.0\.convs1\.", r"conv_post\."),
         _from_transformers, sizes.hifigan, {80: "speecht5"}, statistics=True,
-        left_out=_STATISTICS, beside=beside.speecht5,
+        left_out=_STATISTICS, sidecar=sidecar_configs.speecht5,
     ),
     CheckpointFormat(
         "melgan", "MelGAN of descript", "melgan:descript",
@@ -159,33 +158,33 @@ FORMATS: tuple[CheckpointFormat, ...] = (
         "pwg-hifigan", "HiFi-GAN of ParallelWaveGAN or ESPnet", "hifigan",
         (r"input_conv\.weight", r"upsamples\.0\.1\.weight", r"blocks\.0\.", r"output_conv\.1\."),
         hifigan.rename_parallel_wavegan, sizes.hifigan, _PARALLEL, statistics=True,
-        left_out=_STATISTICS, beside=beside.parallel_wavegan,
+        left_out=_STATISTICS, sidecar=sidecar_configs.parallel_wavegan,
     ),
     CheckpointFormat(
         "pwg-multiband-melgan", "Multi-band MelGAN of ParallelWaveGAN or ESPnet",
         "multiband_melgan",
         (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
         multiband_melgan.rename_parallel_wavegan, sizes.multiband_melgan, _PARALLEL,
-        statistics=True, where=_several_bands, left_out=rf"{_STATISTICS}|pqmf\.",
-        beside=beside.parallel_wavegan,
+        statistics=True, condition=_several_bands, left_out=rf"{_STATISTICS}|pqmf\.",
+        sidecar=sidecar_configs.parallel_wavegan,
     ),
     CheckpointFormat(
         "pwg-melgan", "MelGAN of ParallelWaveGAN or ESPnet", "melgan:descript",
         (r"melgan\.1\.weight", r"melgan\.3\.weight", r"melgan\.4\.stack\.2\."),
         _from_melgan, sizes.melgan, _PARALLEL, statistics=True,
-        where=lambda state: not _several_bands(state), left_out=_STATISTICS,
-        beside=beside.parallel_wavegan,
+        condition=lambda state: not _several_bands(state), left_out=_STATISTICS,
+        sidecar=sidecar_configs.parallel_wavegan,
     ),
     CheckpointFormat(
         "parallel-wavegan", "Parallel WaveGAN of ParallelWaveGAN or ESPnet", "parallel_wavegan",
         (r"first_conv\.weight", r"conv_layers\.0\.conv1x1_aux\.", r"last_conv_layers\.3\."),
         parallel_wavegan.rename_official, sizes.parallel_wavegan, _PARALLEL, statistics=True,
-        left_out=_STATISTICS, beside=beside.parallel_wavegan,
+        left_out=_STATISTICS, sidecar=sidecar_configs.parallel_wavegan,
     ),
     CheckpointFormat(
         "wavenet", "WaveNet of r9y9", "wavenet",
         (r"first_conv\.weight", r"conv_layers\.0\.conv1x1c\.", r"last_conv_layers\.3\."),
-        rename_wavenet, sizes.wavenet, beside=beside.wavenet,
+        rename_wavenet, sizes.wavenet, sidecar=sidecar_configs.wavenet,
     ),
     CheckpointFormat(
         "wavernn", "WaveRNN of fatchord", "wavernn",
@@ -212,7 +211,8 @@ FORMATS: tuple[CheckpointFormat, ...] = (
         "vocos", "Vocos of gemelo-ai", "vocos",
         (r"backbone\.embed\.", r"backbone\.convnext\.0\.dwconv\.", r"head\.out\."),
         vocos.rename_official, sizes.vocos, {100: "vocos-24k"},
-        left_out=rf"{_VOCOS_TRAINING}|feature_extractor\.|head\.istft\.", beside=beside.vocos,
+        left_out=rf"{_VOCOS_TRAINING}|feature_extractor\.|head\.istft\.",
+        sidecar=sidecar_configs.vocos,
     ),
 )  # fmt: skip
 """Every known format; where marks of two are found, the first counts."""

@@ -24,7 +24,7 @@ def choose_mel_spec(
     form: CheckpointFormat,
     network: NetworkState,
     sizes: NetworkSizes,
-    beside: SidecarConfig,
+    sidecar: SidecarConfig,
     named: str | MelSpec,
     statistics: str | Path | None,
 ) -> MelSpec:
@@ -33,25 +33,25 @@ def choose_mel_spec(
     Raises:
         WavewrightError: it is not known and not named, or does not fit the weights.
     """
-    usual = beside.mel.get("preset", "")
+    preset = sidecar.mel.get("preset", "")
     if not network.within:
-        usual = usual or form.mel.get(sizes.bands or 0, "")
+        preset = preset or form.mel.get(sizes.bands or 0, "")
     if isinstance(named, MelSpec):
         spec = named
     elif named:
         spec = MelSpec.preset(named)
-    elif not usual:
+    elif not preset:
         raise WavewrightError(f"{path}: {form.system}: which mels it takes {_preset_hint(sizes)}")
     else:
-        spec = _preset_with_sidecar(path, usual, beside)
+        spec = _preset_with_sidecar(path, preset, sidecar)
     if spec.n_mels != sizes.bands or sizes.hop not in (None, spec.hop_length):
         have = f"{sizes.bands} bands" + (f" and {sizes.hop} samples a frame" if sizes.hop else "")
-        which = "the mel that was named" if named else f"its usual mel, '{usual}',"
+        which = "the mel that was named" if named else f"its usual mel, '{preset}',"
         raise WavewrightError(
             f"{path}: the weights of {form.system} are for {have}, and {which} has {spec.n_mels} "
             f"and {spec.hop_length}. Which it is {_preset_hint(sizes)}"
         )
-    return _add_normalisation(path, form, network, beside, spec, bool(named), statistics)
+    return _add_normalisation(path, form, network, sidecar, spec, bool(named), statistics)
 
 
 def _preset_hint(sizes: NetworkSizes) -> str:
@@ -65,11 +65,11 @@ def _preset_hint(sizes: NetworkSizes) -> str:
     return f"must be said by --mel PRESET ({fit})"
 
 
-def _preset_with_sidecar(path: Path, usual: str, beside: SidecarConfig) -> MelSpec:
+def _preset_with_sidecar(path: Path, preset: str, sidecar: SidecarConfig) -> MelSpec:
     try:
-        return MelSpec.model_validate({"preset": usual, **beside.mel})
+        return MelSpec.model_validate({"preset": preset, **sidecar.mel})
     except ValidationError as error:
-        where = str(path.parent / beside.source)
+        where = str(path.parent / sidecar.source)
         raise WavewrightError(explain_validation(error, where, MelSpec)) from error
 
 
@@ -77,7 +77,7 @@ def _add_normalisation(
     path: Path,
     form: CheckpointFormat,
     network: NetworkState,
-    beside: SidecarConfig,
+    sidecar: SidecarConfig,
     spec: MelSpec,
     named: bool,
     statistics: str | Path | None,
@@ -85,11 +85,11 @@ def _add_normalisation(
     """Add statistics: given ones, those in the checkpoint, or those of a sidecar file."""
     if statistics is not None:
         return with_statistics(spec, Path(statistics))
-    if spec.normalisation is not None or not form.statistics or not beside.normalises:
+    if spec.normalisation is not None or not form.statistics or not sidecar.normalises:
         return spec
     mean, scale = (network.state.get(name) for name in ("mean", "scale"))
     if network.normal:
-        mean, scale = _joint_model_statistics(path, network, beside)
+        mean, scale = _joint_model_statistics(path, network, sidecar)
     if mean is not None and scale is not None:
         if bool((mean == 0).all()) and bool((scale == 1).all()):
             return spec
@@ -97,8 +97,8 @@ def _add_normalisation(
             raise WavewrightError(f"{path}: 'mean' and 'scale' are no statistics of its mels")
         how = StatisticsNormalisation(mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
         return spec.model_copy(update={"normalisation": how})
-    if beside.statistics is not None:
-        return with_statistics(spec, beside.statistics)
+    if sidecar.statistics is not None:
+        return with_statistics(spec, sidecar.statistics)
     if named:
         return spec
     raise WavewrightError(
@@ -109,15 +109,15 @@ def _add_normalisation(
 
 
 def _joint_model_statistics(
-    path: Path, network: NetworkState, beside: SidecarConfig
+    path: Path, network: NetworkState, sidecar: SidecarConfig
 ) -> tuple[Tensor, Tensor]:
     """Mean and scale by which the joint model around the network normalises."""
     try:
         mean, scale = network.normal["mean"], network.normal["std"]
     except KeyError as error:
         raise WavewrightError(f"{path}: normalize.{error.args[0]} is missing") from error
-    mean = mean if beside.centres else torch.zeros_like(mean)
-    return mean, scale if beside.scales else torch.ones_like(scale)
+    mean = mean if sidecar.centres else torch.zeros_like(mean)
+    return mean, scale if sidecar.scales else torch.ones_like(scale)
 
 
 def describe_mel(spec: MelSpec, likely: Sequence[str] = ()) -> str:

@@ -23,10 +23,11 @@ class SidecarConfig(NamedTuple):
         fields: of our configuration.
         mel: fields of the MelSpec that differ from the format's preset; may name another preset.
         statistics: a file of means and scales of mels.
-        normalises: whether the network wants mels normalised by statistics.
-        centres: whether their means are taken away.
-        scales: whether they are divided by their deviations.
-        adversary: what no shape tells of its discriminators; `unlike` says why ours are others.
+        normalises: whether the network expects mels normalised by statistics.
+        centres: whether means are subtracted.
+        scales: whether mels are divided by deviations.
+        discriminators: what no shape tells of its discriminators; `unlike` says why ours are
+        others.
     """
 
     source: str = ""
@@ -36,7 +37,7 @@ class SidecarConfig(NamedTuple):
     normalises: bool = True
     centres: bool = True
     scales: bool = True
-    adversary: Mapping[str, Any] = {}
+    discriminators: Mapping[str, Any] = {}
 
 
 def no_sidecar(path: Path) -> SidecarConfig:
@@ -58,28 +59,28 @@ _UPSAMPLING = ("upsample_rates", "upsample_kernel_sizes", "resblock_dilation_siz
 
 def hifigan(path: Path) -> SidecarConfig:
     """Read config.json of HiFi-GAN and BigVGAN."""
-    given, source = _json(path, "config.json")
-    if "upsample_rates" not in given:
+    config, source = _json(path, "config.json")
+    if "upsample_rates" not in config:
         return SidecarConfig()
-    _require(path.parent / source, given, snake_logscale=True, use_tanh_at_final=True)
+    _require(path.parent / source, config, snake_logscale=True, use_tanh_at_final=True)
     fields, mel = (
-        _pick_fields(given, {name: name for name in _UPSAMPLING}),
-        _pick_fields(given, _MEL),
+        _pick_fields(config, {name: name for name in _UPSAMPLING}),
+        _pick_fields(config, _MEL),
     )
-    adversary = _pick_fields(given, {"resolutions": "resolutions", "mpd_reshapes": "periods"})
-    return SidecarConfig(source, fields, mel, adversary=adversary)
+    discriminators = _pick_fields(config, {"resolutions": "resolutions", "mpd_reshapes": "periods"})
+    return SidecarConfig(source, fields, mel, discriminators=discriminators)
 
 
 def speecht5(path: Path) -> SidecarConfig:
     """Read config.json of transformers' SpeechT5HifiGan; the sample rate implies the mel."""
-    given, source = _json(path, "config.json")
-    if "upsample_rates" not in given:
+    config, source = _json(path, "config.json")
+    if "upsample_rates" not in config:
         return SidecarConfig()
-    _require(path.parent / source, given, leaky_relu_slope=0.1)
-    rate = given.get("sampling_rate", 16000)
+    _require(path.parent / source, config, leaky_relu_slope=0.1)
+    rate = config.get("sampling_rate", 16000)
     mel = {16000: {}, 22050: {"preset": "espnet"}}.get(rate, {"sample_rate": rate})
-    fields = _pick_fields(given, {name: name for name in _UPSAMPLING})
-    return SidecarConfig(source, fields, mel, normalises=bool(given.get("normalize_before", True)))
+    fields = _pick_fields(config, {name: name for name in _UPSAMPLING})
+    return SidecarConfig(source, fields, mel, normalises=bool(config.get("normalize_before", True)))
 
 
 _PWG_MEL = {
@@ -107,78 +108,80 @@ def parallel_wavegan(path: Path) -> SidecarConfig:
     statistics = next(
         (path.parent / n for n in ("stats.h5", "stats.npy") if (path.parent / n).is_file()), None
     )
-    given, source = _yaml(path, "config.yml", "config.yaml")
-    generator = _section(given, "generator_params")
+    config, source = _yaml(path, "config.yml", "config.yaml")
+    generator = _section(config, "generator_params")
     if not generator:
         return SidecarConfig(statistics=statistics)
-    kind = str(given.get("generator_type", "Parallel"))
-    fields = _generator(path.parent / source, kind.lower(), generator) | _filters(given)
-    mel = _pick_fields(given, _PWG_MEL)
+    kind = str(config.get("generator_type", "Parallel"))
+    fields = _generator(path.parent / source, kind.lower(), generator) | _filters(config)
+    mel = _pick_fields(config, _PWG_MEL)
     if mel.get("win_length", 0) is None:
         mel["win_length"] = mel.get("n_fft", 1024)
-    mel["log"] = _logarithm(given)
-    adversary = _discriminators(kind.lower(), _section(given, "discriminator_params"))
-    return SidecarConfig(source, fields, mel, statistics, adversary=adversary)
+    mel["log"] = _logarithm(config)
+    discriminators = _discriminators(kind.lower(), _section(config, "discriminator_params"))
+    return SidecarConfig(source, fields, mel, statistics, discriminators=discriminators)
 
 
-def _discriminators(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _discriminators(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of Hayashi's discriminators that their shapes do not show."""
-    if not given:
+    if not params:
         return {}
     slope = 0.1 if kind.startswith("hifigan") else 0.2
-    scale = _section(given, "scale_discriminator_params")
+    scale = _section(params, "scale_discriminator_params")
     strides = scale.get("downsample_scales", [2, 2, 4, 4, 1])
-    told: dict[str, Any] = {"scale_strides": strides} if kind.startswith("hifigan") else {}
-    if "periods" in given:
-        told["periods"] = given["periods"]
-    for part in (given, scale, _section(given, "period_discriminator_params")):
-        found = _section(part, "nonlinear_activation_params").get("negative_slope", slope)
-        if found != slope:
-            told["unlike"] = f"their negative_slope is {found!r}, ours is {slope}"
-    if given.get("dilation_factor", 1) != 1:
-        told["unlike"] = f"their dilation_factor is {given['dilation_factor']!r}, ours is 1"
-    return told
+    settings: dict[str, Any] = {"scale_strides": strides} if kind.startswith("hifigan") else {}
+    if "periods" in params:
+        settings["periods"] = params["periods"]
+    for part in (params, scale, _section(params, "period_discriminator_params")):
+        their_slope = _section(part, "nonlinear_activation_params").get("negative_slope", slope)
+        if their_slope != slope:
+            settings["unlike"] = f"their negative_slope is {their_slope!r}, ours is {slope}"
+    if params.get("dilation_factor", 1) != 1:
+        settings["unlike"] = f"their dilation_factor is {params['dilation_factor']!r}, ours is 1"
+    return settings
 
 
-def _generator(file: Path, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _generator(file: Path, kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Our fields from Hayashi's generator_params or ESPnet's vocoder_params."""
-    unsaid = next((fields for name, fields in _THEIR_DEFAULTS.items() if kind.startswith(name)), {})
-    names, about = dict(_PWG_GENERATOR), {**unsaid, **given}
-    _require(file, given, use_causal_conv=False, use_final_nonlinear_activation=True)
+    defaults = next(
+        (fields for name, fields in _THEIR_DEFAULTS.items() if kind.startswith(name)), {}
+    )
+    names, settings = dict(_PWG_GENERATOR), {**defaults, **params}
+    _require(file, params, use_causal_conv=False, use_final_nonlinear_activation=True)
     slope = next((slope for name, slope in _SLOPES.items() if kind.startswith(name)), None)
     if slope is not None:
-        _require(file, given, nonlinear_activation="LeakyReLU", pad="ReflectionPad1d")
-        _require(file, _section(given, "nonlinear_activation_params"), negative_slope=slope)
+        _require(file, params, nonlinear_activation="LeakyReLU", pad="ReflectionPad1d")
+        _require(file, _section(params, "nonlinear_activation_params"), negative_slope=slope)
     if kind.startswith("parallel"):
-        stretching = _section(given, "upsample_params")
-        _require(file, stretching, nonlinear_activation=None, interpolate_mode="nearest")
-        about |= stretching
+        upsampling = _section(params, "upsample_params")
+        _require(file, upsampling, nonlinear_activation=None, interpolate_mode="nearest")
+        settings |= upsampling
     else:
         del names["stacks"]  # which is another thing in its MelGAN
-    return _pick_fields(about, names)
+    return _pick_fields(settings, names)
 
 
 _SLOPES = {"hifigan": 0.1, "melgan": 0.2}
-#: What his classes take where a configuration is silent, and no shape tells.
+#: Defaults of Hayashi's classes that no shape shows.
 _THEIR_DEFAULTS: dict[str, dict[str, Any]] = {
     "hifigan": {"resblock_dilations": [[1, 3, 5]] * 3},
     "parallel": {"stacks": 3},
 }
 
 
-def _logarithm(given: Mapping[str, Any]) -> str:
-    base = given.get("log_base", 10.0)
+def _logarithm(config: Mapping[str, Any]) -> str:
+    base = config.get("log_base", 10.0)
     return "ln" if base is None else "log10" if base == 10 else str(base)
 
 
-def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
+def _filters(config: Mapping[str, Any]) -> dict[str, Any]:
     """PQMF parameters of a multi-band network, as its `load_model` chooses them.
 
     Up to version 0.4.2 it had another cutoff, which a later one keeps to for older files.
     """
-    taken = _pick_fields(_section(given, "pqmf_params"), _PWG_FILTERS)
-    version = tuple(int(n) for n in re.findall(r"\d+", str(given.get("version", "0.1.0")))[:3])
-    return taken if "pqmf_params" in given or version > (0, 4, 2) else {"cutoff": 0.15}
+    fields = _pick_fields(_section(config, "pqmf_params"), _PWG_FILTERS)
+    version = tuple(int(n) for n in re.findall(r"\d+", str(config.get("version", "0.1.0")))[:3])
+    return fields if "pqmf_params" in config or version > (0, 4, 2) else {"cutoff": 0.15}
 
 
 _ESPNET_MEL = {
@@ -195,42 +198,42 @@ _ESPNET_MEL = {
 def espnet(path: Path) -> SidecarConfig:
     """Read config.yaml of an ESPnet model with its own vocoder (joint_text2wav).
 
-    Its vocoder hears what its text2mel learnt to say: mels after `normalize`, where it has one.
+    Its vocoder is driven by the output of its text2mel: mels after `normalize`, if it has one.
     """
-    given, source = _yaml(path, "config.yaml", "config.yml")
-    if "tts_conf" not in given:
+    config, source = _yaml(path, "config.yaml", "config.yml")
+    if "tts_conf" not in config:
         return SidecarConfig()
-    file, about = path.parent / source, _section(given, "tts_conf")
-    _require(file, about, use_pqmf=False)
-    kind = str(about.get("vocoder_type", "hifigan_generator"))
-    fields = _generator(file, kind, _section(about, "vocoder_params"))
-    _require(file, given, feats_extract="fbank")
-    features = {**LOG_MEL_DEFAULTS, **_section(given, "feats_extract_conf")}
+    file, tts = path.parent / source, _section(config, "tts_conf")
+    _require(file, tts, use_pqmf=False)
+    kind = str(tts.get("vocoder_type", "hifigan_generator"))
+    fields = _generator(file, kind, _section(tts, "vocoder_params"))
+    _require(file, config, feats_extract="fbank")
+    features = {**LOG_MEL_DEFAULTS, **_section(config, "feats_extract_conf")}
     _require(file, features, window="hann", center=True, normalized=False, onesided=True)
     features["fs"] = parse_sample_rate(features["fs"])
     mel = {"preset": "espnet", **_pick_fields(features, _ESPNET_MEL), "log": _logarithm(features)}
     mel["win_length"] = mel["win_length"] or mel["n_fft"]
     mel["mel_scale"] = "htk" if features.get("htk") else "slaney"
-    how = given.get("normalize")
-    if how not in (None, "none", "global_mvn"):
-        raise WavewrightError(f"{file}: normalize is {how!r}; global_mvn or none is known")
-    means = {"norm_means": True, "norm_vars": True, **_section(given, "normalize_conf")}
+    normalize = config.get("normalize")
+    if normalize not in (None, "none", "global_mvn"):
+        raise WavewrightError(f"{file}: normalize is {normalize!r}; global_mvn or none is known")
+    means = {"norm_means": True, "norm_vars": True, **_section(config, "normalize_conf")}
     return SidecarConfig(
         source,
         fields,
         mel,
-        normalises=how == "global_mvn",
+        normalises=normalize == "global_mvn",
         centres=bool(means["norm_means"]),
         scales=bool(means["norm_vars"]),
-        adversary=_discriminators(kind, _section(about, "discriminator_params")),
+        discriminators=_discriminators(kind, _section(tts, "discriminator_params")),
     )
 
 
 def vocos(path: Path) -> SidecarConfig:
     """Read config.yaml of Vocos."""
-    given, source = _yaml(path, "config.yaml", "config.yml")
-    given = _section(given, "model", "init_args") or given
-    arguments = _section(given, "feature_extractor", "init_args")
+    config, source = _yaml(path, "config.yaml", "config.yml")
+    config = _section(config, "model", "init_args") or config
+    arguments = _section(config, "feature_extractor", "init_args")
     if not arguments:
         return SidecarConfig()
     same = ("sample_rate", "n_fft", "hop_length", "n_mels")
@@ -242,47 +245,47 @@ def vocos(path: Path) -> SidecarConfig:
 
 def wavenet(path: Path) -> SidecarConfig:
     """Read hparams.json of wavenet_vocoder, which lacks the statistics of its mels."""
-    given, source = _json(path, "hparams.json", "config.json")
+    config, source = _json(path, "hparams.json", "config.json")
     return SidecarConfig(
-        source, _pick_fields(given, {"stacks": "cycles", "log_scale_min": "log_scale_min"})
+        source, _pick_fields(config, {"stacks": "cycles", "log_scale_min": "log_scale_min"})
     )
 
 
-def _pick_fields(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _pick_fields(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Pick their fields under our names; a null is kept, since `fmax: null` has a meaning."""
-    taken = {ours: given[theirs] for theirs, ours in names.items() if theirs in given}
-    if taken.get("fmin", 0) is None:
-        taken["fmin"] = 0.0
-    rates = taken.get("upsample_rates", [1])
+    fields = {ours: config[theirs] for theirs, ours in names.items() if theirs in config}
+    if fields.get("fmin", 0) is None:
+        fields["fmin"] = 0.0
+    rates = fields.get("upsample_rates", [1])
     if not isinstance(rates, list) or not all(type(rate) is int and rate > 0 for rate in rates):
         raise WavewrightError(f"the configuration beside it has upsampling rates {rates!r}")
-    return taken
+    return fields
 
 
-def _require(file: Path, given: Mapping[str, Any], **allowed: Any) -> None:
+def _require(file: Path, config: Mapping[str, Any], **allowed: Any) -> None:
     """Refuse a network that computes differently from ours in ways that no shape shows."""
     for name, value in allowed.items():
-        if given.get(name, value) != value:
+        if config.get(name, value) != value:
             raise WavewrightError(
-                f"{file}: {name} is {given[name]!r}; such a network is not among ours, whose is "
+                f"{file}: {name} is {config[name]!r}; such a network is not among ours, whose is "
                 f"{value!r}"
             )
 
 
-def _section(given: Any, *names: str) -> dict[str, Any]:
+def _section(config: Any, *names: str) -> dict[str, Any]:
     """Nested section of a configuration; empty if missing."""
     for name in names:
-        given = given.get(name) if isinstance(given, dict) else None
-    return given if isinstance(given, dict) else {}
+        config = config.get(name) if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else {}
 
 
 def _json(path: Path, *names: str) -> tuple[dict[str, Any], str]:
     text, source = _text(path, *names)
     try:
-        given = json.loads(text or "{}")
+        config = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
         raise WavewrightError(f"{path.parent / source}: not valid JSON ({error})") from error
-    return (given, source) if isinstance(given, dict) else ({}, "")
+    return (config, source) if isinstance(config, dict) else ({}, "")
 
 
 def _yaml(path: Path, *names: str) -> tuple[dict[str, Any], str]:

@@ -1,7 +1,7 @@
 """Configuration fields read from the shapes of a network's tensors.
 
-Every function takes a state dict in our names. What shapes do not tell is asked of a configuration
-file, or is as published; a tensor that is not there raises KeyError with its name.
+Every function takes a state dict in our names. Settings that shapes do not show come from a sidecar
+configuration or are the published ones; a missing tensor raises KeyError with its name.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ def parallel_wavegan(state: State) -> NetworkSizes:
 def wavenet(state: State) -> NetworkSizes:
     """Sizes of WaveNet; the last layer's width shows the distribution."""
     sizes = parallel_wavegan(state)
-    heard, out = state["conv_pre.weight"].shape[1], state["conv_post.weight"].shape[0]
+    input_channels, out = state["conv_pre.weight"].shape[1], state["conv_post.weight"].shape[0]
     fields = {**sizes.fields, "kernel_size": state["layers.0.dilated.weight"].shape[2]}
-    if heard > 1:
+    if input_channels > 1:
         fields |= {"distribution": "categorical", "classes": out}
     elif out == 2:
         fields |= {"distribution": "gaussian"}
@@ -135,22 +135,22 @@ def wavenet(state: State) -> NetworkSizes:
 def wavernn(state: State) -> NetworkSizes:
     """Sizes of fatchord's WaveRNN; a last layer of a power of two is mu-law, else a mixture."""
     rates = _upsample_rates(state, "network.stretch.smooth")
-    read = state["network.reader.conv_in.weight"]
+    conv_in = state["network.reader.conv_in.weight"]
     out = state["network.fc3.weight"].shape[0]
     fields: dict[str, Any] = {
         "units": state["network.enter.weight"].shape[0],
         "head_channels": state["network.fc1.weight"].shape[0],
-        "reader_channels": read.shape[0],
+        "reader_channels": conv_in.shape[0],
         "reader_blocks": count_numbers(state, r"network\.reader\.layers\.(\d+)\."),
         "reader_out": state["network.reader.conv_out.weight"].shape[0],
         "upsample_rates": rates,
-        "context_frames": read.shape[2] // 2,
+        "context_frames": conv_in.shape[2] // 2,
     }
     if out & (out - 1):
         fields |= {"distribution": "logistics", "mixtures": max(out // 3, 1)}
     else:
         fields |= {"distribution": "categorical", "bits": out.bit_length() - 1}
-    return NetworkSizes(fields, read.shape[1], prod(rates))
+    return NetworkSizes(fields, conv_in.shape[1], prod(rates))
 
 
 def dual_softmax(state: State) -> NetworkSizes:

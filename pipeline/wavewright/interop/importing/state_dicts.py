@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wavewright.checkpoints.pickle_reader import Contents, read_contents
+from wavewright.checkpoints.pickle_reader import CheckpointContents, read_pickled_checkpoint
 from wavewright.errors import WavewrightError
 from wavewright.nn.weight_norm import fold_weight_norm
 
@@ -56,16 +56,16 @@ def checkpoint_file(path: Path) -> Path:
     return path
 
 
-def open_checkpoint(path: Path) -> Contents:
+def open_checkpoint(path: Path) -> CheckpointContents:
     """Read a checkpoint of torch.save or safetensors.
 
     Raises:
         WavewrightError: it is neither, is damaged, or is ours already.
     """
     if path.suffix == ".safetensors":
-        contents = Contents({"": _safetensors(path)}, 0)
+        contents = CheckpointContents({"": _safetensors(path)}, 0)
     else:
-        contents = read_contents(path)
+        contents = read_pickled_checkpoint(path)
     size = path.stat().st_size
     for state in contents.states.values():
         for key, value in state.items():
@@ -79,7 +79,7 @@ def open_checkpoint(path: Path) -> Contents:
     return contents
 
 
-def find_networks(contents: Contents) -> Iterator[NetworkState]:
+def find_networks(contents: CheckpointContents) -> Iterator[NetworkState]:
     """Yield every state dict of a file, as it is and without its wrappers."""
     for place, state in contents.states.items():
         yield NetworkState(place, "", _fold(state))
@@ -91,16 +91,16 @@ def find_networks(contents: Contents) -> Iterator[NetworkState]:
             }
             if inner:
                 within = "" if prefix == "module." else prefix
-                found = f"{place}.{prefix}".strip(".")
+                inner_place = f"{place}.{prefix}".strip(".")
                 yield NetworkState(
-                    found, within, _fold(inner), _global_mvn(state) if within else {}
+                    inner_place, within, _fold(inner), _global_mvn(state) if within else {}
                 )
 
 
 def _global_mvn(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Statistics of ESPnet's global_mvn, stored beside its networks."""
-    found = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
-    return {name: value.detach().double() for name, value in found.items()}
+    statistics = {match[1]: state[key] for key in state if (match := _NORMAL.fullmatch(key))}
+    return {name: value.detach().double() for name, value in statistics.items()}
 
 
 def _warn_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
@@ -113,9 +113,9 @@ def _warn_if_rounded(path: Path, states: Iterable[dict[str, Tensor]]) -> None:
 
 
 def _fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole = {key: value for key, value in state.items() if _has_both_halves(key, state)}
+    complete = {key: value for key, value in state.items() if _has_both_halves(key, state)}
     return fold_weight_norm(
-        {k: v.detach().float() if v.is_floating_point() else v for k, v in whole.items()}
+        {k: v.detach().float() if v.is_floating_point() else v for k, v in complete.items()}
     )
 
 

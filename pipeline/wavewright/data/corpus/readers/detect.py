@@ -19,7 +19,7 @@ class Layout(NamedTuple):
     read: Callable[[Path], list[CorpusUtterance]]
 
 
-#: Each but the last is told by files that the others have not.
+#: Each but the last is recognised by files that the others lack.
 LAYOUTS: dict[str, Layout] = {
     "kaldi": Layout("a Kaldi data folder (wav.scp)", kaldi.matches, kaldi.read),
     "nemo": Layout("a NeMo manifest (JSON lines)", nemo.matches, nemo.read),
@@ -36,23 +36,23 @@ def detect_layout(source: Path) -> str | None:
     Raises:
         WavewrightError: it could be several.
     """
-    found = [
+    names = [
         name for name, layout in LAYOUTS.items() if name != "folder" and layout.matches(source)
     ]
-    if len(found) > 1:
+    if len(names) > 1:
         raise WavewrightError(
-            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in found)}; say which "
-            f"with --set download.layout=NAME ({', '.join(found)})"
+            f"{source}: could be {' or '.join(LAYOUTS[name].about for name in names)}; say which "
+            f"with --set download.layout=NAME ({', '.join(names)})"
         )
-    if found:
-        return found[0]
+    if names:
+        return names[0]
     return "folder" if folder.matches(source) else None
 
 
 def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
     """Read all utterances of a corpus in the named layout, sorted by id.
 
-    Audio paths are those of the source; utterances that cannot be used say why.
+    Audio paths are those of the source; unusable utterances have a reason.
 
     Raises:
         UnknownName: no such layout.

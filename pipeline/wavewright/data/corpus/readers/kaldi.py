@@ -49,16 +49,16 @@ def read(source: Path) -> list[CorpusUtterance]:
 
 
 def _pairs(path: Path, *, empty: bool = False) -> dict[str, str]:
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for number, line in read_lines(path):
         name, _, value = line.strip().partition(" ")
         name, value = (name, value) if value or "\t" not in name else tuple(name.split("\t", 1))
-        if name in found:
+        if name in pairs:
             raise WavewrightError(f"{path}: line {number}: '{name}' stands there twice")
         if not value.strip() and not empty:
             raise WavewrightError(f"{path}: line {number}: nothing after '{name[:40]}'")
-        found[name] = value.strip()
-    return found
+        pairs[name] = value.strip()
+    return pairs
 
 
 def _segments(

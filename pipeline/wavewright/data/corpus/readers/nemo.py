@@ -36,14 +36,14 @@ def read(source: Path) -> list[CorpusUtterance]:
     Files named after a split (`train_manifest.json`, `dev.json`, ...) give it.
     """
     utterances: list[CorpusUtterance] = []
-    taken: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for path in manifests(source):
         split = _split_of(path)
         for number, line in read_lines(path):
             values = _parse_line(line, path, number)
             audio = resolve_path(str(values["audio_filepath"]), path.parent)
-            taken[audio.stem] = taken.get(audio.stem, 0) + 1
-            repeat = taken[audio.stem]
+            counts[audio.stem] = counts.get(audio.stem, 0) + 1
+            repeat = counts[audio.stem]
             name = str(values.get("id") or (f"{audio.stem}-{repeat}" if repeat > 1 else audio.stem))
             utterances.append(_make_utterance(values, name, audio, split, path, number))
     return utterances

@@ -114,7 +114,7 @@ def _load(path: Path) -> pd.DataFrame:
 
 
 def _columns(path: Path, names: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for ours, aliases in ALIASES.items():
         present = [name for name in names if name in aliases]
         if len(present) > 1:
@@ -122,11 +122,11 @@ def _columns(path: Path, names: list[str]) -> dict[str, str]:
                 f"{path}: the columns {' and '.join(present)} both mean '{ours}'; drop one"
             )
         if present:
-            found[ours] = present[0]
-    unused = sorted(set(names) - set(found.values()))
+            columns[ours] = present[0]
+    unused = sorted(set(names) - set(columns.values()))
     if unused:
         log.info("%s: columns not used: %s", path, ", ".join(unused))
-    return found
+    return columns
 
 
 class _TableRow:

@@ -12,8 +12,8 @@ _MICROPHONE = re.compile(r"_mic(\d)$")
 
 
 def _audio(source: Path) -> Path | None:
-    found = sorted(path for path in source.glob("wav48*") if path.is_dir())
-    return found[0] if found and (source / "txt").is_dir() else None
+    folders = sorted(path for path in source.glob("wav48*") if path.is_dir())
+    return folders[0] if folders and (source / "txt").is_dir() else None
 
 
 def matches(source: Path) -> bool:

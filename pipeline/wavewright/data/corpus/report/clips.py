@@ -77,20 +77,20 @@ def find_extremes(values: Mapping[str, Floats], most: int) -> list[Extremes]:
 
     A measure that is the same for all has none, and what is not clipped is not the most clipped.
     """
-    found = []
+    extremes = []
     for measure in (measure for measure in MEASURES if measure.id in values):
         column = values[measure.id]
-        there = np.flatnonzero(np.isfinite(column))
-        if not len(there) or column[there].min() == column[there].max():
+        rows = np.flatnonzero(np.isfinite(column))
+        if not len(rows) or column[rows].min() == column[rows].max():
             continue
-        rising = there[np.argsort(column[there], kind="stable")]
-        falling = there[np.argsort(-column[there], kind="stable")]
-        median = float(np.median(column[there]))
+        rising = rows[np.argsort(column[rows], kind="stable")]
+        falling = rows[np.argsort(-column[rows], kind="stable")]
+        median = float(np.median(column[rows]))
         for heading, order, outward in ((measure.low, rising, -1), (measure.high, falling, 1)):
             beyond = [int(row) for row in order[:most] if outward * (column[row] - median) > 0]
             if heading and beyond:
-                found.append(Extremes(heading, measure, beyond, median))
-    return found
+                extremes.append(Extremes(heading, measure, beyond, median))
+    return extremes
 
 
 def pick_typical(frame: pd.DataFrame, values: Mapping[str, Floats], count: int) -> list[int]:
@@ -126,36 +126,36 @@ def make_clips(
     """
     turns = zip_longest(*lists)
     rows = list(dict.fromkeys(row for turn in turns for row in turn if row is not None))
-    made = {row: _clip(row, ids[row], shards, lossless=True) for row in rows}
+    clips = {row: _clip(row, ids[row], shards, lossless=True) for row in rows}
     rate = shards.sample_rate
-    if sum(clip.size() for clip in made.values()) > budget and sound.can_mp3(rate):
-        made = {row: _clip(row, ids[row], shards, lossless=False) for row in rows}
+    if sum(clip.size() for clip in clips.values()) > budget and sound.can_encode_mp3(rate):
+        clips = {row: _clip(row, ids[row], shards, lossless=False) for row in rows}
     spent = 0
-    for row, clip in made.items():
+    for row, clip in clips.items():
         if spent + clip.size() > budget:
-            made[row] = Clip(row)
-        spent += made[row].size()
-    return made
+            clips[row] = Clip(row)
+        spent += clips[row].size()
+    return clips
 
 
 def _clip(row: int, name: str, shards: Shards, *, lossless: bool) -> Clip:
     rate, length = shards.sample_rate, shards.length(name)
-    kept = min(length, round(_LONGEST * rate))
-    pcm = shards.crop(name, 0, kept)
+    samples = min(length, round(_LONGEST * rate))
+    pcm = shards.crop(name, 0, samples)
     return Clip(
         row=row,
-        audio=(sound.flac if lossless else sound.mp3)(pcm, rate),
+        audio=(sound.flac_uri if lossless else sound.mp3_uri)(pcm, rate),
         wave=waveform(pcm, f"Waveform of {name}"),
         image=data_uri("image/webp", mel_image(spectrogram(pcm, rate), _DARKEST, _BRIGHTEST)),
-        cut=_LONGEST if kept < length else 0.0,
+        cut=_LONGEST if samples < length else 0.0,
     )
 
 
 def spectrogram(pcm: npt.NDArray[np.int16], sample_rate: int) -> Floats:
     """Levels (96, frames) in dB of a sine of full scale, from 0 Hz to half the sample rate.
 
-    Frequencies are linear, so that hum, noise and missing bands stand out; what models learn from
-    are mels, which are made elsewhere.
+    The frequency axis is linear, so that hum, noise and missing bands stand out; this is not the
+    mel that models are trained on.
     """
     size, hop = round(_FRAME * sample_rate), max(1, round(_HOP * sample_rate))
     window = np.hanning(size + 1)[:-1]

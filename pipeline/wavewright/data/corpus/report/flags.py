@@ -63,11 +63,11 @@ def flag_meaning(flag: str) -> str:
 
 def count_flags(rows: Iterable[tuple[str, str]]) -> list[FlagCount]:
     """Count the flags of (id, flags) pairs; the forty most frequent."""
-    found: dict[str, list[str]] = defaultdict(list)
+    ids: dict[str, list[str]] = defaultdict(list)
     for name, flags in rows:
         for flag in split_flags(flags):
-            found[flag].append(name)
-    order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+            ids[flag].append(name)
+    order = sorted(ids.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
         FlagCount(flag, flag_meaning(flag), len(names), names[:_SHOWN_EXAMPLES])
         for flag, names in order[:_SHOWN]

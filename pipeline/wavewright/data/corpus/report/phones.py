@@ -45,10 +45,10 @@ class Phones:
 
     def longest(self) -> Floats:
         """Seconds of the longest phone other than silence, (rows,); NaN if there is none."""
-        found = np.full(self.rows, -np.inf)
+        seconds = np.full(self.rows, -np.inf)
         speech = self._speech()
-        np.maximum.at(found, self.owner[speech], self.seconds[speech])
-        return np.where(np.isfinite(found), found, np.nan)
+        np.maximum.at(seconds, self.owner[speech], self.seconds[speech])
+        return np.where(np.isfinite(seconds), seconds, np.nan)
 
     def aligned(self) -> int:
         """Number of utterances with phones."""
@@ -103,8 +103,8 @@ def read_phones(manifest: Path) -> Phones:
                 f"{times[row]} phone_seconds; they must be as many"
             )
         labels = pc.list_flatten(part["phones"]).dictionary_encode()
-        known = [kinds.setdefault(label, len(kinds)) for label in labels.dictionary.to_pylist()]
-        codes.append(np.array(known, dtype=np.int16)[labels.indices.to_numpy()])
+        indices = [kinds.setdefault(label, len(kinds)) for label in labels.dictionary.to_pylist()]
+        codes.append(np.array(indices, dtype=np.int16)[labels.indices.to_numpy()])
         seconds.append(pc.list_flatten(part["phone_seconds"]).to_numpy().astype(np.float32))
         owner.append(np.repeat(np.arange(rows, rows + len(part), dtype=np.int32), lengths))
         rows += len(part)
@@ -130,22 +130,22 @@ def statistics_by_class(phones: Phones) -> list[PhoneStatistics]:
 def statistics_by_label(phones: Phones) -> list[PhoneStatistics]:
     """Statistics of the labels other than silence, rarest first."""
     rows = _rows(phones, phones.codes, phones.labels)
-    kept = [row for row in rows if row.name not in SILENCES]
-    return sorted(kept, key=lambda row: (row.count, row.name))
+    speech = [row for row in rows if row.name not in SILENCES]
+    return sorted(speech, key=lambda row: (row.count, row.name))
 
 
 def _rows(phones: Phones, codes: Codes, names: list[str]) -> list[PhoneStatistics]:
     order = np.argsort(codes, kind="stable").astype(np.int32)
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
     total = float(phones.seconds.sum()) or 1.0
-    found = []
+    statistics = []
     for name, start, stop in zip(names, starts, starts[1:], strict=False):
         if start == stop:
             continue
-        chosen = order[start:stop]
-        seconds = phones.seconds[chosen]
+        members = order[start:stop]
+        seconds = phones.seconds[members]
         low, middle, high = (float(q) for q in np.quantile(seconds, (0.05, 0.5, 0.95)))
-        utterances = len(np.unique(phones.owner[chosen]))
+        utterances = len(np.unique(phones.owner[members]))
         share = float(seconds.sum()) / total
-        found.append(PhoneStatistics(name, len(chosen), share, low, middle, high, utterances))
-    return found
+        statistics.append(PhoneStatistics(name, len(members), share, low, middle, high, utterances))
+    return statistics

@@ -72,19 +72,19 @@ def read_quarantine(path: Path, expected: Collection[str]) -> list[tuple[str, st
 
 def group_reasons(rows: Iterable[tuple[str, str]], ids: Collection[str]) -> ReasonGroups:
     """Group (id, reason) pairs by kind, largest first; `ids` may occur in reasons."""
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    members_by_kind: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, reason in rows:
-        found[reason_kind(reason, ids)].append((name, reason))
-    order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
-    shown = [
+        members_by_kind[reason_kind(reason, ids)].append((name, reason))
+    order = sorted(members_by_kind.items(), key=lambda item: (-len(item[1]), item[0]))
+    groups = [
         ReasonGroup(
             kind, len(members), [_example(*row) for row in sorted(members)[:_SHOWN_EXAMPLES]]
         )
         for kind, members in order[:_SHOWN_GROUPS]
     ]
-    count = sum(map(len, found.values()))
+    count = sum(map(len, members_by_kind.values()))
     rest = order[_SHOWN_GROUPS:]
-    return ReasonGroups(shown, count, len(rest), sum(len(members) for _, members in rest))
+    return ReasonGroups(groups, count, len(rest), sum(len(members) for _, members in rest))
 
 
 def _example(name: str, reason: str) -> tuple[str, str]:
