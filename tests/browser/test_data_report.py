@@ -12,7 +12,7 @@ from tests.browser.charts import colliding_labels, cut_labels
 from tests.browser.chromium import Tab, complaints, opened, requests, role
 from tests.support.prepared import HOSTILE_TEXT, hostile_rows, write_corpus
 from wavewright.data.corpus.report.page import write_data_report
-from wavewright.webpage.render import visible
+from wavewright.webpage.render import printable
 
 pytestmark = pytest.mark.browser
 PLAYER = "document.querySelectorAll('audio')[{}]"
@@ -75,7 +75,7 @@ def test_text_stays_text(tab: Tab) -> None:
     assert tab.run("document.querySelectorAll('script').length") == 1
     assert tab.run("document.querySelectorAll('main img:not([src^=\"data:\"])').length") == 0
     quotes = tab.run("[...document.querySelectorAll('blockquote')].map(q => q.textContent)")
-    assert visible(HOSTILE_TEXT) in quotes
+    assert printable(HOSTILE_TEXT) in quotes
 
 
 def test_it_follows_the_readers_light_or_dark(tab: Tab) -> None:

@@ -42,7 +42,7 @@ from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.text.phones import class_of
-from wavewright.webpage.render import visible
+from wavewright.webpage.render import printable
 
 
 @pytest.fixture(scope="module")
@@ -533,9 +533,9 @@ def test_a_hundred_thousand_utterances_make_a_page_of_the_same_size(
 
 
 def test_visible_text_shows_what_would_not_be_seen() -> None:
-    assert visible("a\x00b\x1b[2Jc\n") == "a[U+0000]b[U+001B][2Jc[U+000A]"
-    assert visible("\u2066x\u2069\u200f") == "[U+2066]x[U+2069][U+200F]"
-    assert visible("\x85\u2028") == "[U+0085][U+2028]"
-    assert visible("é 漢字 שלום \u200d") == "é 漢字 שלום \u200d"
-    assert visible("x" * 500, 10) == "x" * 9 + "…"
-    assert "\x1b" not in visible(HOSTILE_TEXT)
+    assert printable("a\x00b\x1b[2Jc\n") == "a[U+0000]b[U+001B][2Jc[U+000A]"
+    assert printable("\u2066x\u2069\u200f") == "[U+2066]x[U+2069][U+200F]"
+    assert printable("\x85\u2028") == "[U+0085][U+2028]"
+    assert printable("é 漢字 שלום \u200d") == "é 漢字 שלום \u200d"
+    assert printable("x" * 500, 10) == "x" * 9 + "…"
+    assert "\x1b" not in printable(HOSTILE_TEXT)

@@ -215,8 +215,8 @@ def test_a_mel_is_compared_with_a_checkpoint(
     mel = tmp_path / "matcha-normalised.npy"
     mendable = cli("--mel", mel, "--wav", speech, "--checkpoint", "griffinlim")
     assert mendable.exit_code == 1
-    assert f"vocode --checkpoint griffinlim --mel {mel} --like matcha-norm" in mendable.output
-    lost = cli("--mel", tmp_path / "tacotron2.npy", "--wav", speech, "--like", "hifigan")
+    assert f"vocode --checkpoint griffinlim --mel {mel} --mel-preset matcha-norm" in mendable.output
+    lost = cli("--mel", tmp_path / "tacotron2.npy", "--wav", speech, "--mel-preset", "hifigan")
     assert lost.exit_code == 1
     assert "framing center vs hop" in lost.output
     assert "recompute" in lost.output
@@ -241,9 +241,10 @@ def test_a_presets_mels_are_judged_for_a_checkpoint() -> None:
     assert same.fits
     scaled = examine(checkpoint=Path("griffinlim"), like="matcha-normalised")
     assert scaled.fits is False
-    assert "--like matcha-normalised" in scaled.mend[0]
+    assert "--mel-preset matcha-normalised" in scaled.mend[0]
     assert (
-        "framing center vs hop" in cli("--checkpoint", "griffinlim", "--like", "vocos-24k").output
+        "framing center vs hop"
+        in cli("--checkpoint", "griffinlim", "--mel-preset", "vocos-24k").output
     )
 
 

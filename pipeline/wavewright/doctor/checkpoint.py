@@ -110,7 +110,7 @@ def compare(
     where = str(target.checkpoint or "CHECKPOINT")
     if as_it_is and not explanation.variant and _convertible(spec, target_spec):
         diagnosis.mend.append(
-            f"wavewright vocode --checkpoint {where} --mel {mel} --like {diagnosis.names[0]} "
+            f"wavewright vocode --checkpoint {where} --mel {mel} --mel-preset {diagnosis.names[0]} "
             f"--out OUT.wav{layout_option}"
         )
         return
@@ -146,7 +146,7 @@ def compare_values(
     if convertible:
         diagnosis.mend.append(
             f"if it is {join_or(convertible)}: wavewright vocode --checkpoint {where} --mel {mel} "
-            f"--like {convertible[0]} --out OUT.wav{_layout_option(layout)}"
+            f"--mel-preset {convertible[0]} --out OUT.wav{_layout_option(layout)}"
         )
     else:
         diagnosis.mend.append("recompute the mel from its recording, ww.log_mel(wav, spec)")
@@ -156,7 +156,7 @@ def compare_preset(diagnosis: Diagnosis, target: Target, like: str) -> None:
     """Add to `diagnosis` if mels of the preset `like` fit the checkpoint."""
     source, target_spec = value_spec(MelSpec.preset(like)), value_spec(target.spec)
     differing = differing_fields(source, target_spec)
-    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --like {like}"
+    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --mel-preset {like}"
     if not differing:
         text = f"mels of {like} fit {target.words} as they are"
     elif _convertible(source, target_spec):

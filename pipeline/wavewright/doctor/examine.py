@@ -44,7 +44,7 @@ def examine(
         WavewrightError: nothing was given, or something cannot be read.
     """
     if recording is None and mel is None and checkpoint is None and not like:
-        raise WavewrightError("nothing to examine: give --wav, --mel, --checkpoint or --like")
+        raise WavewrightError("nothing to examine: give --wav, --mel, --checkpoint or --mel-preset")
     target = open_target(checkpoint, like)
     diagnosis = _examined(recording, mel, target, key)
     if target is not None and target.checkpoint is not None and like:

@@ -1,6 +1,6 @@
 """Pictures of reports: mel images as small WebP files, charts as inline SVG.
 
-Charts carry no colours of their own; the page's style sheet gives them, for light and dark.
+Charts have no colors of their own; the page's style sheet sets them, for light and dark.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ def data_uri(kind: str, data: bytes) -> str:
 
 
 def mel_image(mel: np.ndarray, darkest: float = DARKEST, brightest: float = BRIGHTEST) -> bytes:
-    """Log-mel (n_mels, frames) as a WebP, magma between two values, low bands below."""
+    """Render a log-mel (n_mels, frames) as a WebP, magma between two values, low bands below."""
     return _image(mel, darkest, brightest, "magma")
 
 
 def difference_image(candidate: np.ndarray, recording: np.ndarray) -> bytes:
-    """Log-mels of ln amplitude, candidate less recording in dB, over the frames that both have.
+    """Render the difference of two log-mels (ln amplitude) in dB, candidate less recording.
 
-    Red is louder than the recording, blue quieter, white equal; the scale ends at `FARTHEST`.
+    Only frames that both have are drawn. Red is louder than the recording, blue quieter, white
+    equal; the scale ends at `FARTHEST`.
     """
     frames = min(candidate.shape[1], recording.shape[1])
     gap = _DECIBELS * (candidate[:, :frames] - recording[:, :frames])
     return _image(gap, -FARTHEST, FARTHEST, "RdBu_r")
 
 
-def _image(values: np.ndarray, low: float, high: float, colours: str) -> bytes:
+def _image(values: np.ndarray, low: float, high: float, colormap: str) -> bytes:
     from matplotlib.image import imsave
 
     step = max(1, math.ceil(values.shape[1] / _WIDEST_IMAGE))
@@ -54,7 +55,7 @@ def _image(values: np.ndarray, low: float, high: float, colours: str) -> bytes:
         reduced,
         vmin=low,
         vmax=high,
-        cmap=colours,
+        cmap=colormap,
         origin="lower",
         format="webp",
         pil_kwargs=_WEBP,
@@ -62,19 +63,19 @@ def _image(values: np.ndarray, low: float, high: float, colours: str) -> bytes:
     return buffer.getvalue()
 
 
-def colour_scale() -> bytes:
-    """The colours of `mel_image` from darkest to brightest, as a WebP."""
+def color_scale() -> bytes:
+    """Color scale of `mel_image` from darkest to brightest, as a WebP."""
     return mel_image(np.tile(np.linspace(DARKEST, BRIGHTEST, 240), (8, 1)))
 
 
 def difference_scale() -> bytes:
-    """The colours of `difference_image` from quieter to louder, as a WebP."""
+    """Color scale of `difference_image` from quieter to louder, as a WebP."""
     return _image(np.tile(np.linspace(-1, 1, 240), (8, 1)), -1, 1, "RdBu_r")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis over [low, high] with round ticks, drawn between two pixels."""
+    """Axis over [low, high] with round ticks, drawn between two pixels."""
 
     low: float
     high: float
@@ -92,7 +93,7 @@ class Axis:
         return math.log(value) if self.logarithmic else value
 
     def ticks(self) -> list[float]:
-        """A few round values within the axis: 1, 2, 5, 10 where it is logarithmic."""
+        """Round values within the axis: 1, 2, 5, 10 where it is logarithmic."""
         if self.logarithmic:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             steps = [round(m * 10.0**power, 10) for power in powers for m in (1, 2, 5)]
@@ -107,12 +108,12 @@ class Axis:
 def training_curve(
     curves: Mapping[str, Sequence[tuple[int, float]]], levels: Mapping[str, float], unit: str
 ) -> Markup:
-    """Lines over training steps on a logarithmic scale, with levels to hold them against.
+    """Chart of curves over training steps on a logarithmic scale, with constant levels.
 
     Args:
         curves: (step, positive value) points by name, in order of steps; none empty.
         levels: values that do not train, by name.
-        unit: what the vertical axis measures.
+        unit: label of the vertical axis.
     """
     points = [point for curve in curves.values() for point in curve]
     values = [value for _, value in points] + list(levels.values())
@@ -120,7 +121,7 @@ def training_curve(
     lowest = max(min(values), 1e-3)
     y = Axis(lowest * 0.85, max(max(values), lowest) * 1.1, 258, 14, logarithmic=True)
     parts = [_grid(x, y, unit)]
-    heights = _apart({**levels, **{n: c[-1][1] for n, c in curves.items()}}, y)
+    heights = _spread_labels({**levels, **{n: c[-1][1] for n, c in curves.items()}}, y)
     for name, level in levels.items():
         parts.append(
             Markup('<line class="level" x1="52" x2="450" y1="{0}" y2="{0}"/>').format(y.at(level))
@@ -129,17 +130,19 @@ def training_curve(
     for index, (name, curve) in enumerate(curves.items()):
         path = " ".join(f"{x.at(step)},{y.at(value)}" for step, value in curve)
         parts.append(Markup('<polyline class="series s{0}" points="{1}"/>').format(index % 5, path))
-        parts += [mark(index, x.at(s), y.at(v), f"{name}, step {s:,}: {v:.3f}") for s, v in curve]
+        parts += [
+            point_mark(index, x.at(s), y.at(v), f"{name}, step {s:,}: {v:.3f}") for s, v in curve
+        ]
         parts.append(_end_label(name, curve[-1][1], heights[name], f"label s{index % 5}"))
     summary = "; ".join(
         [f"{n} goes from {c[0][1]:.3f} to {c[-1][1]:.3f}" for n, c in curves.items()]
         + [f"{n} stays at {v:.3f}" for n, v in levels.items()]
     )
-    return svg(610, 300, f"{unit} over training steps. {summary}.", parts)
+    return svg_chart(610, 300, f"{unit} over training steps. {summary}.", parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]) -> Markup:
-    """Dots with their intervals, one row each: (name, mean, low, high)."""
+    """Chart of means with their intervals, one row each: (name, mean, low, high)."""
     edges = [v for _, mean, low, high in rows for v in (mean, low, high) if v is not None]
     left = max(130, 14 + 7 * max(len(name) for name, *_ in rows))
     x = Axis(min(0, *edges), max(max(edges) * 1.05, 1e-9), left, left + 340)
@@ -166,13 +169,13 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
                     x.at(low), x.at(high), y
                 )
             )
-        parts.append(mark(0, x.at(mean), y, f"{name}: {mean:.3f}"))
+        parts.append(point_mark(0, x.at(mean), y, f"{name}: {mean:.3f}"))
     text = "; ".join(f"{name} {mean:.3f}" for name, mean, _, _ in rows)
-    return svg(left + 360, height, f"Means with 95 % intervals: {text}.", parts)
+    return svg_chart(left + 360, height, f"Means with 95 % intervals: {text}.", parts)
 
 
-def svg(width: int, height: int, title: str, parts: Sequence[Markup]) -> Markup:
-    """An inline picture that scales; `title` is what it says to those who cannot see it."""
+def svg_chart(width: int, height: int, title: str, parts: Sequence[Markup]) -> Markup:
+    """Inline SVG that scales; `title` is its text alternative."""
     return Markup(
         '<svg class="chart" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" '
         'aria-label="{2}">{3}</svg>'
@@ -204,7 +207,7 @@ def _grid(x: Axis, y: Axis, unit: str) -> Markup:
     return Markup("").join(parts)
 
 
-def _apart(ends: Mapping[str, float], y: Axis, gap: float = 16.0) -> dict[str, float]:
+def _spread_labels(ends: Mapping[str, float], y: Axis, gap: float = 16.0) -> dict[str, float]:
     """Pixel heights for labels at the lines' ends, pushed apart so that none covers another."""
     heights: dict[str, float] = {}
     lowest = -math.inf
@@ -220,8 +223,8 @@ def _end_label(name: str, value: float, height: float, style: str) -> Markup:
     )
 
 
-def mark(index: int, x: float, y: float, title: str) -> Markup:
-    """A point in the series' own shape, so that colour is not the only difference."""
+def point_mark(index: int, x: float, y: float, title: str) -> Markup:
+    """Point in the shape of its series, so that color is not the only difference."""
     shape = _MARKS[index % len(_MARKS)]
     outline = {
         "square": f"M{x - 3.5} {y - 3.5}h7v7h-7z",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from wavewright.webpage.render import visible
+from wavewright.webpage.render import printable
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _MARKS = re.compile(r"([\\`*_\[\]|#~])")
 
 
-def plain(text: str) -> str:
-    """Text of anybody's making that stays text in Markdown, in a table too."""
-    shown = _TAG.sub("&lt;", visible(text, 2000).replace("&", "&amp;"))
-    return _MARKS.sub(r"\\\1", shown)
+def escape_markdown(text: str) -> str:
+    """Escape foreign text for Markdown, tables included."""
+    safe_text = _TAG.sub("&lt;", printable(text, 2000).replace("&", "&amp;"))
+    return _MARKS.sub(r"\\\1", safe_text)

@@ -1,4 +1,4 @@
-"""From a template to one HTML file that opens from disk and loads nothing."""
+"""Rendering of a template to one HTML file that opens from disk and loads nothing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from markupsafe import Markup
 
 ASSETS = Path(__file__).parent / "assets"
-"""Template, style and scripts that all pages share."""
-_STEERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Folder of the template, style and scripts that all pages share."""
+_BIDIRECTIONAL = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 _MARKS = "\u200e\u200f\u061c"
-_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
-_TOGETHER = re.compile(r"\[[\d., -]+\]|≤ [\d.]+ kHz|n = \d+|95 %|mel L1|\d+ %")
+_INVISIBLE = ("Cc", "Cs", "Zl", "Zp")
+_UNBROKEN = re.compile(r"\[[\d., -]+\]|≤ [\d.]+ kHz|n = \d+|95 %|mel L1|\d+ %")
 
 
-def render(
+def render_page(
     template: str,
     page: Mapping[str, Any],
     *,
@@ -29,14 +29,15 @@ def render(
     script: Sequence[str] = ("script.js",),
     media: str = "data:",
 ) -> str:
-    """The page that a template makes of these values.
+    """Render a template to a page.
 
-    Whatever is not `Markup` is escaped; a name that the template uses and `page` lacks is an error.
+    Values other than `Markup` are escaped; a name that the template uses and `page` lacks is an
+    error.
 
     Args:
         template: file name in `folder`; it may extend the templates of `ASSETS`.
-        page: what the template is filled with.
-        folder: holds the page's own files; what is not there is read from `ASSETS`.
+        page: values of the template.
+        folder: holds the page's own files; others are read from `ASSETS`.
         style, script: files that together are the page's only style and script.
         media: sources that the content security policy allows for sounds.
     """
@@ -49,7 +50,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(unbroken=_unbroken, visible=visible)
+    environment.filters.update(unbroken=_unbroken, printable=printable)
     css, code = (
         "".join(_asset(name, folder).read_text("utf-8") for name in names)
         for names in (style, script)
@@ -64,31 +65,31 @@ def _asset(name: str, folder: Path) -> Path:
     return folder / name if (folder / name).exists() else ASSETS / name
 
 
-def count(number: int, thing: str) -> str:
-    """`1 thread`, `2 threads`."""
+def format_count(number: int, thing: str) -> str:
+    """Format a number with its noun: `1 thread`, `2 threads`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def visible(text: str, longest: int = 400) -> str:
-    """Text of anybody's making, so that it can be seen and does nothing to the text around it.
+def printable(text: str, longest: int = 400) -> str:
+    """Make foreign text printable, and harmless to the text around it.
 
-    Control characters and what steers the direction of writing become their code points, as in
-    [U+001B]; what is longer than `longest` characters is cut.
+    Control characters and marks of writing direction become their code points, as in [U+001B];
+    text longer than `longest` characters is cut.
     """
     cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return "".join(map(_seen, cut))
+    return "".join(map(_printable_character, cut))
 
 
-def _seen(character: str) -> str:
-    steers = unicodedata.bidirectional(character) in _STEERING or character in _MARKS
-    if steers or unicodedata.category(character) in _UNSEEN:
+def _printable_character(character: str) -> str:
+    steers = unicodedata.bidirectional(character) in _BIDIRECTIONAL or character in _MARKS
+    if steers or unicodedata.category(character) in _INVISIBLE:
         return f"[U+{ord(character):04X}]"
     return character
 
 
 def _unbroken(text: str) -> str:
     """Keep intervals, thresholds and counts on one line."""
-    return _TOGETHER.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
+    return _UNBROKEN.sub(lambda match: match.group().replace(" ", "\u00a0"), text)
 
 
 def _policy(style: str, script: str, media: str) -> str:

@@ -23,7 +23,7 @@ from wavewright.evaluation.listening.design import (
 from wavewright.evaluation.listening.plan import plan_test
 from wavewright.evaluation.listening.stimuli import SystemFiles, find_system_files, write_stimuli
 from wavewright.io.files import write_text
-from wavewright.webpage.render import count, render
+from wavewright.webpage.render import format_count, render_page
 
 _ASSETS = Path(__file__).parent / "assets"
 _MAIL_BYTES = 25_000_000  # accepted by most mail servers
@@ -109,8 +109,8 @@ def missing_remarks(sources: SystemFiles) -> Iterator[str]:
     if sources.missing:
         first, lacking = next(iter(sources.missing.items()))
         yield (
-            f"left out {count(len(sources.missing), 'utterance')} that not every candidate has, "
-            f"such as '{first}' (missing: {lacking})"
+            f"left out {format_count(len(sources.missing), 'utterance')} that not every candidate "
+            f"has, such as '{first}' (missing: {lacking})"
         )
 
 
@@ -153,7 +153,7 @@ def render_test(key: ListeningKey, sounds: Path, *, single_file: bool) -> str:
         # Nothing in JSON can end the script element once no < is left.
         "data": Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
     }
-    return render(
+    return render_page(
         "listening.html.j2",
         page,
         folder=_ASSETS,
@@ -165,10 +165,10 @@ def render_test(key: ListeningKey, sounds: Path, *, single_file: bool) -> str:
 
 def _embedded(path: Path) -> str:
     from wavewright.audio.files import load_wav, to_pcm16
-    from wavewright.webpage.sound import flac
+    from wavewright.webpage.sound import flac_uri
 
     wav, rate = load_wav(path)
-    return flac(to_pcm16(wav), rate)
+    return flac_uri(to_pcm16(wav), rate)
 
 
 def _minutes(key: ListeningKey, sounds: Path) -> int:
@@ -187,7 +187,7 @@ def _remarks(key: ListeningKey, out: Path, page: int) -> Iterator[str]:
     if page > _MAIL_BYTES:
         yield f"the page has {page / 1e6:.0f} MB, more than most mail takes; without "
         "--single-file the sounds lie beside it"
-    trials = count(len(key.test.trials), "trial")
+    trials = format_count(len(key.test.trials), "trial")
     yield f"{trials}, of which {len(key.checks)} check attention, at {key.sample_rate} Hz"
     yield f"give to listeners: {out / 'listeners'}"
     yield f"keep to yourself: {out / 'key.json'}"

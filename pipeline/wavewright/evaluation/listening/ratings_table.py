@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from wavewright.evaluation.listening.results import Ratings, ScoreEstimate
 from wavewright.evaluation.statistics import MIN_UNITS
-from wavewright.webpage.markdown import plain
-from wavewright.webpage.render import count
+from wavewright.webpage.markdown import escape_markdown
+from wavewright.webpage.render import format_count
 
 _METHOD = (
     "95 % intervals by resampling listeners and utterances together (10,000 draws): what to expect "
@@ -19,13 +19,17 @@ _METHOD = (
 def ratings_markdown(ratings: Ratings) -> str:
     """Render the tables of a test, its listeners, exclusions and method as Markdown."""
     listeners, excluded = len(ratings.listeners), len(ratings.excluded)
-    devices = ", ".join(f"{number} with {plain(name)}" for name, number in ratings.devices.items())
+    devices = ", ".join(
+        f"{number} with {escape_markdown(name)}" for name, number in ratings.devices.items()
+    )
     lines = [
-        f"# {plain(ratings.title)}",
+        f"# {escape_markdown(ratings.title)}",
         "",
-        f"“{plain(ratings.question)}” {ratings.kind.upper()}, {count(listeners, 'listener')} "
-        f"({devices}), {count(ratings.utterances, 'utterance')}, median "
-        f"{ratings.median_seconds:.1f} s per answer; {count(excluded, 'listener')} left out.",
+        f"“{escape_markdown(ratings.question)}” {ratings.kind.upper()}, "
+        f"{format_count(listeners, 'listener')} ({devices}), "
+        f"{format_count(ratings.utterances, 'utterance')}, median "
+        f"{ratings.median_seconds:.1f} s per answer; "
+        f"{format_count(excluded, 'listener')} left out.",
     ]
     if listeners < MIN_UNITS or ratings.utterances < MIN_UNITS:
         lines += [
@@ -36,7 +40,10 @@ def ratings_markdown(ratings: Ratings) -> str:
     lines += ["", *_tables(ratings), "", _METHOD]
     if ratings.excluded:
         lines += ["", "Left out:", ""]
-        lines += [f"- {plain(one.listener)}: {plain(one.reason)}" for one in ratings.excluded]
+        lines += [
+            f"- {escape_markdown(one.listener)}: {escape_markdown(one.reason)}"
+            for one in ratings.excluded
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -47,15 +54,18 @@ def _tables(ratings: Ratings) -> list[str]:
 
 
 def _scores(ratings: Ratings) -> list[str]:
-    rows = ((plain(r.system), f"{r.score.mean:.2f}", _interval(r.score)) for r in ratings.scores)
+    rows = (
+        (escape_markdown(r.system), f"{r.score.mean:.2f}", _interval(r.score))
+        for r in ratings.scores
+    )
     return _table(("system", "MOS ↑", "95 %"), rows)
 
 
 def _differences(ratings: Ratings) -> list[str]:
     rows = (
         (
-            plain(row.a),
-            plain(row.b),
+            escape_markdown(row.a),
+            escape_markdown(row.b),
             f"{row.difference.mean:+.2f}",
             _interval(row.difference, "+"),
             _chance(row.p),
@@ -69,8 +79,8 @@ def _differences(ratings: Ratings) -> list[str]:
 def _preferences(ratings: Ratings) -> list[str]:
     rows = (
         (
-            plain(row.a),
-            plain(row.b),
+            escape_markdown(row.a),
+            escape_markdown(row.b),
             str(row.for_a),
             str(row.neither),
             str(row.for_b),
@@ -87,7 +97,7 @@ def _preferences(ratings: Ratings) -> list[str]:
 def _discriminations(ratings: Ratings) -> list[str]:
     rows = (
         (
-            plain(row.system),
+            escape_markdown(row.system),
             str(row.right),
             str(row.answers),
             f"{row.share.mean:.2f}",

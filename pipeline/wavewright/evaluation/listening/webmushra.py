@@ -31,7 +31,7 @@ from wavewright.evaluation.listening.page import (
 from wavewright.evaluation.listening.plan import TITLE, NameGenerator
 from wavewright.evaluation.listening.stimuli import SystemFiles, find_system_files, write_stimuli
 from wavewright.io.files import write_text
-from wavewright.webpage.render import count
+from wavewright.webpage.render import format_count
 
 RATE = 48_000  # Hz, of most sound cards
 CONDITIONS = 12
@@ -190,7 +190,7 @@ def _yaml(config: dict[str, Any]) -> str:
 
 def _remarks(out: Path, test: str, long: int, pages: int, level: float) -> Iterator[str]:
     if long:
-        yield f"left out {count(long, 'utterance')} of more than {SECONDS:g} s"
-    yield f"{count(pages, 'page')} at {RATE} Hz and {level:.1f} dBFS"
+        yield f"left out {format_count(long, 'utterance')} of more than {SECONDS:g} s"
+    yield f"{format_count(pages, 'page')} at {RATE} Hz and {level:.1f} dBFS"
     yield f"copy {out / 'configs'} over webMUSHRA's, then open ?config={test}.yaml on its server"
     yield f"keep to yourself: {out / 'key.json'}"

@@ -16,7 +16,7 @@ from wavewright.evaluation.report.formatting import (
 )
 from wavewright.evaluation.report.pairwise import SystemPair
 from wavewright.evaluation.results import MetricInfo
-from wavewright.webpage.figures import Axis, mark, svg
+from wavewright.webpage.figures import Axis, point_mark, svg_chart
 
 _LETTER = 6.9  # pixels that a letter of 13 pixels is wide, on average
 _LONGEST_NAME = 20
@@ -66,7 +66,7 @@ def forest_plot(pairs: Sequence[SystemPair], metric: MetricInfo) -> Markup:
     unit = f"difference in {_unit(metric)}"
     parts.append(_label((x.start + x.stop) / 2, floor + 34, unit, "tick", "middle"))
     title = f"Paired differences in {metric.title}. {'; '.join(texts)}."
-    return svg(round(left + _PLOT + 24), floor + 44, title, parts)
+    return svg_chart(round(left + _PLOT + 24), floor + 44, title, parts)
 
 
 def scatter_plot(points: Sequence[SpeedPoint], metric: MetricInfo) -> Markup:
@@ -81,7 +81,7 @@ def scatter_plot(points: Sequence[SpeedPoint], metric: MetricInfo) -> Markup:
     for index, point in enumerate(points):
         parts.append(_whisker(x.at(point.factor), y, point))
         text = f"{point.name}: real-time factor {point.factor:.3g}, {metric.title} {point.mean:.3f}"
-        parts.append(mark(point.index, x.at(point.factor), y.at(point.mean), text))
+        parts.append(point_mark(point.index, x.at(point.factor), y.at(point.mean), text))
         side = x.at(point.factor) > 340
         parts.append(
             _label(
@@ -103,7 +103,7 @@ def scatter_plot(points: Sequence[SpeedPoint], metric: MetricInfo) -> Markup:
         ).format(f"{_unit(metric)} ({better} is better)")
     )
     values = "; ".join(f"{p.name} {p.factor:.3g} and {p.mean:.3f}" for p in points)
-    return svg(490, 312, f"Real-time factor and {metric.title}: {values}.", parts)
+    return svg_chart(490, 312, f"Real-time factor and {metric.title}: {values}.", parts)
 
 
 def _pair_text(pair: SystemPair, places: int) -> str:

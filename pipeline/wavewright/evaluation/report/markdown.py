@@ -12,8 +12,8 @@ from wavewright.evaluation.report.tables import (
 )
 from wavewright.evaluation.report.view import ReportView
 from wavewright.evaluation.results import Results, Speed
-from wavewright.webpage.markdown import plain
-from wavewright.webpage.render import count
+from wavewright.webpage.markdown import escape_markdown
+from wavewright.webpage.render import format_count
 
 
 def report_markdown(view: ReportView) -> str:
@@ -23,35 +23,35 @@ def report_markdown(view: ReportView) -> str:
     """
     results = view.results
     minutes = results.seconds / 60
-    speakers = f" of {count(len(results.speakers), 'speaker')}" if results.speakers else ""
-    split = f", {plain(results.split)} split" if results.split else ""
+    speakers = f" of {format_count(len(results.speakers), 'speaker')}" if results.speakers else ""
+    split = f", {escape_markdown(results.split)} split" if results.split else ""
     lines = [
-        f"# {plain(results.title)}",
+        f"# {escape_markdown(results.title)}",
         "",
-        f"{plain(results.corpus)}{split}: {len(results.utterances)} of "
-        f"{count(results.split_size, 'utterance')}{speakers}, {minutes:.1f} min of speech at "
-        f"{results.sample_rate} Hz.",
+        f"{escape_markdown(results.corpus)}{split}: {len(results.utterances)} of "
+        f"{format_count(results.split_size, 'utterance')}{speakers}, "
+        f"{minutes:.1f} min of speech at {results.sample_rate} Hz.",
     ]
-    lines += ["", plain(results.note)] if results.note else []
-    lines += ["", plain(view.bottleneck)] if view.bottleneck else []
+    lines += ["", escape_markdown(results.note)] if results.note else []
+    lines += ["", escape_markdown(view.bottleneck)] if view.bottleneck else []
     for condition in results.conditions:
         lines += ["", f"## {condition.title}", ""]
         if condition.absent:
-            lines.append(plain(condition.absent))
+            lines.append(escape_markdown(condition.absent))
         else:
             condition_view = view.conditions[condition.id]
-            lines.append(plain(condition_view.verdict))
+            lines.append(escape_markdown(condition_view.verdict))
             lines += [line for table in condition_view.tables for line in _table(table)]
     lines += ["", "## Notes", "", *_notes(results)]
     return "\n".join([*lines, *(_speed_lines(view, view.speed) if view.speed else []), ""])
 
 
 def _table(table: SummaryTable) -> list[str]:
-    heads = [f"{plain(m.title)} {ARROWS[m.direction]}" for m in table.metrics]
+    heads = [f"{escape_markdown(m.title)} {ARROWS[m.direction]}" for m in table.metrics]
     lines = ["", f"{table.title}:", "", *_head(["system", *heads])]
     for system, cells in table.rows:
         kind = " (anchor)" if system.kind == "anchor" else ""
-        lines.append(_row([plain(system.title) + kind, *map(_cell_text, cells)]))
+        lines.append(_row([escape_markdown(system.title) + kind, *map(_cell_text, cells)]))
     return lines
 
 
@@ -68,7 +68,8 @@ def _notes(results: Results) -> list[str]:
         "not told apart from it (Wilcoxon signed-rank tests with Holm's correction).",
     ]
     lines += [
-        f"\nNot measured: {plain(n)} ({plain(why)})." for n, why in results.absent_metrics.items()
+        f"\nNot measured: {escape_markdown(n)} ({escape_markdown(why)})."
+        for n, why in results.absent_metrics.items()
     ]
     lines += [f"\nFailures and exclusions: {events}, see results.json."] if events else []
     return lines
@@ -81,7 +82,8 @@ def _speed_lines(view: ReportView, speed: Speed) -> list[str]:
         "## Speed",
         "",
         "Real-time factor: seconds of computing per second of audio, median of "
-        f"{speed.repeats}; {plain(speed.device)}, {count(speed.threads, 'thread')}.",
+        f"{speed.repeats}; {escape_markdown(speed.device)}, "
+        f"{format_count(speed.threads, 'thread')}.",
         "",
         *_head(["system", "parameters", "real-time factor ↓", "first sound, ms ↓", "memory, MB ↓"]),
     ]
@@ -90,7 +92,7 @@ def _speed_lines(view: ReportView, speed: Speed) -> list[str]:
             first = "" if row.first_sound is None else f"{1000 * row.first_sound:.0f}"
             memory = "" if row.memory is None else f"{row.memory:.0f}"
             numbers = [format_parameters(system), f"{row.real_time_factor:.3g}", first, memory]
-            lines.append(_row([plain(system.title), *numbers]))
+            lines.append(_row([escape_markdown(system.title), *numbers]))
     return lines
 
 

@@ -23,7 +23,7 @@ from wavewright.evaluation.report.view import ReportView, build_view
 from wavewright.evaluation.results import Results, Speed
 from wavewright.io.files import write_text
 from wavewright.webpage import figures
-from wavewright.webpage.render import render
+from wavewright.webpage.render import render_page
 
 _TEMPLATE = "evaluation.html.j2"
 _ASSETS = Path(__file__).parent / "assets"
@@ -107,7 +107,7 @@ def _render(page: Mapping[str, Any], articles: Sequence[Article]) -> str:
     linked = any(article.linked for article in articles)
     values = {**page, "articles": articles, "linked": linked}
     media = _LINKED_MEDIA if linked else "data:"
-    return render(_TEMPLATE, values, folder=_ASSETS, style=_STYLE, script=_SCRIPT, media=media)
+    return render_page(_TEMPLATE, values, folder=_ASSETS, style=_STYLE, script=_SCRIPT, media=media)
 
 
 def _context(
@@ -175,7 +175,7 @@ def _pictures(training: TrainingCurves | None, attention: bytes | None) -> dict[
         "curve": _curve(training),
         "level": " and ".join(training.levels if training else []),
         "attention": figures.data_uri("image/png", attention) if attention else "",
-        "scale": figures.data_uri("image/webp", figures.colour_scale()),
+        "scale": figures.data_uri("image/webp", figures.color_scale()),
         "difference_scale": figures.data_uri("image/webp", figures.difference_scale()),
         "darkest": figures.DARKEST,
         "brightest": figures.BRIGHTEST,

@@ -132,8 +132,8 @@ class _ClipBuilder:
         self, system: System, condition: str, label: str, audio: _Audio, numbers: list[str]
     ) -> PlayerClip:
         """Build a clip; its pictures are compared with the recording's if their times agree."""
-        lossy = self.sounds == "mp3" and sound.can_mp3(audio.sample_rate)
-        encode = sound.mp3 if lossy else sound.flac
+        lossy = self.sounds == "mp3" and sound.can_encode_mp3(audio.sample_rate)
+        encode = sound.mp3_uri if lossy else sound.flac_uri
         aligned = bool(condition) and self._same_timing(condition, audio)
         broad = self.recording.pitch if aligned or not condition else None
         thin = audio.pitch if condition else None

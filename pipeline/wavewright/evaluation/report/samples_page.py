@@ -18,10 +18,10 @@ from wavewright.io.files import atomic_write, write_text
 from wavewright.metrics.logmel import measured_mel
 from wavewright.metrics.ltas import band_frequencies
 from wavewright.metrics.metric import Undefined
-from wavewright.webpage.figures import Axis, data_uri, mel_image, svg
-from wavewright.webpage.markdown import plain
-from wavewright.webpage.render import render
-from wavewright.webpage.sound import flac
+from wavewright.webpage.figures import Axis, data_uri, mel_image, svg_chart
+from wavewright.webpage.markdown import escape_markdown
+from wavewright.webpage.render import render_page
+from wavewright.webpage.sound import flac_uri
 
 _TEMPLATE = "samples.html.j2"
 _ASSETS = Path(__file__).parent / "assets"
@@ -70,7 +70,7 @@ def write_samples_report(
         "closest": {item.id: closest(item) for item in vocoders},
     }
     path = folder / "index.html"
-    write_text(path, render(_TEMPLATE, page, folder=_ASSETS))
+    write_text(path, render_page(_TEMPLATE, page, folder=_ASSETS))
     return path
 
 
@@ -141,7 +141,7 @@ def spectrum_chart(results: SamplesResults) -> Markup:
         )
     apart = "; ".join(f"{i.title} {i.ltas_distance:.1f} dB away" for i in sets if i.id != "test")
     title = f"Long-term spectra by mel band. From the test split's: {apart}."
-    return svg(690, 300, title, parts)
+    return svg_chart(690, 300, title, parts)
 
 
 def draw_spectra(results: SamplesResults, path: Path) -> None:
@@ -180,7 +180,7 @@ def _cards(folder: Path, item: SoundSet, max_players: int, budget: int) -> list[
             image = data_uri("image/webp", mel_image(measured_mel(wav, rate)))
         except Undefined:
             image = ""
-        audio = flac(to_pcm16(wav), rate)
+        audio = flac_uri(to_pcm16(wav), rate)
         spent += len(audio) + len(image)
         if spent > budget:
             break
@@ -200,8 +200,8 @@ def samples_csv(results: SamplesResults) -> str:
 
 def samples_markdown(results: SamplesResults) -> str:
     """Table of the results as Markdown, to paste into a README."""
-    lines = [f"# {plain(results.title)}", "", plain(answer(results)), ""]
-    lines += [plain(results.note), ""] if results.note else []
+    lines = [f"# {escape_markdown(results.title)}", "", escape_markdown(answer(results)), ""]
+    lines += [escape_markdown(results.note), ""] if results.note else []
     lines += [
         "| sounds | n | Inception score ↑ | Frechet ↓ | classes heard | to train | to itself "
         "| LTAS, dB ↓ |",
@@ -220,7 +220,7 @@ def samples_markdown(results: SamplesResults) -> str:
 
 def _row(item: SoundSet) -> Sequence[str]:
     return (
-        plain(item.title),
+        escape_markdown(item.title),
         str(item.sounds),
         f"{item.inception:.2f} ± {item.inception_deviation:.2f}",
         "too few" if item.frechet is None else f"{item.frechet:.2f}",

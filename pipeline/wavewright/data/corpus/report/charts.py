@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from wavewright.webpage.figures import Axis, svg
-from wavewright.webpage.render import visible
+from wavewright.webpage.figures import Axis, svg_chart
+from wavewright.webpage.render import printable
 
 Floats = npt.NDArray[np.float64]
 _MOST_BARS = 30
@@ -71,7 +71,7 @@ def histogram(
     Args:
         values: (n,) finite, at least one.
         unit: written under the axis.
-        label: what the picture says to those who cannot see it.
+        label: text alternative of the picture.
         before: other values of the same quantity, drawn as an outline.
     """
     values = np.round(values, 9)  # what was computed to be 0.1 is not a little less
@@ -92,7 +92,7 @@ def histogram(
             middle, y.stop, y.start
         )
     )
-    return svg(_WIDTH, _HEIGHT, label, parts), bins
+    return svg_chart(_WIDTH, _HEIGHT, label, parts), bins
 
 
 def _frame(x: Axis, y: Axis, unit: str) -> Markup:
@@ -144,7 +144,7 @@ def _steps(x: Axis, y: Axis, edges: Floats, counts: npt.NDArray[np.int64]) -> Ma
 
 
 def bars(rows: Sequence[tuple[str, float, str]], label: str) -> Markup:
-    """Horizontal bars from zero, one row each: (name, length, what stands at its end)."""
+    """Horizontal bars from zero, one row each: (name, length, label at its end)."""
     x = Axis(0, max([length for _, length, _ in rows] + [1e-12]), _NAMES, 280)
     parts = []
     for index, (name, length, note) in enumerate(rows):
@@ -165,7 +165,7 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str) -> Markup:
                 _NAMES,
             )
         )
-    return svg(_WIDE, 8 + 24 * len(rows), label, parts)
+    return svg_chart(_WIDE, 8 + 24 * len(rows), label, parts)
 
 
 def ranges(rows: Sequence[tuple[str, float, float, float]], unit: str, label: str) -> Markup:
@@ -201,12 +201,12 @@ def ranges(rows: Sequence[tuple[str, float, float, float]], unit: str, label: st
             floor + 34, unit, (x.start + x.stop) / 2
         )
     )
-    return svg(_WIDE, floor + 42, label, parts)
+    return svg_chart(_WIDE, floor + 42, label, parts)
 
 
 def _short(name: str) -> str:
     """A name that fits before its bar."""
-    text = visible(name)
+    text = printable(name)
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 

@@ -128,7 +128,7 @@ def make_clips(
     rows = list(dict.fromkeys(row for turn in turns for row in turn if row is not None))
     clips = {row: _clip(row, ids[row], shards, lossless=True) for row in rows}
     rate = shards.sample_rate
-    if sum(clip.size() for clip in clips.values()) > budget and sound.can_mp3(rate):
+    if sum(clip.size() for clip in clips.values()) > budget and sound.can_encode_mp3(rate):
         clips = {row: _clip(row, ids[row], shards, lossless=False) for row in rows}
     spent = 0
     for row, clip in clips.items():
@@ -144,7 +144,7 @@ def _clip(row: int, name: str, shards: Shards, *, lossless: bool) -> Clip:
     pcm = shards.crop(name, 0, samples)
     return Clip(
         row=row,
-        audio=(sound.flac if lossless else sound.mp3)(pcm, rate),
+        audio=(sound.flac_uri if lossless else sound.mp3_uri)(pcm, rate),
         wave=waveform(pcm, f"Waveform of {name}"),
         image=data_uri("image/webp", mel_image(spectrogram(pcm, rate), _DARKEST, _BRIGHTEST)),
         cut=_LONGEST if samples < length else 0.0,
@@ -154,8 +154,8 @@ def _clip(row: int, name: str, shards: Shards, *, lossless: bool) -> Clip:
 def spectrogram(pcm: npt.NDArray[np.int16], sample_rate: int) -> Floats:
     """Levels (96, frames) in dB of a sine of full scale, from 0 Hz to half the sample rate.
 
-    Frequencies are linear, so that hum, noise and missing bands stand out; what models learn from
-    are mels, which are made elsewhere.
+    The frequency axis is linear, so that hum, noise and missing bands stand out; this is not the
+    mel that models are trained on.
     """
     size, hop = round(_FRAME * sample_rate), max(1, round(_HOP * sample_rate))
     window = np.hanning(size + 1)[:-1]

@@ -19,7 +19,7 @@ from wavewright.data.corpus.report.measures import (
     drop_unknown,
 )
 from wavewright.data.corpus.report.phones import PhoneStatistics
-from wavewright.webpage.render import count, visible
+from wavewright.webpage.render import format_count, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,9 @@ class Figure:
 def measure_figures(values: Mapping[str, Floats]) -> list[Figure]:
     """Histograms of all measures with known values."""
     figures = []
-    for measure in (measure for measure in MEASURES if measure.drawn and measure.id in values):
+    for measure in (
+        measure for measure in MEASURES if measure.has_histogram and measure.id in values
+    ):
         column = drop_unknown(values[measure.id])
         if len(column):
             before = drop_unknown(values["level"]) if measure is LEVEL_AFTER else None
@@ -98,13 +100,13 @@ def speaker_figure(usable: pd.DataFrame) -> Figure | None:
         f"{len(table):,} speakers: time, utterances and median level as recorded. The most heard "
         f"has {lines[0][1] / total:.1%} of the time, the least heard has "
         f"{format_duration(float(least['seconds']))} in "
-        f"{count(int(least['utterances']), 'utterance')}."
+        f"{format_count(int(least['utterances']), 'utterance')}."
     )
     rest = table.iloc[_SHOWN_SPEAKERS:]
     if len(rest):
         share = float(rest["seconds"].sum()) / total
         caption += f" The {len(rest):,} not drawn have {share:.1%} together."
-    label = "Time by speaker: " + "; ".join(f"{visible(name)} {note}" for name, _, note in lines)
+    label = "Time by speaker: " + "; ".join(f"{printable(name)} {note}" for name, _, note in lines)
     return Figure("Speakers", bars(lines, label), caption)
 
 

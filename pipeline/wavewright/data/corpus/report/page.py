@@ -34,7 +34,7 @@ from wavewright.data.corpus.report.phones import Phones, PhoneStatistics
 from wavewright.data.corpus.report.reasons import LEFT_OUT, group_reasons, read_quarantine
 from wavewright.data.manifest import SPLITS, read_manifest
 from wavewright.io.files import write_text
-from wavewright.webpage.render import count, render
+from wavewright.webpage.render import format_count, render_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ _TEMPLATE = "data.html.j2"
 _ASSETS = Path(__file__).parent
 _NORMAL, _MOST_EXTREME = 6, 3
 _SHOWN_PHONES, _RAREST = 120, 10
-_ENOUGH = 10  # values of which a middle 90 % says something
+_ENOUGH = 10  # values that a middle 90 % is shown for
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Card:
     Attributes:
         numbers: its measures, "SNR 31.2 dB".
         flags: (flag, meaning).
-        clip: what to hear and see; None where the page shows that elsewhere already.
-        elsewhere: (anchor, heading) of that place.
-        value: of the measure that it is odd in; empty where it is not.
+        clip: player and pictures; None if the page shows them elsewhere already.
+        elsewhere: (anchor, heading) of that other place.
+        value: value of the measure that it is an outlier of; empty for typical ones.
     """
 
     id: str
@@ -77,7 +77,7 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
     Args:
         prepared: holds `manifest.parquet`, `quarantine.csv` and the shards `audio/`.
         title: heading of the page.
-        megabytes: about the largest page; fewer utterances can be heard to stay below it.
+        megabytes: approximate maximum size of the page; beyond it fewer utterances get a player.
 
     Returns:
         The page's path.
@@ -108,10 +108,10 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
         "odd": [],
         "normal": [],
     }
-    around = len(render(_TEMPLATE, page, folder=_ASSETS).encode())
+    around = len(render_page(_TEMPLATE, page, folder=_ASSETS).encode())
     page.update(_playable_cards(prepared / "audio", usable, values, int(megabytes * 1e6) - around))
     path = prepared / "report.html"
-    write_text(path, render(_TEMPLATE, page, folder=_ASSETS))
+    write_text(path, render_page(_TEMPLATE, page, folder=_ASSETS))
     return path
 
 
@@ -141,7 +141,7 @@ def _about(
         "aligned": phones.aligned(),
         "faults": group_reasons(faults, ids),
         "left_out": group_reasons(left_out, ids),
-        "count": count,
+        "count": format_count,
     }
 
 
