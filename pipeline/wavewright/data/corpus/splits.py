@@ -80,8 +80,8 @@ def split_utterances(
         dev: texts to hold out for validation.
         test: texts to hold out for test.
         speakers: speaker by id; no speaker is then in two splits. The hash holds out speakers,
-            those with the smallest SHA-256, until they have said as many texts, but at most a
-            tenth of the speakers left and at least one.
+            those with the smallest SHA-256, until they have as many utterances, but at most a
+            tenth of the remaining speakers and at least one.
         share_texts: whether a text may be in several splits, as digits and commands must be.
 
     Returns:
