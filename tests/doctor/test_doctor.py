@@ -224,8 +224,8 @@ def test_a_mel_is_compared_with_a_checkpoint(
 
 def test_the_values_alone_are_compared_too(recording: Recording, tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", mel_of("espnet", recording))
-    assert examine(mel=tmp_path / "mel.npy", like="espnet").fits
-    assert examine(mel=tmp_path / "mel.npy", like="wavernn").fits is False
+    assert examine(mel=tmp_path / "mel.npy", mel_preset="espnet").fits
+    assert examine(mel=tmp_path / "mel.npy", mel_preset="wavernn").fits is False
 
 
 def test_a_checkpoint_is_described(tmp_path: Path) -> None:
@@ -237,9 +237,9 @@ def test_a_checkpoint_is_described(tmp_path: Path) -> None:
 
 
 def test_a_presets_mels_are_judged_for_a_checkpoint() -> None:
-    same = examine(checkpoint=Path("griffinlim"), like="hifigan")
+    same = examine(checkpoint=Path("griffinlim"), mel_preset="hifigan")
     assert same.fits
-    scaled = examine(checkpoint=Path("griffinlim"), like="matcha-normalised")
+    scaled = examine(checkpoint=Path("griffinlim"), mel_preset="matcha-normalised")
     assert scaled.fits is False
     assert "--mel-preset matcha-normalised" in scaled.mend[0]
     assert (

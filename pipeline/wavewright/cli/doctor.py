@@ -39,7 +39,9 @@ def doctor(
 
     from wavewright.doctor.examine import examine
 
-    diagnosis = examine(recording=wav, mel=mel, checkpoint=checkpoint, like=mel_preset, key=key)
+    diagnosis = examine(
+        recording=wav, mel=mel, checkpoint=checkpoint, mel_preset=mel_preset, key=key
+    )
     if as_json:
         print_line(json.dumps(diagnosis.as_dict(), indent=1))
     else:
