@@ -96,8 +96,8 @@ def test_anchors_show_the_scale_and_take_no_part(report: Path) -> None:
 def test_the_order_of_candidates_changes_no_number(
     folders: Path, report: Path, tmp_path: Path
 ) -> None:
-    resampled = [f"--candidate={name}={folders / name}" for name in ("far", "near")]
-    assert run("evaluate", "--reference", folders / "natural", *resampled, *METRICS, "--jobs", "1",
+    swapped = [f"--candidate={name}={folders / name}" for name in ("far", "near")]
+    assert run("evaluate", "--reference", folders / "natural", *swapped, *METRICS, "--jobs", "1",
                "--out", tmp_path / "turned") == 0  # fmt: skip
     one, other = (
         {(r.system, r.metric): (r.mean, r.low, r.high, r.n) for r in results_of(folder).summary}
@@ -190,9 +190,9 @@ def test_comparing_tells_a_regression_by_its_exit_code(
                "--out", tmp_path / "swapped") == 0  # fmt: skip
     capsys.readouterr()
     assert run("compare", report, tmp_path / "swapped") == 1
-    lines = capsys.readouterr().out
-    assert "lost values: near, copy, mel_l1 0.2" in lines
-    assert "better" in lines
+    output = capsys.readouterr().out
+    assert "lost values: near, copy, mel_l1 0.2" in output
+    assert "better" in output
 
 
 def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
@@ -208,11 +208,11 @@ def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
     results = results_of(tmp_path / "out")
     rows = {row.system: row.mean for row in results.summary if row.metric == "lag"}
     assert rows["5ms"] == pytest.approx(5.0, abs=0.5)
-    lines = [event for event in results.events if "late" in event.reason]
-    assert {event.system for event in lines} == {"20ms"}
-    assert len(lines) == 8
+    late = [event for event in results.events if "late" in event.reason]
+    assert {event.system for event in late} == {"20ms"}
+    assert len(late) == 8
 
 
 def test_the_run_is_told(report: Path) -> None:
-    lines = json.loads((report / "run.json").read_text())
-    assert set(lines) == {"command", "date", "machine"}
+    run_info = json.loads((report / "run.json").read_text())
+    assert set(run_info) == {"command", "date", "machine"}

@@ -131,9 +131,7 @@ def test_nothing_that_listeners_get_names_a_system(
     assert all(re.fullmatch(r"[a-f][0-9a-f]{11}", name) for name in names)
     page = (folder / "listeners" / "index.html").read_text()
     assert [
-        remarks_text
-        for remarks_text in (*SYSTEMS, "utt-", ANCHOR, str(folder), '"seed"')
-        if remarks_text in page
+        word for word in (*SYSTEMS, "utt-", ANCHOR, str(folder), '"seed"') if word in page
     ] == []
     data = page_data(page)
     assert data["test"] == key.test.model_dump(mode="json")
@@ -314,8 +312,8 @@ def test_webmushra_gets_what_it_accepts(tmp_path: Path) -> None:
         assert infos[0].duration <= 12
         assert sorted(key["conditions"][page["id"]]) == sorted(page["stimuli"])
         assert sorted(key["conditions"][page["id"]].values()) == sorted(SYSTEMS)
-    remarks_text = path.read_text() + "".join(map(str, (tmp_path / "out" / "configs").rglob("*")))
-    assert not any(name in remarks_text.replace(str(tmp_path), "") for name in SYSTEMS)
+    texts = path.read_text() + "".join(map(str, (tmp_path / "out" / "configs").rglob("*")))
+    assert not any(name in texts.replace(str(tmp_path), "") for name in SYSTEMS)
 
 
 def test_webmushra_refuses_what_does_not_fit(tmp_path: Path) -> None:
