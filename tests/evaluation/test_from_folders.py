@@ -202,15 +202,15 @@ def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
         for name, delay in (("5ms", 110), ("20ms", 441)):
             (tmp_path / name).mkdir(exist_ok=True)
             soundfile.write(tmp_path / name / path.name, np.pad(wav, (delay, 0)), RATE)
-    late = [f"--candidate={name}={tmp_path / name}" for name in ("5ms", "20ms")]
-    assert run("evaluate", "--reference", folders / "natural", *late, *METRICS, "--jobs", "1",
+    candidates = [f"--candidate={name}={tmp_path / name}" for name in ("5ms", "20ms")]
+    assert run("evaluate", "--reference", folders / "natural", *candidates, *METRICS, "--jobs", "1",
                "--out", tmp_path / "out") == 0  # fmt: skip
     results = results_of(tmp_path / "out")
     rows = {row.system: row.mean for row in results.summary if row.metric == "lag"}
     assert rows["5ms"] == pytest.approx(5.0, abs=0.5)
-    late = [event for event in results.events if "late" in event.reason]
-    assert {event.system for event in late} == {"20ms"}
-    assert len(late) == 8
+    delays = [event for event in results.events if "late" in event.reason]
+    assert {event.system for event in delays} == {"20ms"}
+    assert len(delays) == 8
 
 
 def test_the_run_is_told(report: Path) -> None:
