@@ -26,7 +26,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
 _LOGS = {None: "ln", 10: "log10"}
-#: What its LogMelFbank takes where its configuration is silent.
+#: Defaults of ESPnet's LogMelFbank.
 LOG_MEL_DEFAULTS: dict[str, Any] = {
     "fs": 16000, "n_fft": 1024, "hop_length": 256, "win_length": None, "n_mels": 80,
     "fmin": 80, "fmax": 7600,
@@ -66,7 +66,7 @@ def attach(
         MelMismatch: the two mels differ in what cannot be converted.
         WavewrightError: the model makes no log-mels, or hands them over normalised.
     """
-    # The settings are known, so that values need not be looked at.
+    # The settings are known, so the values need no check.
     adapter = ESPnetVocoder(vocoder, mel_spec_of(text2speech), seed=seed, check=False)
     text2speech.vocoder = adapter.to(getattr(text2speech, "device", "cpu"))
     return adapter

@@ -1,4 +1,4 @@
-"""Read mels from other tools' files, safely: nothing in a file is executed or believed.
+"""Read mels from other tools' files safely: nothing is executed, every size is checked.
 
 .npy, .npz, .pt, .pth and Kaldi's .ark and .scp need nothing more; .h5 and .hdf5 need h5py (the
 extra `mels`). Declared sizes are compared with the file before memory is taken.
@@ -72,7 +72,7 @@ def read_kaldi(path: str | Path, offset: int) -> Array:
 def read_mel(
     path: str | Path, spec: MelSpec, *, layout: Layout = "bands_first", key: str = ""
 ) -> Floats:
-    """Read a mel of convention `spec`, with the axes as `layout` says.
+    """Read a mel of convention `spec`, with the axes in the order `layout`.
 
     Values of -inf (the logarithm of nothing) become the silence of `spec`, with a warning; so do
     float16 values become float32. Values that are all positive where logarithms are expected are
@@ -100,7 +100,7 @@ def array_to_mel(
         path: where it was, for messages.
         spec: the mel's convention; its own `layout` is not used.
         layout: the order of the axes.
-        option: what says the layout, for messages.
+        option: command-line option of the layout, for messages.
     """
     mel, lost = replace_neginf(orient(array, path, spec, layout, option=option), spec)
     if lost:

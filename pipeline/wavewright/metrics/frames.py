@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavewright.metrics.metric import MetricScore, Undefined, WavPair
-from wavewright.text.phones import class_of
+from wavewright.text.phones import phone_class
 
 if TYPE_CHECKING:
     from wavewright.text.textgrid import Interval
@@ -44,6 +44,6 @@ def frames_in_phone_class(
     """(n,) bool: True for times (n,) in seconds that lie inside phones of the class."""
     inside = np.zeros(len(times), dtype=bool)
     for interval in intervals:
-        if class_of(interval.label) == phones:
+        if phone_class(interval.label) == phones:
             inside |= (times >= interval.start) & (times < interval.end)
     return inside

@@ -9,7 +9,7 @@ from wavewright.audio.files import to_pcm16
 from wavewright.metrics.metric import Undefined, WavPair
 from wavewright.metrics.resampling import resample_clipped
 from wavewright.metrics.world import CACHE_SIZE, HashableWav
-from wavewright.text.symbols import normalise_text
+from wavewright.text.symbols import normalize_text
 
 RATE = 16000
 _MIN_SECONDS = 0.1  # seconds
@@ -34,7 +34,7 @@ def transcribe(pair: WavPair) -> tuple[str, str, str]:
 
 def normalize_transcript(text: str) -> str:
     """Lower-case words with single spaces, the form that the recognizer outputs."""
-    plain = re.sub(r"[^\w']|[\d_]", " ", normalise_text(text))
+    plain = re.sub(r"[^\w']|[\d_]", " ", normalize_text(text))
     return " ".join(word for word in plain.split() if word.strip("'"))
 
 

@@ -17,7 +17,7 @@ from typing import IO
 from wavewright.errors import format_os_error
 from wavewright.io.progress import on_terminal
 
-_PATIENCE = 10.0  # seconds to read what it said last
+_PATIENCE = 10.0  # seconds to read its last output
 _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 

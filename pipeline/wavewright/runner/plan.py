@@ -1,8 +1,8 @@
 """Plan of a recipe: units that are up to date, units that must run, and the reasons.
 
-Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its
-key is made of everything that its result depends on; the result of a key lies in the folder
-`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and whole.
+Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its key
+is a digest of everything that its result depends on; the result is in the folder
+`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and intact.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Assessment:
 
     Attributes:
         unit: the unit.
-        state: `done`, `run`, or `stale`: out of date but used because the user said so.
+        state: `done`, `run`, or `stale`: out of date but used on request (--allow-stale).
         reasons: why it must run, one short sentence each; for a done unit, remarks.
         key: digest of what the result depends on; empty if an input is not there yet.
         parts: what the key was made of, for records and explanations.
@@ -333,7 +333,7 @@ def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
 def find_candidates(unit: Unit, key: str) -> list[tuple[Path, StageRecord | None, int]]:
     """Published results of a key, their record if it can be read, and how far each went.
 
-    The smallest budget comes first; it stands in the folder's name too.
+    The smallest budget comes first; the folder's name has it too.
     """
     results = []
     for folder in unit.home.glob(f"{key}*"):

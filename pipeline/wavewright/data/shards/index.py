@@ -1,7 +1,7 @@
 """Index of a folder of shards, `index.parquet`: one row per utterance, sorted by id.
 
-It is kept as columns, because a list of millions of rows would take gigabytes. While a shard is
-not in an index yet, `SHARD.json` beside it holds its notes: header, sha256 and rows.
+The index is held as columns, because a list of millions of rows would take gigabytes. Until a shard
+is in an index, `SHARD.json` beside it holds its notes: header, sha256 and rows.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _batches(rows: Iterable[IndexRow], schema: Any) -> Iterator[Any]:
 def convert_index_to_notes(folder: Path) -> None:
     """Replace an index by notes for every shard.
 
-    What is written next keeps the shards that are whole; an index would say that all are there.
+    The next write keeps the intact shards; with an index, all shards would count as present.
     """
     try:
         index = ShardIndex(folder)

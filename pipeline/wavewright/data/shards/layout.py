@@ -16,7 +16,7 @@ from wavewright.mel.spec import MelSpec
 Array = npt.NDArray[Any]
 Encoding = Literal["pcm16", "flac"]
 INDEX = "index.parquet"
-_FORMATS = {1: "pcm16", 2: "flac"}  # the second cannot be read by those that know the first
+_FORMATS = {1: "pcm16", 2: "flac"}  # readers of format 1 cannot read format 2
 
 
 class IndexRow(NamedTuple):

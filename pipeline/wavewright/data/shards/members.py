@@ -63,7 +63,7 @@ def decode(
 
     Args:
         read: (offset, size) -> those bytes of the shard, fewer where it ends. Only the samples'
-            own bytes are asked for, or those of the FLAC frames around them.
+            bytes are read, or those of the FLAC frames around them.
         row: of the member.
         header: of the folder.
         start: first sample or frame.

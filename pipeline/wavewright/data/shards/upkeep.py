@@ -50,9 +50,9 @@ def append_shards(
 ) -> None:
     """Add utterances to a folder of shards.
 
-    They go into new shards, numbered on; those that are there are not touched. Readers see all of
-    the new utterances or none, because the index is replaced in one step. After an interruption
-    the same call goes on.
+    They go into new shards with the next numbers; existing shards are not touched. Readers see all
+    of the new utterances or none, because the index is replaced in one step. After an interruption
+    the same call continues.
 
     Args:
         folder: with its index.
@@ -141,7 +141,7 @@ def repair_shards(
         jobs: worker processes.
 
     Returns:
-        What was mended.
+        The damaged shards that were rebuilt.
 
     Raises:
         WavewrightError: a shard does not come out with its recorded sha256, because the source has

@@ -43,9 +43,9 @@ def export_file(
         WavewrightError: the vocoder cannot be exported so.
     """
     if model is not None and form != "parallel-wavegan":
-        raise WavewrightError("--for names the model of files for parallel-wavegan only")
+        raise WavewrightError("--espnet-config names the model of files for parallel-wavegan only")
     if not check and form != "sherpa-onnx":
-        raise WavewrightError("--unchecked belongs to --format sherpa-onnx")
+        raise WavewrightError("--no-log-check belongs to --format sherpa-onnx")
     if form == "parallel-wavegan":
         return _for_parallel_wavegan(checkpoint, out, model)
     require_onnx_packages()

@@ -1,7 +1,7 @@
 """Exportable graph of a vocoder: a module of tensors with named inputs and outputs.
 
-A graph has no random numbers of its own. Whatever a vocoder draws is an input, so that the same
-numbers give the same sound in every program.
+A graph draws no random numbers: a vocoder's noise is an input, so that the same noise gives the
+same sound in every program.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TensorPort(FrozenModel):
     """Input or output tensor of a graph.
 
     Attributes:
-        name: by which clients feed it.
+        name: name by which clients pass it.
         shape: sizes; "batch"; "frames"; or so many values per frame, such as "frames * 256".
         dtype: of its values.
         kind: a mel, a kind of `Noise`, or a sound.

@@ -40,7 +40,7 @@ class TheirGenerator(NamedTuple):
         parameters: of its constructor.
         modules: paths of all its modules with weights.
         rename: their state dict to ours.
-        filters: of the bank that joins what it says, if that is several bands.
+        filters: parameters of the PQMF synthesis bank, if it predicts several bands.
     """
 
     kind: str

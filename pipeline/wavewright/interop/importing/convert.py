@@ -47,7 +47,7 @@ class ImportedModel:
     Attributes:
         model: in eval mode.
         format: format that the file was recognised as.
-        step: of its training; 0 where the file does not say.
+        step: training step; 0 if the file has none.
         presets: of the mels that it may have, the likeliest first.
         configuration: file beside the checkpoint that was read too; "" where none was.
         out: path of the written file; None if none was written.
@@ -144,8 +144,8 @@ def import_checkpoint(
 
     Raises:
         UnknownName: no such format or preset.
-        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or a mel that
-            the weights do not tell.
+        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or an unknown
+            mel convention.
     """
     source = Path(path)
     if out is not None and Path(out).suffix != ".safetensors":

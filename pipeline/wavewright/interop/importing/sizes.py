@@ -1,7 +1,7 @@
 """Configuration fields read from the shapes of a network's tensors.
 
-Every function takes a state dict in our names. What shapes do not tell is asked of a configuration
-file, or is as published; a tensor that is not there raises KeyError with its name.
+Every function takes a state dict in our names. Settings that shapes do not show come from a sidecar
+configuration or are the published ones; a missing tensor raises KeyError with its name.
 """
 
 from __future__ import annotations

@@ -154,8 +154,8 @@ def _clip(row: int, name: str, shards: Shards, *, lossless: bool) -> Clip:
 def spectrogram(pcm: npt.NDArray[np.int16], sample_rate: int) -> Floats:
     """Levels (96, frames) in dB of a sine of full scale, from 0 Hz to half the sample rate.
 
-    Frequencies are linear, so that hum, noise and missing bands stand out; what models learn from
-    are mels, which are made elsewhere.
+    The frequency axis is linear, so that hum, noise and missing bands stand out; this is not the
+    mel that models are trained on.
     """
     size, hop = round(_FRAME * sample_rate), max(1, round(_HOP * sample_rate))
     window = np.hanning(size + 1)[:-1]
