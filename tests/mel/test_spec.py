@@ -18,7 +18,7 @@ from wavewright.registry import create_vocoder
 
 
 def refusal(**changes: Any) -> str:
-    """What the model says of the `hifigan` convention with these changes."""
+    """Error of the `hifigan` convention with these changes."""
     with pytest.raises(ValidationError) as caught:
         MelSpec.model_validate({"preset": "hifigan", **changes})
     first = caught.value.errors()[0]
