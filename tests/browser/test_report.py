@@ -39,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tight_page(tmp_path_factory: pytest.TempPathFactory, page: Path) -> Path:
-    """The same with room for about half of the sounds."""
+    """Page with room for about half of the sounds."""
     megabytes = 0.5e-6 * page.stat().st_size
     folder = tmp_path_factory.mktemp("tight")
     return small_report(folder, utterances=UTTERANCES, seconds=SECONDS, max_megabytes=megabytes)[0]
@@ -51,7 +51,7 @@ def tab(browser: Tab, page: Path) -> Iterator[Tab]:
 
 
 def pressed(tab: Tab, article: int = 0) -> list[str]:
-    """What the buttons of an utterance say is chosen: system, condition."""
+    """Labels of the pressed buttons of an utterance: system, condition."""
     return list(
         tab.run(
             f"[...{ARTICLE.format(article)}.querySelectorAll('[aria-pressed=true]')]"
