@@ -21,7 +21,7 @@ from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import AcousticModel, AcousticOutput
 from wavewright.models.config import ModelConfig
-from wavewright.text.symbols import encode, normalise_text
+from wavewright.text.symbols import encode, normalize_text
 
 STEPS, SYMBOLS = 40, 20
 
@@ -166,7 +166,7 @@ class Lettered(Scripted):
     symbols = ("_", *"abcdefghijklmnopqrstuvwxyz .")
 
     def encode_text(self, text: str) -> list[int]:
-        return encode(normalise_text(text), self.symbols)
+        return encode(normalize_text(text), self.symbols)
 
 
 def test_what_cannot_be_read_is_named_with_its_place() -> None:

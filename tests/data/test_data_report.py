@@ -41,7 +41,7 @@ from wavewright.data.corpus.report.reasons import group_reasons, reason_kind
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.text.phones import class_of
+from wavewright.text.phones import phone_class
 from wavewright.webpage.render import printable
 
 
@@ -375,7 +375,7 @@ def test_phones_are_counted_by_class_and_label(tmp_path: Path) -> None:
      ("ɹ", "liquids, glides"), ("spn", "other")],
 )  # fmt: skip
 def test_phones_of_both_alphabets_have_their_class(label: str, expected: str) -> None:
-    assert class_of(label) == expected
+    assert phone_class(label) == expected
 
 
 # Odd ones out and normal ones

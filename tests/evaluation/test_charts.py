@@ -37,10 +37,10 @@ def four() -> Results:
 
 def test_pairs_put_the_better_system_first() -> None:
     results = four()
-    found = pairs_of(results)
-    order = [(pair.better.id, pair.worse.id) for pair in found]
+    result = pairs_of(results)
+    order = [(pair.better.id, pair.worse.id) for pair in result]
     assert order == [("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
-    for pair in found:
+    for pair in result:
         assert pair.low is not None
         assert pair.high is not None
         assert pair.low <= pair.mean <= pair.high < 0
@@ -50,10 +50,10 @@ def test_pairs_put_the_better_system_first() -> None:
 
 def test_too_many_pairs_are_drawn_against_the_best_only() -> None:
     results = large_results()
-    found = pairs_of(results)
-    assert charted_pairs(found) == found
-    more = charted_pairs(found * 2)
-    assert {pair.better for pair in more} == {found[0].better}
+    result = pairs_of(results)
+    assert charted_pairs(result) == result
+    more = charted_pairs(result * 2)
+    assert {pair.better for pair in more} == {result[0].better}
 
 
 def test_forest_plots_have_a_line_at_zero_and_a_mark_for_every_pair() -> None:
@@ -99,11 +99,11 @@ def test_a_contour_follows_a_gliding_buzz() -> None:
     t = np.arange(RATE) / RATE
     phase = 2 * np.pi * (120 * t + 40 * t**2)  # 120 Hz, rising to 200
     buzz = 0.1 * np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
-    found = contours.pitch_contour(buzz, RATE)
-    assert found is not None
-    at = [float(found.hertz[round(seconds / contours.STEP)]) for seconds in (0.3, 0.7)]
+    result = contours.pitch_contour(buzz, RATE)
+    assert result is not None
+    at = [float(result.hertz[round(seconds / contours.STEP)]) for seconds in (0.3, 0.7)]
     assert at == pytest.approx([144.0, 176.0], rel=0.02)
-    low, high = contours.pitch_range([found])
+    low, high = contours.pitch_range([result])
     assert low < 124
     assert high > 196
     assert contours.pitch_contour(speech(0)[:100], RATE) is None

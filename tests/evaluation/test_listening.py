@@ -74,7 +74,7 @@ def test_sounds_of_an_utterance_are_equally_long(
         info = soundfile.info(folder / "listeners" / "sounds" / f"{name}.wav")
         lengths.setdefault(sound.utterance, set()).add(info.frames)
         assert (info.samplerate, info.channels) == (RATE, 1)
-    assert {len(found) for found in lengths.values()} == {1}
+    assert {len(result) for result in lengths.values()} == {1}
 
 
 def test_another_timing_is_padded_and_not_cut(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_another_timing_is_padded_and_not_cut(tmp_path: Path) -> None:
         (tmp_path / system).mkdir()
         save_wav(tmp_path / system / "a.wav", speech(0, seconds), RATE)
     sources = find_system_files(tmp_path / "natural", {"slow": tmp_path / "slow"})
-    made = equalize(sources, "a", ["natural", "slow"], RATE)
-    assert {len(wav) for wav in made.values()} == {round(1.5 * RATE)}
-    assert not made["natural"][RATE:].any()
-    assert np.abs(made["slow"][round(1.4 * RATE) :]).max() > 0.01
+    equalized = equalize(sources, "a", ["natural", "slow"], RATE)
+    assert {len(wav) for wav in equalized.values()} == {round(1.5 * RATE)}
+    assert not equalized["natural"][RATE:].any()
+    assert np.abs(equalized["slow"][round(1.4 * RATE) :]).max() > 0.01
 
 
 def test_a_loud_peak_lowers_all_sounds(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_nothing_that_listeners_get_names_a_system(
     assert all(re.fullmatch(r"[a-f][0-9a-f]{11}", name) for name in names)
     page = (folder / "listeners" / "index.html").read_text()
     assert [
-        told for told in (*SYSTEMS, "utt-", ANCHOR, str(folder), '"seed"') if told in page
+        word for word in (*SYSTEMS, "utt-", ANCHOR, str(folder), '"seed"') if word in page
     ] == []
     data = page_data(page)
     assert data["test"] == key.test.model_dump(mode="json")
@@ -188,10 +188,10 @@ def test_every_system_is_rated_on_every_utterance(
     tests: dict[TestKind, tuple[Path, ListeningKey]],
 ) -> None:
     _, key = tests["mos"]
-    rated = sorted(
+    rated_pairs = sorted(
         (key.sounds[t.stimuli[0]].system, key.sounds[t.stimuli[0]].utterance) for t in asked(key)
     )
-    assert rated == sorted((s, u) for s in ("natural", *SYSTEMS) for u in key.utterances)
+    assert rated_pairs == sorted((s, u) for s in ("natural", *SYSTEMS) for u in key.utterances)
     checks = [t for t in key.test.trials if t.id in key.checks]
     assert {key.sounds[t.stimuli[0]].system for t in checks} == {ANCHOR}
     practised = key.sounds[key.test.practice.stimuli[0]].utterance
@@ -207,9 +207,9 @@ def test_text_of_anybody_stays_text(tmp_path: Path) -> None:
 
 
 def page_data(page: str) -> dict[str, Any]:
-    found = re.search(r'id="test">(.*?)</script>', page, re.S)
-    assert found is not None
-    data: dict[str, Any] = json.loads(found.group(1))
+    result = re.search(r'id="test">(.*?)</script>', page, re.S)
+    assert result is not None
+    data: dict[str, Any] = json.loads(result.group(1))
     return data
 
 
@@ -224,10 +224,10 @@ def test_a_single_file_holds_the_same_samples(tmp_path: Path) -> None:
     write_listening_test("mos", natural, folders, tmp_path / "many", options)
     assert [p.name for p in (tmp_path / "one" / "listeners").iterdir()] == ["index.html"]
     page = (tmp_path / "one" / "listeners" / "index.html").read_text()
-    found = dict(re.findall(r'"([0-9a-f]{12})":"data:audio/flac;base64,([^"]+)"', page))
+    result = dict(re.findall(r'"([0-9a-f]{12})":"data:audio/flac;base64,([^"]+)"', page))
     beside = tmp_path / "many" / "listeners" / "sounds"
-    assert sorted(found) == sorted(path.stem for path in beside.iterdir())
-    for name, data in found.items():
+    assert sorted(result) == sorted(path.stem for path in beside.iterdir())
+    for name, data in result.items():
         embedded, _ = soundfile.read(io.BytesIO(base64.b64decode(data)), dtype="int16")
         assert (embedded == soundfile.read(beside / f"{name}.wav", dtype="int16")[0]).all()
 
@@ -312,8 +312,8 @@ def test_webmushra_gets_what_it_accepts(tmp_path: Path) -> None:
         assert infos[0].duration <= 12
         assert sorted(key["conditions"][page["id"]]) == sorted(page["stimuli"])
         assert sorted(key["conditions"][page["id"]].values()) == sorted(SYSTEMS)
-    told = path.read_text() + "".join(map(str, (tmp_path / "out" / "configs").rglob("*")))
-    assert not any(name in told.replace(str(tmp_path), "") for name in SYSTEMS)
+    texts = path.read_text() + "".join(map(str, (tmp_path / "out" / "configs").rglob("*")))
+    assert not any(name in texts.replace(str(tmp_path), "") for name in SYSTEMS)
 
 
 def test_webmushra_refuses_what_does_not_fit(tmp_path: Path) -> None:

@@ -153,19 +153,19 @@ def test_scores_are_those_that_listeners_gave(
     sessions = [session(key, f"l{index}", attentive) for index in range(7)]
     lazy = session(key, "lazy", lambda *_: "5")
     answers = save(tmp_path / "answers", *sessions, lazy)
-    found = import_ratings(answers, folder / "key.json", tmp_path / "out")
-    assert {row.system: row.score.mean for row in found.scores} == {
+    result = import_ratings(answers, folder / "key.json", tmp_path / "out")
+    assert {row.system: row.score.mean for row in result.scores} == {
         "natural": 5,
         "close-one": 4,
         "noisy-one": 3,
     }
-    gaps = {(row.a, row.b): row for row in found.differences}
+    gaps = {(row.a, row.b): row for row in result.differences}
     row = gaps["close-one", "noisy-one"]
     interval = (row.difference.mean, row.difference.low, row.difference.high)
     assert interval == pytest.approx((1, 1, 1))
     assert row.p == pytest.approx(2 / 2**7)
     assert row.p_holm == pytest.approx(3 * 2 / 2**7)
-    assert [one.listener for one in found.excluded] == ["lazy"]
+    assert [one.listener for one in result.excluded] == ["lazy"]
     text = (tmp_path / "out" / "ratings.md").read_text()
     assert "| natural | 5.00 | [5.00, 5.00] |" in text
     assert "- lazy: failed 2 of 2 attention checks" in text
@@ -203,29 +203,29 @@ def test_abx_counts_who_was_told_from_the_recording(
         return "A" if "close-one" in systems_of(key, shown) else right
 
     rows = compute_ratings(key, [session(key, f"l{index}", hears_noise) for index in range(6)])
-    found = {row.system: row for row in rows.discriminations}
-    assert (found["noisy-one"].right, found["noisy-one"].answers) == (48, 48)
-    assert found["noisy-one"].p == pytest.approx(1 / 2**6)
-    assert found["close-one"].share.mean == 0.5
-    assert found["close-one"].p_binomial > 0.5
+    result = {row.system: row for row in rows.discriminations}
+    assert (result["noisy-one"].right, result["noisy-one"].answers) == (48, 48)
+    assert result["noisy-one"].p == pytest.approx(1 / 2**6)
+    assert result["close-one"].share.mean == 0.5
+    assert result["close-one"].p_binomial > 0.5
 
 
 def test_few_listeners_are_called_too_few(tests: dict[TestKind, tuple[Path, ListeningKey]]) -> None:
     _, key = tests["mos"]
-    found = compute_ratings(key, [session(key, f"l{index}", attentive) for index in range(5)])
-    assert found.scores[0].score.low is None
-    assert found.differences[0].p is None
-    text = ratings_markdown(found)
+    result = compute_ratings(key, [session(key, f"l{index}", attentive) for index in range(5)])
+    assert result.scores[0].score.low is None
+    assert result.differences[0].p is None
+    text = ratings_markdown(result)
     assert "**Too few:**" in text
     assert "| natural | 5.00 | too few |" in text
 
 
 def test_names_cannot_break_the_table(tests: dict[TestKind, tuple[Path, ListeningKey]]) -> None:
     _, key = tests["mos"]
-    found = compute_ratings(key, [session(key, "a", attentive)])
-    row = found.scores[0].model_copy(update={"system": "a|b<i>"})
-    found = found.model_copy(update={"scores": (row,), "title": "<script>|"})
-    text = ratings_markdown(found)
+    result = compute_ratings(key, [session(key, "a", attentive)])
+    row = result.scores[0].model_copy(update={"system": "a|b<i>"})
+    result = result.model_copy(update={"scores": (row,), "title": "<script>|"})
+    text = ratings_markdown(result)
     assert "| a\\|b&lt;i> | 5.00 |" in text
     assert "<script>" not in text
 
@@ -247,10 +247,10 @@ def test_intervals_cover_the_mean_where_independent_ones_do_not() -> None:
     clustered = independent = 0
     for _ in range(200):
         answers = crossed(rng, 15, 20)
-        found = clustered_mean(answers)
-        assert found.low is not None
-        assert found.high is not None
-        clustered += found.low <= 0 <= found.high
+        result = clustered_mean(answers)
+        assert result.low is not None
+        assert result.high is not None
+        clustered += result.low <= 0 <= result.high
         half = 1.96 * answers.std(ddof=1) / answers.size**0.5
         independent += abs(answers.mean()) <= half
     assert 0.88 <= clustered / 200 <= 0.99

@@ -20,13 +20,13 @@ A, B = (RNG.normal(size=4000).astype(np.float32) for _ in range(2))
 
 def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     cache = MetricCache(tmp_path / "deep" / "scores.sqlite")
-    kept = {"one": Score(0.25, weight=7.0), "two": Score(float("nan"), "too short")}
-    cache.put(kept)
-    found = MetricCache(cache.path).get(["one", "two", "three"])
-    assert set(found) == {"one", "two"}
-    assert (float(found["one"]), found["one"].weight) == (0.25, 7.0)
-    assert np.isnan(found["two"])
-    assert found["two"].reason == "too short"
+    scores = {"one": Score(0.25, weight=7.0), "two": Score(float("nan"), "too short")}
+    cache.put(scores)
+    result = MetricCache(cache.path).get(["one", "two", "three"])
+    assert set(result) == {"one", "two"}
+    assert (float(result["one"]), result["one"].weight) == (0.25, 7.0)
+    assert np.isnan(result["two"])
+    assert result["two"].reason == "too short"
 
 
 def test_every_thing_that_matters_is_in_the_key() -> None:

@@ -138,12 +138,12 @@ def test_too_few_utterances_for_so_many_tests_are_said(report: tuple[Path, Resul
 def test_metrics_that_disagree_are_named(report: tuple[Path, Results]) -> None:
     results = with_values(report[1], a=[0.1] * 8, b=[0.4] * 8)
     other = MEL_L1.model_copy(update={"id": "mstft", "title": "M-STFT"})
-    turned = [
+    reversed_rows = [
         row.model_copy(update={"metric": "mstft", "mean": 1 - (row.mean or 0)})
         for row in results.summary
     ]
     results = results.model_copy(
-        update={"metrics": (MEL_L1, other), "summary": (*results.summary, *turned)}
+        update={"metrics": (MEL_L1, other), "summary": (*results.summary, *reversed_rows)}
     )
     assert verdict(results).endswith("By M-STFT, system b is first.")
 
@@ -157,8 +157,8 @@ def test_the_noisier_system_is_further_away(report: tuple[Path, Results]) -> Non
 
 def test_csv_and_json_hold_the_same_values(report: tuple[Path, Results]) -> None:
     page, results = report
-    read = Results.model_validate_json((page.parent / "results.json").read_text())
-    assert read == results
+    parsed = Results.model_validate_json((page.parent / "results.json").read_text())
+    assert parsed == results
     rows = list(csv.DictReader(io.StringIO((page.parent / "results.csv").read_text())))
     assert len(rows) == len(results.values)
     assert [float(row["value"]) for row in rows if row["value"]] == [
@@ -218,8 +218,8 @@ def test_the_policy_allows_exactly_the_pages_own_style_and_script(
 
 
 def test_titles_keep_their_abbreviations_within_sentences(report: tuple[Path, Results]) -> None:
-    found = [condition.in_sentence for condition in report[1].conditions]
-    assert found == ["copy-synthesis", "GTA", "free-running TTS"]
+    result = [condition.in_sentence for condition in report[1].conditions]
+    assert result == ["copy-synthesis", "GTA", "free-running TTS"]
 
 
 def test_text_stays_text(report: tuple[Path, Results]) -> None:
@@ -233,8 +233,8 @@ def test_text_stays_text(report: tuple[Path, Results]) -> None:
 
 def test_players_and_pictures_carry_the_right_sounds(report: tuple[Path, Results]) -> None:
     page, results = report
-    read = Page(page.read_text("utf-8"))
-    players = read.all("audio")
+    parsed = Page(page.read_text("utf-8"))
+    players = parsed.all("audio")
     failed = 1
     assert len(players) == len(results.utterances) * (1 + 2 * 2) - failed
     for player in players:
@@ -244,9 +244,11 @@ def test_players_and_pictures_carry_the_right_sounds(report: tuple[Path, Results
         if (player["aria-label"] or "").endswith("the recording"):
             file = page.parent / "wavs" / "natural" / "recording" / f"{utterance}.wav"
             assert np.array_equal(wav, soundfile.read(file, dtype="int16")[0])
-    pictures = [image for image in read.all("img") if (image["alt"] or "").startswith("Mel")]
+    pictures = [image for image in parsed.all("img") if (image["alt"] or "").startswith("Mel")]
     assert len(pictures) == len(players)
-    differences = [one["alt"] or "" for one in read.all("img") if one.get("class") == "difference"]
+    differences = [
+        one["alt"] or "" for one in parsed.all("img") if one.get("class") == "difference"
+    ]
     assert len(differences) == 2 * len(results.utterances)  # of copy-synthesis; none of TTS
     assert all("copy-synthesis" in alternative for alternative in differences)
     assert all(_decode(image["src"])[8:12] == b"WEBP" for image in pictures)
@@ -274,10 +276,12 @@ def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Pa
     megabytes = 0.6 * whole.stat().st_size / 1e6
     part, _ = small_report(tmp_path / "part", max_megabytes=megabytes)
     assert part.stat().st_size <= megabytes * 1e6
-    read = Page(part.read_text("utf-8"))
-    assert len(read.all("article")) == len(results.utterances)
-    files = [src for one in read.all("audio") if not (src := one["src"] or "").startswith("data:")]
-    assert 0 < len(files) < len(read.all("audio"))
+    parsed = Page(part.read_text("utf-8"))
+    assert len(parsed.all("article")) == len(results.utterances)
+    files = [
+        src for one in parsed.all("audio") if not (src := one["src"] or "").startswith("data:")
+    ]
+    assert 0 < len(files) < len(parsed.all("audio"))
     assert all((part.parent / file).is_file() for file in files)
     policies = [Page(page.read_text("utf-8")).all("meta")[1]["content"] for page in (whole, part)]
     assert "media-src data:;" in (policies[0] or "")
@@ -293,10 +297,10 @@ def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path)
 
 def test_small_sounds_are_called_lossy(tmp_path: Path) -> None:
     page, _ = small_report(tmp_path, utterances=2, sounds="mp3")
-    read = Page(page.read_text("utf-8"))
-    assert all((one["src"] or "").startswith("data:audio/mpeg") for one in read.all("audio"))
+    parsed = Page(page.read_text("utf-8"))
+    assert all((one["src"] or "").startswith("data:audio/mpeg") for one in parsed.all("audio"))
     assert "Players hold MP3" in page.read_text("utf-8")
-    assert page.read_text("utf-8").count("MP3, lossy") == len(read.all("audio"))
+    assert page.read_text("utf-8").count("MP3, lossy") == len(parsed.all("audio"))
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path, report: tuple[Path, Results]) -> None:

@@ -33,13 +33,13 @@ def test_the_worst_come_first_and_the_others_are_spread() -> None:
     good, bad = around(1.0, 20), around(2.0, 20)
     good[13], bad[4] = 9.0, 2.5
     results = results_of({("a", "copy", "mel_l1"): good, ("b", "copy", "mel_l1"): bad})
-    chosen = build_view(results, max_players=6).selection
-    assert [choice.utterance.id for choice in chosen[:2]] == ["u13", "u4"]
-    assert chosen[0].reason.startswith("mel_l1 9.000 of a in copy-synthesis is 4.2 standard dev")
-    assert (chosen[0].system, chosen[0].condition) == ("a", "copy")
-    rest = [choice for choice in chosen if not choice.reason]
+    selection = build_view(results, max_players=6).selection
+    assert [choice.utterance.id for choice in selection[:2]] == ["u13", "u4"]
+    assert selection[0].reason.startswith("mel_l1 9.000 of a in copy-synthesis is 4.2 standard dev")
+    assert (selection[0].system, selection[0].condition) == ("a", "copy")
+    rest = [choice for choice in selection if not choice.reason]
     places = [int(choice.utterance.id[1:]) for choice in rest]
-    assert len(chosen) == 6
+    assert len(selection) == 6
     assert places == sorted(places)
     assert (places[0], places[-1]) == (0, 19)
     assert {(choice.system, choice.condition) for choice in rest} == {("a", "copy")}
@@ -48,9 +48,9 @@ def test_the_worst_come_first_and_the_others_are_spread() -> None:
 def test_half_of_the_shown_are_the_worst_at_most() -> None:
     rng = np.random.default_rng(0)
     results = results_of({("a", "copy", "mel_l1"): rng.normal(size=50).tolist()})
-    chosen = build_view(results, max_players=7).selection
-    assert [bool(choice.reason) for choice in chosen] == [True] * 4 + [False] * 3
-    assert len({choice.utterance.id for choice in chosen}) == 7
+    selection = build_view(results, max_players=7).selection
+    assert [bool(choice.reason) for choice in selection] == [True] * 4 + [False] * 3
+    assert len({choice.utterance.id for choice in selection}) == 7
 
 
 def test_an_anchor_makes_nobody_one_of_the_worst() -> None:
@@ -68,9 +68,9 @@ def test_deviations_are_positive_where_a_value_is_worse() -> None:
         ("a", "copy", "pesq"): [4.0, 4.1, 3.9, 4.0, 1.0],
         ("a", "copy", "ratio"): [1.0, 1.01, 0.99, 1.0, 0.5],
     }
-    found = outliers.standard_deviations(results_of(columns, (higher, ratio)))
-    assert found["a", "copy", "pesq", "u4"] > 1.5
-    assert found["a", "copy", "ratio", "u4"] > 1.5
+    result = outliers.standard_deviations(results_of(columns, (higher, ratio)))
+    assert result["a", "copy", "pesq", "u4"] > 1.5
+    assert result["a", "copy", "ratio", "u4"] > 1.5
     assert outliers.standard_deviations(results_of({("a", "copy", "mel_l1"): [1.0] * 9})) == {}
 
 
@@ -94,12 +94,12 @@ def test_a_doubtful_difference_is_the_first_named_less_the_other(names: str) -> 
     noise = rng.normal(size=20)
     columns = {"a": 1.0 + noise, "b": 1.05 + noise + 0.2 * rng.normal(size=20)}
     results = results_of({(n, "copy", "mel_l1"): columns[n].tolist() for n in names})
-    said = verdict(results)
+    sentences = verdict(results)
     means = {row.system: row.mean or 0 for row in results.summary if row.condition == "copy"}
-    assert "cannot be told apart" in said
-    ends = re.findall(r"difference \[(\S+), (\S+)\]", said)[0]
+    assert "cannot be told apart" in sentences
+    ends = re.findall(r"difference \[(\S+), (\S+)\]", sentences)[0]
     low, high = (float(end.replace(formatting.MINUS, "-")) for end in ends)
-    assert low < means[said[0]] - means[said[6]] < high
+    assert low < means[sentences[0]] - means[sentences[6]] < high
     assert abs(low) > high  # the first is the nearer one
 
 
@@ -130,9 +130,9 @@ def test_blame_follows_the_share_of_copy_synthesis(copy: float, gta: float, word
 def test_blame_counts_from_the_perfect_score_of_a_metric() -> None:
     pesq = metric("pesq", direction="higher", ideal=4.5)
     columns = {("a", "copy", "pesq"): around(4.3), ("a", "gta", "pesq"): around(3.5)}
-    said = build_view(results_of(columns, (pesq,))).bottleneck
-    assert "20% is there already in copy-synthesis" in said
-    assert "away from 4.5" in said
+    sentences = build_view(results_of(columns, (pesq,))).bottleneck
+    assert "20% is there already in copy-synthesis" in sentences
+    assert "away from 4.5" in sentences
 
 
 def test_without_gta_nobody_is_blamed() -> None:
@@ -183,14 +183,14 @@ def test_many_metrics_make_several_readable_tables() -> None:
     ]
     columns = {("a", "copy", one.id): around(1.0) for one in metrics}
     results = results_of(columns, metrics)
-    found = tables_of(results)
-    heads = [[one.id for one in table.metrics] for table in found]
+    result = tables_of(results)
+    heads = [[one.id for one in table.metrics] for table in result]
     assert heads[0] + heads[1] == [
         *("m0", "m1", "m2", "m7_8k", "m7", "m3", "m4", "m5", "m6", "m8"),
     ]
     assert heads[2:] == [["lag"], ["m0@vowels", "m0@nasals"]]
     assert max(map(len, heads)) <= 7
-    assert found[-1].title == "Copy-synthesis, m0 by class of phones"
+    assert result[-1].title == "Copy-synthesis, m0 by class of phones"
 
 
 def test_numbers_have_decimals_for_their_size_and_a_true_minus() -> None:

@@ -17,23 +17,23 @@ def test_intervals_cover_the_mean_about_as_often_as_the_report_says() -> None:
         (rng.normal(size=(300, 200)), 0.0),
         (rng.lognormal(size=(300, 200)), np.exp(0.5)),
     ):
-        found = [estimate_mean(sample.tolist()) for sample in samples]
-        covered = sum(one.low <= mean <= one.high for one in found)  # type: ignore[operator]
+        result = [estimate_mean(sample.tolist()) for sample in samples]
+        covered = sum(one.low <= mean <= one.high for one in result)  # type: ignore[operator]
         assert 0.90 <= covered / 300 <= 0.985
 
 
 def test_values_that_are_nearly_all_equal_get_no_absurd_interval() -> None:
     """One utterance of eight is clipped: most resamples have no spread at all."""
-    found = estimate_mean([0.0] * 7 + [0.06])
-    assert (found.low, found.n) == (0.0, 8)
-    assert found.high == pytest.approx(0.0225, abs=0.01)
+    result = estimate_mean([0.0] * 7 + [0.06])
+    assert (result.low, result.n) == (0.0, 8)
+    assert result.high == pytest.approx(0.0225, abs=0.01)
 
 
 def test_a_pooled_ratio_weighs_its_denominators() -> None:
     """Two errors in 10 words and none in 30 are two in 40; its interval is that of the ratio."""
-    found = estimate_mean([0.2, 0.0] * 10, weights=[10.0, 30.0] * 10)
-    assert found.mean == pytest.approx(0.05)
-    assert found.low < 0.05 < found.high  # type: ignore[operator]
+    result = estimate_mean([0.2, 0.0] * 10, weights=[10.0, 30.0] * 10)
+    assert result.mean == pytest.approx(0.05)
+    assert result.low < 0.05 < result.high  # type: ignore[operator]
     same = estimate_mean([0.2, 0.0] * 10, weights=[10.0, 10.0] * 10)
     plain = estimate_mean([0.2, 0.0] * 10)
     assert (same.low, same.high) == pytest.approx((plain.low, plain.high))
@@ -43,17 +43,17 @@ def test_pooled_ratios_of_two_systems_have_denominators_of_their_own() -> None:
     """An F1 weighs by what a system calls voiced: 8 of 10 and 1 of 30 pool to 9 of 40."""
     a, weights_a = [0.8, 1 / 30] * 10, [10.0, 30.0] * 10
     b, weights_b = [0.5, 0.5] * 10, [20.0, 20.0] * 10
-    found = compare_paired(a, b, weights_a, weights_b)
-    assert found.difference.mean == pytest.approx(9 / 40 - 0.5)
+    result = compare_paired(a, b, weights_a, weights_b)
+    assert result.difference.mean == pytest.approx(9 / 40 - 0.5)
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, 20, size=(4000, 20))
+    indices = rng.integers(0, 20, size=(4000, 20))
     ratios = [
-        (np.array(v)[drawn] * np.array(w)[drawn]).sum(1) / np.array(w)[drawn].sum(1)
+        (np.array(v)[indices] * np.array(w)[indices]).sum(1) / np.array(w)[indices].sum(1)
         for v, w in ((a, weights_a), (b, weights_b))
     ]
     low, high = np.percentile(ratios[0] - ratios[1], [2.5, 97.5])
-    assert found.difference.low == pytest.approx(low, abs=0.3 * (high - low))
-    assert found.difference.high == pytest.approx(high, abs=0.3 * (high - low))
+    assert result.difference.low == pytest.approx(low, abs=0.3 * (high - low))
+    assert result.difference.high == pytest.approx(high, abs=0.3 * (high - low))
 
 
 def test_speakers_are_resampled_from_six_on() -> None:
@@ -79,15 +79,15 @@ def test_holm_steps_down() -> None:
 
 @pytest.mark.parametrize(("n", "p"), [(5, None), (6, 2 / 2**6), (8, 2 / 2**8)])
 def test_a_signed_rank_test_needs_six(n: int, p: float | None) -> None:
-    found = compare_paired([1.0 + 0.1 * i for i in range(n)], [0.5] * n)
-    assert (found.p is None) == (p is None)
-    assert found.p == p or found.p == pytest.approx(p)
-    assert found.effect is None or found.effect == 1.0
+    result = compare_paired([1.0 + 0.1 * i for i in range(n)], [0.5] * n)
+    assert (result.p is None) == (p is None)
+    assert result.p == p or result.p == pytest.approx(p)
+    assert result.effect is None or result.effect == 1.0
 
 
 def test_undefined_values_are_counted_and_never_averaged() -> None:
-    found = estimate_mean([1.0, None, 3.0, float("nan")])
-    assert (found.mean, found.n, found.missing) == (2.0, 2, 2)
+    result = estimate_mean([1.0, None, 3.0, float("nan")])
+    assert (result.mean, result.n, result.missing) == (2.0, 2, 2)
     assert estimate_mean([None]).mean is None
     assert estimate_mean([4.0]).low is None
 
@@ -104,10 +104,10 @@ def test_a_paired_difference_is_narrower_than_its_parts() -> None:
 def test_means_are_taken_over_the_same_utterances() -> None:
     ids, rows = values_of(a=[1.0, 2.0, 9.0], b=[2.0, 3.0, None], never=[None, None, None])
     summary, differences = summarize(files("a", "b", "never"), ["copy"], [MEL_L1], ids, rows)
-    found = {row.system: row for row in summary}
-    assert (found["a"].mean, found["a"].n, found["a"].missing) == (1.5, 2, 0)
-    assert (found["b"].mean, found["b"].n, found["b"].missing) == (2.5, 2, 1)
-    assert (found["never"].mean, found["never"].missing) == (None, 3)
+    result = {row.system: row for row in summary}
+    assert (result["a"].mean, result["a"].n, result["a"].missing) == (1.5, 2, 0)
+    assert (result["b"].mean, result["b"].n, result["b"].missing) == (2.5, 2, 1)
+    assert (result["never"].mean, result["never"].missing) == (None, 3)
     assert (differences[0].a, differences[0].b, differences[0].mean) == ("a", "b", -1.0)
 
 

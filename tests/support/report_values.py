@@ -71,7 +71,7 @@ def results_of(
         for n in names
     ]
     count = len(next(iter(columns.values())))
-    spoken = [Utterance(id=f"u{index}", text="", seconds=1.0) for index in range(count)]
+    utterances = [Utterance(id=f"u{index}", text="", seconds=1.0) for index in range(count)]
     values = [
         Value.model_validate(
             {"system": s, "condition": c, "metric": m, "utterance": f"u{index}", "value": value}
@@ -79,11 +79,11 @@ def results_of(
         for (s, c, m), column in columns.items()
         for index, value in enumerate(column)
     ]
-    summary, differences = summarize(systems, EVERY, metrics, spoken, values)
+    summary, differences = summarize(systems, EVERY, metrics, utterances, values)
     return large_results().model_copy(
         update={
             "systems": tuple(systems),
-            "utterances": tuple(spoken),
+            "utterances": tuple(utterances),
             "metrics": tuple(metrics),
             "values": tuple(values),
             "summary": summary,

@@ -44,7 +44,7 @@ def _spec_of(checkpoint: Path) -> MelSpec:
     if not checkpoint.exists():
         return open_vocoder(checkpoint).mel_spec
     model = load_model(checkpoint)
-    spec = getattr(model, "mel", None)
+    spec = getattr(model, "mel_spec", None)
     if not isinstance(spec, MelSpec):
         raise WavewrightError(f"{checkpoint}: the model '{model.name}' is not driven by mels")
     return spec

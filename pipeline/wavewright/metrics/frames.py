@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavewright.metrics.metric import Pair, Score, Undefined
-from wavewright.text.phones import class_of
+from wavewright.text.phones import phone_class
 
 if TYPE_CHECKING:
     from wavewright.text.textgrid import Interval
@@ -42,6 +42,6 @@ def in_class(times: np.ndarray, intervals: Sequence[Interval], phones: str) -> n
     """Which times (n,) in seconds lie in phones of the class, (n,) bool."""
     inside = np.zeros(len(times), dtype=bool)
     for interval in intervals:
-        if class_of(interval.label) == phones:
+        if phone_class(interval.label) == phones:
             inside |= (times >= interval.start) & (times < interval.end)
     return inside

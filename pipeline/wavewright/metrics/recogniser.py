@@ -9,7 +9,7 @@ from wavewright.audio.files import to_pcm16
 from wavewright.metrics.metric import Pair, Undefined
 from wavewright.metrics.resampling import heard_at
 from wavewright.metrics.world import KEPT, Sound
-from wavewright.text.symbols import normalise_text
+from wavewright.text.symbols import normalize_text
 
 RATE = 16000
 _SHORTEST = 0.1  # seconds
@@ -34,7 +34,7 @@ def understood(pair: Pair) -> tuple[str, str, str]:
 
 def words_of(text: str) -> str:
     """Lower-case words and single spaces: all that recognition tells apart."""
-    plain = re.sub(r"[^\w']|[\d_]", " ", normalise_text(text))
+    plain = re.sub(r"[^\w']|[\d_]", " ", normalize_text(text))
     return " ".join(word for word in plain.split() if word.strip("'"))
 
 

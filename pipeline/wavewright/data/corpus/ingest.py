@@ -28,7 +28,7 @@ from wavewright.data.corpus.utterances import (
 from wavewright.data.manifest import check_id, id_slug
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
-from wavewright.text.espeak import speak
+from wavewright.text.espeak import synthesize
 from wavewright.text.textgrid import write_alignment
 
 _LARGEST_COPY = 10**9  # bytes of audio
@@ -278,7 +278,7 @@ def synthesize_corpus(
     with progress("speak", total=len(lines), unit="sentences") as bar:
         for number, line in lines:
             name = check_id(f"{prefix}-{number:03d}")
-            speech = speak(line, voice=voice, words_per_minute=words_per_minute)
+            speech = synthesize(line, voice=voice, words_per_minute=words_per_minute)
             save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(speech.wav), speech.sample_rate)
             write_alignment(corpus / "alignments" / f"{name}.TextGrid", speech.alignment)
             rows.append(f"{name}|{line}|{line}\n")

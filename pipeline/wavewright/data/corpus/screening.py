@@ -22,8 +22,13 @@ from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.corpus.quality import Quality, measure_quality, quality_flags
 from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.text.symbols import describe, normalise_text, unknown_symbols
-from wavewright.text.textgrid import Alignment, cut_alignment, read_checked, speech_bounds
+from wavewright.text.symbols import describe_characters, normalize_text, unknown_symbols
+from wavewright.text.textgrid import (
+    Alignment,
+    cut_alignment,
+    read_alignment_with_warnings,
+    speech_bounds,
+)
 
 PHONE_SEPARATOR = "\x1f"
 Trim = Literal["none", "alignment", "energy"]
@@ -181,14 +186,14 @@ def _channel_flags(data: np.ndarray) -> Iterator[str]:
 
 
 def _text_flags(utterance: CorpusUtterance, rules: ScreeningRules) -> Iterator[str]:
-    text = normalise_text(utterance.normalised)
+    text = normalize_text(utterance.normalised)
     unknown = unknown_symbols(text)
     if not text and (rules.require_text or utterance.normalised):
         raise WavewrightError("nothing to read in its text")
     if unknown and rules.unknown_symbols == "quarantine":
         hint = _SPELL_OUT if any(symbol.isdigit() for symbol in unknown) else ""
         raise WavewrightError(
-            f"its text has symbols that no model reads: {describe(unknown)}{hint}"
+            f"its text has symbols that no model reads: {describe_characters(unknown)}{hint}"
         )
     if unknown:
         yield "unknown_symbols"
@@ -232,7 +237,7 @@ def _read_alignment(
     if utterance.alignment is None:
         return None, ""
     try:
-        alignment, odd = read_checked(
+        alignment, odd = read_alignment_with_warnings(
             utterance.alignment, seconds, phones=rules.phones_tier, words=rules.words_tier
         )
         speech_bounds(alignment)

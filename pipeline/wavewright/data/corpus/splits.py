@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance, read_lines
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
-from wavewright.text.symbols import normalise_text
+from wavewright.text.symbols import normalize_text
 
 HELD_OUT = ("test", "dev")  # in this order: a text of both is the test's
 log = logging.getLogger("wavewright")
@@ -188,7 +188,7 @@ def _hash(name: str) -> str:
 
 def _text_key(text: str) -> str:
     """Text without case and punctuation, by which takes of one text are matched."""
-    return re.sub(r"[^\w]+", " ", normalise_text(text)).strip() or text
+    return re.sub(r"[^\w]+", " ", normalize_text(text)).strip() or text
 
 
 def _drop_shared_texts(

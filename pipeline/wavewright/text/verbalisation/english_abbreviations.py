@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from wavewright.text.verbalisation.rule import END, KEPT, Rule
+from wavewright.text.verbalisation.rule import END, PROTECTED, Rule
 
 _TITLES = {
     "Mr": "Mister",
@@ -74,7 +74,7 @@ _PHRASES = {
     "a.k.a": "also known as",
 }
 _LAST = {"etc": "et cetera", "et al": "and others"}
-_NAME = rf"(?=\s*[A-Z\u00c0-\u00de{KEPT}])"
+_NAME = rf"(?=\s*[A-Z\u00c0-\u00de{PROTECTED}])"
 _STOP = rf"\.(?P<stop>{END})?"
 
 
