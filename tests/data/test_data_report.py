@@ -56,13 +56,13 @@ def text(folder: Path) -> str:
 
 
 def plain(html: str) -> str:
-    """What a reader sees of a piece of HTML, in one line."""
+    """Visible text of a piece of HTML, in one line."""
     seen = re.sub(r"<(style|script|title)\b.*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", seen.replace("\u00a0", " "))
 
 
 def section(html: str, name: str) -> str:
-    """What a reader sees of one section."""
+    """Visible text of one section."""
     start = html.index(f'<section id="{name}"')
     after = re.search(r'<section id="|</main>', html[start + 1 :])
     assert after is not None

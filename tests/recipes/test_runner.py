@@ -1,4 +1,4 @@
-"""What the runner promises: it runs what is not up to date, nothing else, and says why."""
+"""Contract of the runner: it runs what is not up to date, nothing else, and gives reasons."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _overlap(
     Where one mel is longer, frames that the other's padding changes are left out.
     """
     first, last = max(lag, 0), min(lag + mel_values.shape[1], expected.shape[1])
-    edge = math.ceil(spec.edge / spec.hop_length) + bool(spec.wav_steps)
+    edge = math.ceil(spec.padding / spec.hop_length) + bool(spec.wav_steps)
     if last - first > 8 * edge:
         first += edge if lag else 0
         last -= edge if lag + mel_values.shape[1] != expected.shape[1] else 0

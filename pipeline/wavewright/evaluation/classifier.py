@@ -104,7 +104,7 @@ class Classifier(nn.Module):
         optimizer = torch.optim.AdamW(self.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps)
         self.train()
-        with progress("classifier", total=epochs, unit="epochs", shown=True) as bar:
+        with progress("classifier", total=epochs, unit="epochs", enabled=True) as bar:
             for _ in range(epochs):
                 order = random.permutation(len(wavs))
                 for start in range(0, len(order), _BATCH):

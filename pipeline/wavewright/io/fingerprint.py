@@ -138,7 +138,7 @@ def _hash_contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
     total = sum(stat.st_size for stat in files.values())
     digests = []
     with progress(
-        f"read {path.name}", total=total // _MEGABYTE, unit="MB", shown=total > _LONG
+        f"read {path.name}", total=total // _MEGABYTE, unit="MB", enabled=total > _LONG
     ) as bar:
         done = 0
         for name, stat in files.items():

@@ -91,10 +91,10 @@ def on_terminal() -> bool:
 
 @contextmanager
 def progress(
-    what: str, *, total: int, done: int = 0, unit: str = "utterances", shown: bool = True
+    what: str, *, total: int, done: int = 0, unit: str = "utterances", enabled: bool = True
 ) -> Iterator[Progress]:
-    """Show progress of `total` units, of which `done` were there already; silent if not `shown`."""
-    if not shown:
+    """Show progress of `total` units, `done` of which are done already; silent unless `enabled`."""
+    if not enabled:
         yield _Silent()
         return
     if not on_terminal():

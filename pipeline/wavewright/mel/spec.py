@@ -226,7 +226,7 @@ class MelSpec(BaseModel):
         return n_samples // self.hop_length + (self.framing == "center")
 
     @property
-    def edge(self) -> int:
+    def padding(self) -> int:
         """Samples of padding put before and after the waveform by this framing."""
         if self.framing == "center":
             return self.n_fft // 2
@@ -259,11 +259,11 @@ class MelSpec(BaseModel):
     def fingerprint(self) -> str:
         """Digest that is the same on every machine; fields at their default do not enter it,
         so a field added later leaves older fingerprints valid."""
-        return hashlib.sha256(json.dumps(self.essentials(), sort_keys=True).encode()).hexdigest()[
-            :16
-        ]
+        return hashlib.sha256(
+            json.dumps(self.non_default_fields(), sort_keys=True).encode()
+        ).hexdigest()[:16]
 
-    def essentials(self) -> dict[str, Any]:
+    def non_default_fields(self) -> dict[str, Any]:
         """Fields that are not at their default; `MelSpec(**these)` is this spec again."""
         fields = self.model_dump(mode="json", exclude_defaults=True)
         for name in {"wav_steps", "target_steps"} & fields.keys():
@@ -323,7 +323,7 @@ def _advice(fields: set[str]) -> str:
 
 def require_samples(samples: int, spec: MelSpec) -> None:
     """Raise unless a waveform is long enough for a frame and for the padding by reflection."""
-    needed = max(spec.hop_length, spec.edge + 1 if spec.pad_mode == "reflect" else 0)
+    needed = max(spec.hop_length, spec.padding + 1 if spec.pad_mode == "reflect" else 0)
     if samples < needed:
         raise WavewrightError(
             f"waveform of {samples} samples is too short for a mel of n_fft {spec.n_fft}; "

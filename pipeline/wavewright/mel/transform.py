@@ -37,14 +37,14 @@ def _constants(spec: MelSpec, device: torch.device, dtype: torch.dtype) -> tuple
         return basis, window
 
 
-def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
+def magnitude(wav: Tensor, spec: MelSpec, *, includes_padding: bool = False) -> Tensor:
     """Magnitude spectrogram in the framing of `spec`, differentiable.
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
-        edged: the waveform already includes the context around its frames, n_fft samples for the
-            first and hop_length for each further frame; nothing is padded. Only for a spec
-            without `wav_steps`, which need more context.
+        includes_padding: the waveform already has the context around its frames, n_fft samples
+            for the first and hop_length for each further frame; nothing is padded. Only for a
+            spec without `wav_steps`, which need more context.
 
     Returns:
         (..., 1 + n_fft // 2, frames), raised to `spec.power`.
@@ -55,14 +55,14 @@ def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     if not wav.is_floating_point():
         raise WavewrightError(f"a waveform must be floating-point in [-1, 1], found {wav.dtype}")
     samples = wav.shape[-1]
-    if not edged:
+    if not includes_padding:
         require_samples(samples, spec)
         wav = apply_filters(wav, spec.wav_steps, spec.sample_rate)
     elif spec.wav_steps:
         raise WavewrightError("wav_steps look further back than a part of a waveform reaches")
     _, window = _constants(spec, wav.device, wav.dtype)
     flat = wav.reshape(-1, samples)
-    edge = 0 if edged else spec.edge
+    edge = 0 if includes_padding else spec.padding
     padded = F.pad(flat[:, None], (edge, edge), mode=spec.pad_mode)[:, 0]
     spectrum = torch.stft(
         padded,
@@ -83,7 +83,7 @@ def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     return values.reshape(*wav.shape[:-1], *values.shape[-2:])
 
 
-def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
+def log_mel(wav: Tensor, spec: MelSpec, *, includes_padding: bool = False) -> Tensor:
     """Log-mel spectrogram as `spec` defines it, differentiable.
 
     Computed in float64 where the convention's own code does (`spec.in_float64`) and the device
@@ -91,7 +91,7 @@ def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
-        edged: as for `magnitude`.
+        includes_padding: as for `magnitude`.
 
     Returns:
         (..., n_mels, spec.frames(samples)) of the waveform's type, in the unit of `spec.log`,
@@ -104,7 +104,7 @@ def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     dtype = wav.dtype
     if spec.in_float64 and dtype == torch.float32 and wav.device.type != "mps":
         wav = wav.double()
-    values = magnitude(wav, spec, edged=edged)
+    values = magnitude(wav, spec, includes_padding=includes_padding)
     basis, _ = _constants(spec, wav.device, wav.dtype)
     amplitude = basis @ values
     guarded = amplitude + spec.floor if spec.guard == "add" else amplitude.clamp(min=spec.floor)

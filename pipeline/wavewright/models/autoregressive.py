@@ -185,7 +185,7 @@ class AutoregressiveVocoder(Vocoder):
         """Concatenate the samples of all windows, with a progress bar for long utterances."""
         long = frames > _PROGRESS_CHUNKS * _CHUNK_FRAMES
         chunks = []
-        with progress(self.name, total=frames, unit="frames", shown=long) as bar:
+        with progress(self.name, total=frames, unit="frames", enabled=long) as bar:
             for chunk in self._run_loop(windows, batch, seed):
                 chunks.append(chunk)
                 bar.advance(chunk.shape[1] // self.hop_length)

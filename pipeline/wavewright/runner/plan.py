@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from wavewright import registry
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.io.fingerprint import PathFingerprints, code_fingerprint, json_digest
+from wavewright.runner.changes import flatten, format_changes
 from wavewright.runner.recipe import Recipe
 from wavewright.runner.record import UNREADABLE, StageRecord, first_damage, read_record
 from wavewright.stage import Stage
@@ -283,15 +284,6 @@ class Plan:
             )
 
 
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of nested mappings."""
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from flatten(inner, f"{prefix}.{name}" if prefix else str(name))
-    else:
-        yield prefix, value
-
-
 def _external_options(unit: Unit) -> set[str]:
     """Options that name files outside the recipe's results."""
     return {name for name, value in unit.options if isinstance(value, Path)}
@@ -354,7 +346,7 @@ def _remarks(unit: Unit, record: StageRecord, parts: Mapping[str, Any]) -> list[
     if unit.stage.precious:
         before, now = record.parts.get("libraries"), parts["libraries"]
         moved = ["code changed"] if record.parts.get("code") != parts["code"] else []
-        moved += _differences(before if isinstance(before, dict) else {}, now)
+        moved += format_changes(before if isinstance(before, dict) else {}, now)
         if moved:
             remarks.append(f"{', '.join(moved)} since; --force trains again")
     return remarks
@@ -383,19 +375,7 @@ def _differing(unit: Unit, last: StageRecord, parts: Mapping[str, Any]) -> list[
             if kind != "code" or not unit.stage.precious:
                 changed.append(f"{_KIND_LABELS.get(kind, kind)} {rest} changed")
         elif kind != "libraries" or not unit.stage.precious:
-            changed += _differences({rest or name: before.get(name)}, {rest or name: now.get(name)})
+            changed += format_changes(
+                {rest or name: before.get(name)}, {rest or name: now.get(name)}
+            )
     return changed
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Format every changed value: `librosa 0.11 -> 0.12`."""
-    return [
-        f"{name} {_brief(before.get(name))} -> {_brief(now.get(name))}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-
-
-def _brief(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -42,7 +42,7 @@ class ShardHeader(NamedTuple):
     encoding: Encoding = "pcm16"
 
     def as_json(self) -> str:
-        mel = self.mel.essentials() if self.mel else None
+        mel = self.mel.non_default_fields() if self.mel else None
         number = 2 if self.encoding == "flac" else 1
         return json.dumps(
             {"format": number, "sample_rate": self.sample_rate, "mel": mel}, sort_keys=True

@@ -283,7 +283,7 @@ def _config(vocoder: Vocoder, theirs: TheirGenerator, log: str) -> dict[str, Any
         "generator_type": theirs.kind,
         "generator_params": {"out_channels": 1, **theirs.parameters, "use_weight_norm": False},
         **({"pqmf_params": theirs.filters} if theirs.filters else {}),
-        "wavewright": {"vocoder": vocoder.name, "mel": spec.essentials()},
+        "wavewright": {"vocoder": vocoder.name, "mel": spec.non_default_fields()},
     }
 
 
