@@ -120,6 +120,6 @@ def _world() -> Any:
     if find_spec("pyworld") is None:
         return None
     try:
-        return world.compiled()
+        return world.load_pyworld()
     except Undefined:
         return None
