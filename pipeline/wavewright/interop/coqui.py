@@ -50,7 +50,7 @@ def attach(
     Args:
         synthesizer: a `TTS.utils.synthesizer.Synthesizer` with an acoustic model.
         vocoder: a loaded one, or what `load_vocoder` takes.
-        seed: of the vocoder's noise.
+        seed: seed of the vocoder's noise.
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.

@@ -60,7 +60,7 @@ def attach(
     Args:
         text2speech: an `espnet2.bin.tts_inference.Text2Speech`; its `vocoder` is replaced.
         vocoder: a loaded one, or what `load_vocoder` takes.
-        seed: of the vocoder's noise.
+        seed: seed of the vocoder's noise.
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.

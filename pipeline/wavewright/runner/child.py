@@ -26,7 +26,7 @@ class StageLog:
     """Log of a unit; a full disk costs the log, not the stage.
 
     Attributes:
-        path: of the log.
+        path: path of the log.
         tail: the last lines.
     """
 

@@ -49,8 +49,8 @@ def run(plan: Plan, request: RunRequest, print_line: PrintLine) -> Path | None:
     """Bring the requested stages up to date.
 
     Args:
-        plan: of a recipe.
-        request: which stages, and how.
+        plan: plan of a recipe.
+        request: stages and options.
         print_line: prints a line to the user.
 
     Returns:
@@ -262,7 +262,7 @@ def rerun_command(plan: Plan, unit: Unit, request: RunRequest, *, force: bool = 
     """Shell command that runs one unit again, exactly as it ran.
 
     Args:
-        plan: that the unit is of.
+        plan: plan of the unit's recipe.
         unit: the unit.
         request: options of the run.
         force: the unit ran although it was up to date.

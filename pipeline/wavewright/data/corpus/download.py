@@ -117,10 +117,10 @@ def fetch_from_any(
     addresses require, verifies the result.
 
     Args:
-        urls: in the order in which to try them.
+        urls: addresses, in the order of preference.
         target: the file to make.
         sha256: of the file.
-        options: of `fetch`.
+        options: options of `fetch`.
 
     Raises:
         WavewrightError: no server has it; with the last one's error.

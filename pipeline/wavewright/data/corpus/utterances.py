@@ -55,7 +55,7 @@ def read_corpus(
 
     Args:
         folder: the corpus.
-        columns: what the fields of a line of metadata.csv are: `id`, `raw`, `normalised`,
+        columns: fields of a line of metadata.csv: `id`, `raw`, `normalised`,
             `speaker`. Without `normalised`, and on lines that lack the last field, the raw text
             stands for it. Ignored for a corpus.parquet, whose columns are named.
 

@@ -45,15 +45,15 @@ class ImportedModel:
     """Result of an import.
 
     Attributes:
-        model: in eval mode.
+        model: the model in eval mode.
         format: format that the file was recognised as.
         step: training step; 0 if the file has none.
-        presets: of the mels that it may have, the likeliest first.
+        presets: presets of the mels that it may have, likeliest first.
         configuration: file beside the checkpoint that was read too; "" where none was.
         out: path of the written file; None if none was written.
         discriminators: its discriminators, as they were before the next step of its training; None
             where there are none, or none like ours.
-        unsupported: why discriminators that there are were left behind; "" where they were not.
+        unsupported: reason for not importing its discriminators; empty if there is none.
     """
 
     model: Model
