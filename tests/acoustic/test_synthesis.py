@@ -79,7 +79,7 @@ JUMPS = diagonal()[torch.tensor([0, 30, 1, 31] * 10) + torch.arange(40) // 5]
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("output", "expected"),
     [
         (speech(diagonal()), ""),
         (speech(diagonal(), stopped=False), "did not find the end"),
@@ -88,9 +88,9 @@ JUMPS = diagonal()[torch.tensor([0, 30, 1, 31] * 10) + torch.arange(40) // 5]
     ],
     ids=["good", "endless", "skips", "jumps"],
 )
-def test_what_went_wrong_is_told(results_by_name: AcousticOutput, expected: str) -> None:
-    assert expected in synthesis_failure(results_by_name)
-    assert bool(synthesis_failure(results_by_name)) == bool(expected)
+def test_what_went_wrong_is_told(output: AcousticOutput, expected: str) -> None:
+    assert expected in synthesis_failure(output)
+    assert bool(synthesis_failure(output)) == bool(expected)
 
 
 def test_a_good_first_try_is_taken_as_it_is() -> None:
