@@ -1,4 +1,4 @@
-"""Where a recording is in its text: word times become a place for every frame."""
+"""Alignment targets: word and phone times become a symbol index for every frame."""
 
 from __future__ import annotations
 
@@ -81,8 +81,10 @@ def test_each_phone_of_a_phone_text_has_the_time_of_the_textgrid() -> None:
     targets = targets_from_phones(said, written, SPEC, 14)
     assert targets is not None
     # Symbol n lasts from place n - 0.5 to n + 0.5, so a frame's symbol is the nearest number.
-    heard = [written[n] for n in np.round(targets).astype(int)]
-    assert heard[2:] == ["@T"] * 3 + ["@ER"] + [","] * 2 + [" "] * 2 + ["@N"] * 2 + ["."] * 2
+    nearest_symbols = [written[n] for n in np.round(targets).astype(int)]
+    assert (
+        nearest_symbols[2:] == ["@T"] * 3 + ["@ER"] + [","] * 2 + [" "] * 2 + ["@N"] * 2 + ["."] * 2
+    )
     np.testing.assert_allclose(targets[2:5], np.array([1, 3, 5]) / 6 - 0.5, atol=1e-5)
     assert (targets[:2] == -0.5).all()  # the silence before belongs to no symbol
     assert targets_from_phones(said, written[:-2], SPEC, 14) is None

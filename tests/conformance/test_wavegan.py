@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from tests.support.official import FixtureFolder, OfficialRun
-from wavewright.models.latent import Judge, LatentVocoder
+from wavewright.models.latent import CriticHead, LatentVocoder
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.specgan import SpecGAN
-from wavewright.vocoders.wavegan import rename_official, shifted
+from wavewright.vocoders.wavegan import rename_official, shift_phase
 
 
 def variables(run: OfficialRun) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def test_a_vector_becomes_the_official_sound(
     vocoder.load_inference_state({**state, **statistics})
     assert vocoder.parameter_count() == run.meta["n_params"]
     with torch.no_grad():
-        made = vocoder.generated(torch.from_numpy(run.inputs["z"]))
+        made = vocoder.generate_features(torch.from_numpy(run.inputs["z"]))
     (output,) = run.outputs
     expected = torch.from_numpy(run.outputs[output]).squeeze(-1)
     torch.testing.assert_close(
@@ -73,13 +73,13 @@ def test_the_critic_judges_as_the_official_one(fixture_folder: FixtureFolder, na
 def test_phases_are_shuffled_as_officially(fixture_folder: FixtureFolder, by: int) -> None:
     run = fixture_folder("wavegan-tf-phaseshuffle")
     x = torch.from_numpy(run.inputs["x"]).mT
-    assert torch.equal(shifted(x, by).mT, torch.from_numpy(run.outputs[f"shift_{by}"]))
+    assert torch.equal(shift_phase(x, by).mT, torch.from_numpy(run.outputs[f"shift_{by}"]))
 
 
 def test_every_layer_and_call_draws_one_shift_for_the_whole_batch() -> None:
     vocoder = small("wavegan")
     judge = vocoder.build_discriminators()["critic"]
-    assert isinstance(judge, Judge)
+    assert isinstance(judge, CriticHead)
     wav = torch.randn(1, 16384).repeat(2, 1)
     scores = [judge(wav, torch.full((2,), -1), np.random.default_rng(seed)) for seed in range(6)]
     assert all(torch.allclose(score[0], score[1]) for score in scores)
@@ -122,7 +122,7 @@ def test_images_are_the_official_ones(features: tuple[SpecGAN, OfficialRun]) -> 
     tolerance = run.tolerance
     torch.testing.assert_close(level.exp(), expected.exp(), rtol=0, atol=tolerance["exp(logmag)"])
     torch.testing.assert_close(level, expected, rtol=0, atol=tolerance["logmag"])
-    image, spec = vocoder.judged(wav)[:, 0], torch.from_numpy(run.outputs["spec"])[..., 0]
+    image, spec = vocoder.extract_features(wav)[:, 0], torch.from_numpy(run.outputs["spec"])[..., 0]
     torch.testing.assert_close(image, spec, rtol=0, atol=tolerance["spec"])
 
 
@@ -135,7 +135,7 @@ def test_phases_are_found_as_officially(
     vocoder.config = vocoder.config.model_copy(update={"iterations": iterations})
     name = f"griffinlim{iterations}"
     expected = torch.from_numpy(run.outputs[name])[..., 0]
-    made = vocoder.sounding(image)
+    made = vocoder.features_to_wav(image)
     torch.testing.assert_close(made, expected, rtol=0, atol=run.tolerance[name])
 
 
@@ -166,7 +166,7 @@ def test_more_iterations_and_momentum_fit_the_magnitudes_better() -> None:
 
     def misfit(**changes: float) -> float:
         vocoder.config = vocoder.config.model_copy(update=changes)
-        found = vocoder.log_magnitude(vocoder.inverted(magnitude)).exp()
+        found = vocoder.log_magnitude(vocoder.griffin_lim(magnitude)).exp()
         return 1 - float(torch.cosine_similarity(found.flatten(), magnitude.flatten(), dim=0))
 
     published = misfit(iterations=16, momentum=0.0)

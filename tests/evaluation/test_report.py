@@ -150,7 +150,7 @@ def test_metrics_that_disagree_are_named(report: tuple[Path, Results]) -> None:
 
 def test_the_noisier_system_is_further_away(report: tuple[Path, Results]) -> None:
     _, results = report
-    for metric in results.metrics_of("copy"):
+    for metric in results.metrics_for("copy"):
         ranked = rank_metric(results, "copy", metric).ranked
         assert [row.system for row in ranked] == ["griffinlim", "toy-v1"]
 
@@ -218,7 +218,7 @@ def test_the_policy_allows_exactly_the_pages_own_style_and_script(
 
 
 def test_titles_keep_their_abbreviations_within_sentences(report: tuple[Path, Results]) -> None:
-    result = [condition.in_sentence for condition in report[1].conditions]
+    result = [condition.title_in_sentence for condition in report[1].conditions]
     assert result == ["copy-synthesis", "GTA", "free-running TTS"]
 
 

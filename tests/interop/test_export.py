@@ -117,7 +117,9 @@ def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, ExportMetadat
     for number, label in enumerate(vocoder.config.classes):
         vocoder.label = label
         (wav,) = fed(path, latent=latents, label=torch.full((4,), number))
-        torch.testing.assert_close(wav, vocoder.speak(latents, seed=2), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            wav, vocoder.synthesize_latents(latents, seed=2), rtol=0, atol=1e-5
+        )
     vocoder.label = ""
     drawn = vocoder.draw_noise(4, 1, seed=2)
     (wav,) = fed(path, latent=drawn[0], label=drawn[1])

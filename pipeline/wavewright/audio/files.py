@@ -32,7 +32,7 @@ def load_wav(
     Args:
         path: the file.
         sample_rate: resample to this rate; None keeps the file's.
-        channel: which channel to keep: the first (`left`), the second (`right`), or the `mean`.
+        channel: channel to keep: the first (`left`), the second (`right`), or the `mean`.
         start, end: seconds; only this part is decoded. None means to the end.
 
     Returns:

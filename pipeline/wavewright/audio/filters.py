@@ -103,7 +103,7 @@ def undo_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> T
 
     Args:
         wav: (..., samples), floating-point.
-        steps: as in `apply_filters`.
+        steps: see `apply_filters`.
         sample_rate: Hz.
 
     Raises:
@@ -116,7 +116,7 @@ class InverseFilters:
     """Streaming inverse of a filter chain; keeps state between chunks.
 
     Args:
-        steps: as in `apply_filters`.
+        steps: see `apply_filters`.
         sample_rate: Hz.
 
     Raises:

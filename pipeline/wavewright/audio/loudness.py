@@ -27,7 +27,7 @@ class SpeechLevel:
         peak: largest magnitude.
         loudest: RMS of the loudest 50 ms.
         energy: sum of squares over the active 50 ms frames, those within 30 dB of the loudest.
-        samples: how many samples those frames have.
+        samples: number of samples of those frames.
         sample_rate: Hz, of the recording.
     """
 
@@ -83,7 +83,7 @@ class LoudnessTarget:
         """Gain by id, and the ids whose gain the ceiling has reduced.
 
         Args:
-            levels: of all utterances, by id.
+            levels: levels of all utterances, by id.
             speakers: speaker by id.
             train: ids on which the speakers' gains are measured; for speakers without any, all of
                 their ids.

@@ -50,7 +50,7 @@ def attach(
     Args:
         synthesizer: a `TTS.utils.synthesizer.Synthesizer` with an acoustic model.
         vocoder: a loaded one, or what `load_vocoder` takes.
-        seed: of the vocoder's noise.
+        seed: seed of the vocoder's noise.
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.
@@ -59,7 +59,7 @@ def attach(
     processor = getattr(synthesizer.tts_model, "ap", None)
     if processor is None:
         raise WavewrightError(
-            "this Coqui model has no audio processor (ap), which tells its mels: those that make "
+            "this Coqui model has no audio processor (ap), which defines its mels: those that make "
             "their waveform themselves need no vocoder"
         )
     adapter = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)

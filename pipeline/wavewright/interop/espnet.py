@@ -60,7 +60,7 @@ def attach(
     Args:
         text2speech: an `espnet2.bin.tts_inference.Text2Speech`; its `vocoder` is replaced.
         vocoder: a loaded one, or what `load_vocoder` takes.
-        seed: of the vocoder's noise.
+        seed: seed of the vocoder's noise.
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.
@@ -93,7 +93,7 @@ def mel_spec_of(text2speech: Any) -> MelSpec:
         )
     extract = getattr(text2speech, "feats_extract", None)
     if extract is None:
-        raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
+        raise WavewrightError("this Text2Speech has no feats_extract, which defines its mels")
     return _make_mel_spec(extract.get_parameters(), options)
 
 

@@ -28,7 +28,7 @@ class TransformersVocoder(ClientVocoder):
     """Vocoder for `generate_speech(vocoder=...)`, the pipeline, or a model's `.vocoder`.
 
     Attributes:
-        config: of which `sampling_rate` is read by the pipeline.
+        config: has the `sampling_rate` that the pipeline reads.
     """
 
     client = "transformers"

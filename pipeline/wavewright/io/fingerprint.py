@@ -83,7 +83,7 @@ class PathFingerprints:
     size and mtime shows in ctime, and a touch or a move changes no digest.
 
     Args:
-        cache_file: where digests are cached; written only if its folder exists.
+        cache_file: file that caches digests; written only if its folder exists.
     """
 
     def __init__(self, cache_file: Path) -> None:

@@ -29,7 +29,7 @@ def read_array(path: str | Path, key: str = "") -> Array:
 
     Args:
         path: .npy, .npz, .pt, .pth, .h5, .hdf5, .ark or .scp.
-        key: which array, where a file holds several; in HDF5 `feats` is the default.
+        key: name of the array, if a file holds several; in HDF5 `feats` is the default.
 
     Returns:
         (rows, columns) of finite or infinite floating-point numbers, native byte order. A leading
@@ -79,10 +79,10 @@ def read_mel(
     warned about: they look like linear magnitudes.
 
     Args:
-        path: as in `read_array`.
+        path: see `read_array`.
         spec: the mel's convention; its own `layout` is not used.
         layout: the order of the axes in the file. It is never guessed from the shape.
-        key: as in `read_array`.
+        key: see `read_array`.
 
     Returns:
         (n_mels, frames) float32, finite.
@@ -97,7 +97,7 @@ def array_to_mel(
 
     Args:
         array: two axes.
-        path: where it was, for messages.
+        path: its file, for messages.
         spec: the mel's convention; its own `layout` is not used.
         layout: the order of the axes.
         option: command-line option of the layout, for messages.

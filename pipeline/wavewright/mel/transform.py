@@ -91,7 +91,7 @@ def log_mel(wav: Tensor, spec: MelSpec, *, includes_padding: bool = False) -> Te
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
-        includes_padding: as for `magnitude`.
+        includes_padding: see `magnitude`.
 
     Returns:
         (..., n_mels, spec.frames(samples)) of the waveform's type, in the unit of `spec.log`,

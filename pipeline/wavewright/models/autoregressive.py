@@ -24,7 +24,7 @@ from wavewright.models.batch import Batch
 from wavewright.models.config import ModelConfig
 from wavewright.models.vocoder import Vocoder
 from wavewright.nn.noise import item_seeds
-from wavewright.nn.upsample_network import REACH
+from wavewright.nn.upsample_network import SMOOTHING_FRAMES
 from wavewright.nn.weight_cache import WeightCache
 
 _CHUNK_FRAMES = 32  # between two updates of the progress bar
@@ -70,7 +70,7 @@ class AutoregressiveVocoder(Vocoder):
     @property
     def look_ahead(self) -> int | None:
         """Frames of context and of smoothing; the past is all in the network's state."""
-        return self.own_context + REACH if self.streams else None
+        return self.own_context + SMOOTHING_FRAMES if self.streams else None
 
     @property
     def speaker_embedding(self) -> Tensor | None:
@@ -219,7 +219,7 @@ class AutoregressiveVocoder(Vocoder):
                 buffer = self.pad_mel(chunk, context, 0)
             else:
                 buffer = torch.cat([buffer, chunk], dim=-1)
-            ready = buffer.shape[-1] - 2 * context - REACH - before
+            ready = buffer.shape[-1] - 2 * context - SMOOTHING_FRAMES - before
             if ready > 0 and size is None:
                 buffer, before = yield from self._next_window(buffer, before, ready)
         if buffer is None:
@@ -235,9 +235,9 @@ class AutoregressiveVocoder(Vocoder):
         self, buffer: Tensor, before: int, frames: int
     ) -> Generator[LoopWindow, None, tuple[Tensor, int]]:
         """Yield the next `frames` of the buffer; return the rest of it and its new `before`."""
-        stop = before + frames + REACH + 2 * self.own_context
+        stop = before + frames + SMOOTHING_FRAMES + 2 * self.own_context
         yield LoopWindow(buffer[..., :stop], before, frames)
-        new_before = min(REACH, before + frames)
+        new_before = min(SMOOTHING_FRAMES, before + frames)
         return buffer[..., before + frames - new_before :], new_before
 
 

@@ -26,7 +26,7 @@ class StageLog:
     """Log of a unit; a full disk costs the log, not the stage.
 
     Attributes:
-        path: of the log.
+        path: path of the log.
         tail: the last lines.
     """
 
@@ -58,7 +58,8 @@ class StageLog:
         except OSError as error:
             self.close()
             self.file = None
-            warning = f"warning: {format_os_error(error, self.path)}; the stage goes on without\n"
+            reason = format_os_error(error, self.path)
+            warning = f"warning: {reason}; the stage continues without a log\n"
             _show(warning.encode())
 
 

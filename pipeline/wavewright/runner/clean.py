@@ -26,7 +26,7 @@ def clean(
     The result that `latest` names, and that of the present options, stay whatever `keep` is.
 
     Args:
-        plan: of a recipe.
+        plan: plan of a recipe.
         keep: newest results of each unit that stay.
         print_line: prints a line to the user.
         unfinished: remove unfinished work under other options too, instead of only listing it.

@@ -34,9 +34,9 @@ class Unit:
     """One run of a stage function.
 
     Attributes:
-        stage: whose function.
+        stage: the stage.
         number: its place in the recipe.
-        name: of the unit; empty for stages that run once.
+        name: name of the unit; empty for stages that run once.
         options: validated.
         home: folder of its results.
     """
@@ -70,10 +70,10 @@ class Assessment:
     Attributes:
         unit: the unit.
         state: `done`, `run`, or `stale`: out of date but used on request (--allow-stale).
-        reasons: why it must run, one short sentence each; for a done unit, remarks.
+        reasons: reasons to run, one short sentence each; remarks for a done unit.
         key: digest of what the result depends on; empty if an input is not there yet.
-        parts: what the key was made of, for records and explanations.
-        folder: of the result, existing (`done`) or to be made.
+        parts: components of the key, for records and explanations.
+        folder: folder of the result, existing (`done`) or to be made.
         paths: input folders by parameter name.
         stale: units whose outdated results are used, as inputs or as inputs' inputs.
     """
@@ -92,7 +92,7 @@ class Plan:
     """Units of a recipe and their dependencies.
 
     Args:
-        recipe: as read.
+        recipe: the recipe.
         vocoders: if given, the train stage's units are these.
         forced: options of every stage that takes them, such as `jobs` and `gpus`; None leaves one
             to the recipe.

@@ -259,7 +259,7 @@ def synthesize_corpus(
     Args:
         sentences: UTF-8, one per line; line 7 becomes the utterance `PREFIX-007`.
         corpus: gets metadata.csv, wavs/ID.wav (16 bits) and alignments/ID.TextGrid.
-        prefix: of the ids.
+        prefix: prefix of the ids.
         voice, words_per_minute: see `speak`.
 
     Raises:

@@ -55,7 +55,7 @@ def read_corpus(
 
     Args:
         folder: the corpus.
-        columns: what the fields of a line of metadata.csv are: `id`, `raw`, `normalised`,
+        columns: fields of a line of metadata.csv: `id`, `raw`, `normalised`,
             `speaker`. Without `normalised`, and on lines that lack the last field, the raw text
             stands for it. Ignored for a corpus.parquet, whose columns are named.
 
@@ -254,7 +254,7 @@ def _mark_repeated_ids(utterances: Sequence[CorpusUtterance]) -> list[CorpusUtte
         if len(indices) == 1:
             continue
         for count, index in enumerate(indices):
-            reason = f"duplicate id '{name}': it stands on {len(indices)} lines"
+            reason = f"duplicate id '{name}': it appears on {len(indices)} lines"
             new = name if count == 0 else f"{name[:110]}.repeat-{count}"
             result[index] = replace(utterances[index], id=new, reason=reason)
     return result

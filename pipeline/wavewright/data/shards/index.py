@@ -52,7 +52,7 @@ class ShardIndex:
     """Index of a folder of shards, held as columns.
 
     Attributes:
-        header: what all members share.
+        header: properties shared by all members.
         sha256: of every shard, by its name.
         ids: fixed-width ASCII, sorted.
         shard_names: sorted; `shards` are places in it.
@@ -136,9 +136,9 @@ def publish_index(
     """Write `index.parquet` over the shards of `folder`, whole or not at all.
 
     Args:
-        folder: where the shards are.
-        rows: of all utterances, in any order.
-        header: what they share.
+        folder: folder of the shards.
+        rows: rows of all utterances, in any order.
+        header: properties shared by all members.
         sha256: of the shards, looked up after the last row; those that it lacks are read.
     """
     import pyarrow as pa

@@ -22,10 +22,10 @@ class Shards:
     """Access to a folder of shards.
 
     Attributes:
-        folder: where the shards are.
+        folder: folder of the shards.
         mel: spec of the mels, or None for audio.
         sample_rate: Hz.
-        encoding: of audio.
+        encoding: encoding of audio.
         sha256: of every shard, by its name.
     """
 

@@ -55,9 +55,9 @@ def append_shards(
     the same call continues.
 
     Args:
-        folder: with its index.
+        folder: folder of shards with an index.
         ids: the new utterances, or a mapping, as for `write_shards`.
-        load: as for `write_shards`; the arrays must be of the folder's kind.
+        load: see `write_shards`; arrays must be of the folder's kind.
         jobs: worker processes.
         shard_size: utterances in a new shard.
         what: name of the work, for the progress bar.
@@ -87,7 +87,7 @@ def verify_shards(folder: str | Path, *, jobs: int = 1) -> list[ShardDamage]:
     """Hash every shard and compare with the index.
 
     Args:
-        folder: with its index.
+        folder: folder of shards with an index.
         jobs: processes that read.
 
     Returns:
@@ -134,8 +134,8 @@ def repair_shards(
     """Rebuild damaged and missing shards from their source.
 
     Args:
-        folder: with its index.
-        load: as it was for `write_shards`.
+        folder: folder of shards with an index.
+        load: the `load` that `write_shards` was called with.
         items: the mapping, if `load` takes a second argument from one; only the entries of damaged
             shards are looked up.
         jobs: worker processes.

@@ -56,7 +56,7 @@ def write_shard(
     """Write one shard from (id, array) pairs; it appears under its name only when complete.
 
     Args:
-        folder: where the shard goes.
+        folder: folder of the shard.
         number: its place in the numbering.
         items: int16 (samples,) or float32 (n_mels, frames) by id.
         header: sample rate and, for mels, their spec.
@@ -133,7 +133,7 @@ def write_shards(
             mapping, (id, value). Picklable and small: it is sent with each task.
         mel: the spec of the mels, which are (n_mels, frames) whatever its layout; None for audio.
         sample_rate: Hz, of the audio or of the audio under the mels.
-        encoding: of audio: `pcm16`, or `flac`, which takes about half the space and decodes for
+        encoding: `pcm16`, or `flac` for audio, which takes about half the space and is decoded for
             every crop.
         like: a folder of shards whose numbers and order these get, such as the audio of the mels.
         jobs: worker processes. The bytes written do not depend on it.

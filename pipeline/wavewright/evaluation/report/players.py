@@ -112,7 +112,7 @@ class _ClipBuilder:
             for v in results.values
             if v.utterance == utterance
         }
-        self.titles = {c.id: c.in_sentence for c in results.conditions}
+        self.titles = {c.id: c.title_in_sentence for c in results.conditions}
 
     def clip(self, system: System, condition: Condition) -> PlayerClip | None:
         """Clip of a system's copy of the utterance; None where it has no wav."""
@@ -121,7 +121,7 @@ class _ClipBuilder:
             return None
         numbers = [
             f"{metric.title} {format_fixed(value, decimal_places([value]))}"
-            for metric in self.results.metrics_of(condition)
+            for metric in self.results.metrics_for(condition)
             if metric.phones is None
             and (value := self.values.get((system.id, condition, metric.id))) is not None
         ]

@@ -31,9 +31,9 @@ class TensorPort(FrozenModel):
     Attributes:
         name: name by which clients pass it.
         shape: sizes; "batch"; "frames"; or so many values per frame, such as "frames * 256".
-        dtype: of its values.
+        dtype: type of its values.
         kind: a mel, a kind of `Noise`, or a sound.
-        about: what the values are.
+        about: description of the values.
     """
 
     name: str
@@ -55,10 +55,10 @@ class ExportGraph:
     """Module to export, with its inputs, outputs and parity test.
 
     Attributes:
-        name: of the vocoder.
+        name: name of the vocoder.
         tolerance: its `rounding`.
         module: takes the inputs in order; its weights stay as they are.
-        inputs, outputs: of the module.
+        inputs, outputs: ports of the module.
         trial: inputs of so many items and frames and a seed, and what must come out.
     """
 
@@ -145,7 +145,7 @@ def _require_exportable(vocoder: Vocoder) -> None:
     if not vocoder.exports:
         able = [name for name in FIRST_PARTY["vocoders"] if find("vocoders", name).exports]
         raise WavewrightError(
-            f"'{vocoder.name}' cannot be exported: it does not speak by one pass through a "
+            f"'{vocoder.name}' cannot be exported: it does not synthesize in one pass through a "
             f"network. Vocoders that can be exported: {', '.join(able)}."
         )
     others = [step.step for step in vocoder.mel_spec.target_steps if not isinstance(step, Gain)]

@@ -37,7 +37,7 @@ class TheirGenerator(NamedTuple):
 
     Attributes:
         kind: its name.
-        parameters: of its constructor.
+        parameters: arguments of its constructor.
         modules: paths of all its modules with weights.
         rename: their state dict to ours.
         filters: parameters of the PQMF synthesis bank, if it predicts several bands.
@@ -58,7 +58,7 @@ def write_parallel_wavegan(
     Args:
         vocoder: a HiFi-GAN, MelGAN, Multi-band MelGAN or Parallel WaveGAN.
         out: the folder.
-        step: of its training, for the checkpoint's name.
+        step: training step, for the checkpoint's name.
         log: logarithm of the mels that it will be given, `log10` or `ln`.
 
     Returns:

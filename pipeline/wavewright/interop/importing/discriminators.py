@@ -36,7 +36,7 @@ class ImportedDiscriminators(NamedTuple):
 
     Attributes:
         source: the file's name.
-        config: of the vocoder, with an `adversary` that builds them.
+        config: configuration of the vocoder, with an `adversary` that builds them.
         state: a state dict for what such a configuration builds.
     """
 
@@ -57,8 +57,8 @@ def find_discriminators(
 
     Args:
         path: the generator's file.
-        contents: of that file.
-        form: what it was recognised as.
+        contents: contents of that file.
+        form: format of that file.
         fields: the generator's configuration.
         settings: discriminator settings of the sidecar configuration, in our names.
         named: the file that holds them; None looks into the generator's and for one beside it.

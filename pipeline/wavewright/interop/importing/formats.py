@@ -40,9 +40,9 @@ class CheckpointFormat:
     """Format of one toolkit's checkpoints of one system.
 
     Attributes:
-        name: for `--format`.
+        name: value of `--format`.
         system: description of the network and its toolkit.
-        model: what it becomes, `system` or `system:variant` of ours.
+        model: our `system` or `system:variant` that it becomes.
         marks: patterns of keys (plain weights, after wrappers) that all must occur.
         rename: their state dict to ours.
         sizes: reads our configuration fields from the weights.

@@ -20,14 +20,14 @@ class SidecarConfig(NamedTuple):
 
     Attributes:
         source: the configuration's name; "" where there is none.
-        fields: of our configuration.
+        fields: fields of our configuration.
         mel: fields of the MelSpec that differ from the format's preset; may name another preset.
         statistics: a file of means and scales of mels.
         normalises: whether the network expects mels normalised by statistics.
         centres: whether means are subtracted.
         scales: whether mels are divided by deviations.
-        discriminators: what no shape tells of its discriminators; `unlike` says why ours are
-        others.
+        discriminators: settings of its discriminators that no shape shows; `unlike` says why ours
+            cannot represent them.
     """
 
     source: str = ""

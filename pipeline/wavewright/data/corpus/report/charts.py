@@ -28,7 +28,7 @@ class Bins:
     Attributes:
         edges: (bins + 1,) rising.
         counts: (bins,).
-        below, above: how many values lie beyond the first and the last edge.
+        below, above: number of values beyond the first and the last edge.
     """
 
     edges: Floats

@@ -34,9 +34,9 @@ class Extremes:
 
     Attributes:
         heading: "Shortest".
-        measure: what of.
-        rows: of the table of usable utterances.
-        median: of all utterances.
+        measure: the measure.
+        rows: rows of the table of usable utterances.
+        median: median of all utterances.
     """
 
     heading: str
@@ -54,7 +54,7 @@ class Clip:
     """Player, waveform and spectrogram of one utterance.
 
     Attributes:
-        row: of the table of usable utterances.
+        row: row of the table of usable utterances.
         audio: data: address; empty where the page had no room for it.
         wave: its waveform as inline SVG.
         image: its spectrogram as a data: address.

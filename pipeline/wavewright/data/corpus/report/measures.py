@@ -27,7 +27,7 @@ class Measure:
     Attributes:
         id: its name in tables of values.
         title: heading on the page.
-        unit: of the values as shown; shares are shown in per cent.
+        unit: unit of displayed values; shares are in per cent.
         digits: decimals shown.
         definition: one sentence.
         short: label before the value in a list of values; empty if the unit is enough.

@@ -67,7 +67,7 @@ class PhoneStatistics:
     """Statistics of a phone class or label: count, share of time, 5th, 50th, 95th percentile.
 
     Attributes:
-        utterances: how many have it.
+        utterances: number of utterances with it.
     """
 
     name: str
