@@ -241,7 +241,7 @@ def test_phones_without_times_are_an_error(tmp_path: Path) -> None:
         ("c.wav: sample rate 2000 Hz is outside 4000 to 768000", None),
         ("left out: same text as made-003, which is in test", None),
         ("left out: in none of the split lists", "in none of the split lists"),
-        ("duplicate id 'x-1': it stands on 3 lines", "duplicate id …"),
+        ("duplicate id 'x-1': it appears on 3 lines", "duplicate id …"),
         ("line 7 has 4 columns, expected 3", "line … has … columns, expected …"),
         ("empty text on line 12", "empty text on line …"),
         ("", ""),

@@ -149,4 +149,4 @@ def require_no_unknown(unknown: dict[str, Any], settings: str) -> None:
     """Raise if a client has settings that no MelSpec can express."""
     if unknown:
         listed = ", ".join(f"{name} {value}" for name, value in unknown.items())
-        raise WavewrightError(f"no vocoder here knows {settings} with {listed}")
+        raise WavewrightError(f"{settings}: {listed} is not supported by any MelSpec")

@@ -59,7 +59,7 @@ def attach(
     processor = getattr(synthesizer.tts_model, "ap", None)
     if processor is None:
         raise WavewrightError(
-            "this Coqui model has no audio processor (ap), which tells its mels: those that make "
+            "this Coqui model has no audio processor (ap), which defines its mels: those that make "
             "their waveform themselves need no vocoder"
         )
     adapter = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)

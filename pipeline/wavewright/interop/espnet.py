@@ -93,7 +93,7 @@ def mel_spec_of(text2speech: Any) -> MelSpec:
         )
     extract = getattr(text2speech, "feats_extract", None)
     if extract is None:
-        raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
+        raise WavewrightError("this Text2Speech has no feats_extract, which defines its mels")
     return _make_mel_spec(extract.get_parameters(), options)
 
 

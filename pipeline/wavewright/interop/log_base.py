@@ -45,7 +45,7 @@ def require_plausible_log(mel: Tensor, spec: MelSpec, client: str) -> None:
     for log in LOG_UNIT:
         if _like_speech(median, deviation, log):
             raise MelMismatch(
-                f"this mel from {client} is said to be in {spec.log}, but its values (median "
+                f"this mel from {client} is declared as {spec.log}, but its values (median "
                 f"{median:.1f}, standard deviation {deviation:.1f}) are those of speech in {log}; "
                 f"name a convention with log: {log}, or pass check=False if it is no speech"
             )

@@ -58,7 +58,8 @@ class StageLog:
         except OSError as error:
             self.close()
             self.file = None
-            warning = f"warning: {format_os_error(error, self.path)}; the stage goes on without\n"
+            reason = format_os_error(error, self.path)
+            warning = f"warning: {reason}; the stage continues without a log\n"
             _show(warning.encode())
 
 

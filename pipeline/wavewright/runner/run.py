@@ -113,7 +113,7 @@ def print_overview(
         state = "will run  " if will_run else "up to date"
         reasons = assessment.reasons or (["--force"] if will_run else [])
         if will_run and not request.force and can_resume(assessment):
-            reasons = ["goes on from what an interrupted run has left", *reasons]
+            reasons = ["resumes an interrupted run", *reasons]
         if request.explain and will_run:  # what changed in itself, besides what comes first
             reasons = list(dict.fromkeys([*reasons, *plan.own_changes(unit)]))
         brief = reasons if request.explain else reasons[:2]
@@ -167,7 +167,7 @@ def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
     listing = "; ".join(f"{name} {what}" for name, what in damaged[:5])
     more = f" (and {len(damaged) - 5} more files)" if len(damaged) > 5 else ""
     if unit.stage.precious:
-        then = "the next run goes on from what is whole"
+        then = "the next run continues from what is intact"
     elif only_shards(damaged):
         then = "the next run keeps what is whole and makes only the damaged shards again"
     else:

@@ -81,7 +81,7 @@ def fetch(
     if target.is_file():
         if _is_right(target, sha256, size):
             return target
-        log.warning("%s is not what it should be (size or sha256); downloading it again", target)
+        log.warning("%s has the wrong size or sha256; downloading it again", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     if size is not None:
@@ -97,7 +97,7 @@ def fetch(
             failures = 1 if after > before else failures + 1
             if failures >= attempts:
                 raise WavewrightError(
-                    f"{url}: {error}; gave up after {attempts} tries. What came so far is in "
+                    f"{url}: {error}; gave up after {attempts} tries. The data so far is in "
                     f"{part}: run the same command again to continue."
                 ) from error
             log.warning("%s: %s; trying again (%d bytes so far)", url, error, after)

@@ -254,7 +254,7 @@ def _mark_repeated_ids(utterances: Sequence[CorpusUtterance]) -> list[CorpusUtte
         if len(indices) == 1:
             continue
         for count, index in enumerate(indices):
-            reason = f"duplicate id '{name}': it stands on {len(indices)} lines"
+            reason = f"duplicate id '{name}': it appears on {len(indices)} lines"
             new = name if count == 0 else f"{name[:110]}.repeat-{count}"
             result[index] = replace(utterances[index], id=new, reason=reason)
     return result

@@ -145,7 +145,7 @@ def _require_exportable(vocoder: Vocoder) -> None:
     if not vocoder.exports:
         able = [name for name in FIRST_PARTY["vocoders"] if find("vocoders", name).exports]
         raise WavewrightError(
-            f"'{vocoder.name}' cannot be exported: it does not speak by one pass through a "
+            f"'{vocoder.name}' cannot be exported: it does not synthesize in one pass through a "
             f"network. Vocoders that can be exported: {', '.join(able)}."
         )
     others = [step.step for step in vocoder.mel_spec.target_steps if not isinstance(step, Gain)]

@@ -84,11 +84,10 @@ class ImportedModel:
             facts.append(
                 f"without its discriminators, which are not among ours ({self.unsupported})"
             )
-        summary = (
-            f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
-        )
+        summary = f"{self.out or 'imported'}: {'; '.join(facts)}"
+        summary += f"\n\nListen to it with:\n    {self._command}"
         if self.model.kind == "vocoder":
-            summary += f"\n\nGo on training it with:\n    {self._training}"
+            summary += f"\n\nFine-tune it with:\n    {self._training}"
             if describe_mel(self.model.mel_spec, self.presets) not in [
                 f"'{p}'" for p in self.presets
             ]:
