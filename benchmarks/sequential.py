@@ -35,7 +35,7 @@ from tests.support.tiny import small
 from wavewright.kernels.loop import Engine, LoopWindow
 from wavewright.mel.spec import MelSpec
 from wavewright.models.autoregressive import AutoregressiveVocoder
-from wavewright.nn.upsample_network import REACH
+from wavewright.nn.upsample_network import SMOOTHING_FRAMES
 from wavewright.registry import create_vocoder
 
 #: Samples a second of the authors' own loops on one and two threads, measured on 2026-11-20 on a
@@ -126,7 +126,10 @@ def rate(vocoder: AutoregressiveVocoder, engine: Engine, seconds: float) -> floa
 def first_sound(vocoder: AutoregressiveVocoder, engine: Engine) -> float:
     """Seconds of computing until a streamed utterance is first heard."""
     vocoder.engine = engine
-    chunk = torch.randn(1, vocoder.mel_spec.n_mels, vocoder.crops.context_frames + REACH + 1)
+    frames = vocoder.crops.context_frames + SMOOTHING_FRAMES + 1
+    chunk = torch.randn(1, vocoder.mel_spec.n_mels, frames)
+        1, vocoder.mel_spec.n_mels, vocoder.crops.context_frames + SMOOTHING_FRAMES + 1
+    )
     started = time.perf_counter()
     next(iter(vocoder.stream(iter([chunk, chunk]), seed=0)))
     return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Whistle: convolutions at the mel's rate say a spectrum, whose inverse STFT is the waveform."""
+"""Whistle: convolutions at the frame rate predict a spectrum; its inverse STFT is the waveform."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wavewright import Batch, MelSpec, ModelConfig, OptimizerConfig, Update, Vocoder
+import wavewright as ww
 from wavewright.nn import InverseSTFT, loss_spec, mel_l1, stft_losses
 
 
-class WhistleConfig(ModelConfig):
-    """All that can be chosen; the defaults are what `whistle` without a variant means."""
+class WhistleConfig(ww.ModelConfig):
+    """Options; the defaults are those of `whistle` without a variant."""
 
-    mel: MelSpec = MelSpec.preset("hifigan")
+    mel: ww.MelSpec = ww.MelSpec.preset("hifigan")
     channels: int = Field(default=192, gt=0)
     layers: int = Field(default=6, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -29,15 +29,13 @@ class WhistleConfig(ModelConfig):
         return self
 
 
-class Whistle(Vocoder):
-    """The network and how it learns."""
+class Whistle(ww.Exportable):  # forward() consists of tensor operations alone
+    """The network and how it is trained."""
 
     Config = WhistleConfig
     config: WhistleConfig
     variants: ClassVar = {"small": {"channels": 64, "layers": 3}}  # whistle:small
-    exports = True  # forward() is operations on tensors alone
-    undoes_steps = True  # the inherited generate() does
-    float32_parts = ("head", "inverse")  # when all else is in bfloat16
+    inference = ww.InferenceHints(float32_modules=("head", "inverse"))  # if the rest is bfloat16
 
     def __init__(self, config: WhistleConfig, *, name: str = "whistle") -> None:
         super().__init__(config, name=name)
@@ -59,13 +57,13 @@ class Whistle(Vocoder):
             wav: Tensor = self.inverse(size * phase.cos(), size * phase.sin())
         return wav
 
-    def optimizer_config(self, player: str) -> OptimizerConfig:
-        """Adam, a little slower after every epoch."""
-        return OptimizerConfig(learning_rate=self.config.learning_rate, decay_per_epoch=0.999)
+    def optimizer_config(self, player: str) -> ww.OptimizerConfig:
+        """Adam; the rate decays after every epoch."""
+        return ww.OptimizerConfig(learning_rate=self.config.learning_rate, decay_per_epoch=0.999)
 
-    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """One step on how far spectra are from the recording's, at one mel and three STFTs."""
+    def updates(self, batch: ww.Batch, step: int) -> Iterator[ww.Update]:
+        """One step on the distance to the recording in one mel and three STFTs."""
         wav = self(batch.mel)
         mel = mel_l1(wav, batch.wav, self.loss_spec)
         stft = torch.stack(stft_losses(wav, batch.wav)).sum()
-        yield Update("generator", mel + stft, {"mel_l1": mel, "stft": stft})
+        yield ww.Update("generator", mel + stft, {"mel_l1": mel, "stft": stft})

@@ -26,8 +26,22 @@ if TYPE_CHECKING:
     from wavewright.mel.transform import log_mel as log_mel
     from wavewright.models.base import Update as Update
     from wavewright.models.batch import Batch as Batch
+    from wavewright.models.capabilities import Exportable as Exportable
+    from wavewright.models.capabilities import HasLikelihood as HasLikelihood
+    from wavewright.models.capabilities import MultiSpeaker as MultiSpeaker
+    from wavewright.models.capabilities import NeedsStatistics as NeedsStatistics
+    from wavewright.models.capabilities import PredictsSpectrum as PredictsSpectrum
+    from wavewright.models.capabilities import Sampler as Sampler
     from wavewright.models.config import ModelConfig as ModelConfig
     from wavewright.models.config import OptimizerConfig as OptimizerConfig
+    from wavewright.models.gan_training import GANTraining as GANTraining
+    from wavewright.models.gan_training import Loss as Loss
+    from wavewright.models.gan_training import TrainingPair as TrainingPair
+    from wavewright.models.streamable import Streamable as Streamable
+    from wavewright.models.streaming import StreamBlock as StreamBlock
+    from wavewright.models.trainable import Trainable as Trainable
+    from wavewright.models.vocoder import CropSpec as CropSpec
+    from wavewright.models.vocoder import InferenceHints as InferenceHints
     from wavewright.models.vocoder import Vocoder as Vocoder
     from wavewright.nn.noise import NoiseSpec as NoiseSpec
     from wavewright.registry import create_vocoder as create_vocoder
@@ -37,10 +51,24 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Batch": "models.batch",
+    "CropSpec": "models.vocoder",
+    "Exportable": "models.capabilities",
+    "GANTraining": "models.gan_training",
+    "HasLikelihood": "models.capabilities",
+    "InferenceHints": "models.vocoder",
+    "Loss": "models.gan_training",
     "MelSpec": "mel.spec",
     "ModelConfig": "models.config",
+    "MultiSpeaker": "models.capabilities",
+    "NeedsStatistics": "models.capabilities",
     "NoiseSpec": "nn.noise",
     "OptimizerConfig": "models.config",
+    "PredictsSpectrum": "models.capabilities",
+    "Sampler": "models.capabilities",
+    "StreamBlock": "models.streaming",
+    "Streamable": "models.streamable",
+    "Trainable": "models.trainable",
+    "TrainingPair": "models.gan_training",
     "Update": "models.base",
     "Vocoder": "models.vocoder",
     "VocoderInfo": "vocoder_info",

@@ -22,7 +22,7 @@ _NO_MEMORY = (
 _HINTS = {
     errno.ENOSPC: " (the disk is full)",
     errno.EDQUOT: " (your share of the disk is full)",
-    errno.EMFILE: " (`ulimit -n` says how many)",
+    errno.EMFILE: " (see `ulimit -n`)",
 }
 
 
@@ -58,10 +58,10 @@ class Stale(WavewrightError):
 
 def os_error_reason(error: OSError) -> str:
     """Reason of a system error: `No space left on device (the disk is full)`."""
-    said = error.strerror or str(error)
-    known = os.strerror(error.errno) if error.errno else said
-    said = known if known in said else said  # libraries wrap the system's words in their own
-    return said + _HINTS.get(error.errno or 0, "")
+    message = error.strerror or str(error)
+    standard = os.strerror(error.errno) if error.errno else message
+    message = standard if standard in message else message  # libraries wrap the system's message
+    return message + _HINTS.get(error.errno or 0, "")
 
 
 def format_os_error(error: OSError, where: object = "a file") -> str:

@@ -194,7 +194,7 @@ def stage(
                 continue
             if isinstance(kind, type) and issubclass(kind, OptionGroup):
                 groups[name] = kind
-                marks_of |= {n: _marks(f.metadata) for n, f in kind.model_fields.items()}
+                marks_of |= {n: _marks(kind.model_fields[n].metadata) for n in _own_first(kind)}
                 continue
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             fields[name] = (kind, default)
@@ -280,8 +280,9 @@ def format_type(annotation: Any, metadata: Iterable[Any] = ()) -> tuple[str, tup
         words = f"list of {format_type(inner[0])[0]}"
     elif dict in (annotation, origin):
         words = "mapping"
-    elif inner:  # a union
-        parts = [format_type(part) for part in inner]
+    elif inner:  # a union, whose limits are those of its number
+        parts = [format_type(part, metadata if part in (int, float) else ()) for part in inner]
+        metadata = ()
         choices = tuple(value for _, values in parts for value in values)
         words = " or ".join(part for part, _ in parts)
     else:
@@ -293,6 +294,16 @@ def format_type(annotation: Any, metadata: Iterable[Any] = ()) -> tuple[str, tup
         if getattr(item, name, None) is not None
     ]
     return " ".join([words, ", ".join(limits)]).strip(), choices
+
+
+def _own_first(group: type[OptionGroup]) -> Iterator[str]:
+    """Fields of a group: its own, then those that it inherits."""
+    for kind in group.__mro__:
+        if issubclass(kind, OptionGroup):
+            inherited = {
+                name for base in kind.__bases__ for name in getattr(base, "model_fields", ())
+            }
+            yield from (name for name in kind.model_fields if name not in inherited)
 
 
 def _constraints(metadata: Iterable[Any]) -> Iterator[Any]:

@@ -151,7 +151,7 @@ class _Table:
 
 def _corpus_fields(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that a configuration takes from the training split: speakers, lexicon."""
-    from wavewright.acoustic.lexicon import ARPABET, gather_lexicon
+    from wavewright.acoustic.lexicon import ARPABET, build_lexicon
     from wavewright.text.symbols import SYMBOLS
     from wavewright.text.textgrid import read_alignment
 
@@ -162,7 +162,7 @@ def _corpus_fields(table: _Table, config: Mapping[str, Any]) -> dict[str, Any]:
         log.info("%d speakers: %s", len(fields["speakers"]), shorten_list(fields["speakers"]))
     if config.get("phonemes") == ARPABET:
         alignments = (read_alignment(table.grids[id_]) for id_ in ids if id_ in table.grids)
-        gathered = gather_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
+        gathered = build_lexicon(alignments, set(config.get("symbols", SYMBOLS)))
         fields["lexicon"] = {**gathered, **config.get("lexicon", {})}
         log.info("the lexicon has %d words", len(fields["lexicon"]))
     return fields

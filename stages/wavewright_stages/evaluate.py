@@ -104,24 +104,24 @@ def evaluate(
         )
     natural = System(id=NATURAL, title="natural speech", kind="natural")
     spoken = synthesis.write_recordings(report, prepared / "audio", sentences)
-    spoilt = write_anchors(report, spoken, anchors)
-    systems = [natural, *spoilt, *(one.system for one in eval_systems)]
+    anchor_systems = write_anchors(report, spoken, anchors)
+    systems = [natural, *anchor_systems, *(one.system for one in eval_systems)]
     events = synthesis.synthesize_sentences(report, sentences, sources, eval_systems, seed=seed)
     phones = _phones(prepared, [sentence.id for sentence in sentences])
-    chosen = evaluation.build_metrics(
+    selection = evaluation.build_metrics(
         metrics or evaluation.METRICS, band_limit(mel), evaluation.PHONES if phones else ()
     )
     seconds = sum(utterance.seconds for utterance in spoken)
     for line in evaluation.slow_metric_notices(
-        chosen.metrics, seconds * len(systems) * len(sources)
+        selection.metrics, seconds * len(systems) * len(sources)
     ):
         log.info("%s", line)
-    found = evaluation.measure(
+    measurements = evaluation.measure(
         report,
         spoken,
         systems,
         [source.condition for source in sources],
-        chosen.metrics,
+        selection.metrics,
         jobs=jobs,
         phones=phones,
         cache=MetricCache(),
@@ -137,13 +137,13 @@ def evaluate(
         sample_rate=mel.sample_rate,
         mel=mel,
         band=band_limit(mel),
-        absent_metrics=chosen.absent,
-        versions=evaluation.package_versions(chosen.metrics),
+        absent_metrics=selection.absent,
+        versions=evaluation.package_versions(selection.metrics),
         conditions=evaluation.condition_infos(_absent(gta, acoustic)),
         systems=tuple(systems),
         utterances=tuple(spoken),
-        events=(*events, *evaluation.delay_events(found.values)),
-        **found._asdict(),
+        events=(*events, *evaluation.delay_events(measurements.values)),
+        **measurements._asdict(),
     )
     write_report(
         report,
@@ -173,8 +173,8 @@ def _sentences(
     columns = (rows[name].tolist() for name in ("id", "text", "normalised_text", "speaker"))
     grids = [prepared / path if path else None for path in rows["alignment"]]
     everything = [Sentence(*row) for row in zip(*columns, grids, strict=True)]
-    chosen = everything if utterances is None else pick_evenly(everything, utterances)
-    return chosen, len(everything), len(manifest) - len(usable_rows(manifest))
+    selection = everything if utterances is None else pick_evenly(everything, utterances)
+    return selection, len(everything), len(manifest) - len(usable_rows(manifest))
 
 
 def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
@@ -185,13 +185,15 @@ def _phones(prepared: Path, ids: Sequence[str]) -> dict[str, list[Interval]]:
     from wavewright.text.textgrid import Interval
 
     rows = read_manifest(prepared / "manifest.parquet", lists=True).set_index("id").loc[list(ids)]
-    found = {}
+    measurements = {}
     for utterance, labels, seconds in zip(ids, rows["phones"], rows["phone_seconds"], strict=True):
         ends = list(accumulate(map(float, seconds)))
         spans = zip([0.0, *ends], ends, labels, strict=False)
         if ends:
-            found[utterance] = [Interval(start, end, str(label)) for start, end, label in spans]
-    return found
+            measurements[utterance] = [
+                Interval(start, end, str(label)) for start, end, label in spans
+            ]
+    return measurements
 
 
 def _absent(gta: Path | None, acoustic: Path | None) -> dict[str, str]:

@@ -66,7 +66,7 @@ def gta(
         acoustic: the acoustic model's run; not needed with a `source`.
         gta: shards like those of `mels`; report.csv (one row per utterance), report.json,
             distances.png (histograms), worst.png (utterances to check first).
-        mel: the convention; must be that of `mels` and of the acoustic model.
+        mel: Mel convention; must be that of `mels` and of the acoustic model.
         seed: seed of the prenet's dropout, combined with each utterance's id.
         source: folder or manifest of teacher-forced mels of another toolkit's model; they are
             read and converted, and no model runs.
@@ -79,7 +79,7 @@ def gta(
             both.
         on_missing: for an utterance that cannot be made, "fail" ends the stage, "natural"
             substitutes its natural mel, "leave_out" omits it. report.csv lists each.
-        least_diagonality: an alignment below it counts as failed; None accepts all.
+        least_diagonality: an alignment below it counts as failed; null accepts all.
         on_bad_alignment: for an alignment that omits a tenth of its text or loses its place in a
             tenth of its steps, "keep" marks it in report.csv, "refuse" counts it as failed; see
             `on_missing`.
@@ -87,7 +87,7 @@ def gta(
         batch_size: utterances of similar length per batch.
         jobs: worker processes on a CPU; the result does not depend on it.
         gpus: processes, each on a GPU of its own and with its own list of shards.
-        device: auto, cpu or cuda.
+        device: `auto`, `cpu` or `cuda`.
     """
     from wavewright.data.shards import ShardHeader, publish_index, remove_leftovers
     from wavewright.gta.report import write_report

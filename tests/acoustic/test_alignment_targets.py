@@ -1,4 +1,4 @@
-"""Where a recording is in its text: word times become a place for every frame."""
+"""Alignment targets: word and phone times become a symbol index for every frame."""
 
 from __future__ import annotations
 
@@ -34,18 +34,14 @@ def alignment(*labels: str) -> Alignment:
 
 
 def test_symbols_pass_evenly_within_words_and_pauses() -> None:
-    alignment_targets = targets_from_words(alignment("", "AB", "sil", "CD", ""), TEXT, SPEC, 14)
-    assert alignment_targets is not None
+    targets = targets_from_words(alignment("", "AB", "sil", "CD", ""), TEXT, SPEC, 14)
+    assert targets is not None
     # The first word's two symbols take four frames, so each frame is half a symbol further.
-    np.testing.assert_allclose(alignment_targets[1:5], [-0.25, 0.25, 0.75, 1.25], atol=1e-5)
-    np.testing.assert_allclose(
-        alignment_targets[5:7], [2.0, 3.0], atol=1e-5
-    )  # the comma and the space
-    np.testing.assert_allclose(alignment_targets[7:11], [3.75, 4.25, 4.75, 5.25], atol=1e-5)
-    assert (np.diff(alignment_targets) >= 0).all()
-    assert (
-        5.5 < alignment_targets[11] < alignment_targets[13] <= 6.5
-    )  # the full stop, in the silence at the end
+    np.testing.assert_allclose(targets[1:5], [-0.25, 0.25, 0.75, 1.25], atol=1e-5)
+    np.testing.assert_allclose(targets[5:7], [2.0, 3.0], atol=1e-5)  # the comma and the space
+    np.testing.assert_allclose(targets[7:11], [3.75, 4.25, 4.75, 5.25], atol=1e-5)
+    assert (np.diff(targets) >= 0).all()
+    assert 5.5 < targets[11] < targets[13] <= 6.5  # the full stop, in the silence at the end
 
 
 def test_another_number_of_words_says_nothing() -> None:
@@ -65,13 +61,11 @@ def test_labels_may_join_or_part_words() -> None:
 
 
 def test_phonemes_are_matched_by_the_number_of_words() -> None:
-    alignment_targets = targets_from_words(
+    targets = targets_from_words(
         alignment("", "one", "", "two", ""), "w\u02c8\u028cn t\u02c8u\u02d0", SPEC, 14
     )
-    assert alignment_targets is not None
-    np.testing.assert_allclose(
-        alignment_targets[1:5], 4 * np.array([1, 3, 5, 7]) / 8 - 0.5, atol=1e-5
-    )
+    assert targets is not None
+    np.testing.assert_allclose(targets[1:5], 4 * np.array([1, 3, 5, 7]) / 8 - 0.5, atol=1e-5)
 
 
 def test_each_phone_of_a_phone_text_has_the_time_of_the_textgrid() -> None:
@@ -84,13 +78,15 @@ def test_each_phone_of_a_phone_text_has_the_time_of_the_textgrid() -> None:
     said = Alignment(words=(), phones=phones, duration=14 * FRAME)
     written = [SYMBOLS[number] for number in encode(phone_text(said))]
     assert written == ["@T", "@ER", ",", " ", "@N", "."]
-    alignment_targets = targets_from_phones(said, written, SPEC, 14)
-    assert alignment_targets is not None
+    targets = targets_from_phones(said, written, SPEC, 14)
+    assert targets is not None
     # Symbol n lasts from place n - 0.5 to n + 0.5, so a frame's symbol is the nearest number.
-    heard = [written[n] for n in np.round(alignment_targets).astype(int)]
-    assert heard[2:] == ["@T"] * 3 + ["@ER"] + [","] * 2 + [" "] * 2 + ["@N"] * 2 + ["."] * 2
-    np.testing.assert_allclose(alignment_targets[2:5], np.array([1, 3, 5]) / 6 - 0.5, atol=1e-5)
-    assert (alignment_targets[:2] == -0.5).all()  # the silence before belongs to no symbol
+    nearest_symbols = [written[n] for n in np.round(targets).astype(int)]
+    assert (
+        nearest_symbols[2:] == ["@T"] * 3 + ["@ER"] + [","] * 2 + [" "] * 2 + ["@N"] * 2 + ["."] * 2
+    )
+    np.testing.assert_allclose(targets[2:5], np.array([1, 3, 5]) / 6 - 0.5, atol=1e-5)
+    assert (targets[:2] == -0.5).all()  # the silence before belongs to no symbol
     assert targets_from_phones(said, written[:-2], SPEC, 14) is None
 
 
@@ -99,9 +95,9 @@ def test_punctuation_that_stands_alone_is_no_word() -> None:
 
 
 def test_a_mel_may_be_a_frame_longer_than_its_textgrid() -> None:
-    alignment_targets = targets_from_words(alignment("", "ab", "", "cd", ""), TEXT, SPEC, 15)
-    assert alignment_targets is not None
-    assert alignment_targets[-1] == pytest.approx(len(TEXT) - 0.5)
+    targets = targets_from_words(alignment("", "ab", "", "cd", ""), TEXT, SPEC, 15)
+    assert targets is not None
+    assert targets[-1] == pytest.approx(len(TEXT) - 0.5)
 
 
 def test_utterances_without_a_fitting_textgrid_are_passed_over(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wavewright.acoustic.lexicon import Lexicon, gather_lexicon, phone_text, spoken_words
+from wavewright.acoustic.lexicon import Lexicon, build_lexicon, phone_text, spoken_words
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.errors import WavewrightError
 from wavewright.text.symbols import SYMBOLS, encode
@@ -55,12 +55,12 @@ def test_the_lexicon_has_the_most_frequent_phones_of_known_symbols() -> None:
         spans = [(0.1 * (number + 1), phone) for number, phone in enumerate(phones)]
         return Alignment(tier((spans[-1][0], "The")), tier(*spans), spans[-1][0])
 
-    heard = [SAID, said("DH", "IY"), said("DH", "AH"), said("DH", "AH"), said("D", "spn")]
-    found = gather_lexicon(heard, set(SYMBOLS))
-    assert found == {"i'm": "AY M", "left": "L EH F T", "the": "DH AH", "turn": "T ER N"}
-    assert list(found) == sorted(found)
-    assert gather_lexicon([said("DH", "IY"), said("DH", "AH")], set(SYMBOLS)) == {"the": "DH AH"}
-    assert gather_lexicon([Alignment((), PHONES, 1.3)], set(SYMBOLS)) == {}
+    alignments = [SAID, said("DH", "IY"), said("DH", "AH"), said("DH", "AH"), said("D", "spn")]
+    gathered = build_lexicon(alignments, set(SYMBOLS))
+    assert gathered == {"i'm": "AY M", "left": "L EH F T", "the": "DH AH", "turn": "T ER N"}
+    assert list(gathered) == sorted(gathered)
+    assert build_lexicon([said("DH", "IY"), said("DH", "AH")], set(SYMBOLS)) == {"the": "DH AH"}
+    assert build_lexicon([Alignment((), PHONES, 1.3)], set(SYMBOLS)) == {}
 
 
 @pytest.mark.parametrize(

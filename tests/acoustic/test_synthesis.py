@@ -21,7 +21,7 @@ from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
 from wavewright.models.acoustic import AcousticModel, AcousticOutput
 from wavewright.models.config import ModelConfig
-from wavewright.text.symbols import encode, normalise_text
+from wavewright.text.symbols import encode, normalize_text
 
 STEPS, SYMBOLS = 40, 20
 
@@ -37,13 +37,13 @@ def speech(alignment: Tensor, stopped: bool = True) -> AcousticOutput:
 
 
 class Config(ModelConfig):
-    """Of a model that speaks alignments it is given."""
+    """Configuration of a scripted model."""
 
     mel: MelSpec = MelSpec.preset("tacotron2")
 
 
 class Scripted(AcousticModel):
-    """Says one speech after the other, whatever the text; remembers texts and seeds."""
+    """Model that returns given outputs in order, whatever the text; records texts and seeds."""
 
     Config = Config
 
@@ -67,11 +67,11 @@ class Scripted(AcousticModel):
         speakers: Sequence[str] = (),
     ) -> list[AcousticOutput]:
         self.batches.append(len(texts))
-        spoken = []
+        outputs = []
         for seed in seeds:
             self.seeds.append(seed)
-            spoken.append(self.speeches[min(len(self.seeds), len(self.speeches)) - 1])
-        return spoken
+            outputs.append(self.speeches[min(len(self.seeds), len(self.speeches)) - 1])
+        return outputs
 
 
 SKIPS = diagonal(symbols=10) @ torch.eye(10, SYMBOLS)  # half of the symbols are never looked at
@@ -79,7 +79,7 @@ JUMPS = diagonal()[torch.tensor([0, 30, 1, 31] * 10) + torch.arange(40) // 5]
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("output", "expected"),
     [
         (speech(diagonal()), ""),
         (speech(diagonal(), stopped=False), "did not find the end"),
@@ -88,21 +88,21 @@ JUMPS = diagonal()[torch.tensor([0, 30, 1, 31] * 10) + torch.arange(40) // 5]
     ],
     ids=["good", "endless", "skips", "jumps"],
 )
-def test_what_went_wrong_is_told(found: AcousticOutput, expected: str) -> None:
-    assert expected in synthesis_failure(found)
-    assert bool(synthesis_failure(found)) == bool(expected)
+def test_what_went_wrong_is_told(output: AcousticOutput, expected: str) -> None:
+    assert expected in synthesis_failure(output)
+    assert bool(synthesis_failure(output)) == bool(expected)
 
 
 def test_a_good_first_try_is_taken_as_it_is() -> None:
     model = Scripted(speech(diagonal()))
-    said = synthesize_sentence(model, "text", seed=5)
-    assert (said.tries, said.failure, model.seeds) == (1, "", [5])
+    result = synthesize_sentence(model, "text", seed=5)
+    assert (result.tries, result.failure, model.seeds) == (1, "", [5])
 
 
 def test_after_a_failure_other_noise_is_tried() -> None:
     model = Scripted(speech(SKIPS), speech(diagonal(), stopped=False), speech(diagonal()))
-    said = synthesize_sentence(model, "text", seed=5)
-    assert (said.tries, said.failure) == (3, "")
+    result = synthesize_sentence(model, "text", seed=5)
+    assert (result.tries, result.failure) == (3, "")
     assert len(set(model.seeds)) == 3
     again = Scripted(*model.speeches)
     synthesize_sentence(again, "text", seed=5)
@@ -111,36 +111,36 @@ def test_after_a_failure_other_noise_is_tried() -> None:
 
 def test_where_all_fail_the_best_is_kept_and_told(caplog: pytest.LogCaptureFixture) -> None:
     worst, best = speech(SKIPS, stopped=False), speech(SKIPS)
-    said = synthesize_sentence(Scripted(worst, best, worst), "text", seed=0, tries=3)
-    assert said.output is best
-    assert said.failure.startswith("left out")
+    result = synthesize_sentence(Scripted(worst, best, worst), "text", seed=0, tries=3)
+    assert result.output is best
+    assert result.failure.startswith("left out")
     assert "in each of 3 tries" in caplog.text
 
 
 def test_no_word_is_lost_and_every_sentence_has_its_own_noise() -> None:
     model = Scripted(speech(diagonal()))
     text = "First one. Second one; third one: the rest."
-    said = list(synthesize_text(model, text, seed=1))
-    assert " ".join(one.text for one in said) == text
-    assert model.texts == [one.text for one in said]
-    assert len(set(model.seeds)) == len(said) == 4
+    result = list(synthesize_text(model, text, seed=1))
+    assert " ".join(one.text for one in result) == text
+    assert model.texts == [one.text for one in result]
+    assert len(set(model.seeds)) == len(result) == 4
 
 
 def test_free_texts_are_read_in_words_unless_told_otherwise() -> None:
     model = Scripted(speech(diagonal()))
     text = "Dr. Fox paid $3.50. It was 3:30 p.m."
-    said = [one.text for one in synthesize_text(model, text, seed=0)]
-    assert said == ["Doctor Fox paid three dollars and fifty cents.", "It was three thirty p m."]
-    said = [one.text for one in synthesize_text(model, text, seed=0, rules="plain")]
-    assert said == ["Dr. Fox paid $3.50.", "It was 3:30 p.m."]
+    result = [one.text for one in synthesize_text(model, text, seed=0)]
+    assert result == ["Doctor Fox paid three dollars and fifty cents.", "It was three thirty p m."]
+    result = [one.text for one in synthesize_text(model, text, seed=0, rules="plain")]
+    assert result == ["Dr. Fox paid $3.50.", "It was 3:30 p.m."]
 
 
 def test_of_many_texts_only_those_that_fail_are_said_again() -> None:
     good, bad = speech(diagonal()), speech(SKIPS)
     model = Scripted(good, bad, bad, good, good)
-    said = synthesize_sentences(model, ["a", "b", "c"], seeds=[1, 2, 3])
-    assert [one.tries for one in said] == [1, 2, 2]
-    assert [one.failure for one in said] == ["", "", ""]
+    result = synthesize_sentences(model, ["a", "b", "c"], seeds=[1, 2, 3])
+    assert [one.tries for one in result] == [1, 2, 2]
+    assert [one.failure for one in result] == ["", "", ""]
     assert model.batches == [3, 2]
     alone = Scripted(bad, good)
     synthesize_sentence(alone, "b", seed=2)
@@ -151,9 +151,11 @@ def test_many_texts_are_said_in_batches_of_like_length() -> None:
     model = Scripted(speech(diagonal()))
     texts = {"long": "a" * 30, "two": "b b b. c.", "short": "d", "other": "ee"}
     seeds = {name: number for number, name in enumerate(texts)}
-    found = dict(synthesize_texts(model, texts, seeds=seeds, batch_size=2))
-    assert {name: " ".join(one.text for one in said) for name, said in found.items()} == texts
-    assert [*found] == ["short", "other", "two", "long"]
+    results_by_name = dict(synthesize_texts(model, texts, seeds=seeds, batch_size=2))
+    assert {
+        name: " ".join(one.text for one in result) for name, result in results_by_name.items()
+    } == texts
+    assert [*results_by_name] == ["short", "other", "two", "long"]
     assert max(model.batches) == 2
     alone = Scripted(speech(diagonal()))
     list(synthesize_text(alone, texts["two"], seed=seeds["two"]))
@@ -166,7 +168,7 @@ class Lettered(Scripted):
     symbols = ("_", *"abcdefghijklmnopqrstuvwxyz .")
 
     def encode_text(self, text: str) -> list[int]:
-        return encode(normalise_text(text), self.symbols)
+        return encode(normalize_text(text), self.symbols)
 
 
 def test_what_cannot_be_read_is_named_with_its_place() -> None:

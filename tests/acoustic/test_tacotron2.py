@@ -187,13 +187,13 @@ def test_known_places_become_a_loss_at_the_middle_of_each_step() -> None:
     assert model.uses_alignment_targets
     batch = item(some_batch(), 1)  # 11 frames: the fourth step is not whole
     batch.alignment_targets = torch.arange(11.0)[None]
-    spoken, refined = model(batch)
-    loss = model.losses(batch, spoken, refined)["aligned"]
+    decoder_output, refined = model(batch)
+    loss = model.losses(batch, decoder_output, refined)["aligned"]
     expected = torch.tensor([[1.0, 4.0, 7.0, torch.nan]])
-    same = attention_distance_loss(spoken.alignment, expected, torch.tensor([2.0]))
+    same = attention_distance_loss(decoder_output.alignment, expected, torch.tensor([2.0]))
     assert float(loss) == pytest.approx(float(same))
     batch.alignment_targets = None
-    assert "aligned" not in model.losses(batch, spoken, refined)
+    assert "aligned" not in model.losses(batch, decoder_output, refined)
 
 
 def test_guided_attention_fades_as_stated() -> None:
@@ -211,8 +211,8 @@ def test_dropped_frames_are_unheard_in_training_only() -> None:
 
     def decoded(heard: TextBatch) -> Tensor:
         torch.manual_seed(0)
-        spoken, _ = model(heard)
-        mel: Tensor = spoken.mel
+        decoder_output, _ = model(heard)
+        mel: Tensor = decoder_output.mel
         return mel
 
     assert torch.equal(decoded(batch), decoded(louder))
@@ -318,9 +318,9 @@ def test_phonemes_bring_their_own_symbols() -> None:
     pytest.importorskip("espeakng_loader")
     model = tiny(phonemes="en-us")
     assert model.symbols == IPA_SYMBOLS
-    spoken = "".join(model.symbols[number] for number in model.encode_text("Hello, world."))
-    assert "\u02c8" in spoken  # the stress mark
-    assert spoken.endswith(".")
+    decoder_output = "".join(model.symbols[number] for number in model.encode_text("Hello, world."))
+    assert "\u02c8" in decoder_output  # the stress mark
+    assert decoder_output.endswith(".")
 
 
 @pytest.mark.parametrize(

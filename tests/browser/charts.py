@@ -20,7 +20,7 @@ def colliding_labels(tab: Tab) -> int:
 
 def cut_labels(tab: Tab) -> list[str]:
     """Labels that stick out of their chart sideways."""
-    found: list[str] = tab.run(
+    boxes: list[str] = tab.run(
         "[...document.querySelectorAll('.chart')].flatMap(chart => {"
         "const frame = chart.getBoundingClientRect();"
         "return [...chart.querySelectorAll('text')].filter(t => {"
@@ -28,4 +28,4 @@ def cut_labels(tab: Tab) -> list[str]:
         "return box.left < frame.left - 1 || box.right > frame.right + 1;"
         "}).map(t => t.textContent);})"
     )
-    return found
+    return boxes

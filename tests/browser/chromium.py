@@ -128,7 +128,7 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, path: Path) -> None:
-        """What the window shows, as PNG."""
+        """Screenshot of the window as PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def wait(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -179,5 +179,5 @@ def requests(tab: Tab) -> list[str]:
 
 
 def role(node: dict[str, Any]) -> str:
-    """What a node of the accessibility tree is, in small letters."""
+    """Role of a node of the accessibility tree, in lower case."""
     return str(node.get("role", {}).get("value", "")).lower()

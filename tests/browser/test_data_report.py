@@ -26,7 +26,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small_page(tmp_path_factory: pytest.TempPathFactory, page: Path) -> Path:
-    """The same corpus with too little room for lossless sounds."""
+    """Report of the same corpus with too little room for lossless sounds."""
     folder = write_corpus(tmp_path_factory.mktemp("small"), hostile_rows())
     megabytes = 0.75e-6 * page.stat().st_size
     return write_data_report(folder, title="Data of toys", megabytes=megabytes)
@@ -49,15 +49,15 @@ def test_every_player_has_the_utterances_duration(
     browser: Tab, kind: str, request: pytest.FixtureRequest
 ) -> None:
     browser.open(request.getfixturevalue(kind))
-    found = browser.run(
+    result = browser.run(
         "Promise.all([...document.querySelectorAll('audio')].map(audio => new Promise(done => {"
         "audio.onloadedmetadata = () => done([audio.ariaLabel, audio.duration]);"
         "audio.onerror = () => done([audio.ariaLabel, -1]);"
         "audio.preload = 'auto'; audio.load();})))"
     )
     seconds = {row["id"]: row["seconds"] for row in hostile_rows()}
-    assert len(found) > 15
-    for name, duration in found:
+    assert len(result) > 15
+    for name, duration in result:
         assert duration == pytest.approx(seconds[name], abs=0.1 if kind == "small_page" else 0.01)
 
 

@@ -73,7 +73,7 @@ def can(tab: Tab, what: str) -> bool:
 
 
 def heard(tab: Tab) -> list[bool]:
-    """Which sounds of this page were heard to their ends."""
+    """Flags of the sounds of this page that were played to their ends."""
     texts = tab.run(f"[...{SECTION}.querySelectorAll('.heard')].map(e => e.textContent)")
     return [text.startswith("✓") for text in texts]
 

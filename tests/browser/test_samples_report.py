@@ -44,7 +44,7 @@ def test_nothing_sticks_out_sideways(tab: Tab, width: int) -> None:
 
 
 def test_spectra_are_drawn_with_a_key_for_each(tab: Tab) -> None:
-    drawn = "document.querySelectorAll('#spectrum polyline.series').length"
+    labels = "document.querySelectorAll('#spectrum polyline.series').length"
     names = "[...document.querySelectorAll('#spectrum text.label')].map(t => t.textContent)"
-    assert tab.run(drawn) == 3
+    assert tab.run(labels) == 3
     assert tab.run(names) == ["test split", "wavegan", "wavenet:unconditional"]

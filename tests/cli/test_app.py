@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,26 +22,7 @@ from wavewright.evaluation.listening.design import read_key
 from wavewright.mel.spec import MelSpec
 from wavewright.vocoders.hifigan import HiFiGANConfig
 
-COMMANDS = [
-    "run",
-    "status",
-    "verify",
-    "clean",
-    "list",
-    "config",
-    "vocode",
-    "copy",
-    "doctor",
-    "evaluate",
-    "compare",
-    "sample",
-    "say",
-    "listening-test",
-    "ratings",
-    "export",
-    "import",
-    "new",
-]
+COMMANDS = [name for commands in cli.COMMANDS.values() for name in commands]
 
 
 class Command:
@@ -82,22 +64,37 @@ def recording(tmp_path: Path) -> str:
     return str(tmp_path / "in.wav")
 
 
-def test_help_lists_every_command(wavewright_command: Command) -> None:
+def test_help_lists_every_command_with_its_whole_summary(wavewright_command: Command) -> None:
     code, out, _ = wavewright_command("--help")
     assert code == 0
-    listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
-    assert [name for name in COMMANDS if name not in listed] == []
-    assert sorted(name for name in listed if name.replace("-", "").isalpha()) == sorted(COMMANDS)
+    for group, commands in cli.COMMANDS.items():
+        section = out.partition(f"\n{group}:\n")[2].partition("\n\n")[0]
+        for name, function in commands.items():
+            summary = " ".join((function.__doc__ or "").partition("\n\n")[0].split())
+            assert f"{name} {summary}" in " ".join(section.split())
+    assert "..." not in out.partition("Usage")[2].partition("\n")[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_help_has_an_example_that_starts_with_the_command(
-    wavewright_command: Command, name: str
-) -> None:
+def test_every_help_has_examples_one_a_line(wavewright_command: Command, name: str) -> None:
     code, out, _ = wavewright_command(name, "--help")
     assert code == 0
-    assert "Example" in out
-    assert f"wavewright {name}" in " ".join(out.split())
+    examples = out.partition("\nExamples:\n")[2].splitlines()
+    assert examples
+    assert all(f"wavewright {name}" in line for line in examples)
+
+
+def test_help_groups_the_options(wavewright_command: Command) -> None:
+    _, out, _ = wavewright_command("run", "--help")
+    groups = [line for line in out.splitlines() if line.endswith(":") and line[0] != " "]
+    assert groups == [
+        "Recipe:",
+        "Which stages:",
+        "Look before you run:",
+        "Machines and processes:",
+        "Options:",
+        "Examples:",
+    ]
 
 
 def test_the_version_is_printed(wavewright_command: Command) -> None:
@@ -297,3 +294,46 @@ def test_a_listening_test_is_made_and_its_ratings_are_read(
     assert "webMUSHRA needs its sounds beside it" in alone
     assert "exists already and is not empty" in error(*made, test, "--kind", "ab")
     assert "holds no .json" in error("ratings", natural, f"--key={test}/key.json", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("train", "'train' is a stage: wavewright config stage:train"),
+        ("espnet", "'espnet' is a mel preset: wavewright config mel:espnet"),
+        ("mstft", "'mstft' is a metric and has no configuration"),
+        ("v3", "'v3' is a variant: wavewright config hifigan:v3"),
+        ("voice/recipe.yaml", "is a recipe: wavewright run voice/recipe.yaml --dry-run"),
+        ("hifigen", "no model 'hifigen'. Did you mean 'hifigan'?"),
+    ],
+)
+def test_config_says_what_a_name_is(wavewright_command: Command, name: str, answer: str) -> None:
+    assert answer in wavewright_command.error("config", name)
+
+
+def test_config_of_a_foreign_file_names_import(wavewright_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "g_1").write_bytes(b"")
+    assert "wavewright import" in wavewright_command.error("config", str(tmp_path / "g_1"))
+
+
+def test_config_prints_a_stage_s_options(wavewright_command: Command) -> None:
+    code, out, _ = wavewright_command("config", "stage:train")
+    assert code == 0
+    assert "max_steps" in out
+    assert "batch_size" in out
+    assert "16" in out
+
+
+def test_list_vocoders_is_a_table(wavewright_command: Command) -> None:
+    code, out, _ = wavewright_command("list", "vocoders")
+    assert code == 0
+    head, *rows = out.splitlines()
+    assert head.split()[:2] == ["vocoder", "parameters"]
+    assert any(row.startswith("hifigan:v2 ") and " 925,985 " in row for row in rows)
+
+
+def test_list_vocoders_prints_json(wavewright_command: Command) -> None:
+    code, out, _ = wavewright_command("list", "vocoders", "--json")
+    assert code == 0
+    vocoder = next(row for row in json.loads(out) if row["name"] == "hifigan")
+    assert {"parameters", "conditioning", "sample_rate"} <= vocoder["variants"][0].keys()

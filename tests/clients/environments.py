@@ -1,4 +1,4 @@
-"""How each client is installed beside the torch that we test with, and its virtual environment.
+"""Virtual environments of the clients, beside the torch that we test with.
 
 An environment lies in the user's cache, named by a digest of its recipe, and stays. One whose
 making was cut off goes on at the step that it had come to.
@@ -42,7 +42,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Of the recipe, torch's version and Python's."""
+        """Digest of the recipe and of torch's and Python's versions."""
         facts = [asdict(self), WAVEWRIGHT, torch_pin(), sys.version_info[:2]]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""What the tests of all clients share: real speech, and a client's work in its environment."""
+"""Helpers of the client tests: real speech, and work in a client's environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def weights(preset: str) -> Path:
 
 
 def run_client(client: str, folder: Path, *, script: str = "", **given: Any) -> Answers:
-    """What a client's script answers, run in its environment with `folder` as the current one.
+    """Run a client's script in its environment, in `folder`; returns its answer.
 
     `script` is another one of `clients` than that of the client's name.
 

@@ -28,7 +28,7 @@ def test_it_speaks(answers: Answers) -> None:
 
 
 def test_the_base_of_the_logarithm_is_read_not_guessed(answers: Answers) -> None:
-    """The same recording, by configurations of either, gives the same waveform."""
+    """A recording gives the same waveform with configurations of either logarithm."""
     np.testing.assert_allclose(answers["copied_natural"], answers["copied"], rtol=0, atol=1e-3)
 
 

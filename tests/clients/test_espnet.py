@@ -49,7 +49,7 @@ def test_its_features_of_a_recording_are_spoken_as_ours_are(
 
 
 def test_the_base_of_the_logarithm_is_read_not_guessed(answers: Answers) -> None:
-    """The same recording, by models trained on either, gives the same waveform; by files too,
+    """A recording gives the same waveform with models of either logarithm; by files too,
     where the command that writes them is told the model."""
     for name in ("copied_natural", "copied_natural_by_file"):
         np.testing.assert_allclose(answers[name], answers["copied"], rtol=0, atol=1e-3)

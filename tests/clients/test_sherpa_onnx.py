@@ -20,7 +20,7 @@ _VOCOS = {"channels": 16, "hidden_channels": 32, "layers": 2, "mel": MelSpec.pre
 
 
 def test_it_says_what_we_say(root: Path, shared: Path, tmp_path: Path) -> None:
-    """By both of its kinds: a HiFi-GAN's waveform and a Vocos's spectra."""
+    """Both kinds agree: a HiFi-GAN's waveform and a Vocos's spectra."""
     trained = root / "recipes/kathleen/weights/hifigan-v3.safetensors"
     torch.manual_seed(0)
     vocoders: dict[str, Vocoder] = {

@@ -165,7 +165,7 @@ def test_wavenets(
     run = fixture_folder(folder)
     state = {"state_dict": run.state_dict, "global_step": 11, "optimizer": None}
     path = official_file(tmp_path, {}, lambda _: state, "checkpoint_step.pth")
-    with pytest.raises(WavewrightError, match=r"do not tell cycles|must be said by --mel PRESET"):
+    with pytest.raises(WavewrightError, match=r"do not tell cycles|must be given by --mel PRESET"):
         import_checkpoint(path)
     about = {**run.config, "log_scale_min": math.log(1e-14)}
     (tmp_path / "hparams.json").write_text(json.dumps(about))
@@ -246,7 +246,7 @@ def test_a_vocoder_inside_a_joint_model_of_espnet(
     state = {f"tts.generator.vocoder.{key}": value for key, value in run.state_dict.items()}
     state["tts.generator.text2mel.encoder.weight"] = torch.ones(2)
     path = official_file(tmp_path, state, bare, "train.total_count.ave_5best.pth")
-    with pytest.raises(WavewrightError, match=r"must be said by --mel PRESET .*espnet"):
+    with pytest.raises(WavewrightError, match=r"must be given by --mel PRESET .*espnet"):
         import_checkpoint(path)
     vocoder = import_checkpoint(path, mel="espnet").model
     assert isinstance(vocoder, Vocoder)

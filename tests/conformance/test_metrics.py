@@ -26,7 +26,7 @@ from wavewright.metrics.mcd import MCD
 from wavewright.metrics.mcd_dtw import MCDDTW
 from wavewright.metrics.mcd_espnet import MCDESPnet
 from wavewright.metrics.mel_l1 import MelL1
-from wavewright.metrics.metric import Metric, Score
+from wavewright.metrics.metric import Metric, MetricScore
 from wavewright.metrics.mstft import MSTFT
 from wavewright.metrics.pesq import PESQ
 from wavewright.metrics.stoi import ESTOI, STOI
@@ -90,7 +90,7 @@ class Copies:
         assert len(found) == 8
         return found
 
-    def score(self, metric: Metric, utterance: str, text: str = "") -> Score:
+    def score(self, metric: Metric, utterance: str, text: str = "") -> MetricScore:
         (path,) = (self.shared / "corpora" / "ljspeech-mini" / "wavs").glob(f"{utterance}.*")
         reference, rate = load_wav(path)
         candidate, _ = load_wav(self.folder / self.system / f"{utterance}.flac")
@@ -98,7 +98,7 @@ class Copies:
         assert score.reason == ""
         return score
 
-    def scores(self, metric: Metric) -> Iterator[tuple[Score, dict[str, Any]]]:
+    def scores(self, metric: Metric) -> Iterator[tuple[MetricScore, dict[str, Any]]]:
         for utterance, values in self.utterances.items():
             yield self.score(metric, utterance, values["text_norm"]), values
 
@@ -110,7 +110,7 @@ def copies(request: pytest.FixtureRequest, shared: Path) -> Copies:
 
 def require(metric: Metric) -> None:
     """Skip, and say so, where the packages of a metric are not installed."""
-    if missing := metric.lacks():
+    if missing := metric.missing_package():
         pytest.skip(f"{metric.id} needs the package {missing}")
 
 

@@ -14,7 +14,7 @@ from wavewright.models.capabilities import require_sampler
 from wavewright.models.latent import CriticHead, LatentVocoder
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.specgan import SpecGAN
-from wavewright.vocoders.wavegan import rename_official, shifted
+from wavewright.vocoders.wavegan import rename_official, shift_phase
 
 
 def variables(run: OfficialRun) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ def test_the_critic_judges_as_the_official_one(fixture_folder: FixtureFolder, na
 def test_phases_are_shuffled_as_officially(fixture_folder: FixtureFolder, by: int) -> None:
     run = fixture_folder("wavegan-tf-phaseshuffle")
     x = torch.from_numpy(run.inputs["x"]).mT
-    assert torch.equal(shifted(x, by).mT, torch.from_numpy(run.outputs[f"shift_{by}"]))
+    assert torch.equal(shift_phase(x, by).mT, torch.from_numpy(run.outputs[f"shift_{by}"]))
 
 
 def test_every_layer_and_call_draws_one_shift_for_the_whole_batch() -> None:
@@ -167,7 +167,7 @@ def test_more_iterations_and_momentum_fit_the_magnitudes_better() -> None:
 
     def misfit(**changes: float) -> float:
         vocoder.config = vocoder.config.model_copy(update=changes)
-        found = vocoder.log_magnitude(vocoder.inverted(magnitude)).exp()
+        found = vocoder.log_magnitude(vocoder.griffin_lim(magnitude)).exp()
         return 1 - float(torch.cosine_similarity(found.flatten(), magnitude.flatten(), dim=0))
 
     published = misfit(iterations=16, momentum=0.0)

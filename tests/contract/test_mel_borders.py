@@ -268,7 +268,7 @@ def test_acoustic_models_in_the_evaluation_and_for_gta(
 def test_vocoding_a_file_is_converted_exactly_or_refused(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the file's own layout, said by --like; Griffin-Lim speaks every convention as it is."""
+    """In the file's own layout, named by --mel-preset; Griffin-Lim takes any convention."""
     vocoders = {name: load_vocoder(world.vocoder(name)) for name in SPECS}
     monkeypatch.setattr(
         "wavewright.inference.vocode.open_vocoder", lambda path, *_: vocoders[path.name]

@@ -41,7 +41,7 @@ from wavewright.data.corpus.report.reasons import group_reasons, reason_kind
 from wavewright.data.manifest import write_manifest
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
-from wavewright.text.phones import class_of
+from wavewright.text.phones import phone_class
 from wavewright.webpage.render import printable
 
 
@@ -56,13 +56,13 @@ def text(folder: Path) -> str:
 
 
 def plain(html: str) -> str:
-    """What a reader sees of a piece of HTML, in one line."""
+    """Visible text of a piece of HTML, in one line."""
     seen = re.sub(r"<(style|script|title)\b.*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", seen.replace("\u00a0", " "))
 
 
 def section(html: str, name: str) -> str:
-    """What a reader sees of one section."""
+    """Visible text of one section."""
     start = html.index(f'<section id="{name}"')
     after = re.search(r'<section id="|</main>', html[start + 1 :])
     assert after is not None
@@ -241,7 +241,7 @@ def test_phones_without_times_are_an_error(tmp_path: Path) -> None:
         ("c.wav: sample rate 2000 Hz is outside 4000 to 768000", None),
         ("left out: same text as made-003, which is in test", None),
         ("left out: in none of the split lists", "in none of the split lists"),
-        ("duplicate id 'x-1': it stands on 3 lines", "duplicate id …"),
+        ("duplicate id 'x-1': it appears on 3 lines", "duplicate id …"),
         ("line 7 has 4 columns, expected 3", "line … has … columns, expected …"),
         ("empty text on line 12", "empty text on line …"),
         ("", ""),
@@ -375,7 +375,7 @@ def test_phones_are_counted_by_class_and_label(tmp_path: Path) -> None:
      ("ɹ", "liquids, glides"), ("spn", "other")],
 )  # fmt: skip
 def test_phones_of_both_alphabets_have_their_class(label: str, expected: str) -> None:
-    assert class_of(label) == expected
+    assert phone_class(label) == expected
 
 
 # Odd ones out and normal ones

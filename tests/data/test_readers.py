@@ -160,7 +160,7 @@ def test_a_command_in_a_wav_scp_is_never_run(
 @pytest.mark.parametrize(
     ("text", "words_said"),
     [
-        ("u1 a.wav\nu1 b.wav\n", r"wav\.scp: line 2: 'u1' stands there twice"),
+        ("u1 a.wav\nu1 b.wav\n", r"wav\.scp: line 2: 'u1' appears twice"),
         ("u1\n", r"wav\.scp: line 1: nothing after 'u1'"),
     ],
 )
@@ -222,7 +222,7 @@ def test_faults_of_single_utterances_are_reasons(tmp_path: Path) -> None:
     assert (
         reasons["twice"]
         == reasons["twice.repeat-1"]
-        == ("duplicate id 'twice': it stands on 2 lines")
+        == ("duplicate id 'twice': it appears on 2 lines")
     )
 
 

@@ -47,7 +47,7 @@ def mel(utterance: str, n_mels: int = 80) -> Array:
 
 
 def counted(utterance: str, folder: Path, broken: str = "") -> Array:
-    """As `audio`, leaving a trace of every call; one utterance cannot be loaded."""
+    """Load as `audio` does, leaving a trace of every call; one utterance cannot be loaded."""
     (folder / f"loaded-{utterance}").touch()
     if utterance == broken:
         raise WavewrightError(f"{utterance}: cannot be loaded")

@@ -81,9 +81,9 @@ def test_statistics_cuts_and_gains_are_seen_through(name: str, recording: Record
     axis = 1 if MelSpec.preset(name).layout == "bands_first" else 0
     deviation = np.maximum(mel.std(axis, keepdims=True), 1e-3)
     normalised = (mel - mel.mean(axis, keepdims=True)) / deviation
-    found, _ = mel_and_wav.diagnose(normalised, recording)
-    require_honest(found, name)
-    assert any("per band" in f.found for f in found.findings)
+    result, _ = mel_and_wav.diagnose(normalised, recording)
+    require_honest(result, name)
+    assert any("per band" in f.found for f in result.findings)
     require_honest(mel_alone.diagnose(normalised)[0], name)
     cut, explained = mel_and_wav.diagnose(np.take(mel, range(40, 100), axis), recording)
     require_honest(cut, name)
@@ -96,11 +96,11 @@ def test_statistics_cuts_and_gains_are_seen_through(name: str, recording: Record
 
 
 def test_half_a_hop_is_found_and_does_not_fit(recording: Recording) -> None:
-    found, explained = mel_and_wav.diagnose(mel_of("hifigan", recording, late=0.5), recording)
-    require_honest(found, "hifigan")
+    result, explained = mel_and_wav.diagnose(mel_of("hifigan", recording, late=0.5), recording)
+    require_honest(result, "hifigan")
     assert explained is not None
     assert (explained.fit.lag + explained.fit.shift / 256) % 1 == pytest.approx(0.5)
-    assert found.fits is False
+    assert result.fits is False
 
 
 @pytest.mark.parametrize("name", ["hifigan", "tacotron2", "espnet", "r9y9", "coqui"])
@@ -108,32 +108,32 @@ def test_a_recording_trimmed_before_its_mel_is_placed_to_the_sample(
     name: str, recording: Recording
 ) -> None:
     trimmed = Recording(recording.wav[1234:-900], recording.rate)
-    found, explained = mel_and_wav.diagnose(mel_of(name, trimmed), recording)
-    require_honest(found, name)
+    result, explained = mel_and_wav.diagnose(mel_of(name, trimmed), recording)
+    require_honest(result, name)
     assert explained is not None
     fit = explained.fit
     assert fit.lag * fit.spec.hop_length + fit.shift == 1234
-    assert found.fits is False
-    assert any("sample 1234" in line for line in found.mend)
+    assert result.fits is False
+    assert any("sample 1234" in line for line in result.mend)
 
 
 def test_loud_padding_is_found(recording: Recording) -> None:
     mel = np.pad(mel_of("hifigan", recording), ((0, 0), (0, 7)))
-    found, _ = mel_and_wav.diagnose(mel, recording)
-    require_honest(found, "hifigan")
-    padding = next(f.found for f in found.findings if f.what == "padding")
+    result, _ = mel_and_wav.diagnose(mel, recording)
+    require_honest(result, "hifigan")
+    padding = next(f.found for f in result.findings if f.what == "padding")
     assert "last 7 frame(s) are 0" in padding
     assert "loud" in padding
-    assert found.fits is False
+    assert result.fits is False
     assert any("loud" in f.found for f in mel_alone.diagnose(mel)[0].findings)
 
 
 def test_nemos_overwritten_last_frame_is_found(recording: Recording) -> None:
     mel = mel_of("nemo-hifigan-22k", recording)
     mel[:, -1] = -11.52
-    found, _ = mel_and_wav.diagnose(mel, recording)
-    require_honest(found, "nemo-hifigan-22k")
-    assert any("overwritten" in f.found for f in found.findings)
+    result, _ = mel_and_wav.diagnose(mel, recording)
+    require_honest(result, "nemo-hifigan-22k")
+    assert any("overwritten" in f.found for f in result.findings)
 
 
 def test_linear_magnitudes_and_other_logarithms_are_told(recording: Recording) -> None:
@@ -149,20 +149,20 @@ def test_linear_magnitudes_and_other_logarithms_are_told(recording: Recording) -
 
 def test_a_convention_beside_the_presets_is_named_by_its_differences(recording: Recording) -> None:
     spec = MelSpec.model_validate({"preset": "hifigan", "n_mels": 64, "fmax": 7600.0})
-    found, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
-    assert "hifigan" in found.names
-    assert found.differences == {"n_mels": ["64", "80"], "fmax": ["7600.0", "8000.0"]}
+    result, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
+    assert "hifigan" in result.names
+    assert result.differences == {"n_mels": ["64", "80"], "fmax": ["7600.0", "8000.0"]}
     spec = MelSpec.model_validate({"preset": "hifigan", "mel_scale": "htk", "mel_norm": None})
-    found, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
-    assert "hifigan" in found.names
-    assert set(found.differences) == {"mel_scale", "mel_norm"}
+    result, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
+    assert "hifigan" in result.names
+    assert set(result.differences) == {"mel_scale", "mel_norm"}
 
 
 def test_another_recordings_mel_is_not_explained(shared: Path, recording: Recording) -> None:
     other = Recording(*load_wav(shared / "corpora" / "ljspeech-mini" / "wavs" / "LJ001-0007.wav"))
-    found, _ = mel_and_wav.diagnose(mel_of("hifigan", other)[:, :200], recording)
-    assert found.fits is False
-    assert found.confidence == "low"
+    result, _ = mel_and_wav.diagnose(mel_of("hifigan", other)[:, :200], recording)
+    assert result.fits is False
+    assert result.confidence == "low"
 
 
 OFFICIAL = {
@@ -186,11 +186,11 @@ OFFICIAL = {
 @pytest.mark.parametrize("fixture", OFFICIAL)
 def test_official_extractors_are_named(shared: Path, recording: Recording, fixture: str) -> None:
     mels = np.load(shared / "fixtures" / "mels" / f"{fixture}.npz")
-    found, _ = mel_and_wav.diagnose(mels["LJ001_0002"], recording)
+    result, _ = mel_and_wav.diagnose(mels["LJ001_0002"], recording)
     name, differing = OFFICIAL[fixture]
-    assert name in found.names
-    assert set(found.differences) == differing
-    assert found.fits
+    assert name in result.names
+    assert set(result.differences) == differing
+    assert result.fits
 
 
 def test_align_finds_the_lag_of_a_part() -> None:
@@ -215,35 +215,36 @@ def test_a_mel_is_compared_with_a_checkpoint(
     mel = tmp_path / "matcha-normalised.npy"
     mendable = cli("--mel", mel, "--wav", speech, "--checkpoint", "griffinlim")
     assert mendable.exit_code == 1
-    assert f"vocode --checkpoint griffinlim --mel {mel} --like matcha-norm" in mendable.output
-    lost = cli("--mel", tmp_path / "tacotron2.npy", "--wav", speech, "--like", "hifigan")
-    assert lost.exit_code == 1
-    assert "framing center vs hop" in lost.output
-    assert "recompute" in lost.output
+    assert f"vocode --checkpoint griffinlim --mel {mel} --mel-preset matcha-norm" in mendable.output
+    unmatched = cli("--mel", tmp_path / "tacotron2.npy", "--wav", speech, "--mel-preset", "hifigan")
+    assert unmatched.exit_code == 1
+    assert "framing center vs hop" in unmatched.output
+    assert "recompute" in unmatched.output
 
 
 def test_the_values_alone_are_compared_too(recording: Recording, tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", mel_of("espnet", recording))
-    assert examine(mel=tmp_path / "mel.npy", like="espnet").fits
-    assert examine(mel=tmp_path / "mel.npy", like="wavernn").fits is False
+    assert examine(mel=tmp_path / "mel.npy", mel_preset="espnet").fits
+    assert examine(mel=tmp_path / "mel.npy", mel_preset="wavernn").fits is False
 
 
 def test_a_checkpoint_is_described(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 7, tiny.hifigan())
-    found = examine(checkpoint=tmp_path)
-    assert found.fits is None
-    assert found.differences["sample_rate"][0] == "8000"
+    result = examine(checkpoint=tmp_path)
+    assert result.fits is None
+    assert result.differences["sample_rate"][0] == "8000"
     assert examine(checkpoint=Path("griffinlim")).names[1] == "hifigan"
 
 
 def test_a_presets_mels_are_judged_for_a_checkpoint() -> None:
-    same = examine(checkpoint=Path("griffinlim"), like="hifigan")
+    same = examine(checkpoint=Path("griffinlim"), mel_preset="hifigan")
     assert same.fits
-    scaled = examine(checkpoint=Path("griffinlim"), like="matcha-normalised")
+    scaled = examine(checkpoint=Path("griffinlim"), mel_preset="matcha-normalised")
     assert scaled.fits is False
-    assert "--like matcha-normalised" in scaled.mend[0]
+    assert "--mel-preset matcha-normalised" in scaled.mend[0]
     assert (
-        "framing center vs hop" in cli("--checkpoint", "griffinlim", "--like", "vocos-24k").output
+        "framing center vs hop"
+        in cli("--checkpoint", "griffinlim", "--mel-preset", "vocos-24k").output
     )
 
 
@@ -251,22 +252,22 @@ def test_frames_between_a_checkpoints_do_not_fit(
     speech: Path, recording: Recording, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "late.npy", mel_of("hifigan", recording, late=0.5))
-    found = examine(recording=speech, mel=tmp_path / "late.npy", checkpoint=Path("griffinlim"))
-    assert found.fits is False
-    assert any(f.found.startswith("does not fit") for f in found.findings)
+    result = examine(recording=speech, mel=tmp_path / "late.npy", checkpoint=Path("griffinlim"))
+    assert result.fits is False
+    assert any(f.found.startswith("does not fit") for f in result.findings)
 
 
 def test_a_recording_is_described(speech: Path, tmp_path: Path) -> None:
-    found = {f.what: f.found for f in examine(recording=speech).findings}
-    assert found["file"].startswith("22050 Hz, 1 channel(s), PCM_16")
-    assert "hifigan" in found["presets"]
+    result = {f.what: f.found for f in examine(recording=speech).findings}
+    assert result["file"].startswith("22050 Hz, 1 channel(s), PCM_16")
+    assert "hifigan" in result["presets"]
     wav, rate = load_wav(speech)
     loud = np.clip(wav * 20, -1, 1)
     loud[: rate // 2] = 0
     save_wav(tmp_path / "loud.wav", loud + np.float32(0.0), rate)
-    found = {f.what: f.found for f in examine(recording=tmp_path / "loud.wav").findings}
-    assert "flat peaks" in found["clipping"]
-    assert "without dither" in found["digital silence"]
+    result = {f.what: f.found for f in examine(recording=tmp_path / "loud.wav").findings}
+    assert "flat peaks" in result["clipping"]
+    assert "without dither" in result["digital silence"]
     save_wav(tmp_path / "narrow.wav", resample(resample(wav, rate, 8000), 8000, rate), rate)
     width = {f.what: f.found for f in examine(recording=tmp_path / "narrow.wav").findings}
     assert 3500 < float(width["bandwidth"].split()[0]) < 4500
@@ -275,9 +276,9 @@ def test_a_recording_is_described(speech: Path, tmp_path: Path) -> None:
 
 def test_json_is_for_machines(speech: Path, recording: Recording, tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", mel_of("melgan", recording))
-    said = cli("--mel", tmp_path / "mel.npy", "--wav", speech, "--json")
-    assert said.exit_code == 0
-    assert json.loads(said.output)["names"] == ["melgan"]
+    output = cli("--mel", tmp_path / "mel.npy", "--wav", speech, "--json")
+    assert output.exit_code == 0
+    assert json.loads(output.output)["names"] == ["melgan"]
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ def run(*arguments: str | Path) -> int:
 
 def evaluate(folders: Path, out: Path, *more: str | Path) -> int:
     candidates = [f"--candidate=near={folders / 'near'}", f"--candidate=far={folders / 'far'}"]
-    given = ("--text", folders / "text", "--speaker-pattern", "^([a-z]+)_", "--jobs", "1")
+    options = ("--text", folders / "text", "--speaker-pattern", "^([a-z]+)_", "--jobs", "1")
     reference = ("--reference", folders / "natural")
-    return run("evaluate", *reference, *candidates, "--out", out, *METRICS, *given, *more)
+    return run("evaluate", *reference, *candidates, "--out", out, *METRICS, *options, *more)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_anchors_show_the_scale_and_take_no_part(report: Path) -> None:
 def test_the_order_of_candidates_changes_no_number(
     folders: Path, report: Path, tmp_path: Path
 ) -> None:
-    turned = [f"--candidate={name}={folders / name}" for name in ("far", "near")]
-    assert run("evaluate", "--reference", folders / "natural", *turned, *METRICS, "--jobs", "1",
+    swapped = [f"--candidate={name}={folders / name}" for name in ("far", "near")]
+    assert run("evaluate", "--reference", folders / "natural", *swapped, *METRICS, "--jobs", "1",
                "--out", tmp_path / "turned") == 0  # fmt: skip
     one, other = (
         {(r.system, r.metric): (r.mean, r.low, r.high, r.n) for r in results_of(folder).summary}
@@ -112,23 +112,23 @@ def test_the_second_report_computes_only_what_is_new(
     from wavewright.metrics.mel_l1 import MelL1
     from wavewright.metrics.metric import Metric
 
-    asked: list[str] = []
+    requested: list[str] = []
     original = Metric.__call__
 
     def counted(self: Metric, *arguments: object, **more: object) -> object:
-        asked.append(self.id)
+        requested.append(self.id)
         return original(self, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Metric, "__call__", counted)
     assert evaluate(folders, tmp_path / "again") == 0
-    assert asked == []
+    assert requested == []
     third = f"--candidate=third={folders / 'natural'}"
     assert evaluate(folders, tmp_path / "more", third, "--anchor", "none") == 0
     # A third system that says what the recordings say asks nothing that natural speech has not.
-    assert asked == []
+    assert requested == []
     monkeypatch.setattr(MelL1, "definition", property(lambda self: "the same code"))
     assert evaluate(folders, tmp_path / "fresh", "--no-cache") == 0
-    assert len(asked) >= 3 * (8 * 3 - 1)
+    assert len(requested) >= 3 * (8 * 3 - 1)
     one, again = (results_of(folder).values for folder in (report, tmp_path / "again"))
     assert one == again
 
@@ -177,8 +177,8 @@ def test_conditions_stand_side_by_side(folders: Path, tmp_path: Path) -> None:
     assert run("evaluate", *options, "--jobs", "1", "--out", tmp_path / "out") == 0
     results = results_of(tmp_path / "out")
     assert [condition.id for condition in results.evaluated_conditions()] == ["copy", "tts"]
-    found = {(r.system, r.condition, r.metric) for r in results.summary if r.system == "a"}
-    assert found == {("a", "copy", "mel_l1"), ("a", "tts", "mel_l1_dtw")}
+    result = {(r.system, r.condition, r.metric) for r in results.summary if r.system == "a"}
+    assert result == {("a", "copy", "mel_l1"), ("a", "tts", "mel_l1_dtw")}
 
 
 def test_comparing_tells_a_regression_by_its_exit_code(
@@ -190,9 +190,9 @@ def test_comparing_tells_a_regression_by_its_exit_code(
                "--out", tmp_path / "swapped") == 0  # fmt: skip
     capsys.readouterr()
     assert run("compare", report, tmp_path / "swapped") == 1
-    told = capsys.readouterr().out
-    assert "lost values: near, copy, mel_l1 0.2" in told
-    assert "better" in told
+    output = capsys.readouterr().out
+    assert "lost values: near, copy, mel_l1 0.2" in output
+    assert "better" in output
 
 
 def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
@@ -202,17 +202,17 @@ def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
         for name, delay in (("5ms", 110), ("20ms", 441)):
             (tmp_path / name).mkdir(exist_ok=True)
             soundfile.write(tmp_path / name / path.name, np.pad(wav, (delay, 0)), RATE)
-    late = [f"--candidate={name}={tmp_path / name}" for name in ("5ms", "20ms")]
-    assert run("evaluate", "--reference", folders / "natural", *late, *METRICS, "--jobs", "1",
+    candidates = [f"--candidate={name}={tmp_path / name}" for name in ("5ms", "20ms")]
+    assert run("evaluate", "--reference", folders / "natural", *candidates, *METRICS, "--jobs", "1",
                "--out", tmp_path / "out") == 0  # fmt: skip
     results = results_of(tmp_path / "out")
     rows = {row.system: row.mean for row in results.summary if row.metric == "lag"}
     assert rows["5ms"] == pytest.approx(5.0, abs=0.5)
-    told = [event for event in results.events if "late" in event.reason]
-    assert {event.system for event in told} == {"20ms"}
-    assert len(told) == 8
+    delays = [event for event in results.events if "late" in event.reason]
+    assert {event.system for event in delays} == {"20ms"}
+    assert len(delays) == 8
 
 
 def test_the_run_is_told(report: Path) -> None:
-    told = json.loads((report / "run.json").read_text())
-    assert set(told) == {"command", "date", "machine"}
+    run_info = json.loads((report / "run.json").read_text())
+    assert set(run_info) == {"command", "date", "machine"}

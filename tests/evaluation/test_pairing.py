@@ -36,14 +36,14 @@ def paired(folder: Path, **options: object) -> PairedFiles:
     return pair(folder / "out", folder / "ref", [mine], jobs=1, **options)  # type: ignore[arg-type]
 
 
-def reasons(found: PairedFiles) -> dict[str, str]:
-    return {event.utterance: event.reason for event in found.events}
+def reasons(result: PairedFiles) -> dict[str, str]:
+    return {event.utterance: event.reason for event in result.events}
 
 
 def test_equal_names_are_paired_and_written_as_they_are(folders: Path) -> None:
-    found = paired(folders)
-    assert [utterance.id for utterance in found.utterances] == ["u0", "u1", "u2", "u3"]
-    assert not found.events
+    result = paired(folders)
+    assert [utterance.id for utterance in result.utterances] == ["u0", "u1", "u2", "u3"]
+    assert not result.events
     wav, rate = load_wav(folders / "out" / wav_file("mine", "copy", "u2"))
     assert rate == RATE
     np.testing.assert_allclose(wav, 0.5 * speech(2), atol=1e-4)
@@ -61,9 +61,9 @@ def test_a_name_that_begins_another_is_not_taken_for_it(folders: Path) -> None:
 def test_recordings_that_no_candidate_has_are_left_out_and_told(folders: Path) -> None:
     for name in ("u0", "u1"):
         (folders / "mine" / f"{name}.wav").unlink()
-    found = paired(folders)
-    assert [utterance.id for utterance in found.utterances] == ["u2", "u3"]
-    assert {e.utterance for e in found.events if "no candidate has it" in e.reason} == {"u0", "u1"}
+    result = paired(folders)
+    assert [utterance.id for utterance in result.utterances] == ["u2", "u3"]
+    assert {e.utterance for e in result.events if "no candidate has it" in e.reason} == {"u0", "u1"}
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_odd_files_appear_with_a_reason(
     folders: Path, wav: np.ndarray, rate: int, subtype: str, reason: str
 ) -> None:
     write(folders / "mine" / "u1.wav", wav, rate, subtype)
-    found = paired(folders)
-    assert any(reason in event.reason for event in found.events)
-    assert len(found.utterances) == 4
+    result = paired(folders)
+    assert any(reason in event.reason for event in result.events)
+    assert len(result.utterances) == 4
 
 
 def test_a_file_that_is_no_audio_is_told_without_its_path(folders: Path) -> None:
@@ -96,19 +96,19 @@ def test_a_file_that_is_no_audio_is_told_without_its_path(folders: Path) -> None
 
 def test_a_recording_that_cannot_be_read_takes_its_utterance_along(folders: Path) -> None:
     (folders / "ref" / "u1.wav").write_bytes(b"RIFF")
-    found = paired(folders)
-    assert [utterance.id for utterance in found.utterances] == ["u0", "u2", "u3"]
-    assert "left out" in reasons(found)["u1"]
+    result = paired(folders)
+    assert [utterance.id for utterance in result.utterances] == ["u0", "u2", "u3"]
+    assert "left out" in reasons(result)["u1"]
 
 
 def test_everything_is_brought_to_the_lowest_rate(folders: Path) -> None:
     for index in range(4):
         write(folders / "ref" / f"u{index}.wav", np.repeat(speech(index), 2), 2 * RATE)
-    found = paired(folders)
-    assert found.sample_rate == RATE
-    assert found.systems[0].sample_rate == 2 * RATE
-    assert found.systems[1].sample_rate is None
-    assert all("from 44,100 Hz to 22,050 Hz" in event.reason for event in found.events)
+    result = paired(folders)
+    assert result.sample_rate == RATE
+    assert result.systems[0].sample_rate == 2 * RATE
+    assert result.systems[1].sample_rate is None
+    assert all("from 44,100 Hz to 22,050 Hz" in event.reason for event in result.events)
     reference, _ = load_wav(folders / "out" / wav_file("natural", "", "u0"))
     candidate, _ = load_wav(folders / "out" / wav_file("mine", "copy", "u0"))
     assert abs(len(reference) - len(candidate)) <= 1
@@ -119,8 +119,8 @@ def test_folders_within_become_part_of_the_id(tmp_path: Path) -> None:
     for speaker in ("anna", "ben"):
         write(tmp_path / "ref" / speaker / "1.wav", speech(1))
         write(tmp_path / "mine" / speaker / "1.flac", speech(1))
-    found = paired(tmp_path, speaker_of=lambda name: name.split("-")[0])
-    assert [(u.id, u.speaker) for u in found.utterances] == [("anna-1", "anna"), ("ben-1", "ben")]
+    result = paired(tmp_path, speaker_of=lambda name: name.split("-")[0])
+    assert [(u.id, u.speaker) for u in result.utterances] == [("anna-1", "anna"), ("ben-1", "ben")]
 
 
 def test_two_files_of_one_id_are_refused(folders: Path) -> None:

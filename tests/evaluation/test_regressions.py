@@ -24,7 +24,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def moved(results: Results, by: float, scatter: float = 0.0) -> Results:
-    """The same evaluation with toy-v1's copy-synthesis changed by `by`, more or less."""
+    """Evaluation with toy-v1's copy-synthesis changed by `by`, more or less."""
     rng = np.random.default_rng(0)
     values = [
         value.model_copy(update={"value": value.value + by + scatter * rng.normal()})
@@ -40,19 +40,20 @@ def verdicts(comparison: ReportComparison) -> dict[tuple[str, str], str]:
 
 
 def test_an_evaluation_is_the_same_as_itself(results: Results) -> None:
-    found = compare_results(results, results)
-    assert {change.verdict for change in found.changes} == {"same"}
-    assert not found.has_regressions
+    comparison = compare_results(results, results)
+    assert {change.verdict for change in comparison.changes} == {"same"}
+    assert not comparison.has_regressions
 
 
 @pytest.mark.parametrize(("by", "verdict"), [(0.1, "worse"), (-0.1, "better")])
 def test_a_change_of_every_utterance_is_seen(results: Results, by: float, verdict: str) -> None:
-    found = compare_results(results, moved(results, by))
-    assert verdicts(found)["toy-v1", "mel_l1"] == verdict
-    assert verdicts(found)["griffinlim", "mel_l1"] == "same"
-    assert found.has_regressions == (verdict == "worse")
+    comparison = compare_results(results, moved(results, by))
+    assert verdicts(comparison)["toy-v1", "mel_l1"] == verdict
+    assert verdicts(comparison)["griffinlim", "mel_l1"] == "same"
+    assert comparison.has_regressions == (verdict == "worse")
     assert any(
-        line.startswith(f"{verdict}: toy-v1, copy, mel_l1 ") for line in comparison_lines(found)
+        line.startswith(f"{verdict}: toy-v1, copy, mel_l1 ")
+        for line in comparison_lines(comparison)
     )
 
 
@@ -67,9 +68,9 @@ def test_values_that_went_missing_are_a_regression(results: Results) -> None:
         else value
         for value in results.values
     ]
-    found = compare_results(results, results.model_copy(update={"values": tuple(values)}))
-    assert verdicts(found)["toy-v1", "mstft"] == "lost values"
-    assert found.has_regressions
+    comparison = compare_results(results, results.model_copy(update={"values": tuple(values)}))
+    assert verdicts(comparison)["toy-v1", "mstft"] == "lost values"
+    assert comparison.has_regressions
 
 
 def test_other_definitions_and_other_systems_are_told(results: Results) -> None:

@@ -1,97 +1,30 @@
-"""Parts of the report: who is odd, who is to blame, tables, pairs, charts, pitch, raw data."""
+"""Parts of the report: outliers, verdicts, tables, embedded data."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.reports import RATE, SYSTEMS, large_results, made_up_speed, small_report, speech
-from wavewright.evaluation.report import charts, contours, formatting, outliers
+from tests.support.report_values import (
+    HOSTILE_NAME,
+    around,
+    metric,
+    results_of,
+    tables_of,
+    verdict,
+)
+from tests.support.reports import SYSTEMS, large_results, made_up_speed, small_report
+from wavewright.evaluation.report import formatting, outliers
 from wavewright.evaluation.report.embedded_data import embed_results
 from wavewright.evaluation.report.markdown import report_markdown
 from wavewright.evaluation.report.page import write_report
-from wavewright.evaluation.report.pairwise import SystemPair, charted_pairs, system_pairs
 from wavewright.evaluation.report.ranking import rank_metric
-from wavewright.evaluation.report.tables import SummaryTable
 from wavewright.evaluation.report.view import build_view
-from wavewright.evaluation.results import MetricInfo, Results, System, Utterance, Value
-from wavewright.evaluation.summary import summarize
-from wavewright.metrics.metric import Condition
-from wavewright.webpage import figures
-
-HOSTILE_NAME = "<img src=x onerror=alert(1)> | `x` [a](b)"
-EVERY: tuple[Condition, ...] = ("copy", "gta", "tts")
-
-
-def metric(key: str = "mel_l1", **changes: object) -> MetricInfo:
-    fields: dict[str, object] = {
-        "id": key,
-        "name": key,
-        "title": key,
-        "unit": "",
-        "direction": "lower",
-    }
-    fields |= {"ideal": 0.0, "band": None, "definition": "A distance.", "conditions": EVERY}
-    return MetricInfo.model_validate({**fields, **changes})
-
-
-def results_of(
-    columns: Mapping[tuple[str, str, str], Sequence[float | None]],
-    metrics: Sequence[MetricInfo] = (metric(),),
-    kinds: dict[str, str] | None = None,
-) -> Results:
-    """Results with these columns of values by (system, condition, metric)."""
-    names = list(dict.fromkeys(system for system, _, _ in columns))
-    systems = [
-        System.model_validate({"id": n, "title": n, "kind": (kinds or {}).get(n, "vocoder")})
-        for n in names
-    ]
-    count = len(next(iter(columns.values())))
-    spoken = [Utterance(id=f"u{index}", text="", seconds=1.0) for index in range(count)]
-    values = [
-        Value.model_validate(
-            {"system": s, "condition": c, "metric": m, "utterance": f"u{index}", "value": value}
-        )
-        for (s, c, m), column in columns.items()
-        for index, value in enumerate(column)
-    ]
-    summary, differences = summarize(systems, EVERY, metrics, spoken, values)
-    return large_results().model_copy(
-        update={
-            "systems": tuple(systems),
-            "utterances": tuple(spoken),
-            "metrics": tuple(metrics),
-            "values": tuple(values),
-            "summary": summary,
-            "differences": differences,
-        }
-    )
-
-
-def verdict(results: Results) -> str:
-    """Sentences about copy-synthesis."""
-    return build_view(results).conditions["copy"].verdict
-
-
-def tables_of(results: Results) -> Sequence[SummaryTable]:
-    """Tables of copy-synthesis."""
-    return build_view(results).conditions["copy"].tables
-
-
-def pairs_of(results: Results) -> list[SystemPair]:
-    """Pairs of systems by the first metric of copy-synthesis."""
-    systems = {system.id: system for system in results.systems}
-    return system_pairs(rank_metric(results, "copy", results.metrics[0]), systems)
-
-
-def around(mean: float, count: int = 8) -> list[float]:
-    return [mean + 0.01 * (index % 3 - 1) for index in range(count)]
-
+from wavewright.evaluation.results import Results
 
 # Which utterances
 
@@ -100,13 +33,13 @@ def test_the_worst_come_first_and_the_others_are_spread() -> None:
     good, bad = around(1.0, 20), around(2.0, 20)
     good[13], bad[4] = 9.0, 2.5
     results = results_of({("a", "copy", "mel_l1"): good, ("b", "copy", "mel_l1"): bad})
-    chosen = build_view(results, max_players=6).selection
-    assert [choice.utterance.id for choice in chosen[:2]] == ["u13", "u4"]
-    assert chosen[0].reason.startswith("mel_l1 9.000 of a in copy-synthesis is 4.2 standard dev")
-    assert (chosen[0].system, chosen[0].condition) == ("a", "copy")
-    rest = [choice for choice in chosen if not choice.reason]
+    selection = build_view(results, max_players=6).selection
+    assert [choice.utterance.id for choice in selection[:2]] == ["u13", "u4"]
+    assert selection[0].reason.startswith("mel_l1 9.000 of a in copy-synthesis is 4.2 standard dev")
+    assert (selection[0].system, selection[0].condition) == ("a", "copy")
+    rest = [choice for choice in selection if not choice.reason]
     places = [int(choice.utterance.id[1:]) for choice in rest]
-    assert len(chosen) == 6
+    assert len(selection) == 6
     assert places == sorted(places)
     assert (places[0], places[-1]) == (0, 19)
     assert {(choice.system, choice.condition) for choice in rest} == {("a", "copy")}
@@ -115,9 +48,9 @@ def test_the_worst_come_first_and_the_others_are_spread() -> None:
 def test_half_of_the_shown_are_the_worst_at_most() -> None:
     rng = np.random.default_rng(0)
     results = results_of({("a", "copy", "mel_l1"): rng.normal(size=50).tolist()})
-    chosen = build_view(results, max_players=7).selection
-    assert [bool(choice.reason) for choice in chosen] == [True] * 4 + [False] * 3
-    assert len({choice.utterance.id for choice in chosen}) == 7
+    selection = build_view(results, max_players=7).selection
+    assert [bool(choice.reason) for choice in selection] == [True] * 4 + [False] * 3
+    assert len({choice.utterance.id for choice in selection}) == 7
 
 
 def test_an_anchor_makes_nobody_one_of_the_worst() -> None:
@@ -135,9 +68,9 @@ def test_deviations_are_positive_where_a_value_is_worse() -> None:
         ("a", "copy", "pesq"): [4.0, 4.1, 3.9, 4.0, 1.0],
         ("a", "copy", "ratio"): [1.0, 1.01, 0.99, 1.0, 0.5],
     }
-    found = outliers.standard_deviations(results_of(columns, (higher, ratio)))
-    assert found["a", "copy", "pesq", "u4"] > 1.5
-    assert found["a", "copy", "ratio", "u4"] > 1.5
+    result = outliers.standard_deviations(results_of(columns, (higher, ratio)))
+    assert result["a", "copy", "pesq", "u4"] > 1.5
+    assert result["a", "copy", "ratio", "u4"] > 1.5
     assert outliers.standard_deviations(results_of({("a", "copy", "mel_l1"): [1.0] * 9})) == {}
 
 
@@ -161,12 +94,12 @@ def test_a_doubtful_difference_is_the_first_named_less_the_other(names: str) -> 
     noise = rng.normal(size=20)
     columns = {"a": 1.0 + noise, "b": 1.05 + noise + 0.2 * rng.normal(size=20)}
     results = results_of({(n, "copy", "mel_l1"): columns[n].tolist() for n in names})
-    said = verdict(results)
+    sentences = verdict(results)
     means = {row.system: row.mean or 0 for row in results.summary if row.condition == "copy"}
-    assert "cannot be told apart" in said
-    ends = re.findall(r"difference \[(\S+), (\S+)\]", said)[0]
+    assert "cannot be told apart" in sentences
+    ends = re.findall(r"difference \[(\S+), (\S+)\]", sentences)[0]
     low, high = (float(end.replace(formatting.MINUS, "-")) for end in ends)
-    assert low < means[said[0]] - means[said[6]] < high
+    assert low < means[sentences[0]] - means[sentences[6]] < high
     assert abs(low) > high  # the first is the nearer one
 
 
@@ -197,9 +130,9 @@ def test_blame_follows_the_share_of_copy_synthesis(copy: float, gta: float, word
 def test_blame_counts_from_the_perfect_score_of_a_metric() -> None:
     pesq = metric("pesq", direction="higher", ideal=4.5)
     columns = {("a", "copy", "pesq"): around(4.3), ("a", "gta", "pesq"): around(3.5)}
-    said = build_view(results_of(columns, (pesq,))).bottleneck
-    assert "20% is there already in copy-synthesis" in said
-    assert "away from 4.5" in said
+    sentences = build_view(results_of(columns, (pesq,))).bottleneck
+    assert "20% is there already in copy-synthesis" in sentences
+    assert "away from 4.5" in sentences
 
 
 def test_without_gta_nobody_is_blamed() -> None:
@@ -250,14 +183,14 @@ def test_many_metrics_make_several_readable_tables() -> None:
     ]
     columns = {("a", "copy", one.id): around(1.0) for one in metrics}
     results = results_of(columns, metrics)
-    found = tables_of(results)
-    heads = [[one.id for one in table.metrics] for table in found]
+    result = tables_of(results)
+    heads = [[one.id for one in table.metrics] for table in result]
     assert heads[0] + heads[1] == [
         *("m0", "m1", "m2", "m7_8k", "m7", "m3", "m4", "m5", "m6", "m8"),
     ]
     assert heads[2:] == [["lag"], ["m0@vowels", "m0@nasals"]]
     assert max(map(len, heads)) <= 7
-    assert found[-1].title == "Copy-synthesis, m0 by class of phones"
+    assert result[-1].title == "Copy-synthesis, m0 by class of phones"
 
 
 def test_numbers_have_decimals_for_their_size_and_a_true_minus() -> None:
@@ -271,115 +204,6 @@ def test_numbers_have_decimals_for_their_size_and_a_true_minus() -> None:
     assert formatting.format_fixed(0.5, 2, signed=True) == "+0.50"
     assert formatting.format_fixed(-0.0004, 3) == "0.000"
     assert formatting.format_interval(-1, 2, 1, signed=True) == "[\u22121.0, +2.0]"
-
-
-# Pairs and charts
-
-
-def four() -> Results:
-    rng = np.random.default_rng(1)
-    base = rng.normal(size=12)
-    shifts = {"d": 3.0, "a": 0.0, "c": 2.0, "b": 1.0}
-    return results_of(
-        {
-            (name, "copy", "mel_l1"): (10 + base + shift + 0.01 * rng.normal(size=12)).tolist()
-            for name, shift in shifts.items()
-        }
-    )
-
-
-def test_pairs_put_the_better_system_first() -> None:
-    results = four()
-    found = pairs_of(results)
-    order = [(pair.better.id, pair.worse.id) for pair in found]
-    assert order == [("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
-    for pair in found:
-        assert pair.low is not None
-        assert pair.high is not None
-        assert pair.low <= pair.mean <= pair.high < 0
-        assert pair.effect == pytest.approx(-1.0)
-        assert pair.significant
-
-
-def test_too_many_pairs_are_drawn_against_the_best_only() -> None:
-    results = large_results()
-    found = pairs_of(results)
-    assert charted_pairs(found) == found
-    more = charted_pairs(found * 2)
-    assert {pair.better for pair in more} == {found[0].better}
-
-
-def test_forest_plots_have_a_line_at_zero_and_a_mark_for_every_pair() -> None:
-    results = four()
-    chart = charts.forest_plot(pairs_of(results), results.metrics[0])
-    (zero,) = re.findall(r'class="zero" x1="([\d.]+)"', chart)
-    dots = [float(x) for x in re.findall(r'class="dot apart" cx="([\d.]+)"', chart)]
-    assert len(dots) == 6
-    assert all(x < float(zero) for x in dots)
-    assert dots[2] < dots[0]  # a - d is farther from zero than a - b
-
-
-def test_faster_systems_stand_farther_left_and_names_are_escaped() -> None:
-    points = [
-        charts.SpeedPoint(HOSTILE_NAME, 0, 0.01, 1.0, 0.9, 1.1),
-        charts.SpeedPoint("b", 1, 10.0, 0.5, None, None),
-    ]
-    chart = charts.scatter_plot(points, metric())
-    fast, slow = (float(x) for x in re.findall(r"(?:cx=\"|d=\"M)([\d.]+)", chart)[:2])
-    assert fast < slow
-    assert "<img" not in chart
-
-
-def test_differences_are_white_where_equal_and_red_where_louder() -> None:
-    import io
-
-    from PIL import Image
-
-    quiet = np.full((80, 40), -6.0)
-    loud = quiet.copy()
-    loud[:, 20:] += 2.0  # 17 dB
-    picture = Image.open(io.BytesIO(figures.difference_image(loud, quiet))).convert("RGB")
-    equal, louder = (np.asarray(picture, dtype=int)[40, x] for x in (5, 35))
-    assert equal.min() > 235
-    assert louder[0] > louder[2] + 80
-
-
-# Pitch
-
-
-@pytest.mark.skipif(not contours.pitch_available(), reason="pyworld is not installed")
-def test_a_contour_follows_a_gliding_buzz() -> None:
-    t = np.arange(RATE) / RATE
-    phase = 2 * np.pi * (120 * t + 40 * t**2)  # 120 Hz, rising to 200
-    buzz = 0.1 * np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
-    found = contours.pitch_contour(buzz, RATE)
-    assert found is not None
-    at = [float(found.hertz[round(seconds / contours.STEP)]) for seconds in (0.3, 0.7)]
-    assert at == pytest.approx([144.0, 176.0], rel=0.02)
-    low, high = contours.pitch_range([found])
-    assert low < 124
-    assert high > 196
-    assert contours.pitch_contour(speech(0)[:100], RATE) is None
-
-
-def test_a_contour_breaks_where_there_is_no_pitch() -> None:
-    hertz = np.array([0.0, 100.0, 100.0, 0.0, 200.0, 200.0])
-    one = contours.PitchContour(hertz, seconds=0.06)
-    chart = contours.contour_chart(None, one, (100.0, 200.0), "<i>x</i>")
-    (path,) = re.findall(r' d="([^"]+)"', chart)
-    assert path == "M167 100L333 100M667 0L833 0"
-    assert "&lt;i&gt;x&lt;/i&gt;: median 150 Hz, 67% of the time voiced" in chart
-    assert contours.contour_chart(None, None, (100.0, 200.0), "x") == ""
-
-
-def test_the_page_says_so_where_pitch_cannot_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contours, "_world", lambda: None)
-    page, _ = small_report(tmp_path, utterances=2)
-    text = page.read_text("utf-8")
-    assert 'class="contour"' not in text
-    assert "Pitch contours are left out: the package pyworld is not installed" in text
 
 
 # Files

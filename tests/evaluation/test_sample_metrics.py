@@ -35,10 +35,10 @@ def test_the_inception_score_counts_sure_and_even_classes() -> None:
 
 
 def test_the_inception_score_is_that_of_its_definition() -> None:
-    told = RANDOM.dirichlet(np.ones(4), size=30)
-    average = told.mean(axis=0)
-    expected = math.exp(np.mean([np.sum(p * np.log(p / average)) for p in told]))
-    assert inception_score(told, parts=1).mean == pytest.approx(expected)
+    probabilities = RANDOM.dirichlet(np.ones(4), size=30)
+    average = probabilities.mean(axis=0)
+    expected = math.exp(np.mean([np.sum(p * np.log(p / average)) for p in probabilities]))
+    assert inception_score(probabilities, parts=1).mean == pytest.approx(expected)
 
 
 def test_classes_are_counted_by_how_even_they_are() -> None:
@@ -58,10 +58,10 @@ def test_the_frechet_distance_of_known_gaussians() -> None:
 
 def test_nearest_neighbours_are_found_and_never_oneself() -> None:
     others = RANDOM.standard_normal((6, 3, 4)).astype(np.float32)
-    moved = others[[4, 1]] + 0.01
-    found = nearest_neighbors(moved, others)
-    assert found.indices.tolist() == [4, 1]
-    assert found.distances == pytest.approx([0.01 * math.sqrt(12)] * 2, rel=1e-2)
+    shifted = others[[4, 1]] + 0.01
+    result = nearest_neighbors(shifted, others)
+    assert result.indices.tolist() == [4, 1]
+    assert result.distances == pytest.approx([0.01 * math.sqrt(12)] * 2, rel=1e-2)
     itself = nearest_neighbors(others, others, own=np.arange(6))
     flat = others.reshape(6, -1)
     for i in range(6):

@@ -74,7 +74,7 @@ def heard(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of every kind that no mel drives, untrained."""
+    """Untrained unconditional vocoders of every kind."""
     runs = {}
     for name in ("wavegan", "wavenet:unconditional"):
         torch.manual_seed(0)

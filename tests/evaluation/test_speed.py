@@ -1,4 +1,4 @@
-"""What the report says of speed: time, the first sound of a stream, memory."""
+"""Speed of vocoders: real-time factor, first sound of a stream, memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_only_a_vocoder_that_streams_has_a_first_sound(mel: torch.Tensor) -> Non
         name: create_vocoder(name, **tiny.SMALL[name]).eval()
         for name in ("griffinlim", "hifigan", "wavernn")
     }
-    found = {s.system: s for s in time_vocoders(vocoders, mel, warm_ups=1, repeats=2).systems}
-    assert found["griffinlim"].first_sound is None
+    result = {s.system: s for s in time_vocoders(vocoders, mel, warm_ups=1, repeats=2).systems}
+    assert result["griffinlim"].first_sound is None
     for name in ("hifigan", "wavernn"):
-        first = found[name].first_sound
-        whole = found[name].real_time_factor * mel.shape[-1] * 16 / tiny.SPEC.sample_rate
+        first = result[name].first_sound
+        whole = result[name].real_time_factor * mel.shape[-1] * 16 / tiny.SPEC.sample_rate
         assert first is not None
         assert 0 < first < max(whole, 0.05) * 2
 

@@ -1,4 +1,4 @@
-"""What faults are made with: the toy recipe, and disks that are small, full or read-only."""
+"""Fixtures of the fault tests: the toy recipe, and disks that are small, full or read-only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_only() -> Iterator[Callable[[Path], None]]:
 
 
 def obey_modes() -> None:
-    """In a child before its program: root too may only do there what the modes of files allow."""
+    """Drop root's privilege to ignore file modes; runs in a child before its program."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         for capability in (_OVERRIDE_MODES, _READ_ANYTHING):

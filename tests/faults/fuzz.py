@@ -58,7 +58,7 @@ ENOUGH = 24
 
 @dataclass
 class Tally:
-    """What happened."""
+    """Counts of what happened."""
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: int = 0
@@ -69,7 +69,7 @@ class Tally:
 
     @property
     def faults(self) -> list[str]:
-        """What must be empty."""
+        """Faults found; must be empty."""
         return [*self.torn, *self.different, *self.unexpected]
 
 
@@ -83,7 +83,7 @@ class Recipe:
 
     @property
     def results(self) -> Path:
-        """Where its stages publish."""
+        """Folder of the published results."""
         return self.file.parent / "exp"
 
     def start(self, log: Path) -> subprocess.Popen[bytes]:
@@ -205,7 +205,7 @@ class Fuzzer:
         self.orphans: list[int] = []
 
     def one_pass(self, end: float) -> None:
-        """From an empty folder to a finished recipe, through kills until `end`."""
+        """Run from an empty folder to a finished recipe, with kills until `end`."""
         shutil.rmtree(self.recipe.results)
         self.in_this_pass.clear()
         while True:

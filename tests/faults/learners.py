@@ -31,7 +31,7 @@ class Faulty:
         return len(self.data)
 
     def batch(self, step: int, share: int = 0, shares: int = 1) -> Any:
-        """That of the data, or none."""
+        """Batch of the data, or none."""
         due = os.environ["RANK"] == "1" and step == self.at and shares > 1
         if self.fault and due and not self.mark.exists():
             self.mark.touch()

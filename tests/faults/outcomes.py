@@ -1,4 +1,4 @@
-"""What a user sees of a command."""
+"""Outcome of a command as a user sees it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wavewright.cli import app as cli
 
 @dataclass
 class Outcome:
-    """How a case of bad input ended.
+    """Outcome of one case of bad input.
 
     Attributes:
         code: exit code.

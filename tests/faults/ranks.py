@@ -24,7 +24,7 @@ class PoisonedShare:
         return len(self.data)
 
     def batch(self, step: int, share: int = 0, shares: int = 1) -> Any:
-        """That of the data, or not."""
+        """Batch of the data, or a bad one."""
         batch = self.data.batch(step, share, shares)
         if step == self.at and share == self.poisoned and shares > 1:
             batch.wav[:] = float("nan")
@@ -32,7 +32,7 @@ class PoisonedShare:
 
 
 def learn(rank: int, folder: Path, run: Path, poison: tuple[int, int] | None, options: Any) -> None:
-    """What each of the two does."""
+    """Work of each of the two processes."""
     import torch
 
     from wavewright.data.shards import Shards

@@ -53,7 +53,7 @@ ACCEPTED_IN_SILENCE = {
 
 
 def cases() -> list[dict[str, str]]:
-    """Of the groups at hand; one stand-in where the collection is not there."""
+    """Cases of the groups at hand; one placeholder if the collection is missing."""
     manifest = FOLDER / "manifest.json"
     if not manifest.is_file():
         return []

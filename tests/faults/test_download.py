@@ -26,7 +26,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Site:
-    """What the server offers, and how its next answers go wrong."""
+    """Content of the server, and the faults of its next answers."""
 
     address: str = ""
     content: bytes = CONTENT

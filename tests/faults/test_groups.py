@@ -68,7 +68,7 @@ def alive(process: int) -> bool:
 def test_a_process_that_fails_ends_its_group_which_then_finishes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str, words: str
 ) -> None:
-    """From the newest checkpoint, in processes that meet anew."""
+    """The restarted group continues from the newest checkpoint."""
     began = time.monotonic()
     assert march(tmp_path, fault) == 0
     assert time.monotonic() - began < 60
@@ -152,7 +152,7 @@ def test_no_process_outlives_its_launcher(tmp_path: Path) -> None:
 
 
 def running(process: int) -> bool:
-    """Whether it is there and no zombie, which nobody here may reap."""
+    """True if the process exists and is no zombie."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -102,7 +102,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path, hifigan_state: State, leg
 
 
 class Caller:
-    """Whose pickle asks for a function to be called."""
+    """Object whose pickle asks for a function call."""
 
     def __init__(self, function: Callable[..., Any], *given: object) -> None:
         self.call = function, given

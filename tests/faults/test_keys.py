@@ -257,7 +257,7 @@ def test_what_cannot_change_a_result_reruns_nothing(
 
 @pytest.mark.parametrize("name", MEL)
 def test_a_changed_mel_reruns_what_has_mels(made: Path, name: str) -> None:
-    """Of the corpus and its audio only the sample rate is a matter."""
+    """Corpus and audio depend only on the sample rate."""
     expected = ["mels", *AFTER["mels"]]
     change = [assignment(f"mel.{name}", MEL[name])]
     found = running(plan_of(made, *change))

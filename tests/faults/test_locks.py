@@ -94,7 +94,7 @@ def test_a_lock_that_is_held_is_told_with_its_holder(toy: Toy) -> None:
 
 
 def test_a_disk_without_locks_is_said(toy: Toy) -> None:
-    """As some network file systems are; nothing is started that could meet a second runner."""
+    """Without locks, as on some network file systems, nothing is started."""
     shim = toy.folder.parent / "plugin" / "no_locks.py"
     shim.write_text(
         "import errno, fcntl, os\n"

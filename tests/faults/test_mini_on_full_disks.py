@@ -52,7 +52,7 @@ class Mini:
     environment: dict[str, str]
 
     def run(self, stage: str, stop: str) -> subprocess.CompletedProcess[str]:
-        """From one stage to another."""
+        """Run from one stage to another."""
         command = [sys.executable, "-m", "wavewright", "run", "recipe.yaml", "--jobs", "1"]
         command += ["--stage", stage, "--stop-stage", stop]
         for name, value in SMALL.items():

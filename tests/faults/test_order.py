@@ -1,4 +1,4 @@
-"""What is published was on the disk before it got its name, and its name soon after.
+"""Published files are flushed before they get their name, and the name soon after.
 
 A power cut keeps what was synced and any part of the rest. So the order of the calls is what
 counts: contents, then the rename, then the folder that it happened in.
@@ -86,7 +86,7 @@ def test_a_durable_file(tmp_path: Path, calls: list[Call]) -> None:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
 def test_a_published_result(toy: Toy) -> None:
-    """By the system's own account of what the runner did."""
+    """Order of system calls of a run, traced by strace."""
     trace = toy.folder.parent / "trace.txt"
     kinds = "trace=fsync,fdatasync,rename,renameat,renameat2"
     command = ["strace", "-f", "-y", "-qq", "-e", kinds, "-o", str(trace)]

@@ -56,7 +56,7 @@ def test_an_input_edited_at_the_same_size_and_time_is_noticed(done: Toy) -> None
 
 
 def test_an_input_replaced_at_the_same_size_and_time_is_noticed(done: Toy) -> None:
-    """As rsync and cp -p do it: another inode."""
+    """rsync and cp -p replace files so: another inode."""
     extra, other = done.folder / "extra.txt", done.folder / "other.txt"
     other.write_text(" where")
     shutil.copystat(extra, other)

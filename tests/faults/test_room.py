@@ -34,7 +34,7 @@ FULL = "No space left on device (the disk is full)"
 
 
 def published(home: Path) -> list[str]:
-    """What stands under a final name."""
+    """Files under a final name."""
     return [path.name for path in home.iterdir() if not path.name.startswith(".")]
 
 

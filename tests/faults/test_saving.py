@@ -84,7 +84,7 @@ def state(step: int) -> dict[str, Any]:
 
 
 def save(run: Path, step: int, better: bool) -> None:
-    """As the loop does it."""
+    """Save as the loop does."""
     save_checkpoint(run, step, tiny.hifigan(), state(step))
     prune(run, keep=1)
     if better:

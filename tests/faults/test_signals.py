@@ -58,7 +58,7 @@ def test_sigterm_and_one_interrupt_still_save(data: CropData, tmp_path: Path) ->
 def test_a_validation_is_not_waited_for_and_made_up_later(
     data: CropData, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    """What it would have measured was saved before: the next run validates that, and marks it."""
+    """The weights were saved before the validation: the next run validates and marks them."""
     seen: list[int] = []
 
     def validate(step: int, logger: TrainingLogger) -> dict[str, float]:

@@ -241,7 +241,7 @@ def test_where_readers_of_archives_differ_neither_is_believed(
 def test_a_checkpoint_before_an_archive_is_read_as_torch_does(
     tmp_path: Path, hostile: bytes
 ) -> None:
-    """What begins as the older format is never taken for an archive, whatever ends it."""
+    """A file that begins in the older format is never taken for an archive, whatever its end."""
     path = tmp_path / "g_1"
     torch.save(in_generator(small_hifigan()), path, _use_new_zipfile_serialization=False)
     path.write_bytes(path.read_bytes() + hostile)
@@ -472,7 +472,7 @@ def test_the_archive_of_the_field_is_refused(
 
 
 def plain_files(state: State) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """What must go on being read: each way in which torch.save has written checkpoints."""
+    """Files that must stay readable: every format in which torch.save has written checkpoints."""
     given = in_generator(state)
     for protocol in (2, 3, 4, 5):
         for zipped in (True, False):

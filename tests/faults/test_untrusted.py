@@ -1,4 +1,4 @@
-"""What strangers put into shards, sounds and texts runs nothing, fills nothing, escapes nowhere."""
+"""Hostile shards, sounds and texts run nothing, fill nothing and escape nowhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATE = 22050
 
 
 class Burglar:
-    """Whose pickle would write a file."""
+    """Object whose pickle would write a file."""
 
     def __init__(self, loot: Path) -> None:
         self.loot = loot

@@ -51,13 +51,13 @@ def mels_in(spec: MelSpec, wavs: Mels = WAVS) -> dict[str, np.ndarray]:
 
 
 def spoken(mels: Mels) -> dict[str, np.ndarray]:
-    """What an acoustic model might have made of them: the same with small faults."""
+    """Mels as an acoustic model might predict them: the natural ones with small errors."""
     draw = np.random.default_rng(7)
     return {i: (mel + draw.normal(0, 0.02, mel.shape)).astype("<f4") for i, mel in mels.items()}
 
 
 def build(folder: Path, spec: MelSpec, wavs: Mels = WAVS) -> tuple[Path, Path]:
-    """What prepare and mels leave."""
+    """Write the output folders of prepare and mels."""
     prepared, natural = folder / "prepared", folder / "mels"
     prepared.mkdir(parents=True)
     usual = {"audio": "audio", "sample_rate": spec.sample_rate, "speaker": "", "alignment": ""}
@@ -79,8 +79,8 @@ def build(folder: Path, spec: MelSpec, wavs: Mels = WAVS) -> tuple[Path, Path]:
 def make(folder: Path, spec: MelSpec, source: Path, name: str = "gta", **options: Any) -> Path:
     out = folder / name
     prepared, natural = folder / "prepared", folder / "mels"
-    given = {"mel": spec, "seed": 0, "jobs": 1, "source": source, **options}
-    gta(prepared, natural, None, out, **given)
+    arguments = {"mel": spec, "seed": 0, "jobs": 1, "source": source, **options}
+    gta(prepared, natural, None, out, **arguments)
     return out
 
 
@@ -149,7 +149,7 @@ def espnet_ark(folder: Path, mels: Mels) -> Path:
 
 
 def espnet_npy(folder: Path, mels: Mels) -> Path:
-    """As ESPnet2's inference writes: an scp of .npy files."""
+    """Write mels like ESPnet2's inference: an scp of .npy files."""
     for id_, mel in mels.items():
         write_files(folder / "denorm", {id_: mel})
     lines = [f"{id_} {folder.name}/denorm/{FILES[id_]}.npy\n" for id_ in mels]
@@ -211,10 +211,10 @@ def test_real_mels_with_a_frame_too_many_and_one_too_few(
     made, natural = Shards(out), Shards(tmp_path / "mels")
     for id_ in IDS:
         turned = files[id_].T if time == 0 else files[id_]
-        kept = min(turned.shape[1], natural.length(id_))
+        overlap = min(turned.shape[1], natural.length(id_))
         assert made.length(id_) == natural.length(id_)
-        np.testing.assert_array_equal(made.array(id_)[:, :kept], turned[:, :kept])
-        assert np.abs(made.array(id_)[:, :kept] - natural.array(id_)[:, :kept]).mean() < 0.05
+        np.testing.assert_array_equal(made.array(id_)[:, :overlap], turned[:, :overlap])
+        assert np.abs(made.array(id_)[:, :overlap] - natural.array(id_)[:, :overlap]).mean() < 0.05
     rows = report(out)
     changed = {i: (rows[i]["cut"], rows[i]["padded"]) for i in IDS}
     assert changed == dict.fromkeys(IDS, ("0", "0")) | {"u3": ("1", "0"), "u4": ("0", "1")}
@@ -387,8 +387,8 @@ def test_at_most_one_frame_is_changed_and_only_if_asked(
         assert f"has {mel.shape[1] + surplus} frames" in row["reason"]
         assert f"the natural mel has {mel.shape[1]}" in row["reason"]
         return
-    kept = min(mel.shape[1], mel.shape[1] + surplus)
-    np.testing.assert_array_equal(made.array("u2")[:, :kept], mel[:, :kept])
+    overlap = min(mel.shape[1], mel.shape[1] + surplus)
+    np.testing.assert_array_equal(made.array("u2")[:, :overlap], mel[:, :overlap])
     if surplus < 0:
         np.testing.assert_allclose(made.array("u2")[:, -1], TACOTRON2.silence, rtol=1e-6)
     assert (int(row["cut"]), int(row["padded"])) == (max(surplus, 0), max(-surplus, 0))
@@ -433,7 +433,7 @@ def test_two_files_of_one_utterance_are_both_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("toolkit", ["nemo", "coqui"])
 def test_a_mel_that_two_recordings_name_is_nobodys(tmp_path: Path, toolkit: str) -> None:
-    """What NeMo's and Coqui's scripts leave of two speakers' files of one name."""
+    """NeMo's and Coqui's scripts overwrite the mels of equal file names of two speakers."""
     mel = mels_in(TACOTRON2)["u2"]
     folder = tmp_path / "source"
     write_files(folder / "mel", {"x": mel})
@@ -504,9 +504,9 @@ def test_interrupted_and_with_workers_the_bytes_are_the_same(
         patch.setattr(ForeignMaker, "make_mels", fail_at_the_last)
         with pytest.raises(KeyboardInterrupt):
             make(tmp_path, LN, source, "again", mel_preset="espnet")
-    kept = (tmp_path / "again" / "shard-00000.tar").stat()
+    stat_before = (tmp_path / "again" / "shard-00000.tar").stat()
     assert digests(make(tmp_path, LN, source, "again", mel_preset="espnet")) == whole
-    assert (tmp_path / "again" / "shard-00000.tar").stat().st_mtime_ns == kept.st_mtime_ns
+    assert (tmp_path / "again" / "shard-00000.tar").stat().st_mtime_ns == stat_before.st_mtime_ns
 
 
 def digests(folder: Path) -> dict[str, str]:

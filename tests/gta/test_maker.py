@@ -55,7 +55,7 @@ def mel_of(utterance: str, wavs: dict[str, np.ndarray], spec: MelSpec) -> np.nda
 def build(
     folder: Path, wavs: dict[str, np.ndarray], texts: dict[str, str], spec: MelSpec, **config: Any
 ) -> Corpus:
-    """What prepare, mels and acoustic leave, with a model that has learnt nothing."""
+    """Write the output folders of prepare, mels and acoustic, with an untrained model."""
     corpus = Corpus(folder / "prepared", folder / "mels", folder / "acoustic")
     corpus.prepared.mkdir(parents=True)
     rows = [
@@ -192,8 +192,8 @@ def test_the_worst_are_drawn_with_their_attention(corpus: Corpus, tmp_path: Path
 
 def test_an_alignment_in_doubt_may_count_as_missing(corpus: Corpus, tmp_path: Path) -> None:
     """A model that has learnt nothing looks at one symbol all the time."""
-    kept = report(make(corpus, tmp_path / "kept"))
-    doubted = {id_ for id_, row in kept.items() if row["doubt"]}
+    before = report(make(corpus, tmp_path / "kept"))
+    doubted = {id_ for id_, row in before.items() if row["doubt"]}
     assert doubted
     out = make(corpus, tmp_path / "refused", on_bad_alignment="refuse", on_missing="natural")
     rows = report(out)
@@ -217,12 +217,12 @@ def test_an_interrupted_run_continues_with_identical_bytes(
         patch.setattr(GtaMaker, "make_mels", fail_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             make(corpus, out)
-    kept = (out / "shard-00000.tar").stat()
+    before = (out / "shard-00000.tar").stat()
     assert not (out / "index.parquet").exists()
     (out / "shard-00001.tar").unlink()
     make(corpus, out)
     assert digests(out) == whole
-    assert (out / "shard-00000.tar").stat().st_mtime_ns == kept.st_mtime_ns
+    assert (out / "shard-00000.tar").stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_killed_at_random_it_continues_with_identical_bytes(corpus: Corpus, tmp_path: Path) -> None:

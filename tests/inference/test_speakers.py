@@ -134,8 +134,8 @@ def test_several_speakers_start_as_the_one_voice_there_was() -> None:
     assert "4 columns of decoder.gate_layer.weight" in new
     before = one.teacher_force(some_batch(None), [1, 2, 3])
     after = several.teacher_force(some_batch([0, 1, 2]), [1, 2, 3])
-    for expected, found in zip(before, after, strict=True):
-        torch.testing.assert_close(expected.mel, found.mel, atol=1e-5, rtol=0)
+    for expected, output in zip(before, after, strict=True):
+        torch.testing.assert_close(expected.mel, output.mel, atol=1e-5, rtol=0)
     several.train()
     (update,) = several.updates(some_batch([0, 1, 2]), 0)
     update.loss.backward()  # type: ignore[no-untyped-call]
@@ -256,8 +256,8 @@ def test_training_starts_from_one_voice(
     still = {"learning_rate": 1e-12}
     several = train(inputs, tmp_path / "many", max_steps=1, init_from=one, config=still)
     assert "what is new to it: speaker 'anna', speaker 'ben'" in caplog.text
-    kept = load_model(several).get_parameter("embedding.weight")
-    torch.testing.assert_close(kept, load_model(one).get_parameter("embedding.weight"))
+    embedding = load_model(several).get_parameter("embedding.weight")
+    torch.testing.assert_close(embedding, load_model(one).get_parameter("embedding.weight"))
     with pytest.raises(WavewrightError, match=r"many: the checkpoint has the speakers anna"):
         train(inputs, tmp_path / "x", max_steps=1, init_from=several, config={"speakers": []})
 

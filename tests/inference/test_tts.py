@@ -57,11 +57,11 @@ def voice(acoustic: Path, checkpoint: Path) -> TTS:
 
 def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "said.wav"
-    said = synthesize_to_file("a b", load_tts(acoustic, checkpoint), out, seed=0)
+    summary = synthesize_to_file("a b", load_tts(acoustic, checkpoint), out, seed=0)
     wav, rate = load_wav(out)
     assert rate == 8000
     assert len(wav) % tiny.SPEC.hop_length == 0
-    assert said.endswith("'a b': the model did not find the end and was cut off.")
+    assert summary.endswith("'a b': the model did not find the end and was cut off.")
 
 
 def test_say_lets_griffinlim_speak_any_convention(acoustic: Path, tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_say_converts_what_is_exact(acoustic: Path, tmp_path: Path) -> None:
     speech = speaker.generate(speaker.encode_text("a b"), seed=0)
     mel = (speech.mel / np.log(10) + 2.0) / 0.5
     expected = load_vocoder(tmp_path / "other").generate(mel[None])[0].numpy()
-    found, _ = load_wav(tmp_path / "said.wav")
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    wav_out, _ = load_wav(tmp_path / "said.wav")
+    np.testing.assert_allclose(wav_out, expected, atol=1e-4)
     synthesize_to_file("a b", load_tts(acoustic, tmp_path / "own"), tmp_path / "own.wav", seed=0)
-    assert not np.array_equal(load_wav(tmp_path / "own.wav")[0], found)
+    assert not np.array_equal(load_wav(tmp_path / "own.wav")[0], wav_out)
 
 
 def test_say_compares_conventions_and_kinds(
@@ -151,10 +151,10 @@ def test_faulty_lines_are_named(tmp_path: Path, text: str, message: str) -> None
 
 def test_every_line_becomes_a_file_that_depends_on_no_other(voice: TTS, tmp_path: Path) -> None:
     path = lines_file(tmp_path, "a|No. 2. Yes.\nb|a\nc|abc. d\n")
-    said = synthesize_lines(read_text_lines(path), voice, tmp_path / "all", seed=3, batch_size=2)
+    summary = synthesize_lines(read_text_lines(path), voice, tmp_path / "all", seed=3, batch_size=2)
     assert sorted(file.name for file in (tmp_path / "all").iterdir()) == ["a.wav", "b.wav", "c.wav"]
-    assert said.startswith(f"{tmp_path / 'all'}: 3 files, ")
-    assert "\nb: 'a': the model did not find the end and was cut off." in said
+    assert summary.startswith(f"{tmp_path / 'all'}: 3 files, ")
+    assert "\nb: 'a': the model did not find the end and was cut off." in summary
     synthesize_lines(read_text_lines(path)[:1], voice, tmp_path / "one", seed=3)
     together, alone = (load_wav(tmp_path / name / "a.wav")[0] for name in ("all", "one"))
     np.testing.assert_allclose(together, alone, atol=1e-3)
@@ -206,19 +206,19 @@ class Recorder:
 def test_sentences_arrive_one_by_one_and_join_without_clicks(
     acoustic: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a vocoder that does not stream."""
+    """Non-streaming vocoders synthesize sentence by sentence."""
     voice = load_tts(acoustic, Path("griffinlim"))
     assert not can_stream(voice.vocoder)
     outlet = Recorder()
-    heard: list[int] = []
+    pieces_before: list[int] = []
 
     def texts() -> Iterator[tuple[str, str]]:
         yield "line 1", "ab. cd."
-        heard.append(len(outlet.pieces))
+        pieces_before.append(len(outlet.pieces))
         yield "line 2", "e"
 
-    said = stream_speech(texts(), voice, outlet, seed=0, name="recorder")
-    assert heard == [2], "the first text was heard before the second was there"
+    summary = stream_speech(texts(), voice, outlet, seed=0, name="recorder")
+    assert pieces_before == [2], "the first text was heard before the second was there"
     assert len(outlet.pieces) == 3
     for piece in outlet.pieces[1:]:
         assert not piece[:PAUSE].any()
@@ -226,8 +226,8 @@ def test_sentences_arrive_one_by_one_and_join_without_clicks(
         assert abs(piece[PAUSE]) < 1e-3
     assert all(abs(piece[-1]) < 1e-3 for piece in outlet.pieces)
     assert "first sound after " in capsys.readouterr().err
-    assert said.startswith("recorder: ")
-    assert said.count("did not find the end") == 3
+    assert summary.startswith("recorder: ")
+    assert summary.count("did not find the end") == 3
 
 
 def test_a_vocoder_that_streams_says_the_same_as_at_once(
@@ -282,9 +282,9 @@ def test_the_command_streams_lines_to_a_pipe(
     stream_speech([("", "ab."), ("", "No. 5")], voice, outlet, seed=0, name="recorder")
     expected = to_pcm16(np.concatenate(outlet.pieces)).astype(int)
     assert answer.stdout[:44] == streaming_wav_header(8000)
-    found = np.frombuffer(answer.stdout[44:], "<i2").astype(int)
-    assert len(found) == len(expected)
-    assert np.abs(found - expected).max() <= 1
+    wav_out = np.frombuffer(answer.stdout[44:], "<i2").astype(int)
+    assert len(wav_out) == len(expected)
+    assert np.abs(wav_out - expected).max() <= 1
     errors = answer.stderr.decode()
     assert "first sound after " in errors
 

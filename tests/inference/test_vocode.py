@@ -35,14 +35,14 @@ def recording(tmp_path: Path) -> Path:
 def test_vocode_writes_what_generate_says(checkpoint: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", tiny.mel("tone3"))
     out = tmp_path / "out.wav"
-    said = vocode_mel_file(checkpoint, tmp_path / "mel.npy", out, seed=0)
+    summary = vocode_mel_file(checkpoint, tmp_path / "mel.npy", out, seed=0)
     expected = tiny.hifigan().generate(torch.from_numpy(tiny.mel("tone3"))[None])[0].numpy()
-    found, rate = load_wav(out)
+    samples, rate = load_wav(out)
     assert rate == 8000
     # A quick vocoder's rounding may tip a sample over a step of 16 bits.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 / 32768)
-    assert said.startswith(f"{out}: {len(expected) / 8000:.2f} s of speech in ")
-    assert said.endswith("(hifigan)")
+    np.testing.assert_allclose(samples, expected, rtol=0, atol=1.01 / 32768)
+    assert summary.startswith(f"{out}: {len(expected) / 8000:.2f} s of speech in ")
+    assert summary.endswith("(hifigan)")
 
 
 @pytest.mark.parametrize("change", ["fortran", "half"])
@@ -85,14 +85,14 @@ def test_vocode_refuses_files_of_other_kinds(checkpoint: Path, tmp_path: Path) -
     (tmp_path / "empty.npy").touch()
     (tmp_path / "text.npy").write_text("words")
     np.savez(tmp_path / "many.npz", a=tiny.mel("tone3"), b=tiny.mel("tone3"))
-    said = {
+    summary = {
         "empty.npy": "not a readable .npy file",
         "text.npy": "not a readable .npy file",
         "many.npz": r"an archive of 2 arrays \(a, b\); name one with --key",
         "missing.npy": "no such file",
         ".": "unknown kind of mel file",
     }
-    for name, words in said.items():
+    for name, words in summary.items():
         with pytest.raises(WavewrightError, match=words):
             vocode_mel_file(checkpoint, tmp_path / name, tmp_path / "out.wav", seed=0)
 
@@ -127,9 +127,9 @@ def test_vocode_converts_what_is_exact_and_refuses_the_rest(
         vocode_mel_file(checkpoint, path, tmp_path / "no.wav", seed=0, mel_preset="espnet")
     assert not (tmp_path / "no.wav").exists()
     vocode_mel_file(Path("griffinlim"), path, tmp_path / "yes.wav", seed=0, mel_preset="espnet")
-    said, rate = load_wav(tmp_path / "yes.wav")
+    summary, rate = load_wav(tmp_path / "yes.wav")
     assert rate == 22050
-    assert len(said) == (1 + len(wav) // 256) * 256, "it needs no training, so it speaks any mel"
+    assert len(summary) == (1 + len(wav) // 256) * 256, "it needs no training, so it speaks any mel"
 
 
 def test_vocode_takes_the_stated_layout_only(checkpoint: Path, tmp_path: Path) -> None:
@@ -147,13 +147,13 @@ def test_vocode_takes_the_stated_layout_only(checkpoint: Path, tmp_path: Path) -
 def test_copy_analyses_in_the_vocoders_own_convention(
     checkpoint: Path, recording: Path, tmp_path: Path
 ) -> None:
-    said = resynthesize_file(checkpoint, recording, tmp_path / "copy.wav", seed=0)
-    found, _ = load_wav(tmp_path / "copy.wav")
+    summary = resynthesize_file(checkpoint, recording, tmp_path / "copy.wav", seed=0)
+    samples, _ = load_wav(tmp_path / "copy.wav")
     mel = log_mel(torch.from_numpy(load_wav(recording)[0]), tiny.SPEC)
     expected = tiny.hifigan().generate(mel[None])[0].numpy()
     # A quick vocoder's rounding may tip a sample over a step of 16 bits.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 / 32768)
-    assert "s of speech" in said
+    np.testing.assert_allclose(samples, expected, rtol=0, atol=1.01 / 32768)
+    assert "s of speech" in summary
 
 
 def test_copy_resamples_and_needs_no_checkpoint_for_griffinlim(

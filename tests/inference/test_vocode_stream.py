@@ -44,19 +44,19 @@ def arrays(*mels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def read(given: bytes, **options: Any) -> np.ndarray:
-    return np.concatenate(list(read_mel_chunks(io.BytesIO(given), tiny.SPEC, **options)), axis=1)
+def read(data: bytes, **options: Any) -> np.ndarray:
+    return np.concatenate(list(read_mel_chunks(io.BytesIO(data), tiny.SPEC, **options)), axis=1)
 
 
-def trickle(given: bytes, sizes: Iterator[int]) -> BinaryIO:
+def trickle(data: bytes, sizes: Iterator[int]) -> BinaryIO:
     """A pipe into which a thread writes so many bytes at a time."""
     reader, writer = os.pipe()
 
     def write() -> None:
         place = 0
         with os.fdopen(writer, "wb", buffering=0) as pipe:
-            while place < len(given):
-                place += pipe.write(given[place : place + next(sizes)]) or 0
+            while place < len(data):
+                place += pipe.write(data[place : place + next(sizes)]) or 0
 
     threading.Thread(target=write, daemon=True).start()
     return os.fdopen(reader, "rb")
@@ -66,23 +66,23 @@ def test_frames_come_out_as_they_went_in_however_the_pipe_cuts_them() -> None:
     random = np.random.default_rng(0)
     cuts = iter(lambda: int(random.integers(1, 100)), 0)
     with trickle(FRAMES, cuts) as pipe:
-        found = np.concatenate(list(read_mel_chunks(pipe, tiny.SPEC)), axis=1)
-    np.testing.assert_array_equal(found, MEL)
+        result = np.concatenate(list(read_mel_chunks(pipe, tiny.SPEC)), axis=1)
+    np.testing.assert_array_equal(result, MEL)
 
 
 def test_arrays_may_follow_each_other() -> None:
     np.testing.assert_array_equal(read(arrays(MEL)), MEL)
     np.testing.assert_array_equal(read(arrays(MEL[:, :1], MEL[:, 1:9], MEL[:, 9:])), MEL)
     turned = arrays(MEL[:, :7].T, np.asfortranarray(MEL[:, 7:].T), MEL[:, :2].T.astype("f8"))
-    found = read(turned, layout="frames_first")
-    np.testing.assert_array_equal(found, np.concatenate([MEL, MEL[:, :2]], axis=1))
+    result = read(turned, layout="frames_first")
+    np.testing.assert_array_equal(result, np.concatenate([MEL, MEL[:, :2]], axis=1))
 
 
 def test_minus_infinity_is_silence_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     mel = MEL.copy()
     mel[3, :5] = -np.inf
-    found = read(arrays(mel[:, :2], mel[:, 2:]))
-    np.testing.assert_allclose(found[3, :5], tiny.SPEC.silence[3], rtol=1e-6)
+    result = read(arrays(mel[:, :2], mel[:, 2:]))
+    np.testing.assert_allclose(result[3, :5], tiny.SPEC.silence[3], rtol=1e-6)
     assert caplog.text.count("values of -inf") == 1
 
 
@@ -113,9 +113,9 @@ WRONG = {
 def test_what_is_no_mel_is_refused_and_leaves_no_file(
     checkpoint: Path, tmp_path: Path, kind: str
 ) -> None:
-    given, words = WRONG[kind]
+    mel_source, words = WRONG[kind]
     with pytest.raises(WavewrightError, match=words) as caught:
-        vocode_mel_stream(checkpoint, io.BytesIO(given), tmp_path / "out.wav", seed=0)
+        vocode_mel_stream(checkpoint, io.BytesIO(mel_source), tmp_path / "out.wav", seed=0)
     assert str(caught.value).startswith("standard input")
     assert not list(tmp_path.iterdir())
 
@@ -126,15 +126,15 @@ def test_a_stream_writes_what_the_whole_does(checkpoint: Path, tmp_path: Path, s
     vocode_mel_file(checkpoint, tmp_path / "mel.npy", tmp_path / "whole.wav", seed=0)
     out = tmp_path / "out.wav"
     pipes = {"frames": FRAMES, "arrays": arrays(MEL[:, :1], MEL[:, 1:])}
-    given = io.BytesIO(pipes[source]) if source in pipes else tmp_path / "mel.npy"
-    said = vocode_mel_stream(checkpoint, given, out, seed=0)
-    found, rate = load_wav(out)
+    mel_source = io.BytesIO(pipes[source]) if source in pipes else tmp_path / "mel.npy"
+    summary = vocode_mel_stream(checkpoint, mel_source, out, seed=0)
+    result, rate = load_wav(out)
     assert rate == 8000
     np.testing.assert_allclose(
-        found, load_wav(tmp_path / "whole.wav")[0], rtol=0, atol=1.01 / 32768
+        result, load_wav(tmp_path / "whole.wav")[0], rtol=0, atol=1.01 / 32768
     )
-    assert said.startswith(f"{out}: {len(found) / 8000:.2f} s of speech in ")
-    assert "the first of it after" in said
+    assert summary.startswith(f"{out}: {len(result) / 8000:.2f} s of speech in ")
+    assert "the first of it after" in summary
     assert not list(header_flags(out))
 
 
@@ -254,10 +254,10 @@ def test_errors_of_a_live_stream_are_a_sentence(
     live = Live(checkpoint, source_environment)
     live.mel.write(FRAMES[:-1])
     live.mel.close()
-    heard, words = live.sound.read(), live.words.read().decode()
+    received, words = live.sound.read(), live.words.read().decode()
     assert live.process.wait() == 2
     assert words.startswith("error: standard input: ends within a frame")
-    assert len(heard) > 44, "what could be said has been"
+    assert len(received) > 44, "what could be said has been"
 
 
 def test_pipes_need_a_stream(
@@ -274,10 +274,10 @@ def test_pipes_need_a_stream(
 def test_a_named_pipe_is_written_to_and_not_replaced(checkpoint: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    heard: list[bytes] = []
-    listener = threading.Thread(target=lambda: heard.append(pipe.read_bytes()), daemon=True)
+    received: list[bytes] = []
+    listener = threading.Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
     listener.start()
     vocode_mel_stream(checkpoint, io.BytesIO(FRAMES), pipe, seed=0)
     listener.join(20)
     assert pipe.is_fifo()
-    assert len(heard[0]) == 44 + 2 * tiny.SPEC.hop_length * MEL.shape[1]
+    assert len(received[0]) == 44 + 2 * tiny.SPEC.hop_length * MEL.shape[1]

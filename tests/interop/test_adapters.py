@@ -44,7 +44,7 @@ def speech_like(spec: MelSpec, frames: int = 300, seed: int = 0) -> Tensor:
 
 
 def said(adapter: ClientVocoder, mel: Tensor) -> Tensor:
-    """By the vocoder itself, (B, samples) of a mel in the adapter's convention."""
+    """Waveform (B, samples) of the vocoder itself, for a mel in the adapter's convention."""
     return adapter.vocoder.generate(
         convert_mel(mel, adapter.source, adapter.vocoder.mel_spec), seed=0
     )
@@ -375,7 +375,7 @@ class FakeProcessor(SimpleNamespace):
         )  # fmt: skip
 
     def normalised(self, amplitude: np.ndarray) -> np.ndarray:
-        """What `melspectrogram` gives for amplitudes, by its documentation."""
+        """Output of `melspectrogram` for amplitudes, by its documentation."""
         level = self.spec_gain * np.log(np.maximum(1e-8, amplitude)) / np.log(self.base)
         if not self.signal_norm:
             return np.asarray(level)

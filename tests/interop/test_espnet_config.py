@@ -65,7 +65,7 @@ def test_what_cannot_be_followed_is_refused_and_nothing_written(weights: Path) -
     with pytest.raises(WavewrightError, match=r"config\.yaml: .*log_base"):
         written(weights, f"{ESPNET}, log_base: 2")
     assert not weights.with_name("out").exists()
-    with pytest.raises(WavewrightError, match="--for names the model of files for parallel-wav"):
+    with pytest.raises(WavewrightError, match="--espnet-config names the model of files"):
         export_file(weights, weights.with_name("v.onnx"), model=weights)
 
 

@@ -129,7 +129,7 @@ def test_melgan_and_a_file_without_its_configuration(tmp_path: Path) -> None:
         dict(expected.state_dict()), lambda path: melgan_generator(path, 3, "melgan", False)
     )
     path = written(tmp_path, {**as_joint(generator, {}), **statistics()}, "")
-    with pytest.raises(WavewrightError, match=r"must be said by --mel PRESET .*espnet"):
+    with pytest.raises(WavewrightError, match=r"must be given by --mel PRESET .*espnet"):
         import_checkpoint(path)
     made = import_checkpoint(path, mel="espnet", out=tmp_path / "imported.safetensors")
     assert made.format.name == "pwg-melgan"

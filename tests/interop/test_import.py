@@ -155,7 +155,7 @@ def test_melgans_of_one_band_and_of_several_are_told_apart(tmp_path: Path) -> No
 def test_the_filters_are_those_that_load_model_takes(
     tmp_path: Path, changes: dict[str, Any], cutoff: float
 ) -> None:
-    """Of old files, which say nothing of them, others than of new ones."""
+    """Old files, which have no filter parameters, mean other filters than new ones."""
     path, _ = as_parallel_wavegans(tmp_path, "multiband_melgan", channels=64)
     config = path.parent / "config.yml"
     about: dict[str, Any] = YAML(typ="safe").load(config.read_text("utf-8"))

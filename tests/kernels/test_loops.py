@@ -23,7 +23,7 @@ from wavewright.models.autoregressive import AutoregressiveVocoder
 from wavewright.models.batch import Batch
 from wavewright.nn.likelihood import draw_categorical
 from wavewright.nn.pruning import PrunedLinear
-from wavewright.nn.upsample_network import REACH, Stretch, shares
+from wavewright.nn.upsample_network import SMOOTHING_FRAMES, Stretch, interpolation_weights
 from wavewright.registry import create_vocoder
 from wavewright.vocoders.wavenet import WaveNet
 
@@ -159,7 +159,10 @@ def test_a_stream_yields_before_the_end() -> None:
 
     first = next(iter(vocoder.stream(chunks(), seed=0)))
     assert requested == 1
-    assert first.shape[1] == (8 - vocoder.crops.context_frames - REACH) * vocoder.hop_length
+    frames = 8 - vocoder.crops.context_frames - SMOOTHING_FRAMES
+    assert first.shape[1] == frames * vocoder.hop_length
+        first.shape[1] == (8 - vocoder.crops.context_frames - SMOOTHING_FRAMES) * vocoder.hop_length
+    )
 
 
 def test_changed_weights_are_packed_again() -> None:
@@ -309,11 +312,11 @@ def test_interpolation_weights_reproduce_the_upsampling(
         torch.nn.init.normal_(conv.weight)  # type: ignore[arg-type]
     values = torch.randn(1, 3, frames)
     expected = stretch(values)[0]
-    kinds, kind = shares(stretch, frames)
+    kinds, kind = interpolation_weights(stretch, frames)
     hop = kinds.shape[1]
-    around = torch.nn.functional.pad(values[0], (REACH, REACH))
+    around = torch.nn.functional.pad(values[0], (SMOOTHING_FRAMES, SMOOTHING_FRAMES))
     for frame in range(frames):
-        neighbors = around[:, frame : frame + 2 * REACH + 1]
+        neighbors = around[:, frame : frame + 2 * SMOOTHING_FRAMES + 1]
         result = neighbors @ kinds[kind[frame]].mT
         torch.testing.assert_close(
             result, expected[:, frame * hop : (frame + 1) * hop], rtol=1e-4, atol=1e-4
@@ -401,7 +404,7 @@ def test_windows_overlap_by_context_and_smoothing() -> None:
     mel = random_mel(vocoder, frames=70)
     windows: list[LoopWindow] = list(vocoder._split_windows([mel], 32))
     assert [window.frames for window in windows] == [32, 32, 6]
-    assert [window.before for window in windows] == [0, REACH, REACH]
+    assert [window.before for window in windows] == [0, SMOOTHING_FRAMES, SMOOTHING_FRAMES]
     context = vocoder.crops.context_frames
     for window, start in zip(windows, (0, 32, 64), strict=True):
         assert window.mel is not None

@@ -1,4 +1,4 @@
-"""Metrics on real speech: what is known beforehand; and what every registered metric refuses."""
+"""Metrics on real speech: known values, and the reasons of every registered metric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.metrics.test_values import RATE, all_metrics, require, voice
 from wavewright.audio.files import load_wav
-from wavewright.metrics import recogniser, world
+from wavewright.metrics import recognizer, world
 from wavewright.metrics.f0_fine import F0Fine
 from wavewright.metrics.f0_rmse import F0RMSESwift
 from wavewright.metrics.ffe import FFE
@@ -21,12 +21,12 @@ from wavewright.metrics.mcd import MCDDio
 from wavewright.metrics.mcd_dtw import MCDDTW
 from wavewright.metrics.mcd_espnet import MCDESPnet
 from wavewright.metrics.mel_l1 import MelL1
-from wavewright.metrics.melcep import mel_cepstral_analysis, warping
-from wavewright.metrics.metric import Metric, Score
+from wavewright.metrics.melcep import mel_cepstral_analysis, warping_matrix
+from wavewright.metrics.metric import Metric, MetricScore
 from wavewright.metrics.mstft import MSTFT
 from wavewright.metrics.periodicity import Periodicity
 from wavewright.metrics.pesq import PESQ
-from wavewright.metrics.pitch import Tracks
+from wavewright.metrics.pitch import F0Tracks
 from wavewright.metrics.stoi import STOI
 from wavewright.metrics.vuv_error import VUVError
 from wavewright.metrics.vuv_f1 import voicing_f1
@@ -61,9 +61,7 @@ def noisy(wav: np.ndarray, level: float) -> np.ndarray:
 
 
 @each_metric_heavy_ones_slow
-def test_of_a_recording_a_copy_is_ideal_and_nothing_leaves_the_range(
-    metric: Metric, speech: np.ndarray
-) -> None:
+def test_a_copy_is_ideal_and_values_stay_in_range(metric: Metric, speech: np.ndarray) -> None:
     require(metric)
     copy = metric(speech, speech.copy(), RATE, text=TEXT)
     assert copy.reason == ""
@@ -75,7 +73,7 @@ def test_of_a_recording_a_copy_is_ideal_and_nothing_leaves_the_range(
         assert metric.highest is None or value <= metric.highest + 1e-6
 
 
-def test_the_level_is_no_matter_of_timbre(speech: np.ndarray) -> None:
+def test_the_level_does_not_count_without_c0(speech: np.ndarray) -> None:
     half = 0.5 * speech
     require(MCDDio())
     assert MCDDio()(speech, half, RATE) < 1e-3
@@ -87,21 +85,21 @@ def test_the_level_is_no_matter_of_timbre(speech: np.ndarray) -> None:
 def test_fifty_cents_are_fifty_cents(metric: Metric, speech: np.ndarray) -> None:
     require(metric)
     require(F0Fine())
-    plain, higher = (_resynthesised(speech, cents) for cents in (0, 50))
+    plain, higher = (_resynthesized(speech, cents) for cents in (0, 50))
     assert metric(plain, higher, RATE) == pytest.approx(50, abs=8)
 
 
-def _resynthesised(wav: np.ndarray, cents: float) -> np.ndarray:
-    """By WORLD, `cents` higher."""
-    vocoder, wav = world.compiled(), wav.astype(np.float64)
+def _resynthesized(wav: np.ndarray, cents: float) -> np.ndarray:
+    """Resynthesis by WORLD with the pitch shifted by `cents`."""
+    vocoder, wav = world.load_pyworld(), wav.astype(np.float64)
     f0, times = vocoder.harvest(wav, RATE, f0_floor=80.0, f0_ceil=500.0)
     envelope = vocoder.cheaptrick(wav, f0, times, RATE)
     noise = vocoder.d4c(wav, f0, times, RATE)
-    made: np.ndarray = vocoder.synthesize(f0 * 2 ** (cents / 1200), envelope, noise, RATE)
-    return made[: len(wav)]
+    shifted: np.ndarray = vocoder.synthesize(f0 * 2 ** (cents / 1200), envelope, noise, RATE)
+    return shifted[: len(wav)]
 
 
-def test_a_delay_is_told_and_forgiven_by_warping(speech: np.ndarray) -> None:
+def test_a_delay_is_measured_and_ignored_by_warping(speech: np.ndarray) -> None:
     late = np.concatenate([np.zeros(110, np.float32), speech[:-110]])
     assert Lag()(speech, late, RATE) == pytest.approx(1000 * 110 / RATE, abs=0.3)
     require(MCDDTW())
@@ -138,16 +136,16 @@ def test_whispered_speech_is_less_periodic(speech: np.ndarray) -> None:
     ],
     ids=["nan", "stereo", "empty", "silent reference", "both silent"],
 )
-def test_what_cannot_be_compared_has_no_value_but_a_reason(
+def test_incomparable_waveforms_give_nan_with_a_reason(
     metric: Metric, reference: np.ndarray, candidate: np.ndarray, reason: str
 ) -> None:
     score = metric(reference, candidate, RATE, text=TEXT)
     assert math.isnan(score)
-    assert reason in score.reason or metric.lacks() in score.reason
+    assert reason in score.reason or metric.missing_package() in score.reason
 
 
 @each_metric
-def test_what_is_too_short_is_said_or_measured(metric: Metric) -> None:
+def test_short_waveforms_give_a_value_or_a_reason(metric: Metric) -> None:
     """A level or a duration needs no more than a sample; everything else needs some speech."""
     require(metric)
     score = metric(voice()[:40], voice()[:40], RATE, text=TEXT)
@@ -191,24 +189,24 @@ def test_a_missing_package_is_named_with_what_installs_it() -> None:
     class Distant(STOI):
         packages = ("no_such_package",)
 
-    assert Distant.lacks() == "no_such_package"
+    assert Distant.missing_package() == "no_such_package"
     reason = Distant()(voice(), voice(), RATE).reason
     assert reason == "needs the package no_such_package: pip install wavewright[metrics]"
 
 
-def test_only_frames_within_phones_of_the_class_count() -> None:
+def test_only_frames_inside_phones_of_the_class_count() -> None:
     wav = voice(2.0)
     worse = np.concatenate([wav[:RATE], noisy(wav, 0.1)[RATE:]])
     phones = (Interval(0, 0.9, "S"), Interval(0.9, 1.1, "sil"), Interval(1.1, 2.0, "AA1"))
-    found = {
+    scores = {
         kind: MelL1(phones=kind)(wav, worse, RATE, phones=phones)
         for kind in ("vowels", "fricatives", "nasals")
     }
-    assert float(found["fricatives"]) == 0
-    assert found["vowels"] > 1.5 * MelL1()(wav, worse, RATE)
-    assert found["vowels"].weight == pytest.approx(0.9 * RATE / 256, abs=2)
-    assert found["nasals"].reason == "it has no nasals"
-    assert "nobody knows" in MelL1(phones="vowels")(wav, worse, RATE).reason
+    assert float(scores["fricatives"]) == 0
+    assert scores["vowels"] > 1.5 * MelL1()(wav, worse, RATE)
+    assert scores["vowels"].weight == pytest.approx(0.9 * RATE / 256, abs=2)
+    assert scores["nasals"].reason == "the reference has no nasals"
+    assert "no phone alignment" in MelL1(phones="vowels")(wav, worse, RATE).reason
     assert MelL1(phones="vowels").id == "mel_l1@vowels"
 
 
@@ -222,16 +220,16 @@ def test_mcd_of_a_class_counts_its_frames() -> None:
 
 
 def test_pitch_and_voicing_errors_are_counted_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    tracks = Tracks(
-        true=np.array([0.0, 0.0, 100.0, 100.0, 100.0, 100.0, 100.0, 100.0]),
-        ours=np.array([0.0, 100.0, 0.0, 100.0, 200.0, 119.0, 121.0, 100.0]),
+    tracks = F0Tracks(
+        reference=np.array([0.0, 0.0, 100.0, 100.0, 100.0, 100.0, 100.0, 100.0]),
+        candidate=np.array([0.0, 100.0, 0.0, 100.0, 200.0, 119.0, 121.0, 100.0]),
     )
     for kind, value, weight in ((GPE, 2 / 5, 5), (FFE, 4 / 8, 8), (VUVError, 2 / 8, 8)):
-        monkeypatch.setattr(kind, "tracks", lambda self, pair: tracks)
+        monkeypatch.setattr(kind, "f0_tracks", lambda self, pair: tracks)
         monkeypatch.setattr(kind, "packages", ())
         score = kind()(voice(), voice(), RATE)
         assert [float(score), score.weight] == pytest.approx([value, weight])
-    assert voicing_f1(tracks.true > 0, tracks.ours > 0) == pytest.approx(2 * 5 / 12)
+    assert voicing_f1(tracks.reference > 0, tracks.candidate > 0) == pytest.approx(2 * 5 / 12)
 
 
 def test_a_mean_of_f1_by_weight_is_that_of_all_frames() -> None:
@@ -242,7 +240,7 @@ def test_a_mean_of_f1_by_weight_is_that_of_all_frames() -> None:
     assert pooled == pytest.approx(voicing_f1(true.ravel(), ours.ravel()))
 
 
-def test_a_reference_is_analysed_once() -> None:
+def test_analyses_are_cached() -> None:
     require(MCDDio())
     world.f0_track.cache_clear()
     wav = voice(0.5)
@@ -252,36 +250,36 @@ def test_a_reference_is_analysed_once() -> None:
     assert world.f0_track.cache_info().misses == 3
 
 
-def test_error_rates_are_those_beyond_the_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_rates_are_differences_from_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     wav, other = voice(), voice(seed=1)
-    heard = {wav.tobytes(): "one two tree four", other.tobytes(): "one too tree"}
-    monkeypatch.setattr(recogniser, "_recognise", lambda sound: heard[sound.wav.tobytes()])
+    texts = {wav.tobytes(): "one two tree four", other.tobytes(): "one too tree"}
+    monkeypatch.setattr(recognizer, "_recognize", lambda wav: texts[wav.wav.tobytes()])
     for kind, value, weight in ((WER, 3 / 4 - 1 / 4, 4), (CER, 6 / 15 - 1 / 15, 15)):
         require(kind())
         score = kind()(wav, other, RATE, text='"One, two: THREE - four!"')
         assert [float(score), score.weight] == pytest.approx([value, weight])
-        assert kind()(wav, other, RATE).reason == "nobody knows what is said"
-        assert kind()(wav, other, RATE, text=" -- 12!").reason == "nobody knows what is said"
+        assert kind()(wav, other, RATE).reason == "there is no transcript"
+        assert kind()(wav, other, RATE, text=" -- 12!").reason == "there is no transcript"
 
 
 @pytest.mark.slow
-def test_a_recogniser_remembers_nothing(speech: np.ndarray) -> None:
+def test_the_recognizer_keeps_no_state(speech: np.ndarray) -> None:
     require(WER())
-    scores: list[Score] = []
+    scores: list[MetricScore] = []
     for _ in range(2):
-        recogniser._recognise.cache_clear()
+        recognizer._recognize.cache_clear()
         scores.append(WER()(speech, noisy(speech, 0.01), RATE, text=TEXT))
     assert scores[0] == scores[1]
 
 
 def test_warping_by_nothing_changes_nothing() -> None:
-    assert np.array_equal(warping(40, 20, 0.0), np.eye(40)[:, :21])
-    there_and_back = warping(40, 300, 0.45) @ warping(301, 39, -0.45)
+    assert np.array_equal(warping_matrix(40, 20, 0.0), np.eye(40)[:, :21])
+    there_and_back = warping_matrix(40, 300, 0.45) @ warping_matrix(301, 39, -0.45)
     assert np.allclose(there_and_back, np.eye(40), atol=1e-8)
 
 
 def test_mel_cepstral_analysis_finds_the_cepstrum_that_a_spectrum_was_made_of() -> None:
     cepstra = np.random.default_rng(0).normal(size=(5, 13)) / (1 + np.arange(13))
-    unwarped = cepstra @ warping(13, 512, -0.45)
+    unwarped = cepstra @ warping_matrix(13, 512, -0.45)
     power = np.exp(2 * np.fft.rfft(unwarped, 1024).real)
     assert np.allclose(mel_cepstral_analysis(power, 12, 0.45), cepstra, atol=2e-3)

@@ -13,11 +13,11 @@ from wavewright.metrics.clipped import Clipped
 from wavewright.metrics.duration_ratio import DurationRatio
 from wavewright.metrics.lag import Lag
 from wavewright.metrics.level_difference import LevelDifference
-from wavewright.metrics.logmel import measuring_spec
+from wavewright.metrics.logmel import metric_mel_spec
 from wavewright.metrics.lsd import LSD
 from wavewright.metrics.mel_l1 import MelL1
 from wavewright.metrics.mel_l1_dtw import MelL1DTW
-from wavewright.metrics.metric import Metric, Score
+from wavewright.metrics.metric import Metric, MetricScore
 from wavewright.metrics.mstft import MSTFT
 
 RATE = 22050
@@ -38,8 +38,8 @@ def all_metrics() -> list[Metric]:
 
 
 def require(metric: Metric) -> None:
-    """Skip, and say so, where the packages of a metric are not installed."""
-    if missing := metric.lacks():
+    """Skip with a message if a package of the metric is not installed."""
+    if missing := metric.missing_package():
         pytest.skip(f"{metric.id} needs the package {missing}")
 
 
@@ -49,15 +49,15 @@ def require(metric: Metric) -> None:
     ids=lambda metric: metric.id,
 )
 def test_a_perfect_copy_has_the_ideal_value(metric: Metric) -> None:
-    """Of the metrics that know a reference."""
+    """Checks all metrics that use the reference."""
     require(metric)
     wav = voice()
-    found = metric(wav, wav.copy(), RATE, text="a text")
-    assert found == pytest.approx(metric.ideal, abs=1e-6)
+    score = metric(wav, wav.copy(), RATE, text="a text")
+    assert score == pytest.approx(metric.ideal, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.id)
-def test_every_metric_says_what_it_is(metric: Metric) -> None:
+def test_every_metric_describes_itself(metric: Metric) -> None:
     assert metric.title
     assert metric.conditions
     assert metric.definition.endswith(".")
@@ -74,14 +74,14 @@ def test_more_noise_is_further_away(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("late", [0, 1, 110, 400, -110, 1000])
-def test_a_delay_is_told(late: int) -> None:
+def test_a_delay_is_measured(late: int) -> None:
     wav = voice(2.0)
     candidate = np.roll(np.concatenate([np.zeros(1100), wav, np.zeros(1100)]), late)
     reference = np.concatenate([np.zeros(1100), wav, np.zeros(1100)])
     assert Lag()(reference, candidate, RATE) == pytest.approx(1000 * late / RATE, abs=0.3)
 
 
-def test_of_what_is_too_short_or_steady_no_delay_is_told() -> None:
+def test_short_or_steady_waveforms_have_no_delay() -> None:
     short = voice(0.2)
     assert "shorter than 0.3 s" in Lag()(short, short, RATE).reason
     steady = np.full(RATE, 0.1)
@@ -131,7 +131,7 @@ def test_a_band_hides_what_lies_above_it() -> None:
 
 
 def test_a_metric_without_a_band_refuses_one() -> None:
-    with pytest.raises(ValueError, match="cannot be confined"):
+    with pytest.raises(ValueError, match="cannot be limited"):
         DurationRatio(band=8000.0)
 
 
@@ -183,7 +183,7 @@ def test_a_silent_candidate_is_bad_rather_than_undefined() -> None:
 
 
 def test_a_score_keeps_its_reason_between_processes() -> None:
-    copy = pickle.loads(pickle.dumps(Score(float("nan"), "because")))
+    copy = pickle.loads(pickle.dumps(MetricScore(float("nan"), "because")))
     assert math.isnan(copy)
     assert copy.reason == "because"
 
@@ -201,5 +201,5 @@ def test_a_score_keeps_its_reason_between_processes() -> None:
 def test_the_measuring_mel_keeps_its_duration_at_other_rates(
     rate: int, n_fft: int, hop: int
 ) -> None:
-    spec = measuring_spec(rate)
+    spec = metric_mel_spec(rate)
     assert (spec.n_fft, spec.hop_length, spec.fmax) == (n_fft, hop, rate / 2)

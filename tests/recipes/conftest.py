@@ -72,7 +72,7 @@ def toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
 
 
 def make_toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
-    """The same, below any folder."""
+    """Make the toy recipe below any folder."""
     plugin = tmp_path / "plugin"
     shutil.copytree(
         Path(__file__).parent, plugin, ignore=lambda _, names: set(names) - {"toy_stages.py"}

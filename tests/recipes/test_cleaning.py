@@ -67,5 +67,5 @@ def test_unfinished_work_under_the_present_options_always_stays(toy: Toy) -> Non
     now = ("--set", "shout.fail=kill once")
     assert clean(toy, *now, "--unfinished").count("removed") == 0
     assert list((toy.folder / "exp" / "01_shout").glob(".partial-*"))
-    assert "goes on from what an interrupted run has left" in said(toy.run(*now))
+    assert "resumes an interrupted run" in said(toy.run(*now))
     assert toy.result("01_shout", "words.txt") == "HELLO!"

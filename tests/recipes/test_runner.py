@@ -1,4 +1,4 @@
-"""What the runner promises: it runs what is not up to date, nothing else, and says why."""
+"""Contract of the runner: it runs what is not up to date, nothing else, and gives reasons."""
 
 from __future__ import annotations
 
@@ -79,6 +79,29 @@ def test_starting_late_refuses_stale_input_but_not_unneeded_stages(toy: Toy) -> 
     deaf = ("--set", "learn.listen=false", "--stage", "2", "--stop-stage", "2")
     assert toy.run(*deaf).returncode == 0
     assert toy.ran() == ["learn hifigan:v2", "learn hifigan:v3"]
+
+
+@pytest.mark.parametrize("look", ["--dry-run", "--explain"])
+def test_the_whole_plan_is_printed_on_a_fresh_machine_too(toy: Toy, look: str) -> None:
+    plan = toy.run(look, "--stage", "2", "--stop-stage", "2")
+    assert plan.returncode == 0, plan.stderr
+    lines = plan.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["0", "1", "2", "2", "3"]
+    assert "to do" in lines[1]
+    assert "stage 2 needs it" in lines[1]
+    assert "will run" in lines[2]
+    assert "after --stop-stage" in lines[4]
+    assert "start with --stage" in lines[5]
+    assert "--allow-stale" not in plan.stdout
+    assert toy.ran() == []
+
+
+def test_allow_stale_is_offered_only_where_there_is_something_to_accept(toy: Toy) -> None:
+    assert "--allow-stale" not in toy.run("--stage", "2").stderr
+    toy.run("--stop-stage", "1")
+    stale = toy.run("--stage", "2", "--set", "shout.mark='?'")
+    assert stale.returncode == 77
+    assert "--allow-stale" in stale.stderr
 
 
 def test_allow_stale_uses_what_is_there_and_records_it(toy: Toy) -> None:

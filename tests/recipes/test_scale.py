@@ -128,7 +128,7 @@ def test_a_damaged_shard_is_made_again_and_the_others_kept(tones: Toy) -> None:
 
 
 def test_with_other_damage_than_shards_the_stage_runs_as_a_whole(tones: Toy) -> None:
-    """What a stage writes on the way to a shard is only made together with it."""
+    """Files that a stage writes along with a shard are only rebuilt together with it."""
     tones.run()
     whole = contents(tones)
     tones.ran()

@@ -1,4 +1,4 @@
-"""What the runner makes of stages that train in several processes, and of what befalls those."""
+"""Stages that train in several processes, and their faults, under the runner."""
 
 from __future__ import annotations
 

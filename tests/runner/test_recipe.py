@@ -52,7 +52,7 @@ def options(plan: Plan, label: str) -> dict[str, Any]:
 
 
 def refusal(path: Path, *changes: str) -> str:
-    """What the user is told when the recipe is read and planned."""
+    """Error message of reading and planning the recipe."""
     with pytest.raises(WavewrightError) as caught:
         Plan(load_recipe(path, changes))
     assert "\n" not in str(caught.value)
@@ -60,7 +60,7 @@ def refusal(path: Path, *changes: str) -> str:
 
 
 def broken(path: Path, old: str, new: str, *changes: str) -> str:
-    """The same for a recipe with one passage replaced."""
+    """Error message of a recipe with one passage replaced."""
     assert RECIPE.count(old) == 1
     path.write_text(RECIPE.replace(old, new))
     return refusal(path, *changes).replace(str(path), "recipe.yaml")
@@ -374,7 +374,7 @@ def test_a_copied_recipe_is_whole_and_its_own(tmp_path: Path) -> None:
 
 
 def corpus_configs() -> dict[str, str]:
-    """What each file of ../shared/corpora/bad-input/config must become."""
+    """Expected outcome of each file of ../shared/corpora/bad-input/config."""
     return {
         "good.yaml": "",
         "exponent-string.yaml": "",
@@ -426,7 +426,7 @@ def test_every_bad_configuration_is_accounted_for(shared: Path) -> None:
 )
 @pytest.mark.parametrize("preset", MelSpec.presets())
 def test_every_vocoder_is_fitted_to_every_mel(name: str, preset: str) -> None:
-    """What is proposed is accepted, and is the published configuration where that fits."""
+    """Proposed configurations are accepted, and are the published ones where those fit."""
     mel = MelSpec.preset(preset)
     fitted = fit(name, mel)
     assert fitted.config.mel == mel.bands_first

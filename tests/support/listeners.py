@@ -1,4 +1,4 @@
-"""Made-up systems to listen to, and made-up listeners who answer as they are told."""
+"""Made-up systems, and made-up listeners who answer by a rule."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def write_systems(folder: Path, utterances: int = 3, seconds: float = 0.4) -> di
     for index in range(utterances):
         wav = speech(index, seconds + 0.02 * index)
         for number, (system, noise) in enumerate({"natural": 0.0, **SYSTEMS}.items()):
-            spoken = wav + noise * rng.normal(size=len(wav))
+            noisy = wav + noise * rng.normal(size=len(wav))
             (folder / system).mkdir(parents=True, exist_ok=True)
-            cut = spoken[: len(spoken) - 100 * number]
+            cut = noisy[: len(noisy) - 100 * number]
             save_wav(folder / system / f"utt-{index}.wav", loud[system] * cut, RATE)
     return {system: folder / system for system in loud}
 
@@ -50,12 +50,12 @@ def made_test(
 
 def session(key: ListeningKey, listener: str, judge: Judge) -> ListenerSession:
     """The result of a listener who judges every trial so; every second one has A and B reversed."""
-    turned = sum(listener.encode()) % 2
+    reverse = sum(listener.encode()) % 2
     answers = []
     for trial in key.test.trials:
-        shown = trial.stimuli[::-1] if turned else trial.stimuli
-        reference = trial.references[turned] if trial.references else ""
-        heard = (*shown, reference) if reference else shown
+        shown = trial.stimuli[::-1] if reverse else trial.stimuli
+        reference = trial.references[reverse] if trial.references else ""
+        plays = (*shown, reference) if reference else shown
         answers.append(
             Answer(
                 trial=trial.id,
@@ -63,7 +63,7 @@ def session(key: ListeningKey, listener: str, judge: Judge) -> ListenerSession:
                 reference=reference,
                 answer=judge(key, trial, shown, reference),
                 seconds=3.0,
-                plays=(1,) * len(heard),
+                plays=(1,) * len(plays),
             )
         )
     return ListenerSession(
@@ -78,7 +78,7 @@ def session(key: ListeningKey, listener: str, judge: Judge) -> ListenerSession:
 
 
 def systems_of(key: ListeningKey, names: tuple[str, ...]) -> list[str]:
-    """Whose sounds these are."""
+    """Systems of the sounds."""
     return [key.sounds[name].system for name in names]
 
 

@@ -57,7 +57,7 @@ def small_report(
     """A whole report of made-up wavs: `toy:v1` is noisier than `griffinlim`, GTA is absent."""
     ids = [f"made-{index:03d}" for index in range(utterances)]
     rng = np.random.default_rng(0)
-    spoken, events = [], []
+    utterance_rows, events = [], []
     for index, utterance in enumerate(ids):
         natural = speech(index, seconds)
         _write(folder / wav_file(NATURAL, "", utterance), natural)
@@ -79,11 +79,13 @@ def small_report(
         text = HOSTILE if index == 1 else f"Sentence number {index}."
         speaker = HOSTILE_SPEAKER if index == 1 else "reader"
         seconds_of = len(natural) / RATE
-        spoken.append(Utterance(id=utterance, text=text, seconds=seconds_of, speaker=speaker))
+        utterance_rows.append(
+            Utterance(id=utterance, text=text, seconds=seconds_of, speaker=speaker)
+        )
     spec = MelSpec.preset("hifigan")
     names = ("mel_l1", "mstft", "mel_l1_dtw", "duration_ratio")
     metrics = build_metrics(names, spec.fmax).metrics
-    found = measure(folder, spoken, SYSTEMS, ["copy", "tts"], metrics, jobs=1)
+    measurements = measure(folder, utterance_rows, SYSTEMS, ["copy", "tts"], metrics, jobs=1)
     results = Results(
         title="Two <b>toys</b> & a baseline",
         note="A note that the recipe passes in.",
@@ -98,9 +100,9 @@ def small_report(
         versions=package_versions(),
         conditions=condition_infos({"gta": "Not evaluated: this run made no GTA mels."}),
         systems=SYSTEMS,
-        utterances=tuple(spoken),
+        utterances=tuple(utterance_rows),
         events=tuple(events),
-        **found._asdict(),
+        **measurements._asdict(),
     )
     training = TrainingCurves({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
     page = write_report(folder, results, made_up_speed(), training=training, **options)
@@ -129,7 +131,7 @@ def large_results() -> Results:
     systems = [
         System(id=f"s{index}", title=f"system {index}", kind="vocoder") for index in range(5)
     ]
-    spoken = [Utterance(id=name, text=f"Sentence {name}.", seconds=1.0) for name in ids]
+    utterance_rows = [Utterance(id=name, text=f"Sentence {name}.", seconds=1.0) for name in ids]
     values = [
         Value(system=s.id, condition=c, utterance=u, metric=m.id, value=float(rng.normal() ** 2))
         for c in present
@@ -137,7 +139,7 @@ def large_results() -> Results:
         for u in ids
         for m in metrics
     ]
-    summary, differences = summarize(systems, present, metrics[:2], spoken, values)
+    summary, differences = summarize(systems, present, metrics[:2], utterance_rows, values)
     return Results(
         title="Many numbers",
         corpus="none",
@@ -151,7 +153,7 @@ def large_results() -> Results:
         conditions=condition_infos({}),
         metrics=tuple(metrics),
         systems=tuple(systems),
-        utterances=tuple(spoken),
+        utterances=tuple(utterance_rows),
         events=(),
         values=tuple(values),
         summary=summary,

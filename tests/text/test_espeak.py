@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wavewright.errors import WavewrightError
-from wavewright.text.espeak import Spoken, speak
+from wavewright.text.espeak import EspeakSpeech, synthesize
 from wavewright.text.textgrid import SILENCES
 
 pytest.importorskip("espeakng_loader")
@@ -17,18 +17,18 @@ SENTENCE = "The quick, brown fox wouldn't jump over a lazy dog."
 
 
 @pytest.fixture(scope="module")
-def spoken() -> Spoken:
-    return speak(SENTENCE)
+def spoken() -> EspeakSpeech:
+    return synthesize(SENTENCE)
 
 
-def test_equal_texts_give_equal_samples_whatever_came_before(spoken: Spoken) -> None:
-    speak("Something else, entirely!", voice="de", words_per_minute=200)
-    again = speak(SENTENCE)
+def test_equal_texts_give_equal_samples_whatever_came_before(spoken: EspeakSpeech) -> None:
+    synthesize("Something else, entirely!", voice="de", words_per_minute=200)
+    again = synthesize(SENTENCE)
     assert np.array_equal(again.wav, spoken.wav)
     assert again.alignment == spoken.alignment
 
 
-def test_form(spoken: Spoken) -> None:
+def test_form(spoken: EspeakSpeech) -> None:
     assert spoken.sample_rate == 22_050
     assert spoken.wav.dtype == np.int16
     assert 2.5 < len(spoken.wav) / 22_050 < 5
@@ -36,7 +36,7 @@ def test_form(spoken: Spoken) -> None:
     assert spoken.alignment.duration == len(spoken.wav) / 22_050
 
 
-def test_words_and_phones_cover_everything(spoken: Spoken) -> None:
+def test_words_and_phones_cover_everything(spoken: EspeakSpeech) -> None:
     alignment = spoken.alignment
     words = [word.label for word in alignment.words if word.label]
     assert words == ["The", "quick", "brown", "fox", "wouldn't", "jump", "over", "a", "lazy", "dog"]
@@ -52,7 +52,7 @@ def test_words_and_phones_cover_everything(spoken: Spoken) -> None:
     assert labels[labels.index("quick") + 1] == ""
 
 
-def test_sound_is_where_the_timings_say(spoken: Spoken) -> None:
+def test_sound_is_where_the_timings_say(spoken: EspeakSpeech) -> None:
     def rms(start: float, end: float) -> float:
         part = spoken.wav[round(start * 22_050) : round(end * 22_050)].astype(float) / 32_768
         return float(np.sqrt((part**2).mean()))
@@ -73,11 +73,11 @@ def test_sound_is_where_the_timings_say(spoken: Spoken) -> None:
 @pytest.mark.parametrize("text", ["", "...", "  "])
 def test_nothing_to_speak(text: str) -> None:
     with pytest.raises(WavewrightError, match="nothing to speak"):
-        speak(text)
+        synthesize(text)
 
 
 def test_faulty_settings() -> None:
     with pytest.raises(WavewrightError, match="no voice 'xx'"):
-        speak("Hello.", voice="xx")
+        synthesize("Hello.", voice="xx")
     with pytest.raises(WavewrightError, match="80 to 450"):
-        speak("Hello.", words_per_minute=10)
+        synthesize("Hello.", words_per_minute=10)

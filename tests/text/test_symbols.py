@@ -15,10 +15,10 @@ from wavewright.text.symbols import (
     IPA_SYMBOLS,
     SYMBOLS,
     decode,
-    describe,
+    describe_characters,
     encode,
-    normalise_text,
-    phonemise,
+    normalize_text,
+    phonemize,
     shorten,
     unknown_symbols,
 )
@@ -56,18 +56,18 @@ def test_ipa_symbols_never_change_their_order() -> None:
     ],
 )
 def test_normalisation(raw: str, expected: str) -> None:
-    assert normalise_text(raw) == expected
+    assert normalize_text(raw) == expected
 
 
 @given(st.text())
 def test_normalising_twice_is_normalising_once(raw: str) -> None:
-    once = normalise_text(raw)
-    assert normalise_text(once) == once
+    once = normalize_text(raw)
+    assert normalize_text(once) == once
 
 
 @given(st.text())
 def test_a_text_is_encoded_whole_or_refused(raw: str) -> None:
-    text = normalise_text(raw)
+    text = normalize_text(raw)
     if text and not unknown_symbols(text):
         assert decode(encode(text)) == " ".join(text.split()) or "{" in text
     else:
@@ -77,7 +77,7 @@ def test_a_text_is_encoded_whole_or_refused(raw: str) -> None:
 
 def test_unknown_symbols_are_named() -> None:
     with pytest.raises(WavewrightError, match=r"'1' \(DIGIT ONE\).*'\\xa3' \(POUND SIGN\)"):
-        encode(normalise_text("It cost £1"))
+        encode(normalize_text("It cost £1"))
     with pytest.raises(WavewrightError, match=r"'\\x1b'"):
         encode("red\x1b[31m")
     with pytest.raises(WavewrightError, match="'@QQ9'"):
@@ -101,31 +101,31 @@ def test_arpabet_in_braces() -> None:
 def test_messages_escape_and_cut() -> None:
     assert "\x1b" not in shorten("\x1b[31m" + "x" * 200)
     assert len(shorten("x" * 200)) < 70
-    assert describe([chr(c) for c in range(0x400, 0x40C)]).endswith("and 4 more")
+    assert describe_characters([chr(c) for c in range(0x400, 0x40C)]).endswith("and 4 more")
 
 
 def test_official_texts_need_no_other_symbol(shared: Path) -> None:
     path = shared / "corpora" / "ljspeech-meta" / "metadata.csv"
     missing = set()
     for line in path.read_text(encoding="utf-8").splitlines():
-        missing |= set(unknown_symbols(normalise_text(line.split("|")[2])))
+        missing |= set(unknown_symbols(normalize_text(line.split("|")[2])))
     assert missing == set()
 
 
 def test_phonemes() -> None:
     pytest.importorskip("phonemizer")
-    spoken = phonemise("“Hello”, world! It cost 3 dollars.")
+    spoken = phonemize("“Hello”, world! It cost 3 dollars.")
     assert spoken == "həlˈoʊ, wˈɜːld! ɪt kˈɔst θɹˈiː dˈɑːlɚz."
     assert decode(encode(spoken, IPA_SYMBOLS), IPA_SYMBOLS) == spoken
-    assert phonemise("colour", "en-gb") != phonemise("colour", "en-us")
+    assert phonemize("colour", "en-gb") != phonemize("colour", "en-us")
     with pytest.raises(WavewrightError, match="no phonemes for language 'xx'"):
-        phonemise("a", "xx")
+        phonemize("a", "xx")
 
 
 def test_phonemes_without_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     from wavewright.text import symbols as text
 
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    text._phonemiser.cache_clear()
+    text._phonemizer.cache_clear()
     with pytest.raises(MissingExtra, match=r"pip install 'wavewright\[phonemes\]'"):
-        phonemise("hello")
+        phonemize("hello")

@@ -51,7 +51,7 @@ def go(run: Path, data: Any, steps: int = STEPS, **options: Any) -> Path:
         data,
         run=run,
         validate=settings.pop("validate", None),
-        selection=Selection(best_by=settings.pop("best_by", "")),
+        selection=Selection(settings.pop("best_by", ""), settings.pop("best_from", 0)),
         ema_decay=settings.pop("ema_decay", None),
         options=TrainingOptions(max_steps=steps, **settings),
     )

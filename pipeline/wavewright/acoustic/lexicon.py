@@ -1,8 +1,8 @@
-"""Phones instead of letters: what TextGrids say was spoken, written so that `encode` reads it.
+"""Phone texts, from TextGrids or from a lexicon, in the notation that `encode` reads.
 
-A phone text has every word's ARPAbet in braces, a comma where the speaker pauses, and a mark at
-its end: `{T ER N} {L EH F T}, {DH EH N} {S T AA P}.` Silence before the first phone has no
-symbol; the silence after the last one is the final mark's.
+A phone text has the ARPAbet of each word in braces, a comma at each pause, and a final mark:
+`{T ER N} {L EH F T}, {DH EH N} {S T AA P}.` Silence before the first phone has no symbol; the
+final mark takes the silence after the last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wavewright.text.symbols import shorten
 from wavewright.text.textgrid import SILENCES, Alignment
 
 ARPABET = "arpabet"
-"""The value of `phonemes` that means the phones of TextGrids."""
+"""Value of `phonemes` that selects the phones of TextGrids."""
 
 _PIECE = re.compile(
     r"\{(?P<phones>[^{}]*)\}|(?P<word>'?[^\W_]+(?:['-][^\W_]+)*'?)|(?P<pause>[-,.;:?!()])|'|\s"
@@ -30,12 +30,12 @@ _ENDING = re.compile(r"([.?!])[^\w{}.?!]*$")
 
 @dataclass(frozen=True)
 class Word:
-    """Phones that belong together.
+    """Phones of one word.
 
     Attributes:
-        phones: labels.
-        after_pause: whether silence comes before them.
-        label: as the TextGrid writes the word; empty where it has no words.
+        phones: phone labels.
+        after_pause: True if silence comes before the word.
+        label: the TextGrid's label of the word; empty if it has no words.
     """
 
     phones: tuple[str, ...]
@@ -44,110 +44,112 @@ class Word:
 
 
 def spoken_words(alignment: Alignment) -> list[Word]:
-    """What is said, word by word; a TextGrid without words is parted at its pauses alone.
+    """Words of an alignment; without a word tier, phones are split at pauses only.
 
     A phone belongs to the word in which its middle lies.
     """
     starts = [word.start for word in alignment.words]
     words: list[Word] = []
-    place, paused = None, False
+    word, paused = None, False
     for phone in alignment.phones:
         if phone.label in SILENCES:
             paused = True
             continue
         here = bisect_right(starts, (phone.start + phone.end) / 2) - 1
-        if words and not paused and here == place:
+        if words and not paused and here == word:
             words[-1] = replace(words[-1], phones=(*words[-1].phones, phone.label))
         else:
             label = alignment.words[here].label if here >= 0 else ""
             words.append(Word((phone.label,), paused and bool(words), label))
-        place, paused = here, False
+        word, paused = here, False
     return words
 
 
 def phone_text(alignment: Alignment, text: str = "") -> str:
-    """The phone text of a recording.
+    """Phone text of a recording.
 
     Args:
-        alignment: with phones in ARPAbet, stress digits or not.
-        text: that was spoken; ends it with a question mark, an exclamation mark or a full stop.
+        alignment: alignment with phones in ARPAbet, with or without stress digits.
+        text: transcript; gives the final mark: question mark, exclamation mark or full stop.
 
     Raises:
-        WavewrightError: all is silence.
+        WavewrightError: the recording is silence only.
     """
     words = spoken_words(alignment)
     if not words:
         raise WavewrightError("its TextGrid has no phone that is not silence")
-    return _written(words, text)
+    return _format_phone_text(words, text)
 
 
-def gather_lexicon(alignments: Iterable[Alignment], symbols: Collection[str]) -> dict[str, str]:
-    """The most frequent phones of every word, as in `{"house": "HH AW1 S"}`, sorted.
+def build_lexicon(alignments: Iterable[Alignment], symbols: Collection[str]) -> dict[str, str]:
+    """Collect the most frequent phones of each word, as in `{"house": "HH AW1 S"}`, sorted.
 
     Args:
-        alignments: of what was spoken.
-        symbols: of the model, `@HH` and the like; words with other phones are passed over.
+        alignments: alignments of the training recordings.
+        symbols: symbols of the model, such as `@HH`; words with other phones are skipped.
     """
-    heard: dict[str, Counter[str]] = defaultdict(Counter)
+    counts_of: dict[str, Counter[str]] = defaultdict(Counter)
     for alignment in alignments:
         for word in spoken_words(alignment):
             label = word.label.lower()
             if label not in SILENCES and all(f"@{phone}" in symbols for phone in word.phones):
-                heard[label][" ".join(word.phones)] += 1
+                counts_of[label][" ".join(word.phones)] += 1
     return {
         label: min(counts, key=lambda phones: (-counts[phones], phones))
-        for label, counts in sorted(heard.items())
+        for label, counts in sorted(counts_of.items())
     }
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Turns ordinary texts into phone texts.
+    """Pronunciation lexicon that turns plain texts into phone texts.
 
     Attributes:
-        entries: phones by word in lower case, separated by spaces.
+        entries: phones, separated by spaces, by lower-case word.
     """
 
     entries: Mapping[str, str]
 
     def phone_text(self, text: str) -> str:
-        """The phone text of a normalised text.
+        """Phone text of a normalised text.
 
-        `{HH AW1 S}`, ARPAbet in braces, stands for a word; where the lexicon knows a phone with
-        no stress only, the digit is left out. Punctuation is a pause, or the end.
+        `{HH AW1 S}`, ARPAbet in braces, stands for a word; stress digits are dropped if the
+        lexicon has the phone without stress only. Punctuation is a pause, or the final mark.
 
         Raises:
-            WavewrightError: nothing to pronounce, or words that the lexicon lacks (all are named).
+            WavewrightError: nothing to pronounce, or unknown words (all are named).
         """
         words: list[Word] = []
         unknown: list[str] = []
         paused = False
         for piece in _PIECE.finditer(text):
-            phones = [tuple(map(self._usual, (piece["phones"] or "").split()))]
+            phones = [tuple(map(self._match_stress, (piece["phones"] or "").split()))]
             if piece["word"]:
                 phones = self._look_up(piece["word"])
             if piece["other"] or (piece["word"] and not phones):
                 unknown.append(piece[0])
-            for number, found in enumerate(filter(None, phones)):
-                words.append(Word(found, paused and number == 0 and bool(words)))
+            for number, part in enumerate(filter(None, phones)):
+                words.append(Word(part, paused and number == 0 and bool(words)))
                 paused = False
             paused = paused or bool(piece["pause"])
         if unknown:
             raise WavewrightError(self._refusal(text, list(dict.fromkeys(unknown))))
         if not words:
             raise WavewrightError(f"nothing to pronounce in {shorten(text)}")
-        return _written(words, text)
+        return _format_phone_text(words, text)
 
     def _look_up(self, word: str) -> list[tuple[str, ...]]:
-        """Phones of a word, or of its parts between hyphens; empty if not all are known."""
+        """Look up a word, or its parts between hyphens; empty if any is unknown."""
         for spelling in (word.lower(), word.lower().strip("'")):
             if spelling in self.entries:
                 return [tuple(self.entries[spelling].split())]
         parts = word.split("-")
-        found = [self._look_up(part) for part in parts] if len(parts) > 1 else [[]]
-        return [phones for part in found for phones in part] if all(found) else []
+        pronunciations = [self._look_up(part) for part in parts] if len(parts) > 1 else [[]]
+        if not all(pronunciations):
+            return []
+        return [phones for pronunciation in pronunciations for phones in pronunciation]
 
-    def _usual(self, phone: str) -> str:
+    def _match_stress(self, phone: str) -> str:
         bare = phone.rstrip("012")
         return bare if phone not in self._phones and bare in self._phones else phone
 
@@ -163,7 +165,7 @@ class Lexicon:
         )
 
 
-def _written(words: Sequence[Word], text: str) -> str:
+def _format_phone_text(words: Sequence[Word], text: str) -> str:
     ending = _ENDING.search(text)
     parts = [
         (", " if word.after_pause else " ") * (number > 0) + f"{{{' '.join(word.phones)}}}"

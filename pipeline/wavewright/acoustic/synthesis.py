@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from wavewright.errors import WavewrightError
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, utterance_seed
-from wavewright.text.symbols import normalise_text, place_of, shorten, unknown_symbols
-from wavewright.text.verbalisation.english import TextRules, verbalise
-from wavewright.text.verbalisation.sentences import sentences
+from wavewright.text.symbols import find_symbol, normalize_text, shorten, unknown_symbols
+from wavewright.text.verbalisation.english import TextRules, verbalize
+from wavewright.text.verbalisation.sentences import split_sentences
 
 TRIES = 4
 BATCH_SIZE = 16
@@ -58,7 +58,7 @@ def synthesize_sentence(
 
     Args:
         model: in eval mode.
-        text: in words, as `verbalise` returns it.
+        text: in words, as `verbalize` returns it.
         seed: seed of the first try; later tries derive theirs from it.
         tries: upper limit of tries. The first good one is returned, else the best.
         max_seconds: see `AcousticModel.generate`.
@@ -132,19 +132,19 @@ def require_readable(model: AcousticModel, text: str, rules: TextRules, where: s
 
     Args:
         model: the model that is to synthesize it.
-        text: free text, before `verbalise`.
-        rules: see `verbalise`.
+        text: free text, before `verbalize`.
+        rules: see `verbalize`.
         where: prefix of the message, such as a file and line.
 
     Raises:
         WavewrightError: names the position of the first symbol that the model does not know.
     """
-    words = verbalise(text, rules)
+    words = verbalize(text, rules)
     try:
         model.encode_text(words)
     except WavewrightError as error:
-        unknown = [] if model.language else unknown_symbols(normalise_text(words), model.symbols)
-        position = place_of(unknown, text)
+        unknown = [] if model.language else unknown_symbols(normalize_text(words), model.symbols)
+        position = find_symbol(unknown, text)
         at = "" if position is None else f"character {position + 1}"
         start = ", ".join(filter(None, [where, at]))
         raise WavewrightError(f"{start}: {error}" if start else str(error)) from error
@@ -163,13 +163,13 @@ def synthesize_text(
 
     Args:
         model: in eval mode.
-        text: free text, before `verbalise`.
+        text: free text, before `verbalize`.
         seed: seed of the first sentence; the others derive theirs from it.
         tries: see `synthesize_sentence`.
-        rules: how numbers and abbreviations are read; see `verbalise`.
+        rules: how numbers and abbreviations are read; see `verbalize`.
         speaker: see `AcousticModel.generate`.
     """
-    for number, sentence in enumerate(sentences(verbalise(text, rules))):
+    for number, sentence in enumerate(split_sentences(verbalize(text, rules))):
         own_seed = _sentence_seed(seed, number)
         yield synthesize_sentence(model, sentence, seed=own_seed, tries=tries, speaker=speaker)
 
@@ -198,7 +198,7 @@ def synthesize_texts(
     Yields:
         Each name with its sentences, the shortest texts first.
     """
-    split = {name: sentences(verbalise(text, rules)) for name, text in texts.items()}
+    split = {name: split_sentences(verbalize(text, rules)) for name, text in texts.items()}
     for names in _groups(split, batch_size):
         order = [(name, number) for name in names for number in range(len(split[name]))]
         order.sort(key=lambda key: len(split[key[0]][key[1]]))

@@ -40,7 +40,7 @@ from wavewright.mel.transform import silent_mel
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, TextBatch
 from wavewright.models.base import Update
 from wavewright.models.config import ModelConfig, OptimizerConfig
-from wavewright.text.symbols import encode, normalise_text, phonemise
+from wavewright.text.symbols import encode, normalize_text, phonemize
 
 
 class Tacotron2(AcousticModel):
@@ -132,10 +132,10 @@ class Tacotron2(AcousticModel):
     def encode_text(self, text: str) -> list[int]:
         """Symbol indices of a text's letters, or of its phonemes if the model reads those."""
         if self.reads_phones:
-            return encode(self.lexicon.phone_text(normalise_text(text)), self.config.symbols)
+            return encode(self.lexicon.phone_text(normalize_text(text)), self.config.symbols)
         if self.config.phonemes:
-            return encode(phonemise(text, self.config.phonemes), self.config.symbols)
-        return encode(normalise_text(text), self.config.symbols)
+            return encode(phonemize(text, self.config.phonemes), self.config.symbols)
+        return encode(normalize_text(text), self.config.symbols)
 
     def forward(
         self, batch: TextBatch, masks: Tensor | None = None

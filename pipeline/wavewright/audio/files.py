@@ -32,8 +32,7 @@ def load_wav(
     Args:
         path: the file.
         sample_rate: resample to this rate; None keeps the file's.
-        channel: what becomes of several channels: the first (`left`), the second (`right`), or
-            the `mean` of all.
+        channel: channel to keep: the first (`left`), the second (`right`), or the `mean`.
         start, end: seconds; only this part is decoded. None means to the end.
 
     Returns:
@@ -82,7 +81,7 @@ def read_channels(
     if data.size == 0:
         part = "" if start == 0 and end is None else f" from {start:g} s on"
         raise WavewrightError(f"{path}: the file has a header but no samples{part}")
-    # NaN and infinities alone make the sum of squares no number; it is the quickest test.
+    # Only NaN and infinities make the sum of squares non-finite; this is the fastest test.
     flat = data.reshape(-1)
     if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(data).all():
         raise WavewrightError(f"{path}: contains NaN or infinite samples")
@@ -136,14 +135,13 @@ def wav_writer(
     """Write 16-bit WAV in chunks: yields a function that takes the next (samples,).
 
     Args:
-        out: a file, which appears whole under its name when the block ends well and not at all
-            otherwise; or a pipe, a device or an open stream, where every piece arrives at once,
-            after a header that declares no length.
+        out: a file, which is written atomically; or a pipe, a device or an open stream, to which
+            every chunk is flushed at once, after a header that declares no length.
         sample_rate: Hz.
 
     Raises:
         WavewrightError: samples are NaN or infinite, or the file cannot be written.
-        BrokenPipeError: nobody reads the pipe any more.
+        BrokenPipeError: the reader has closed the pipe.
     """
     name = out if isinstance(out, Path) else "the output"
     try:

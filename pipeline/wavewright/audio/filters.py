@@ -1,8 +1,8 @@
-"""Named steps on the waveform around the mel: high-pass, pre-emphasis, gain.
+"""Filters of the waveform around the mel: high-pass, pre-emphasis, gain.
 
-A MelSpec lists those that come before its analysis (`wav_steps`) and those that are done after
-them to the waveform that a vocoder learns (`target_steps`), as r9y9's WaveNet recipes do. This
-module's values load no torch; `apply_filters` and `undo_filters` do.
+A MelSpec lists the filters before its analysis (`wav_steps`) and those that are then applied to the
+waveform that a vocoder is trained on (`target_steps`), as r9y9's WaveNet recipes do. Importing this
+module loads no torch; `apply_filters` and `undo_filters` do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class HighPass(_Filter):
 
     @property
     def history(self) -> int:
-        """Earlier samples that a sample of the result depends on."""
+        """Number of earlier samples that an output sample depends on."""
         return self.taps - 1
 
 
@@ -46,7 +46,7 @@ class PreEmphasis(_Filter):
 
     @property
     def history(self) -> int:
-        """Earlier samples that a sample of the result depends on."""
+        """Number of earlier samples that an output sample depends on."""
         return 1
 
 
@@ -58,7 +58,7 @@ class Gain(_Filter):
 
     @property
     def history(self) -> int:
-        """Earlier samples that a sample of the result depends on."""
+        """Number of earlier samples that an output sample depends on."""
         return 0
 
 
@@ -66,16 +66,16 @@ WavFilter = Annotated[HighPass | PreEmphasis | Gain, Field(discriminator="step")
 
 
 def filter_history(steps: Sequence[WavFilter]) -> int:
-    """Earlier samples that a sample depends on after all the steps."""
+    """Number of earlier samples that an output sample of the filter chain depends on."""
     return sum(step.history for step in steps)
 
 
 def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
-    """Do the steps in order, differentiably.
+    """Apply the filters in order, differentiably.
 
     Args:
-        wav: (..., samples), floating-point; what comes before the first sample counts as 0.
-        steps: of a MelSpec.
+        wav: (..., samples), floating-point; samples before the first count as 0.
+        steps: filters, such as `wav_steps` of a MelSpec.
         sample_rate: Hz.
 
     Returns:
@@ -90,7 +90,7 @@ def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> 
         elif isinstance(step, PreEmphasis):
             wav = torch.cat([wav[..., :1], wav[..., 1:] - step.coefficient * wav[..., :-1]], -1)
         else:
-            # In float64: what it takes away is large beside the quietest of what it leaves.
+            # In float64: the removed part is much larger than the quietest parts that remain.
             taps = torch.tensor(_high_pass(step, sample_rate), device=wav.device).double()
             flat = F.pad(wav.double().reshape(-1, 1, wav.shape[-1]), (step.history, 0))
             filtered = F.conv1d(flat, taps.flip(0)[None, None])
@@ -99,11 +99,11 @@ def apply_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> 
 
 
 def undo_filters(wav: Tensor, steps: Sequence[WavFilter], sample_rate: int) -> Tensor:
-    """Undo the steps, last one first: what a vocoder that learnt them says becomes speech.
+    """Undo the filters, last one first: from the waveform of a vocoder to speech.
 
     Args:
         wav: (..., samples), floating-point.
-        steps: as in `apply_filters`.
+        steps: see `apply_filters`.
         sample_rate: Hz.
 
     Raises:
@@ -116,7 +116,7 @@ class InverseFilters:
     """Streaming inverse of a filter chain; keeps state between chunks.
 
     Args:
-        steps: as in `apply_filters`.
+        steps: see `apply_filters`.
         sample_rate: Hz.
 
     Raises:
@@ -147,7 +147,7 @@ class InverseFilters:
         import torch
         from scipy.signal import lfilter
 
-        # Recursive, so it is done in float64: errors would add up.
+        # Recursive, so in float64: errors would accumulate.
         values = wav.detach().cpu().double().numpy()
         state = self.states.get(number, np.zeros((*values.shape[:-1], 1)))
         values, self.states[number] = lfilter([1.0], [1.0, -coefficient], values, zi=state)

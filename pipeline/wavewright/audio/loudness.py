@@ -27,7 +27,7 @@ class SpeechLevel:
         peak: largest magnitude.
         loudest: RMS of the loudest 50 ms.
         energy: sum of squares over the active 50 ms frames, those within 30 dB of the loudest.
-        samples: how many samples those frames have.
+        samples: number of samples of those frames.
         sample_rate: Hz, of the recording.
     """
 
@@ -63,14 +63,14 @@ def decibels(amplitude: float) -> float:
 
 @dataclass(frozen=True)
 class LoudnessTarget:
-    """The level that speech is brought to.
+    """Target level of speech.
 
     Attributes:
-        policy: `none` leaves it as recorded; `speaker` amplifies everything of a speaker by one
-            gain, measured on training utterances; `utterance` each one by its own; `peak` brings
-            each one's peak to `ceiling`.
+        policy: `none` keeps the recorded level; `speaker` uses one gain per speaker, measured on
+            training utterances; `utterance` one gain per utterance; `peak` brings every peak to
+            `ceiling`.
         target: dBFS, RMS over active speech, for `speaker` and `utterance`.
-        ceiling: no peak is amplified beyond this; an utterance that would be gets less gain.
+        ceiling: largest peak after amplification; gains that would exceed it are reduced.
     """
 
     policy: LoudnessPolicy
@@ -83,15 +83,15 @@ class LoudnessTarget:
         """Gain by id, and the ids whose gain the ceiling has reduced.
 
         Args:
-            levels: of all utterances, by id.
+            levels: levels of all utterances, by id.
             speakers: speaker by id.
-            train: ids on which the speakers' gains are measured; all of a speaker's where none of
-                them is for training.
+            train: ids on which the speakers' gains are measured; for speakers without any, all of
+                their ids.
         """
         targets = self._wanted(levels, speakers, sorted(train))
         gains, limited = {}, set()
         for name, level in levels.items():
-            # As recorded stays as recorded, unless it is beyond full scale.
+            # Policy `none` changes nothing, unless the peak is beyond full scale.
             ceiling = 1.0 if self.policy == "none" and level.peak <= 1.0 else self.ceiling
             gains[name] = targets[name]
             if level.peak * targets[name] > ceiling:
@@ -111,9 +111,9 @@ class LoudnessTarget:
         own: dict[str, list[SpeechLevel]] = defaultdict(list)
         for name in train:
             own[speakers[name]].append(levels[name])
-        heard = set(own)
+        speakers_with_train = set(own)
         for name in sorted(levels):
-            if speakers[name] not in heard:
+            if speakers[name] not in speakers_with_train:
                 own[speakers[name]].append(levels[name])
         gain = {name: self._speaker_gain(name, measured) for name, measured in sorted(own.items())}
         return {name: gain[speakers[name]] for name in levels}
@@ -126,7 +126,7 @@ class LoudnessTarget:
         return float(10 ** (self.target / 20) / math.sqrt(max(energy / samples, 1e-20)))
 
     def _speaker_gain(self, speaker: str, levels: list[SpeechLevel]) -> float:
-        """To the target, but so that only one peak in a thousand would exceed the ceiling."""
+        """Gain to the target, reduced until only one peak in a thousand exceeds the ceiling."""
         target_gain = self._gain(levels)
         highest = float(np.quantile([level.peak for level in levels], 0.999, method="lower"))
         gain = min(target_gain, self.ceiling / highest)

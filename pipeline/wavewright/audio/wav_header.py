@@ -1,4 +1,4 @@
-"""Faults of a WAV file that libsndfile does not report: it reads one cut short without a word."""
+"""Faults of a WAV file that libsndfile does not report, such as truncation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from wavewright.errors import WavewrightError
 
-_UNKNOWN_SIZE = 0xFFFFFFFF  # as programs write that do not know yet how long it will be
+_UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that do not know the length yet
 
 
 def header_flags(path: Path) -> Iterator[str]:
-    """Oddities of the file by its header and size.
+    """Yield flags of a WAV file's oddities, by its header and size.
 
     Raises:
         WavewrightError: no regular file, not readable, a Git LFS pointer, or a header that
-            promises other samples than there are.
+            declares other samples than the file has.
     """
     if not path.is_file():
         raise WavewrightError("not a regular file")

@@ -1,8 +1,8 @@
 """Engines of parallel work: joblib worker processes, or a dask cluster.
 
-Both engines hand tasks out as they are needed, give results back as they come, and raise
-`WorkersDied` when a worker process was lost. joblib's own dask backend is only used to choose the
-engine: it waits for ever for a task whose worker was killed, so the tasks go to the dask client.
+Both engines submit tasks as needed, yield results as they come, and raise `WorkersDied` when a
+worker process was lost. joblib's dask backend only selects the engine: it waits forever for a task
+whose worker was killed, so tasks are submitted to the dask client directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 BACKENDS = ("loky", "dask")
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tgt", "torch", "wavewright")
 _SEMAPHORES = 64  # a page each, and more than a pool of processes has
-_AHEAD = 2  # tasks per worker that are handed out: one at work, one waiting
+_AHEAD = 2  # tasks per worker in flight: one running, one waiting
 _SECONDS_FOR_A_WORKER = 60
 log = logging.getLogger("wavewright")
 
@@ -143,10 +143,10 @@ def require_shared_memory(instead: str) -> None:
     """Raise unless /dev/shm has room for the semaphores of worker processes.
 
     Args:
-        instead: what needs none.
+        instead: an alternative without worker processes, for the message.
 
     Raises:
-        WavewrightError: not even their semaphores have room there.
+        WavewrightError: /dev/shm has no room for their semaphores.
     """
     import multiprocessing
 

@@ -1,7 +1,7 @@
 """Run one function over many items in worker processes, with a progress bar.
 
-The engine is the one that `joblib.parallel_config` chooses around the call: loky, which is its
-default, or dask. A worker that is killed costs the tasks it had, which are tried again.
+The engine is the one that `joblib.parallel_config` selects around the call: loky (the default) or
+dask. The tasks of a killed worker are tried again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wavewright.io.progress import Progress, progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_DEATHS = 3  # workers that an item may cost
+_DEATHS = 3  # workers that an item may kill
 _SHOWN = 160  # characters of an item in a message
 log = logging.getLogger("wavewright")
 
@@ -35,11 +35,11 @@ def parallel_map(
 
     Args:
         function: picklable; it may be run again for an item whose worker died.
-        items: each is fetched only when it is handed out, and must be picklable.
+        items: each is fetched only when it is submitted, and must be picklable.
         jobs: worker processes; 1 stays in this process, a negative number is one per processor
             (of the cluster, with dask).
         what: name of the work, for the progress bar and for errors.
-        unit: what the items are called.
+        unit: plural name of the items.
         on_crash: result for an item that has killed its worker three times.
 
     Raises:
@@ -49,7 +49,7 @@ def parallel_map(
     workers = min(width, len(items))
     function = _NamedTask(function, what)
     with progress(what, total=len(items), unit=unit) as bar:
-        # One item that may kill whoever does it is not done here.
+        # A single item that may kill its process is not run in this one.
         if width <= 1 or not items or (workers == 1 and on_crash is None):
             results = []
             for item in items:

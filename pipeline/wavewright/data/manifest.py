@@ -81,7 +81,7 @@ def write_manifest_parts(parts: Iterable[pd.DataFrame], path: str | Path) -> Non
 
     Args:
         parts: see `write_manifest`; each becomes a row group.
-        path: of the Parquet file; it appears whole or not at all.
+        path: Parquet file, written atomically.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,7 +117,7 @@ def read_manifest(path: str | Path, *, lists: bool = False) -> pd.DataFrame:
     """Read and check a manifest: every column there, ids legal and unique, splits known.
 
     Args:
-        path: of the Parquet file.
+        path: Parquet file.
         lists: whether to read the columns of `LISTS`; as Python objects they take more memory than
             everything else together.
     """

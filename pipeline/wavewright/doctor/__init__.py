@@ -1,1 +1,1 @@
-"""`wavewright doctor`: whose mel is this, does it fit, and what mends it."""
+"""`wavewright doctor`: the convention of a mel, and if it fits a recording or a checkpoint."""

@@ -23,7 +23,7 @@ class Target:
     name: str = "the checkpoint"
 
 
-def open_target(checkpoint: Path | None, like: str) -> Target | None:
+def open_target(checkpoint: Path | None, mel_preset: str) -> Target | None:
     """Open the convention to compare with; the checkpoint's if both are given.
 
     Raises:
@@ -31,8 +31,8 @@ def open_target(checkpoint: Path | None, like: str) -> Target | None:
     """
     if checkpoint is not None:
         return Target(_spec_of(checkpoint), f"the checkpoint {checkpoint}", checkpoint)
-    if like:
-        return Target(MelSpec.preset(like), f"the convention {like}", name=like)
+    if mel_preset:
+        return Target(MelSpec.preset(mel_preset), f"the convention {mel_preset}", name=mel_preset)
     return None
 
 
@@ -44,7 +44,7 @@ def _spec_of(checkpoint: Path) -> MelSpec:
     if not checkpoint.exists():
         return open_vocoder(checkpoint).mel_spec
     model = load_model(checkpoint)
-    spec = getattr(model, "mel", None)
+    spec = getattr(model, "mel_spec", None)
     if not isinstance(spec, MelSpec):
         raise WavewrightError(f"{checkpoint}: the model '{model.name}' is not driven by mels")
     return spec
@@ -110,7 +110,7 @@ def compare(
     where = str(target.checkpoint or "CHECKPOINT")
     if as_it_is and not explanation.variant and _convertible(spec, target_spec):
         diagnosis.mend.append(
-            f"wavewright vocode --checkpoint {where} --mel {mel} --like {diagnosis.names[0]} "
+            f"wavewright vocode --checkpoint {where} --mel {mel} --mel-preset {diagnosis.names[0]} "
             f"--out OUT.wav{layout_option}"
         )
         return
@@ -146,28 +146,30 @@ def compare_values(
     if convertible:
         diagnosis.mend.append(
             f"if it is {join_or(convertible)}: wavewright vocode --checkpoint {where} --mel {mel} "
-            f"--like {convertible[0]} --out OUT.wav{_layout_option(layout)}"
+            f"--mel-preset {convertible[0]} --out OUT.wav{_layout_option(layout)}"
         )
     else:
         diagnosis.mend.append("recompute the mel from its recording, ww.log_mel(wav, spec)")
 
 
-def compare_preset(diagnosis: Diagnosis, target: Target, like: str) -> None:
-    """Add to `diagnosis` if mels of the preset `like` fit the checkpoint."""
-    source, target_spec = value_spec(MelSpec.preset(like)), value_spec(target.spec)
+def compare_preset(diagnosis: Diagnosis, target: Target, mel_preset: str) -> None:
+    """Add to `diagnosis` if mels of a preset fit the checkpoint."""
+    source, target_spec = value_spec(MelSpec.preset(mel_preset)), value_spec(target.spec)
     differing = differing_fields(source, target_spec)
-    command = f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --like {like}"
+    command = (
+        f"wavewright vocode --checkpoint {target.checkpoint} --mel MEL --mel-preset {mel_preset}"
+    )
     if not differing:
-        text = f"mels of {like} fit {target.words} as they are"
+        text = f"mels of {mel_preset} fit {target.words} as they are"
     elif _convertible(source, target_spec):
-        text = f"mels of {like} are converted exactly for {target.words}"
+        text = f"mels of {mel_preset} are converted exactly for {target.words}"
         diagnosis.mend.append(f"{command} --out OUT.wav")
     else:
-        text = f"mels of {like} do not fit {target.words}: {format_differences(differing)}"
+        text = f"mels of {mel_preset} do not fit {target.words}: {format_differences(differing)}"
         diagnosis.mend.append("recompute them from the recordings in the checkpoint's convention")
     if diagnosis.fits is None:
         diagnosis.fits = not differing
-    diagnosis.add("like", text)
+    diagnosis.add("mel preset", text)
 
 
 def _layout_option(layout: str) -> str:

@@ -28,7 +28,7 @@ def examine(
     recording: Path | None = None,
     mel: Path | None = None,
     checkpoint: Path | None = None,
-    like: str = "",
+    mel_preset: str = "",
     key: str = "",
 ) -> Diagnosis:
     """Diagnose a recording, a mel and a checkpoint, and whether they fit together.
@@ -37,18 +37,18 @@ def examine(
         recording: any audio file.
         mel: a file that `mel.files.read_array` reads.
         checkpoint: a checkpoint, or the name of a vocoder that needs no training.
-        like: a preset to compare with; with a checkpoint, the preset of mels for it.
+        mel_preset: a preset to compare with; with a checkpoint, the preset of mels for it.
         key: name of the array in the mel's file.
 
     Raises:
         WavewrightError: nothing was given, or something cannot be read.
     """
-    if recording is None and mel is None and checkpoint is None and not like:
-        raise WavewrightError("nothing to examine: give --wav, --mel, --checkpoint or --like")
-    target = open_target(checkpoint, like)
+    if recording is None and mel is None and checkpoint is None and not mel_preset:
+        raise WavewrightError("nothing to examine: give --wav, --mel, --checkpoint or --mel-preset")
+    target = open_target(checkpoint, mel_preset)
     diagnosis = _examined(recording, mel, target, key)
-    if target is not None and target.checkpoint is not None and like:
-        compare_preset(diagnosis, target, like)
+    if target is not None and target.checkpoint is not None and mel_preset:
+        compare_preset(diagnosis, target, mel_preset)
     return diagnosis
 
 

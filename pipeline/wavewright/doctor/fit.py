@@ -73,7 +73,7 @@ class Recording:
     _mels: dict[tuple[MelSpec, int], Values] = field(default_factory=dict)
 
     def at(self, rate: int, steps: tuple[WavFilter, ...] = ()) -> Wav:
-        """(samples,) at `rate` Hz, after `steps`."""
+        """Waveform (samples,) at `rate` Hz, after `steps`."""
         if (rate, steps) not in self._at:
             wav = resample(self.wav, self.rate, rate)
             if steps:
@@ -217,7 +217,7 @@ def _overlap(
     Where one mel is longer, frames that the other's padding changes are left out.
     """
     first, last = max(lag, 0), min(lag + mel_values.shape[1], expected.shape[1])
-    edge = math.ceil(spec.edge / spec.hop_length) + bool(spec.wav_steps)
+    edge = math.ceil(spec.padding / spec.hop_length) + bool(spec.wav_steps)
     if last - first > 8 * edge:
         first += edge if lag else 0
         last -= edge if lag + mel_values.shape[1] != expected.shape[1] else 0
@@ -246,7 +246,7 @@ def _some(values: Values) -> Values:
 
 
 def _line(mel_values: Values, expected: Values, fields: dict[str, Any]) -> Fit:
-    """One slope and one offset for all bands, robustly."""
+    """Robust fit of one slope and one offset for all bands."""
     all_frames = mel_values, expected
     mel_values, expected = _some(mel_values), _some(expected)
     weight = np.ones_like(expected)
@@ -266,7 +266,7 @@ def _line(mel_values: Values, expected: Values, fields: dict[str, Any]) -> Fit:
 
 
 def _lines(mel_values: Values, expected: Values, fields: dict[str, Any]) -> Fit:
-    """A slope and an offset for each band, robustly."""
+    """Robust fit of a slope and an offset for each band."""
     all_frames = mel_values, expected
     mel_values, expected = _some(mel_values), _some(expected)
     weight = np.ones_like(expected)

@@ -64,16 +64,16 @@ class Classifier(nn.Module):
         self.last = nn.Linear(_WIDTHS[-1], len(self.classes))
 
     def image(self, wavs: Tensor) -> Tensor:
-        """(B, samples) -> (B, n_mels, frames), log-mels of about unit size."""
+        """Log-mels of about unit size: (B, samples) -> (B, n_mels, frames)."""
         return (log_mel(wavs, self.mel).clamp(min=-11.5) + 5.75) / 3
 
     def features(self, wavs: Tensor) -> Tensor:
-        """(B, samples) -> (B, 128), features of the last layer."""
+        """Features of the last layer: (B, samples) -> (B, 128)."""
         averaged: Tensor = self.layers(self.image(wavs)[:, None]).mean(dim=(2, 3))
         return averaged
 
     def forward(self, wavs: Tensor) -> Tensor:
-        """(B, samples) -> (B, classes), logits."""
+        """Logits: (B, samples) -> (B, classes)."""
         logits: Tensor = self.last(self.features(wavs))
         return logits
 
@@ -104,7 +104,7 @@ class Classifier(nn.Module):
         optimizer = torch.optim.AdamW(self.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps)
         self.train()
-        with progress("classifier", total=epochs, unit="epochs", shown=True) as bar:
+        with progress("classifier", total=epochs, unit="epochs", enabled=True) as bar:
             for _ in range(epochs):
                 order = random.permutation(len(wavs))
                 for start in range(0, len(order), _BATCH):

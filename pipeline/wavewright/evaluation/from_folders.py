@@ -17,7 +17,7 @@ from wavewright.errors import MissingExtra, WavewrightError
 from wavewright.evaluation import measure as evaluation
 from wavewright.evaluation.anchors import check_anchors, write_anchors
 from wavewright.evaluation.metric_cache import MetricCache
-from wavewright.evaluation.pairing import Candidate, pair, report_name
+from wavewright.evaluation.pairing import Candidate, folder_name, pair
 from wavewright.evaluation.report.page import write_report
 from wavewright.evaluation.results import Event, Results, Utterance
 from wavewright.text.textgrid import Interval, read_alignment
@@ -77,12 +77,12 @@ def write_folder_report(request: EvaluationRequest, notify: Callable[[str], None
     out = request.out
     if out.exists() and any(out.iterdir()) and not (out / "results.json").is_file():
         raise WavewrightError(f"{out}: not empty, and not an earlier report; name another --out")
-    scratch = out.with_name(f".{report_name(out)}.partial")
+    scratch = out.with_name(f".{folder_name(out)}.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
         _write_report(scratch, request, notify)
-        before = out.with_name(f".{report_name(out)}.before")
+        before = out.with_name(f".{folder_name(out)}.before")
         shutil.rmtree(before, ignore_errors=True)
         if out.exists():
             os.replace(out, before)
@@ -131,7 +131,7 @@ def _write_report(folder: Path, request: EvaluationRequest, notify: Callable[[st
     absent = dict.fromkeys(("copy", "gta", "tts"), "Not evaluated: no candidate was given for it.")
     results = Results(
         title=request.title,
-        corpus=report_name(request.reference),
+        corpus=folder_name(request.reference),
         split="",
         split_size=len(pairing.utterances),
         quarantined=0,

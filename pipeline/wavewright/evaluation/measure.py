@@ -32,7 +32,7 @@ from wavewright.evaluation.results import (
     Value,
 )
 from wavewright.evaluation.summary import summarize
-from wavewright.metrics.metric import Condition, Metric, Pair, Score
+from wavewright.metrics.metric import Condition, Metric, MetricScore, WavPair
 from wavewright.text.textgrid import Interval
 
 METRICS = (
@@ -96,13 +96,13 @@ def build_metrics(
     absent: dict[str, str] = {}
     for name in names:
         kind = metric_class(name)
-        if package := kind.lacks():
+        if package := kind.missing_package():
             absent[name] = f"needs the package '{package}': pip install 'wavewright[metrics]'"
             continue
         metrics.append(kind())
-        if kind.banded and band is not None:
+        if kind.supports_band and band is not None:
             metrics.append(kind(band=band))
-        if kind.by_phones:
+        if kind.supports_phones:
             metrics += [kind(phones=group) for group in phones]
     return MetricSelection(metrics, absent)
 
@@ -208,7 +208,7 @@ def _measure_utterance(
 ) -> list[Value]:
     utterance, phones = item
     reference, sample_rate = load_wav(folder / wav_file(NATURAL, "", utterance.id))
-    comparisons: list[tuple[str, Condition, Metric, Pair]] = []
+    comparisons: list[tuple[str, Condition, Metric, WavPair]] = []
     for condition in present:
         applicable = [metric for metric in metrics if condition in metric.conditions]
         for system in systems:
@@ -219,7 +219,7 @@ def _measure_utterance(
                 candidate, _ = load_wav(path, sample_rate)
             else:
                 continue
-            pair = Pair(reference, candidate, sample_rate, utterance.text, phones)
+            pair = WavPair(reference, candidate, sample_rate, utterance.text, phones)
             comparisons += [(system, condition, metric, pair) for metric in applicable]
     scores = _scores([(metric, pair) for _, _, metric, pair in comparisons], cache)
     return [
@@ -229,12 +229,12 @@ def _measure_utterance(
 
 
 def _scores(
-    comparisons: Sequence[tuple[Metric, Pair]], cache: MetricCache | None
-) -> Sequence[Score]:
+    comparisons: Sequence[tuple[Metric, WavPair]], cache: MetricCache | None
+) -> Sequence[MetricScore]:
     """Scores in the order of `comparisons`; equal comparisons are computed once."""
     keys = [score_key(metric, pair) for metric, pair in comparisons]
     cached = cache.get(keys) if cache else {}
-    computed: dict[str, Score] = {}
+    computed: dict[str, MetricScore] = {}
     for key, (metric, pair) in zip(keys, comparisons, strict=True):
         if key not in cached and key not in computed:
             computed[key] = metric(
@@ -249,7 +249,9 @@ def _scores(
     return [(cached | computed)[key] for key in keys]
 
 
-def _value(system: str, condition: Condition, utterance: str, metric: str, score: Score) -> Value:
+def _value(
+    system: str, condition: Condition, utterance: str, metric: str, score: MetricScore
+) -> Value:
     undefined = not np.isfinite(score)
     return Value(
         system=system,

@@ -20,7 +20,7 @@ import numpy as np
 
 from wavewright.io.files import cache_folder
 from wavewright.io.fingerprint import code_fingerprint, json_digest
-from wavewright.metrics.metric import Metric, Pair, Score
+from wavewright.metrics.metric import Metric, MetricScore, WavPair
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS scores "
@@ -41,9 +41,9 @@ class MetricCache:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_folder() / "metrics.sqlite"
 
-    def get(self, keys: Sequence[str]) -> dict[str, Score]:
+    def get(self, keys: Sequence[str]) -> dict[str, MetricScore]:
         """Look up scores; keys that are not cached are left out."""
-        scores: dict[str, Score] = {}
+        scores: dict[str, MetricScore] = {}
         with self._open() as base:
             for start in range(0, len(keys) if base else 0, _AT_ONCE):
                 batch = keys[start : start + _AT_ONCE]
@@ -52,10 +52,10 @@ class MetricCache:
                     f"SELECT key, value, reason, weight FROM scores WHERE key IN ({marks})", batch
                 )
                 for key, value, reason, weight in rows:
-                    scores[key] = Score(np.nan if value is None else value, reason, weight)
+                    scores[key] = MetricScore(np.nan if value is None else value, reason, weight)
         return scores
 
-    def put(self, scores: Mapping[str, Score]) -> None:
+    def put(self, scores: Mapping[str, MetricScore]) -> None:
         """Store scores by key."""
         rows = [
             (key, None if np.isnan(score) else float(score), score.reason, score.weight)
@@ -88,7 +88,7 @@ class MetricCache:
             base.close()
 
 
-def score_key(metric: Metric, pair: Pair) -> str:
+def score_key(metric: Metric, pair: WavPair) -> str:
     """Digest of everything that a score depends on."""
     parts = [_code_digest(type(metric)), metric.id, pair.sample_rate]
     parts += [_samples(pair.reference), _samples(pair.candidate)]

@@ -278,6 +278,6 @@ def _read(path: Path, sample_rate: int) -> tuple[Wav, list[str]]:
     return resample(wav, rate, sample_rate), remarks
 
 
-def report_name(path: Path) -> str:
+def folder_name(path: Path) -> str:
     """Name of a folder, also of `.`."""
     return os.path.basename(path.resolve())

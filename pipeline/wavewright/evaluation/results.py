@@ -59,7 +59,7 @@ class ConditionInfo(_ResultsModel):
     absent: str = ""
 
     @property
-    def in_sentence(self) -> str:
+    def title_in_sentence(self) -> str:
         """Title within a sentence: small first letter, unless it is an abbreviation."""
         return self.title if self.title[:2].isupper() else self.title[:1].lower() + self.title[1:]
 
@@ -236,6 +236,6 @@ class Results(_ResultsModel):
         """Conditions that were evaluated."""
         return [condition for condition in self.conditions if not condition.absent]
 
-    def metrics_of(self, condition: Condition) -> list[MetricInfo]:
+    def metrics_for(self, condition: Condition) -> list[MetricInfo]:
         """Metrics that apply in a condition, in the order they were asked for."""
         return [metric for metric in self.metrics if condition in metric.conditions]

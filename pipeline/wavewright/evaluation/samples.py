@@ -114,7 +114,7 @@ def generate_all(
 def generate_sounds(vocoder: Sampler, count: int, seed: int) -> np.ndarray:
     """Generate (count, samples), all different."""
     pieces = []
-    with progress(vocoder.name, total=count, unit="sounds", shown=count > _BATCH) as bar:
+    with progress(vocoder.name, total=count, unit="sounds", enabled=count > _BATCH) as bar:
         for start in range(0, count, _BATCH):
             # Each batch has its own seed, so that no sound repeats.
             size = min(_BATCH, count - start)

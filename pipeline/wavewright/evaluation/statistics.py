@@ -81,7 +81,7 @@ def estimate_mean(
     weights: Sequence[float] | None = None,
     speakers: Sequence[str] | None = None,
 ) -> MeanEstimate:
-    """Summarise one value per utterance; None or NaN means undefined there.
+    """Estimate the mean of one value per utterance; None or NaN means undefined there.
 
     Args:
         values: one per utterance.
@@ -211,7 +211,7 @@ def _estimate(
 def _interval(
     columns: Sequence[_Column], mean: float, groups: Indices | None
 ) -> tuple[float | None, float | None]:
-    """Studentised bootstrap of weighted means, added; whole groups are drawn where there are any.
+    """Studentised bootstrap interval of the sum of weighted means; groups are drawn as a whole.
 
     A weighted mean is a ratio of sums, R / W of residuals r = w (v - mean) and weights w beside
     the mean, so what a unit adds to its error is (r - w R / W) / W. Where nearly all values are

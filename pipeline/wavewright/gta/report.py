@@ -11,7 +11,7 @@ from wavewright.gta.shard_maker import ReportRow
 
 
 def write_report(folder: Path, rows: Sequence[ReportRow], **more: Any) -> None:
-    """Write `report.csv`, `report.json` and, if anything was made, `distances.png`.
+    """Write `report.csv`, `report.json` and, if any GTA mel was made, `distances.png`.
 
     Args:
         folder: output folder.
@@ -23,23 +23,23 @@ def write_report(folder: Path, rows: Sequence[ReportRow], **more: Any) -> None:
     ordered = sorted(rows, key=lambda row: row.id)
     frame = pd.DataFrame([vars(row) for row in ordered], columns=list(ReportRow.__annotations__))
     frame.to_csv(folder / "report.csv", index=False, float_format="%.6f", lineterminator="\n")
-    made = [row for row in ordered if row.made == "gta"]
+    with_gta = [row for row in ordered if row.made == "gta"]
     summary: dict[str, Any] = {
         "utterances": len(ordered),
-        "made": len(made),
+        "made": len(with_gta),
         "replaced_by_natural": sum(row.made == "natural" for row in ordered),
         "left_out": sum(row.made == "no" for row in ordered),
-        "doubtful": sum(bool(row.doubt) for row in made),
-        "lengths_equal": all(row.frames == row.frames_natural for row in made),
-        "frames_cut": sum(row.cut for row in made),
-        "frames_padded": sum(row.padded for row in made),
-        "measures": {name: _spread(made, name) for name in _MEASURES if _has(made, name)},
-        "farthest_from_natural": _farthest(made),
+        "doubtful": sum(bool(row.doubt) for row in with_gta),
+        "lengths_equal": all(row.frames == row.frames_natural for row in with_gta),
+        "frames_cut": sum(row.cut for row in with_gta),
+        "frames_padded": sum(row.padded for row in with_gta),
+        "measures": {name: _spread(with_gta, name) for name in _MEASURES if _has(with_gta, name)},
+        "farthest_from_natural": _farthest(with_gta),
         **more,
     }
     (folder / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
-    if made:
-        _plot(folder / "distances.png", made)
+    if with_gta:
+        _plot(folder / "distances.png", with_gta)
 
 
 _MEASURES = ("mel_l1", "focus", "diagonality", "coverage", "order")
@@ -62,15 +62,15 @@ def _spread(rows: Sequence[ReportRow], name: str) -> dict[str, float]:
 
 def worst_utterances(rows: Sequence[ReportRow]) -> list[ReportRow]:
     """Utterances to check first: the farthest from their recordings, then the worst aligned."""
-    made = [row for row in rows if row.made == "gta"]
-    far = sorted(made, key=lambda row: (-(row.mel_l1 or 0.0), row.id))[:3]
-    aligned = [row for row in made if row.diagonality is not None and row not in far]
+    with_gta = [row for row in rows if row.made == "gta"]
+    far = sorted(with_gta, key=lambda row: (-(row.mel_l1 or 0.0), row.id))[:3]
+    aligned = [row for row in with_gta if row.diagonality is not None and row not in far]
     astray = sorted(aligned, key=lambda row: (not row.doubt, row.diagonality, row.id))
     return far + astray[:2]
 
 
 def _farthest(rows: Sequence[ReportRow]) -> list[dict[str, Any]]:
-    """The ten utterances that differ most from their recordings."""
+    """Ten utterances with the largest distance from their recordings."""
     ordered = sorted(rows, key=lambda row: (-(row.mel_l1 or 0.0), row.id))
     return [
         {name: getattr(row, name) for name in ("id", "mel_l1", "diagonality", "doubt")}

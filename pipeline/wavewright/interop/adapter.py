@@ -21,23 +21,23 @@ from wavewright.models.vocoder import Vocoder
 class ClientVocoder(nn.Module):
     """Vocoder that takes a client's mels in the client's convention.
 
-    It stays in float32 whatever type the client gives to its own models, and follows them to their
-    device only.
+    It stays in float32 whatever the dtype of the client's models, and follows them to their device
+    only.
 
     Args:
-        vocoder: a loaded one, or what `load_vocoder` takes; the latter is made quick too.
+        vocoder: a loaded one, or what `load_vocoder` takes; the latter is optimized for inference.
         mel: the client's convention, or the name of a preset.
-        seed: of the noise that the vocoder draws; None draws afresh.
-        check: look at the values too, whether another logarithm is likelier than the one named
+        seed: seed of the vocoder's noise; None draws new noise each time.
+        check: refuse mels whose values look like another logarithm
             (`log_base.require_plausible_log`).
 
     Raises:
-        MelMismatch: the client's mels cannot be turned into the vocoder's exactly.
+        MelMismatch: the client's mels cannot be converted to the vocoder's exactly.
 
     Attributes:
-        client: its name, for messages.
-        pads: whether it fills batches up with 0.0, which is loud in a logarithm. Such frames are
-            made silence.
+        client: name of the client, for messages.
+        pads: whether the client pads batches with 0.0, which is loud in a logarithm. Such frames
+            are made silent.
         source: the client's convention.
     """
 
@@ -81,7 +81,7 @@ class ClientVocoder(nn.Module):
         return self.vocoder.device
 
     def vocode(self, mel: Tensor) -> Tensor:
-        """Vocode a batch, outside of whatever precision the client has set.
+        """Vocode a batch in float32, whatever autocast the client has set.
 
         Args:
             mel: (B, n_mels, frames), or (B, frames, n_mels) if the client's layout says so, of
@@ -149,4 +149,4 @@ def require_no_unknown(unknown: dict[str, Any], settings: str) -> None:
     """Raise if a client has settings that no MelSpec can express."""
     if unknown:
         listed = ", ".join(f"{name} {value}" for name, value in unknown.items())
-        raise WavewrightError(f"no vocoder here knows {settings} with {listed}")
+        raise WavewrightError(f"{settings}: {listed} is not supported by any MelSpec")

@@ -7,8 +7,8 @@
     wav = synthesizer.tts("Good morning.")
 
 The synthesizer undoes the acoustic model's normalisation of mels and applies that of the vocoder's
-own audio configuration. `attach` gives it the acoustic model's, so that mels arrive as they were
-said, and turns them into the vocoder's itself.
+audio configuration. `attach` gives it the acoustic model's, so that mels arrive as predicted, and
+converts them itself.
 
 Source: coqui-tts 0.28.0, TTS/utils/synthesizer.py, TTS/utils/audio/processor.py (MPL-2.0; its
 behaviour).
@@ -50,16 +50,16 @@ def attach(
     Args:
         synthesizer: a `TTS.utils.synthesizer.Synthesizer` with an acoustic model.
         vocoder: a loaded one, or what `load_vocoder` takes.
-        seed: of the vocoder's noise.
+        seed: seed of the vocoder's noise.
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.
-        WavewrightError: the model's mels are none that a vocoder here can know.
+        WavewrightError: no MelSpec can express the model's mels.
     """
     processor = getattr(synthesizer.tts_model, "ap", None)
     if processor is None:
         raise WavewrightError(
-            "this Coqui model has no audio processor (ap), which tells its mels: those that make "
+            "this Coqui model has no audio processor (ap), which defines its mels: those that make "
             "their waveform themselves need no vocoder"
         )
     adapter = CoquiVocoder(vocoder, mel_spec_of(processor), seed=seed, check=False)
@@ -75,7 +75,7 @@ def mel_spec_of(processor: Any) -> MelSpec:
     """Mel convention of a `TTS.utils.audio.AudioProcessor`, normalisation included.
 
     Raises:
-        WavewrightError: it does to its mels what no MelSpec can say.
+        WavewrightError: no MelSpec can express its mels.
     """
     log = _LOGS.get((processor.spec_gain, round(processor.base, 3)))
     unknown = {} if log else {"spec_gain": processor.spec_gain, "log_func base": processor.base}

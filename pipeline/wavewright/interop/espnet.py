@@ -26,7 +26,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.models.vocoder import Vocoder
 
 _LOGS = {None: "ln", 10: "log10"}
-#: What its LogMelFbank takes where its configuration is silent.
+#: Defaults of ESPnet's LogMelFbank.
 LOG_MEL_DEFAULTS: dict[str, Any] = {
     "fs": 16000, "n_fft": 1024, "hop_length": 256, "win_length": None, "n_mels": 80,
     "fmin": 80, "fmax": 7600,
@@ -60,13 +60,13 @@ def attach(
     Args:
         text2speech: an `espnet2.bin.tts_inference.Text2Speech`; its `vocoder` is replaced.
         vocoder: a loaded one, or what `load_vocoder` takes.
-        seed: of the vocoder's noise.
+        seed: seed of the vocoder's noise.
 
     Raises:
         MelMismatch: the two mels differ in what cannot be converted.
         WavewrightError: the model makes no log-mels, or hands them over normalised.
     """
-    # The settings are known, so that values need not be looked at.
+    # The settings are known, so the values need no check.
     adapter = ESPnetVocoder(vocoder, mel_spec_of(text2speech), seed=seed, check=False)
     text2speech.vocoder = adapter.to(getattr(text2speech, "device", "cpu"))
     return adapter
@@ -93,7 +93,7 @@ def mel_spec_of(text2speech: Any) -> MelSpec:
         )
     extract = getattr(text2speech, "feats_extract", None)
     if extract is None:
-        raise WavewrightError("this Text2Speech has no feats_extract, which tells its mels")
+        raise WavewrightError("this Text2Speech has no feats_extract, which defines its mels")
     return _make_mel_spec(extract.get_parameters(), options)
 
 

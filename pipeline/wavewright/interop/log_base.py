@@ -1,12 +1,13 @@
 """Plausibility check of a mel's logarithm, by its values.
 
-A client hands over bare numbers. Natural logarithms given as log10 make speech 2.3 times as loud
-in decibels and quiet parts vanish; the other way round it becomes a loud murmur. Neither fails.
+A client passes bare numbers. Natural logarithms taken for log10 make speech 2.3 times as loud in
+decibels and quiet parts vanish; the other way round it becomes a loud murmur. Neither raises an
+error.
 
-What can be seen: recorded or well predicted speech at usual levels, from a fifth of a second on.
-What cannot: other sounds, very quiet or noisy speech, and which floor or band was used. So a mel
-is refused only if it does not look like speech as it is said to be and does look so in another
-logarithm.
+The check works for recorded or well predicted speech at usual levels, from 0.2 s on. It does not
+work for other sounds, for very quiet or noisy speech, and does not see which floor or band was
+used. So a mel is refused only if its values do not look like speech in its declared logarithm, but
+do in another.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def require_plausible_log(mel: Tensor, spec: MelSpec, client: str) -> None:
 
     Args:
         mel: (n_mels, frames), or the other way round.
-        spec: what it is said to be; one with a normalisation is not judged.
-        client: who gave it, for the message.
+        spec: its declared convention; one with a normalisation is not checked.
+        client: name of the client, for the message.
 
     Raises:
         MelMismatch: they look like speech in another logarithm, which is named.
@@ -44,7 +45,7 @@ def require_plausible_log(mel: Tensor, spec: MelSpec, client: str) -> None:
     for log in LOG_UNIT:
         if _like_speech(median, deviation, log):
             raise MelMismatch(
-                f"this mel from {client} is said to be in {spec.log}, but its values (median "
+                f"this mel from {client} is declared as {spec.log}, but its values (median "
                 f"{median:.1f}, standard deviation {deviation:.1f}) are those of speech in {log}; "
                 f"name a convention with log: {log}, or pass check=False if it is no speech"
             )

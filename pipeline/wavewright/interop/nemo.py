@@ -5,11 +5,11 @@
     vocoder = nemo.vocoder_for(fastpitch, "hifigan.safetensors")
     wav = vocoder.convert_spectrogram_to_audio(spec=fastpitch.generate_spectrogram(tokens=tokens))
 
-`NemoVocoder` needs no NeMo and suits all that only call it; `nemo_model` makes a true
-`nemo.collections.tts.models.base.Vocoder` with its types for code that asks for one.
+`NemoVocoder` does not need NeMo and is enough for code that only calls it; `nemo_model` makes a
+`nemo.collections.tts.models.base.Vocoder` with neural types for code that requires one.
 
-NeMo's features end in a frame that is overwritten: by 0.0, which is loud, in FastPitch's, and by
-silence in HiFi-GAN's. The former is cut off.
+NeMo overwrites the last frame of its features: with 0.0, which is loud, for FastPitch, and with
+silence for HiFi-GAN. The former is cut off.
 
 Source: nemo_toolkit 3.0.0, asr/parts/preprocessing/features.py, tts/models (Apache-2.0).
 """
@@ -33,7 +33,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import convert_mel
 from wavewright.models.vocoder import Vocoder
 
-#: What AudioToMelSpectrogramPreprocessor takes where its configuration is silent.
+#: Defaults of AudioToMelSpectrogramPreprocessor.
 _DEFAULTS = {
     "window": "hann",
     "normalize": "per_feature",
@@ -48,7 +48,7 @@ _DEFAULTS = {
     "mag_power": 2.0,
     "mel_norm": "slaney",
 }
-#: What a MelSpec cannot say, and has to be so.
+#: Required values of settings that a MelSpec cannot express.
 _NEEDED = {"window": "hann", "normalize": None, "preemph": None, "log": True, "frame_splicing": 1}
 
 
@@ -78,7 +78,7 @@ def vocoder_for(
 
     Raises:
         MelMismatch: its mels differ from the vocoder's in what cannot be converted.
-        WavewrightError: they are none that a vocoder here can know.
+        WavewrightError: no MelSpec can express them.
     """
     spec = mel_spec_of(spectrogram_model.cfg.preprocessor)
     adapter = NemoVocoder(vocoder, spec, seed=seed, check=False)

@@ -5,8 +5,8 @@
     vocoder = TransformersVocoder("hifigan.safetensors")
     wav = model.generate_speech(ids, speaker_embeddings, vocoder=vocoder)
 
-A model's configuration does not tell its mels, so that their convention is named here (`speecht5`:
-log10, 16 kHz; FastSpeech2Conformer's are ESPnet's, `espnet`) and the values are looked at.
+A model's configuration does not describe its mels, so their convention is named here (`speecht5`:
+log10, 16 kHz; FastSpeech2Conformer's are ESPnet's, `espnet`) and the values are checked.
 
 Source: transformers 5.23, modeling_speecht5, modeling_fastspeech2_conformer (Apache-2.0).
 """
@@ -28,7 +28,7 @@ class TransformersVocoder(ClientVocoder):
     """Vocoder for `generate_speech(vocoder=...)`, the pipeline, or a model's `.vocoder`.
 
     Attributes:
-        config: of which `sampling_rate` is read by the pipeline.
+        config: has the `sampling_rate` that the pipeline reads.
     """
 
     client = "transformers"

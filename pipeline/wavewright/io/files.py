@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_PROBE = 2**18  # bytes that are written to see whether there is room
+_PROBE = 2**18  # bytes of a trial write
 
 
 @contextmanager
@@ -19,9 +19,8 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Write a file atomically: yields a hidden path that replaces `path` if the block succeeds.
 
     Args:
-        path: the final name; what stood there is replaced in one step.
-        durable: put the contents on the disk first and then the name, for files that later work
-            trusts after a power cut.
+        path: the final name; an existing file is replaced in one step.
+        durable: flush contents and folder to the disk, for files that must survive a power cut.
     """
     scratch = path.with_name(f".{path.name}.partial")
     try:
@@ -40,11 +39,11 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
 def os_error_context(path: Path) -> Iterator[None]:
     """Turn a library's vague write error into an OSError with the system's reason.
 
-    On a full disk libsndfile says "System error.", torch.save that it is at an unexpected place,
-    and safetensors what the system said, as text.
+    On a full disk libsndfile reports "System error.", torch.save an unexpected position, and
+    safetensors the system's message as text.
 
     Raises:
-        OSError: there is no room, in the system's words and with the file's name.
+        OSError: the file cannot be written; with errno, the system's message and the file name.
     """
     try:
         yield
@@ -72,7 +71,7 @@ def _refusal(path: Path) -> int:
 def default_file_mode(path: Path) -> Iterator[None]:
     """Give a file that a library writes the permissions of any other new file.
 
-    Some libraries write through a temporary file of their own, which is for its owner alone.
+    Some libraries write through a temporary file that only its owner may read.
     """
     path.touch()
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -100,7 +99,7 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
 def walk_files(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every file at any depth: relative name and stat, sorted by name.
 
-    It is meant for folders of very many files: pathlib takes five times as long.
+    Meant for folders of very many files: pathlib takes five times as long.
     """
 
     def walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -18,7 +18,7 @@ from wavewright.io.files import sha256_of, walk_files
 from wavewright.io.progress import progress
 
 _MEGABYTE = 10**6
-_LONG = 10**9  # bytes whose reading is shown
+_LONG = 10**9  # bytes from which reading shows its progress
 # Import names of libraries whose version can change what a stage writes, and their packages.
 _LIBRARIES = {
     "espeakng_loader": "espeakng-loader",
@@ -79,11 +79,11 @@ def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, 
 class PathFingerprints:
     """Content digests of files outside the recipe, cached by size, times and inode.
 
-    A file is read again where its size, times or inode are not those of the last look: an edit
-    that keeps size and time shows in ctime, and a touch or a move changes no digest.
+    A file is read again if its size, times or inode changed since the last look: an edit that keeps
+    size and mtime shows in ctime, and a touch or a move changes no digest.
 
     Args:
-        cache_file: where digests are cached; written only if its folder exists.
+        cache_file: file that caches digests; written only if its folder exists.
     """
 
     def __init__(self, cache_file: Path) -> None:
@@ -138,7 +138,7 @@ def _hash_contents(path: Path, files: Mapping[str, os.stat_result]) -> str:
     total = sum(stat.st_size for stat in files.values())
     digests = []
     with progress(
-        f"read {path.name}", total=total // _MEGABYTE, unit="MB", shown=total > _LONG
+        f"read {path.name}", total=total // _MEGABYTE, unit="MB", enabled=total > _LONG
     ) as bar:
         done = 0
         for name, stat in files.items():

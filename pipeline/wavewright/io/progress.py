@@ -33,15 +33,15 @@ class _Lines:
 
     def __init__(self, what: str, total: int, done: int, unit: str) -> None:
         self.what, self.total, self.done, self.unit = what, total, done, unit
-        self.started = self.spoken = time.monotonic()
+        self.started = self.printed = time.monotonic()
         self.start_at = done
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         self.done += amount
         now = time.monotonic()
-        if now - self.spoken < _SECONDS_BETWEEN_LINES and self.done < self.total:
+        if now - self.printed < _SECONDS_BETWEEN_LINES and self.done < self.total:
             return
-        self.spoken = now
+        self.printed = now
         rate = (self.done - self.start_at) / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
         text = f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s"
@@ -91,10 +91,10 @@ def on_terminal() -> bool:
 
 @contextmanager
 def progress(
-    what: str, *, total: int, done: int = 0, unit: str = "utterances", shown: bool = True
+    what: str, *, total: int, done: int = 0, unit: str = "utterances", enabled: bool = True
 ) -> Iterator[Progress]:
-    """Show progress of `total` units, of which `done` were there already; silent if not `shown`."""
-    if not shown:
+    """Show progress of `total` units, `done` of which are done already; silent unless `enabled`."""
+    if not enabled:
         yield _Silent()
         return
     if not on_terminal():

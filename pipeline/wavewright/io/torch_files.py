@@ -1,9 +1,9 @@
 """Open files that torch.save wrote, after checking that they are plain pickles of tensors.
 
-torch.load decides what reads a file before any unpickler is asked. An archive that holds
+torch.load chooses the reader of a file before any unpickler is involved. An archive that holds
 `constants.pkl` goes to torch.jit.load, which runs code of the archive; a tar archive is unpacked
-to the disk; a path that ends in .safetensors goes to another library. So every file is looked at
-first, without reading any pickle in it, and torch.load is given the stream that was looked at.
+to the disk; a path that ends in .safetensors goes to another library. So every file is inspected
+first, without unpickling anything, and torch.load gets the inspected stream.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MEMBER = re.compile(
     r"data\.pkl|data/[^/]*|version|byteorder|\.format_version|\.storage_alignment"
     r"|\.data/(serialization_id)?|"
 )
-#: What archives of other kinds are called, by members that only they have, in lower case.
+#: Other kinds of archives: pattern of a member that only they have, and their description.
 _KINDS = (
     (
         r"(.*[/\\])?(constants\.pkl|bytecode\.pkl|code[/\\].*)",
@@ -59,11 +59,10 @@ def open_torch_file(path: Path, what: TorchFileKind = "checkpoint") -> Iterator[
 
     Args:
         path: the file.
-        what: it should be, for messages.
+        what: kind of file expected, for messages.
 
     Yields:
-        The stream at its beginning. Give it, not the path, to torch.load, with the unpickler that
-        may read it.
+        The stream at its beginning. Pass it, not the path, to torch.load, with a safe unpickler.
 
     Raises:
         WavewrightError: it is missing, is no archive or stream of torch.save's, or would unpack to
@@ -76,7 +75,7 @@ def open_torch_file(path: Path, what: TorchFileKind = "checkpoint") -> Iterator[
     except OSError as error:
         raise WavewrightError(f"{path}: not readable ({error})") from error
     with file:
-        if file.read(4) == b"PK\3\4":  # as torch tells its two formats apart
+        if file.read(4) == b"PK\3\4":  # the test by which torch tells its two formats apart
             _require_plain_archive(path, file, what)
         else:
             _require_plain_stream(path, file, what)
@@ -90,13 +89,13 @@ def _require_plain_archive(path: Path, file: BinaryIO, what: TorchFileKind) -> N
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except Exception as error:  # of many kinds, for an archive's table may hold anything
+    except Exception as error:  # of any kind: the table of a hostile archive may hold anything
         raise WavewrightError(f"{damaged} ({_first_line(error)})") from error
     inside = [_within(member.filename) for member in members]
     _require_known(path, [member.filename for member in members], inside, what)
     _require_no_bomb(path, file, sum(member.file_size for member in members))
     file.seek(0)
-    try:  # the names as torch's own reader finds them, for it is torch that goes by them
+    try:  # torch's own reader decides, so check the names that it finds
         records = torch._C.PyTorchFileReader(file).get_all_records()
     except Exception as error:
         raise WavewrightError(f"{damaged} ({_first_line(error)})") from error
@@ -182,7 +181,7 @@ def _tar_members(file: BinaryIO) -> list[str] | None:
             return [member.name for member in itertools.islice(tar, 16)]
     except tarfile.TarError:
         return None
-    except Exception:  # tarfile fails in many ways on what only begins as an archive does
+    except Exception:  # tarfile fails in many ways on files that only begin as an archive
         return []
 
 

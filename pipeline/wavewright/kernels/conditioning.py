@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wavewright.kernels.compile import FASTMATH
 from wavewright.kernels.ops import add_scaled, copy
-from wavewright.nn.upsample_network import REACH, Stretch, shares
+from wavewright.nn.upsample_network import SMOOTHING_FRAMES, Stretch, interpolation_weights
 
 
 class Conditioning(NamedTuple):
@@ -24,7 +24,7 @@ class Conditioning(NamedTuple):
     Attributes:
         interpolated: float32 (frames around, rows), mixed between neighboring frames.
         per_frame: float32 (frames, rows), constant within a frame.
-        weights: float32 (kinds, hop_length, 2 * REACH + 1), interpolation weights.
+        weights: float32 (kinds, hop_length, 2 * SMOOTHING_FRAMES + 1), interpolation weights.
         kinds: int64 (frames), index into `weights`.
         first: row of `interpolated` that belongs to the window's first frame.
     """
@@ -48,8 +48,8 @@ def mel_conditioning(
         first: row of `interpolated` that belongs to the first frame to generate.
         frames: number of frames to generate.
     """
-    weights, kinds = shares(stretch, len(interpolated))
-    edge = np.zeros((REACH, interpolated.shape[1]), dtype=np.float32)
+    weights, kinds = interpolation_weights(stretch, len(interpolated))
+    edge = np.zeros((SMOOTHING_FRAMES, interpolated.shape[1]), dtype=np.float32)
     rows = interpolated.float().cpu().numpy()
     return Conditioning(
         np.ascontiguousarray(np.concatenate([edge, rows, edge])),
@@ -86,7 +86,7 @@ def interpolate_conditioning(
 
     Args:
         interpolated, per_frame, first: fields of `Conditioning`.
-        weights: float32 (2 * REACH + 1), interpolation weights of this sample.
+        weights: float32 (2 * SMOOTHING_FRAMES + 1), interpolation weights of this sample.
         frame: index of the sample's frame in the window.
         start, stop: rows, multiples of 16.
         out: float32 (rows).

@@ -1,4 +1,4 @@
-"""Read mels from other tools' files, safely: nothing in a file is executed or believed.
+"""Read mels from other tools' files safely: nothing is executed, every size is checked.
 
 .npy, .npz, .pt, .pth and Kaldi's .ark and .scp need nothing more; .h5 and .hdf5 need h5py (the
 extra `mels`). Declared sizes are compared with the file before memory is taken.
@@ -29,7 +29,7 @@ def read_array(path: str | Path, key: str = "") -> Array:
 
     Args:
         path: .npy, .npz, .pt, .pth, .h5, .hdf5, .ark or .scp.
-        key: which array, where a file holds several; in HDF5 `feats` is the default.
+        key: name of the array, if a file holds several; in HDF5 `feats` is the default.
 
     Returns:
         (rows, columns) of finite or infinite floating-point numbers, native byte order. A leading
@@ -72,17 +72,17 @@ def read_kaldi(path: str | Path, offset: int) -> Array:
 def read_mel(
     path: str | Path, spec: MelSpec, *, layout: Layout = "bands_first", key: str = ""
 ) -> Floats:
-    """Read a mel of convention `spec`, with the axes as `layout` says.
+    """Read a mel of convention `spec`, with the axes in the order `layout`.
 
     Values of -inf (the logarithm of nothing) become the silence of `spec`, with a warning; so do
     float16 values become float32. Values that are all positive where logarithms are expected are
     warned about: they look like linear magnitudes.
 
     Args:
-        path: as in `read_array`.
+        path: see `read_array`.
         spec: the mel's convention; its own `layout` is not used.
         layout: the order of the axes in the file. It is never guessed from the shape.
-        key: as in `read_array`.
+        key: see `read_array`.
 
     Returns:
         (n_mels, frames) float32, finite.
@@ -97,10 +97,10 @@ def array_to_mel(
 
     Args:
         array: two axes.
-        path: where it was, for messages.
+        path: its file, for messages.
         spec: the mel's convention; its own `layout` is not used.
         layout: the order of the axes.
-        option: what says the layout, for messages.
+        option: command-line option of the layout, for messages.
     """
     mel, lost = replace_neginf(orient(array, path, spec, layout, option=option), spec)
     if lost:

@@ -23,7 +23,7 @@ def read_kaldi_matrix(path: Path, stream: IO[bytes], most_values: int) -> Array:
     """The (rows, columns) matrix that begins here; floats of the precision it was stored in.
 
     Args:
-        path: of the archive, for messages and for its size.
+        path: archive, for messages and for its size.
         stream: at the matrix's first byte; left after its last.
         most_values: larger ones are refused before memory is taken.
 

@@ -1,8 +1,7 @@
-"""Mels out of a pipe while they arrive; safely, as from files.
+"""Mels read from a pipe as they arrive, with the same checks as for files.
 
-Either plain frames, which any program can write: little-endian float32, n_mels numbers a frame, the
-lowest band first, frame after frame without a header. Or arrays as `numpy.save` writes them, one
-after the other, each a chunk of any number of frames.
+The stream is either raw frames without a header (little-endian float32, n_mels numbers per frame,
+the lowest band first), or arrays as `numpy.save` writes them, each a chunk of any number of frames.
 """
 
 from __future__ import annotations
@@ -24,26 +23,26 @@ from wavewright.mel.spec import MelSpec
 log = logging.getLogger("wavewright")
 
 _NAME = Path("standard input")  # in messages
-_AT_ONCE = 2**16  # bytes that are asked for; a pipe holds as many
+_AT_ONCE = 2**16  # bytes per read; the capacity of a pipe
 _FRAME_VALUE = np.dtype("<f4")
 
 
 def read_mel_chunks(
     stream: BinaryIO, spec: MelSpec, *, layout: Layout = "bands_first"
 ) -> Iterator[Floats]:
-    """Read what is there, wait where nothing is, and end where the pipe ends.
+    """Yield chunks of a mel as they arrive, until the pipe ends.
 
     Args:
-        stream: buffered, such as `sys.stdin.buffer`. What begins as a .npy file is arrays.
+        stream: buffered, such as `sys.stdin.buffer`. A .npy magic at the start means arrays.
         spec: the mel's convention.
-        layout: order of the axes of arrays; plain frames have but one.
+        layout: order of the axes of arrays; raw frames have a fixed order.
 
     Yields:
         (n_mels, frames) float32, finite; values of -inf are raised to silence, with a warning.
 
     Raises:
-        WavewrightError: it ends within a frame or an array, holds none, or what it holds is no mel
-            of this convention; all before that has been given out by then.
+        WavewrightError: the stream ends within a frame or an array, is empty, or holds no mel of
+            this convention; everything before the fault has been yielded.
     """
     beginning = stream.read(len(np.lib.format.MAGIC_PREFIX))
     if beginning == np.lib.format.MAGIC_PREFIX:

@@ -1,7 +1,7 @@
-"""MelSpec: the frozen value that says everything about a mel spectrogram.
+"""MelSpec: the complete, frozen description of a mel spectrogram.
 
-It travels in every feature shard, checkpoint and exported file, and every border compares it.
-This module loads no torch, so that recipes can be read and checked in a moment.
+It is stored in every feature shard, checkpoint and exported file, and compared wherever two meet.
+This module loads no torch, so that recipes can be read and checked quickly.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 LOG_UNIT = {"ln": 1.0, "log10": 1 / math.log(10), "db": 20 / math.log(10)}
-"""What a natural logarithm is multiplied by."""
+"""Factor from a natural logarithm to each unit."""
 
-_HINTS = {  # what other toolkits call our fields
+_HINTS = {  # other toolkits' names of our fields
     "hop_size": "hop_length",
     "n_shift": "hop_length",
     "win_size": "win_length",
@@ -82,7 +82,7 @@ class StatisticsNormalisation(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that stand for all the values in messages."""
+        """Short digest of the values, 12 hexadecimal digits, for messages."""
         return hashlib.sha256(json.dumps([self.mean, self.scale]).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
@@ -105,8 +105,8 @@ Normalisation = Annotated[
 class MelSpec(BaseModel):
     """A mel convention, complete.
 
-    Frame i of a mel owns the samples [i * hop_length, (i + 1) * hop_length). `framing` says where
-    its window sits: `hop` centres it on the middle of that block (HiFi-GAN: N // hop_length
+    Frame i of a mel covers the samples [i * hop_length, (i + 1) * hop_length). `framing` is the
+    position of its window: `hop` centres it on the middle of that block (HiFi-GAN: N // hop_length
     frames), `center` on its first sample (librosa, NVIDIA: 1 + N // hop_length frames).
 
     `fmax: null` means half the sample rate. `log` is `ln`, `log10` or `db` (20 log10). `floor`
@@ -118,8 +118,8 @@ class MelSpec(BaseModel):
     shards and recipes hold, or `frames_first` (..., frames, n_mels), which is how ESPnet,
     ParallelWaveGAN and transformers pass mels around.
 
-    `wav_steps` are done to the waveform before the mel is taken. `target_steps` are then done to
-    the waveform that a vocoder learns, and undone on what it says; they leave the mel as it is.
+    `wav_steps` are applied to the waveform before the mel is taken. `target_steps` are then applied
+    to the waveform that a vocoder is trained on, and undone on its output; the mel is unaffected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -151,7 +151,8 @@ class MelSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_and_hint(cls, data: Any) -> Any:
-        """Expand `preset: NAME` plus overrides, resolve `fmax: null`, explain rival names."""
+        """Expand `preset: NAME` plus overrides, resolve `fmax: null`, explain other toolkits' "
+        "names."""
         if not isinstance(data, dict):
             return data
         data = dict(data)
@@ -217,7 +218,7 @@ class MelSpec(BaseModel):
 
     @staticmethod
     def presets() -> tuple[str, ...]:
-        """Names that `preset` knows."""
+        """Names of all presets."""
         return tuple(sorted(PRESETS))
 
     def frames(self, n_samples: int) -> int:
@@ -225,7 +226,7 @@ class MelSpec(BaseModel):
         return n_samples // self.hop_length + (self.framing == "center")
 
     @property
-    def edge(self) -> int:
+    def padding(self) -> int:
         """Samples of padding put before and after the waveform by this framing."""
         if self.framing == "center":
             return self.n_fft // 2
@@ -258,11 +259,11 @@ class MelSpec(BaseModel):
     def fingerprint(self) -> str:
         """Digest that is the same on every machine; fields at their default do not enter it,
         so a field added later leaves older fingerprints valid."""
-        return hashlib.sha256(json.dumps(self.essentials(), sort_keys=True).encode()).hexdigest()[
-            :16
-        ]
+        return hashlib.sha256(
+            json.dumps(self.non_default_fields(), sort_keys=True).encode()
+        ).hexdigest()[:16]
 
-    def essentials(self) -> dict[str, Any]:
+    def non_default_fields(self) -> dict[str, Any]:
         """Fields that are not at their default; `MelSpec(**these)` is this spec again."""
         fields = self.model_dump(mode="json", exclude_defaults=True)
         for name in {"wav_steps", "target_steps"} & fields.keys():
@@ -287,8 +288,8 @@ class MelSpec(BaseModel):
 
         Args:
             other: the spec on the other side of the border.
-            mine: what carries this spec, in words ("the mels in DIR").
-            theirs: what carries the other.
+            mine: owner of this spec, for the message ("the mels in DIR").
+            theirs: owner of the other.
         """
         differing = self.differences(other)
         differing.pop("target_steps", None)
@@ -322,7 +323,7 @@ def _advice(fields: set[str]) -> str:
 
 def require_samples(samples: int, spec: MelSpec) -> None:
     """Raise unless a waveform is long enough for a frame and for the padding by reflection."""
-    needed = max(spec.hop_length, spec.edge + 1 if spec.pad_mode == "reflect" else 0)
+    needed = max(spec.hop_length, spec.padding + 1 if spec.pad_mode == "reflect" else 0)
     if samples < needed:
         raise WavewrightError(
             f"waveform of {samples} samples is too short for a mel of n_fft {spec.n_fft}; "

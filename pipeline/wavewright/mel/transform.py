@@ -29,7 +29,7 @@ from wavewright.mel.spec import (
 
 @lru_cache(maxsize=32)
 def _constants(spec: MelSpec, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode(False):  # kept for training, even if inference asks first
+    with torch.inference_mode(False):  # cached for training too, even if inference is first
         basis = torch.from_numpy(mel_filterbank(spec)).to(device, dtype)
         window = torch.hann_window(
             spec.win_length, periodic=spec.window_periodic, dtype=dtype, device=device
@@ -37,14 +37,14 @@ def _constants(spec: MelSpec, device: torch.device, dtype: torch.dtype) -> tuple
         return basis, window
 
 
-def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
+def magnitude(wav: Tensor, spec: MelSpec, *, includes_padding: bool = False) -> Tensor:
     """Magnitude spectrogram in the framing of `spec`, differentiable.
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
-        edged: the waveform is a part that brings the samples around its frames along, n_fft of
-            them for the first and hop_length for each more; nothing is padded. Only for a spec
-            without `wav_steps`, which look further back.
+        includes_padding: the waveform already has the context around its frames, n_fft samples
+            for the first and hop_length for each further frame; nothing is padded. Only for a
+            spec without `wav_steps`, which need more context.
 
     Returns:
         (..., 1 + n_fft // 2, frames), raised to `spec.power`.
@@ -55,14 +55,14 @@ def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     if not wav.is_floating_point():
         raise WavewrightError(f"a waveform must be floating-point in [-1, 1], found {wav.dtype}")
     samples = wav.shape[-1]
-    if not edged:
+    if not includes_padding:
         require_samples(samples, spec)
         wav = apply_filters(wav, spec.wav_steps, spec.sample_rate)
     elif spec.wav_steps:
         raise WavewrightError("wav_steps look further back than a part of a waveform reaches")
     _, window = _constants(spec, wav.device, wav.dtype)
     flat = wav.reshape(-1, samples)
-    edge = 0 if edged else spec.edge
+    edge = 0 if includes_padding else spec.padding
     padded = F.pad(flat[:, None], (edge, edge), mode=spec.pad_mode)[:, 0]
     spectrum = torch.stft(
         padded,
@@ -78,12 +78,12 @@ def magnitude(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
         power = power.clamp(min=spec.magnitude_eps)
     else:
         power = power + spec.magnitude_eps
-    # The root's gradient at exactly 0 is infinite; the smallest normal number is as silent.
+    # The root's gradient at 0 is infinite; the smallest normal number is as silent.
     values = power.clamp(min=torch.finfo(power.dtype).tiny).sqrt() if spec.power == 1 else power
     return values.reshape(*wav.shape[:-1], *values.shape[-2:])
 
 
-def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
+def log_mel(wav: Tensor, spec: MelSpec, *, includes_padding: bool = False) -> Tensor:
     """Log-mel spectrogram as `spec` defines it, differentiable.
 
     Computed in float64 where the convention's own code does (`spec.in_float64`) and the device
@@ -91,7 +91,7 @@ def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
 
     Args:
         wav: (..., samples), float in [-1, 1], at `spec.sample_rate` Hz.
-        edged: as for `magnitude`.
+        includes_padding: see `magnitude`.
 
     Returns:
         (..., n_mels, spec.frames(samples)) of the waveform's type, in the unit of `spec.log`,
@@ -104,7 +104,7 @@ def log_mel(wav: Tensor, spec: MelSpec, *, edged: bool = False) -> Tensor:
     dtype = wav.dtype
     if spec.in_float64 and dtype == torch.float32 and wav.device.type != "mps":
         wav = wav.double()
-    values = magnitude(wav, spec, edged=edged)
+    values = magnitude(wav, spec, includes_padding=includes_padding)
     basis, _ = _constants(spec, wav.device, wav.dtype)
     amplitude = basis @ values
     guarded = amplitude + spec.floor if spec.guard == "add" else amplitude.clamp(min=spec.floor)
@@ -146,14 +146,14 @@ def convert_mel(mel: Tensor, source: MelSpec, target: MelSpec) -> Tensor:
 
     Exact are the base of the logarithm, the normalisation, the order of the axes, and a floor that
     is raised (`clamp` or `add` to a higher one; `add` to `clamp`). Sample rate, hop, window, band,
-    mel scale, magnitude guard, framing and steps on the waveform cannot be changed in a mel. What
-    the source's range normalisation has clipped is lost, so a mel with such values is refused
-    where the target would tell them apart.
+    mel scale, magnitude guard, framing and steps on the waveform cannot be changed in a mel. Values
+    that the source's range normalisation has clipped are lost, so a mel with such values is refused
+    if the target would distinguish them.
 
     Args:
         mel: (..., n_mels, frames), or (..., frames, n_mels) if `source.layout` says so.
         source: its convention.
-        target: the convention wanted.
+        target: the convention of the result.
 
     Returns:
         The mel in the layout and convention of `target`, in the same dtype.

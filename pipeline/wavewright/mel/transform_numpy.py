@@ -120,7 +120,7 @@ def log_mel_numpy(wav: Floats, spec: MelSpec) -> Floats:
     require_samples(len(wav), spec)
     if spec.wav_steps:
         wav = _apply_wav_steps(wav, spec)
-    padded: Floats = np.pad(wav, spec.edge, mode=spec.pad_mode)
+    padded: Floats = np.pad(wav, spec.padding, mode=spec.pad_mode)
     amplitude = _amplitude(padded, spec, spec.frames(len(wav)))
     mel = _normalise(_logarithm(amplitude, spec), spec)
     return mel if spec.layout == "bands_first" else np.ascontiguousarray(mel.T)

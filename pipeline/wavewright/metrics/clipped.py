@@ -1,4 +1,4 @@
-"""Clipped share: how many of the candidate's samples are at the end of the scale."""
+"""Clipped share: samples of the candidate at full scale."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wavewright.metrics.metric import Metric
 
 
 class Clipped(Metric):
-    """Share of samples at full scale."""
+    """Samples at full scale, per thousand."""
 
     name = "clipped"
     title = "clipped"

@@ -1,4 +1,4 @@
-"""Distill-MOS: a network's guess of a mean opinion score, without a reference.
+"""Distill-MOS: mean opinion score predicted by a network, without a reference.
 
 Source: Stahl and Gamper 2025, "Distillation and pruning for scalable self-supervised
 representation-based speech quality assessment"; weights inside the package distillmos.
@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from wavewright.metrics.metric import Metric, Undefined
-from wavewright.metrics.resampling import heard_at
+from wavewright.metrics.resampling import resample_clipped
 
-_SHORTEST = 0.25  # seconds
+_MIN_SECONDS = 0.25  # seconds
 
 
 class DistillMOS(Metric):
-    """Quality of the candidate alone, from 1 to 5; of what runs offline it ranks vocoders best."""
+    """Predicted MOS of the candidate, 1 to 5; the best offline metric for ranking vocoders."""
 
     name = "distill_mos"
-    recipe = "distill-mos-v7"
+    variant_id = "distill-mos-v7"
     title = "Distill-MOS"
     direction = "higher"
     ideal = 5.0
@@ -36,8 +36,8 @@ class DistillMOS(Metric):
     rate = 16000
     cost = 0.05
     packages = ("distillmos", "xls_r_sqa")
-    # What it declares to need and does not would replace torch with another build.
-    remedy = "pip install --no-deps distillmos xls-r-sqa"
+    # It declares dependencies that it does not need and that would replace torch.
+    install_command = "pip install --no-deps distillmos xls-r-sqa"
 
     @property
     def definition(self) -> str:
@@ -49,29 +49,29 @@ class DistillMOS(Metric):
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
         import torch
 
-        if len(candidate) < _SHORTEST * sample_rate:
-            raise Undefined(f"shorter than {_SHORTEST:g} s")
+        if len(candidate) < _MIN_SECONDS * sample_rate:
+            raise Undefined(f"shorter than {_MIN_SECONDS:g} s")
         if not candidate.any():
             raise Undefined("the candidate is silent")
-        heard = torch.from_numpy(heard_at(16000, candidate, sample_rate))
+        wav = torch.from_numpy(resample_clipped(candidate, sample_rate, 16000))
         with torch.inference_mode():
-            return float(_network()(heard[None]))
+            return float(_network()(wav[None]))
 
 
 @cache
 def _network() -> Any:
-    """The network, loaded without a word on standard output.
+    """Load the network without printing to standard output.
 
-    Its package imports torchaudio, which it uses only to read files on its own command line: an
-    empty module stands in for it while that import lasts.
+    The package imports torchaudio, which only its command line uses: an empty module replaces it
+    during the import.
     """
-    stands_in = "torchaudio" not in sys.modules
-    if stands_in:
+    replaced = "torchaudio" not in sys.modules
+    if replaced:
         sys.modules["torchaudio"] = ModuleType("torchaudio")
     try:
         from distillmos import ConvTransformerSQAModel
     finally:
-        if stands_in:
+        if replaced:
             del sys.modules["torchaudio"]
     with redirect_stdout(StringIO()):
         return ConvTransformerSQAModel().eval()

@@ -1,7 +1,7 @@
-"""DNSMOS: a network's guess of what listeners would say, without a reference.
+"""DNSMOS: listeners' ratings predicted by a network, without a reference.
 
 Source: Reddy et al. 2021 (P.808) and 2022 (P.835); the networks of the package speechmos. They were
-trained to judge noise suppression and hardly hear what vocoders do wrong: a check, not a ranking.
+trained on noise suppression and barely react to vocoder artifacts: a check, not a ranking.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wavewright.metrics.metric import Metric, Undefined
-from wavewright.metrics.resampling import heard_at
-from wavewright.metrics.world import KEPT, Sound
+from wavewright.metrics.resampling import resample_clipped
+from wavewright.metrics.world import CACHE_SIZE, HashableWav
 
 _RATE = 16000
-_SHORTEST = 0.25  # seconds
+_MIN_SECONDS = 0.25  # seconds
 
 
 class DNSMOS(Metric):
-    """Overall quality by P.835 of the candidate alone."""
+    """Overall quality of the candidate by P.835."""
 
     name = "dnsmos"
-    recipe = "dnsmos-ovrl"
+    variant_id = "dnsmos-ovrl"
     title = "DNSMOS"
     direction = "higher"
     ideal = 5.0
@@ -35,45 +35,45 @@ class DNSMOS(Metric):
     rate = _RATE
     cost = 0.1
     packages = ("speechmos", "onnxruntime")
-    answer: ClassVar[str] = "ovrl_mos"
-    question: ClassVar[str] = "P.835 overall quality"
+    output_name: ClassVar[str] = "ovrl_mos"
+    scale: ClassVar[str] = "P.835 overall quality"
 
     @property
     def definition(self) -> str:
         return (
-            f"DNSMOS, {self.question} of the candidate alone at 16 kHz, windows of 9.01 s every "
+            f"DNSMOS, {self.scale} of the candidate alone at 16 kHz, windows of 9.01 s every "
             "second, shorter speech repeated. Made for noise suppression: it hardly hears what "
             "vocoders do wrong and does not rank good ones."
         )
 
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
-        if len(candidate) < _SHORTEST * sample_rate:
-            raise Undefined(f"shorter than {_SHORTEST:g} s")
+        if len(candidate) < _MIN_SECONDS * sample_rate:
+            raise Undefined(f"shorter than {_MIN_SECONDS:g} s")
         if not candidate.any():
             raise Undefined("the candidate is silent")
-        return _answers(Sound(candidate, sample_rate))[self.answer]
+        return _ratings(HashableWav(candidate, sample_rate))[self.output_name]
 
 
 class DNSMOSP808(DNSMOS):
-    """Quality by P.808, the older network."""
+    """Quality of the candidate by P.808, the older network."""
 
     name = "dnsmos_p808"
-    recipe = "dnsmos-p808"
+    variant_id = "dnsmos-p808"
     title = "DNSMOS P.808"
-    answer = "p808_mos"
-    question = "P.808 quality"
+    output_name = "p808_mos"
+    scale = "P.808 quality"
 
 
-@lru_cache(maxsize=KEPT)
-def _answers(sound: Sound) -> dict[str, float]:
-    heard = heard_at(_RATE, sound.wav, sound.sample_rate)
-    answers = _networks()(heard, _RATE, is_personalized_MOS=False)
-    return {name: float(value) for name, value in answers.items()}
+@lru_cache(maxsize=CACHE_SIZE)
+def _ratings(wav: HashableWav) -> dict[str, float]:
+    resampled = resample_clipped(wav.wav, wav.sample_rate, _RATE)
+    ratings = _networks()(resampled, _RATE, is_personalized_MOS=False)
+    return {name: float(value) for name, value in ratings.items()}
 
 
 @cache
 def _networks() -> Any:
-    """The networks of speechmos, on one thread: processes work side by side."""
+    """Load the networks of speechmos on one thread each; metrics run in parallel processes."""
     import onnxruntime
     import speechmos
     from speechmos.dnsmos import DNSMOS as Networks

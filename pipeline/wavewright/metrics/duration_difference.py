@@ -1,4 +1,4 @@
-"""Duration difference: how much longer the candidate is, in seconds."""
+"""Duration difference: candidate duration minus reference duration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wavewright.metrics.metric import Metric
 
 
 class DurationDifference(Metric):
-    """Candidate duration less reference duration."""
+    """Candidate duration minus reference duration in seconds."""
 
     name = "duration_difference"
     title = "duration difference"

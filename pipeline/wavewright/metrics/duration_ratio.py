@@ -1,4 +1,4 @@
-"""Duration ratio: how long free-running speech lasts beside the recording."""
+"""Duration ratio of free-running speech and the recording."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wavewright.metrics.metric import Metric
 
 
 class DurationRatio(Metric):
-    """Candidate duration over reference duration; 1 is the recording's own pace."""
+    """Candidate duration over reference duration; 1 is the pace of the recording."""
 
     name = "duration_ratio"
     title = "duration ratio"

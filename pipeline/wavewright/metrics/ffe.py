@@ -1,4 +1,4 @@
-"""F0 frame error: how often pitch or voicing is wrong.
+"""F0 frame error: share of frames with a pitch or voicing error.
 
 Source: Chu and Alwan 2009, "Reducing F0 frame error of F0 tracking algorithms under noisy
 conditions with an unvoiced/voiced classification frontend".
@@ -6,15 +6,15 @@ conditions with an unvoiced/voiced classification frontend".
 
 from __future__ import annotations
 
-from wavewright.metrics.metric import Pair, Score
-from wavewright.metrics.pitch import GROSS, PitchMetric
+from wavewright.metrics.metric import MetricScore, WavPair
+from wavewright.metrics.pitch import GROSS_ERROR, PitchMetric
 
 
 class FFE(PitchMetric):
-    """Share of frames with a gross pitch error or with another voicing."""
+    """Share of frames with a gross pitch error or a voicing error."""
 
     name = "ffe"
-    recipe = "ffe-dio"
+    variant_id = "ffe-dio"
     title = "F0 frame error"
     highest = 1.0
 
@@ -22,22 +22,22 @@ class FFE(PitchMetric):
     def definition(self) -> str:
         return (
             f"Of all frames, the share that is voiced in one only, or in both with an F0 off by "
-            f"more than {GROSS:.0%} ({self.tracked}); pooled over frames."
+            f"more than {GROSS_ERROR:.0%} ({self.tracker_description}); pooled over frames."
         )
 
-    def score(self, pair: Pair) -> Score:
-        tracks = self.tracks(pair)
-        gross = tracks.voiced().gross.sum() if tracks.both.any() else 0
-        frames = len(tracks.true)
+    def score(self, pair: WavPair) -> MetricScore:
+        tracks = self.f0_tracks(pair)
+        gross = tracks.voiced().gross.sum() if tracks.voiced_in_both.any() else 0
+        frames = len(tracks.reference)
         wrong = tracks.voicing_differs.sum() + gross
-        return Score(float(wrong / frames), weight=float(frames))
+        return MetricScore(float(wrong / frames), weight=float(frames))
 
 
 class FFEHarvest(FFE):
-    """The same by harvest."""
+    """F0 frame error with harvest as tracker."""
 
     name = "ffe_harvest"
-    recipe = "ffe-harvest"
+    variant_id = "ffe-harvest"
     title = "F0 frame error (harvest)"
     cost = 0.5
     tracker = "harvest"

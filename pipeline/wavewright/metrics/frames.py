@@ -1,4 +1,4 @@
-"""Frames that count: all, or those whose centre lies in phones of one class."""
+"""Means over all frames, or over the frames inside phones of one class."""
 
 from __future__ import annotations
 
@@ -7,41 +7,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wavewright.metrics.metric import Pair, Score, Undefined
-from wavewright.text.phones import class_of
+from wavewright.metrics.metric import MetricScore, Undefined, WavPair
+from wavewright.text.phones import phone_class
 
 if TYPE_CHECKING:
     from wavewright.text.textgrid import Interval
 
 
-def mean_of_class(
-    values: np.ndarray, times: np.ndarray, pair: Pair, phones: str | None = None
-) -> Score:
-    """Mean of the frames that count, weighted by how many if they are those of a class.
+def mean_over_phone_class(
+    values: np.ndarray, times: np.ndarray, pair: WavPair, phones: str | None = None
+) -> MetricScore:
+    """Mean over frames; the weight of a phone class is its number of frames.
 
     Args:
         values: (frames,).
-        times: (frames,), their centres in seconds.
-        pair: knows the phones of the reference.
+        times: (frames,), centers of the frames in seconds.
+        pair: waveforms with the phones of the reference.
         phones: class of phones; None for all frames.
 
     Raises:
-        Undefined: nobody knows where the phones lie, or none of the class occurs.
+        Undefined: the reference has no phone alignment, or no phone of the class.
     """
     if phones is None:
-        return Score(float(values.mean()))
+        return MetricScore(float(values.mean()))
     if not pair.phones:
-        raise Undefined("nobody knows where the phones lie")
-    counted = in_class(times, pair.phones, phones)
-    if not counted.any():
-        raise Undefined(f"it has no {phones}")
-    return Score(float(values[counted].mean()), weight=float(counted.sum()))
+        raise Undefined("the reference has no phone alignment")
+    selected = frames_in_phone_class(times, pair.phones, phones)
+    if not selected.any():
+        raise Undefined(f"the reference has no {phones}")
+    return MetricScore(float(values[selected].mean()), weight=float(selected.sum()))
 
 
-def in_class(times: np.ndarray, intervals: Sequence[Interval], phones: str) -> np.ndarray:
-    """Which times (n,) in seconds lie in phones of the class, (n,) bool."""
+def frames_in_phone_class(
+    times: np.ndarray, intervals: Sequence[Interval], phones: str
+) -> np.ndarray:
+    """(n,) bool: True for times (n,) in seconds that lie inside phones of the class."""
     inside = np.zeros(len(times), dtype=bool)
     for interval in intervals:
-        if class_of(interval.label) == phones:
+        if phone_class(interval.label) == phones:
             inside |= (times >= interval.start) & (times < interval.end)
     return inside

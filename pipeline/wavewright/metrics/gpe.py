@@ -1,16 +1,16 @@
-"""Gross pitch error: how often the pitch is far off."""
+"""Gross pitch error: share of frames with a large pitch error."""
 
 from __future__ import annotations
 
-from wavewright.metrics.metric import Pair, Score
-from wavewright.metrics.pitch import GROSS, PitchMetric
+from wavewright.metrics.metric import MetricScore, WavPair
+from wavewright.metrics.pitch import GROSS_ERROR, PitchMetric
 
 
 class GPE(PitchMetric):
     """Share of gross errors among the frames that are voiced in both."""
 
     name = "gpe"
-    recipe = "gpe20-dio"
+    variant_id = "gpe20-dio"
     title = "gross pitch error"
     highest = 1.0
 
@@ -18,19 +18,19 @@ class GPE(PitchMetric):
     def definition(self) -> str:
         return (
             f"Of the frames that are voiced in both, the share whose F0 is off by more than "
-            f"{GROSS:.0%} ({self.tracked}); pooled over frames."
+            f"{GROSS_ERROR:.0%} ({self.tracker_description}); pooled over frames."
         )
 
-    def score(self, pair: Pair) -> Score:
-        gross = self.tracks(pair).voiced().gross
-        return Score(float(gross.mean()), weight=float(len(gross)))
+    def score(self, pair: WavPair) -> MetricScore:
+        gross = self.f0_tracks(pair).voiced().gross
+        return MetricScore(float(gross.mean()), weight=float(len(gross)))
 
 
 class GPEHarvest(GPE):
-    """The same by harvest."""
+    """Gross pitch error with harvest as tracker."""
 
     name = "gpe_harvest"
-    recipe = "gpe20-harvest"
+    variant_id = "gpe20-harvest"
     title = "gross pitch error (harvest)"
     cost = 0.5
     tracker = "harvest"

@@ -1,4 +1,4 @@
-"""Level difference: how much louder the candidate is."""
+"""Level difference between candidate and reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log-mel that mel L1 is measured on: HiFi-GAN's, up to half the sample rate."""
+"""Log-mel for mel L1 and the pages: HiFi-GAN's loss mel, up to half the sample rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavewright.mel.transform import log_mel
 from wavewright.metrics.metric import Undefined
 
 
-def measuring_spec(sample_rate: int, band: float | None = None) -> MelSpec:
+def metric_mel_spec(sample_rate: int, band: float | None = None) -> MelSpec:
     """HiFi-GAN's loss mel (80 bands, natural log, floor 1e-5) at `sample_rate`.
 
     Between 16 and 31 kHz that is n_fft 1024 and hop 256, as HiFi-GAN and BigVGAN use at 22.05 and
@@ -35,10 +35,10 @@ def measuring_spec(sample_rate: int, band: float | None = None) -> MelSpec:
     return MelSpec.model_validate({**hifigan.model_dump(), **fields})
 
 
-def measured_mel(wav: np.ndarray, sample_rate: int, band: float | None = None) -> np.ndarray:
+def metric_log_mel(wav: np.ndarray, sample_rate: int, band: float | None = None) -> np.ndarray:
     """Log-mel (80, frames) of a waveform (samples,), float32; raises Undefined if too short."""
     try:
-        spec = measuring_spec(sample_rate, band)
+        spec = metric_mel_spec(sample_rate, band)
         return log_mel(torch.from_numpy(wav).float(), spec).numpy()
     except WavewrightError as error:
         raise Undefined(str(error)) from error

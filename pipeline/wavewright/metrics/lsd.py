@@ -1,4 +1,4 @@
-"""Log-spectral distance: how far apart two power spectra are in dB, frame by frame."""
+"""Log-spectral distance of two power spectra in dB, frame by frame."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _POWER_FLOOR = 1e-10
 class LSD(Metric):
     """Root mean square over bins of the difference in dB, mean over frames.
 
-    Digital silence in one of the two counts with what the floor leaves of it, so that a
-    band-limited candidate is far away; confine it to the band for what happens below.
+    Digital silence in one of the two counts down to the power floor, so a band-limited candidate
+    is far away. Set `band` to measure only the frequencies below its limit.
     """
 
     name = "lsd"
     title = "LSD"
     unit = "dB"
-    banded = True
+    supports_band = True
     lowest = 0.0
     cost = 0.002
 

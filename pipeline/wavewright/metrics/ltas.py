@@ -1,4 +1,4 @@
-"""Long-term average spectra: what a lot of sound is like, whichever words it says."""
+"""Long-term average spectra of many waveforms, independent of their text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 
-_FLOOR = 1e-10  # of power: digital silence has no decibels
+_FLOOR = 1e-10  # power; keeps the decibels of digital silence finite
 
 
 def long_term_spectrum(wavs: Iterable[np.ndarray], spec: MelSpec) -> np.ndarray:
-    """Mean power of each mel band over all frames of all waveforms, in dB: (n_mels).
+    """Mean power of each mel band over all frames of all waveforms: (n_mels) in dB.
 
     Args:
-        wavs: (samples) each, at the spec's rate; shorter ones than a frame are left out.
-        spec: whose bands, up to half the rate, and whose frames.
+        wavs: (samples) each, at the spec's rate; those shorter than a frame are skipped.
+        spec: gives framing and number of bands; the bands reach up to half the rate.
     """
     plain = MelSpec(
         sample_rate=spec.sample_rate,
@@ -42,7 +42,7 @@ def long_term_spectrum(wavs: Iterable[np.ndarray], spec: MelSpec) -> np.ndarray:
 
 
 def band_frequencies(spec: MelSpec) -> np.ndarray:
-    """Middle of each band of `long_term_spectrum` in Hz: (n_mels)."""
+    """Center frequencies (n_mels) in Hz of the bands of `long_term_spectrum`."""
     from librosa import mel_frequencies
 
     edges: np.ndarray = mel_frequencies(n_mels=spec.n_mels + 2, fmin=0, fmax=spec.sample_rate / 2)

@@ -1,4 +1,4 @@
-"""MCD along the best time alignment, for speech whose timing is its own."""
+"""MCD along the best time alignment, for speech with its own timing."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import numpy as np
 from wavewright.metrics.mcd import ORDER, cepstra_without_level, distortion
 from wavewright.metrics.metric import Metric
 from wavewright.metrics.warping import warping_path
-from wavewright.metrics.world import CEILING, FLOORS, STEP, Sound
+from wavewright.metrics.world import CEILING, FLOORS, STEP, HashableWav
 
 
 class MCDDTW(Metric):
     """Mean over the warping path of the distance of c1 to c24.
 
-    The path minimises the sum, not the mean. It hides errors of timing, which is what makes
-    free-running speech comparable; read it together with the duration ratio.
+    The path minimizes the sum, not the mean. It hides timing errors, which makes free-running
+    speech comparable; read it together with the duration ratio.
     """
 
     name = "mcd_dtw"
-    recipe = "mcd-world24-noc0-dtw"
+    variant_id = "mcd-world24-noc0-dtw"
     title = "MCD (DTW)"
     unit = "dB"
     conditions = ("copy", "gta", "tts")
@@ -31,7 +31,7 @@ class MCDDTW(Metric):
     def definition(self) -> str:
         search = f"{FLOORS['harvest']:g} to {CEILING:g} Hz"
         return (
-            f"Mel-cepstral distortion {self.recipe}: WORLD's CheapTrick envelope every "
+            f"Mel-cepstral distortion {self.variant_id}: WORLD's CheapTrick envelope every "
             f"{1000 * STEP:g} ms along the F0 of harvest ({search}), "
             f"mel-cepstrum of order {ORDER} with the warping that suits the sample rate, c1 to "
             "c24; mean along the exact dynamic-time-warping path, so that timing does not count."
@@ -39,7 +39,7 @@ class MCDDTW(Metric):
 
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
         true, ours = (
-            cepstra_without_level(Sound(wav, sample_rate), "harvest")
+            cepstra_without_level(HashableWav(wav, sample_rate), "harvest")
             for wav in (reference, candidate)
         )
         first, second = warping_path(true, ours)

@@ -1,7 +1,7 @@
-"""MCD as ESPnet and Parallel WaveGAN's repository measure it, to compare with their values.
+"""MCD for comparison with values of ESPnet and of Parallel WaveGAN's repository.
 
 Source: espnet/espnet `egs2/TEMPLATE/asr1/pyscripts/utils/evaluate_mcd.py`, by its description. It
-warps time by the approximate FastDTW; here the path is exact, hence no longer than theirs.
+uses the approximate FastDTW; here the path is exact, so its cost is never higher.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wavewright.metrics.metric import Metric, Undefined
 from wavewright.metrics.warping import warping_path
 
 _FFT, _HOP = 1024, 256
-_FLOOR = 1e-6  # of power, on the scale of 16-bit samples
+_FLOOR = 1e-6  # power, on the scale of 16-bit samples
 _ORDERS = {  # sample rate in Hz -> order and warping
     16000: (23, 0.42),
     22050: (34, 0.45),
@@ -26,10 +26,10 @@ _ORDERS = {  # sample rate in Hz -> order and warping
 
 
 class MCDESPnet(Metric):
-    """With c0, so that the level counts, along the warping path."""
+    """MCD with c0, so that the level counts, along the warping path."""
 
     name = "mcd_espnet"
-    recipe = "mcd-espnet-exact-dtw"
+    variant_id = "mcd-espnet-exact-dtw"
     title = "MCD (ESPnet)"
     unit = "dB"
     conditions = ("copy", "gta", "tts")
@@ -55,7 +55,7 @@ class MCDESPnet(Metric):
 
 
 def _cepstra(wav: np.ndarray, order: int, alpha: float) -> np.ndarray:
-    """(frames, order + 1)."""
+    """Mel-cepstra of 16-bit samples: (frames, order + 1)."""
     if len(wav) < _FFT:
         raise Undefined(f"shorter than the {_FFT} samples of a window")
     frames = np.lib.stride_tricks.sliding_window_view(to_pcm16(wav).astype(np.float64), _FFT)

@@ -1,4 +1,4 @@
-"""MCD as the toolkit VERSA measures it, to compare with its values.
+"""MCD for comparison with values of the toolkit VERSA.
 
 Source: wavlab-speech/versa `utterance_metrics/mcd_f0.py` without warping, by its description.
 """
@@ -9,17 +9,17 @@ import numpy as np
 
 from wavewright.metrics.mcd import distortion
 from wavewright.metrics.metric import Metric
-from wavewright.metrics.world import Sound, mel_cepstra
+from wavewright.metrics.world import HashableWav, mel_cepstra
 
 _ORDER, _ALPHA, _FFT = 39, 0.466, 1024
 _TAPS, _CUTOFF = 255, 70.0  # Hz
 
 
 class MCDVersa(Metric):
-    """With c0, so that the level counts, and with the warping of 24 kHz at every sample rate."""
+    """MCD with c0, so that the level counts, and the warping of 24 kHz at every sample rate."""
 
     name = "mcd_versa"
-    recipe = "mcd-versa"
+    variant_id = "mcd-versa"
     title = "MCD (VERSA)"
     unit = "dB"
     lowest = 0.0
@@ -42,9 +42,9 @@ class MCDVersa(Metric):
         return float(distortion(true - ours).mean())
 
 
-def _low_cut(wav: np.ndarray, sample_rate: int) -> Sound:
-    """Without what lies below 70 Hz, and late by half the filter, which both are."""
+def _low_cut(wav: np.ndarray, sample_rate: int) -> HashableWav:
+    """High-pass at 70 Hz; delays both waveforms equally, by half the filter."""
     from scipy.signal import firwin, lfilter
 
     taps = firwin(_TAPS, _CUTOFF, pass_zero=False, fs=sample_rate)
-    return Sound(lfilter(taps, 1.0, 32767 * wav.astype(np.float64)), sample_rate)
+    return HashableWav(lfilter(taps, 1.0, 32767 * wav.astype(np.float64)), sample_rate)

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavewright.metrics.frames import mean_of_class
-from wavewright.metrics.logmel import measured_mel, measuring_spec
-from wavewright.metrics.metric import Metric, Pair, Score
+from wavewright.metrics.frames import mean_over_phone_class
+from wavewright.metrics.logmel import metric_log_mel, metric_mel_spec
+from wavewright.metrics.metric import Metric, MetricScore, WavPair
 
 
 class MelL1(Metric):
     """Mean absolute difference of natural-log mels, frame by frame.
 
-    Sizes at other sample rates than 22,050 Hz: see `measuring_spec`.
+    Sizes at other sample rates than 22,050 Hz: see `metric_mel_spec`.
     """
 
     name = "mel_l1"
     title = "mel L1"
     unit = "ln"
-    banded = True
-    by_phones = True
+    supports_band = True
+    supports_phones = True
     lowest = 0.0
     cost = 0.001
 
@@ -36,10 +36,10 @@ class MelL1(Metric):
             "floor 1e-5. Many vocoders train on nearly this, so it is biased towards them."
         )
 
-    def score(self, pair: Pair) -> Score:
-        true = measured_mel(pair.reference, pair.sample_rate, self.band)
-        ours = measured_mel(pair.candidate, pair.sample_rate, self.band)
-        hop = measuring_spec(pair.sample_rate).hop_length
+    def score(self, pair: WavPair) -> MetricScore:
+        true = metric_log_mel(pair.reference, pair.sample_rate, self.band)
+        ours = metric_log_mel(pair.candidate, pair.sample_rate, self.band)
+        hop = metric_mel_spec(pair.sample_rate).hop_length
         centres = (np.arange(true.shape[1]) + 0.5) * hop / pair.sample_rate
         distances = np.abs(true.astype(np.float64) - ours).mean(axis=0)
-        return mean_of_class(distances, centres, pair, self.phones)
+        return mean_over_phone_class(distances, centres, pair, self.phones)

@@ -1,4 +1,4 @@
-"""Mel L1 along the best time alignment, for speech whose timing is its own.
+"""Mel L1 along the best time alignment, for speech with its own timing.
 
 Source: dynamic time warping as librosa.sequence.dtw computes it (exact, steps (1, 1), (0, 1) and
 (1, 0) of equal weight).
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavewright.metrics.logmel import measured_mel
+from wavewright.metrics.logmel import metric_log_mel
 from wavewright.metrics.metric import Metric
 
 
 class MelL1DTW(Metric):
     """Mean over the warping path of the mean absolute difference of natural-log mel frames.
 
-    The path minimises the sum, not the mean. It hides errors of timing, which is what makes
-    free-running speech comparable; read it together with the duration ratio.
+    The path minimizes the sum, not the mean. It hides timing errors, which makes free-running
+    speech comparable; read it together with the duration ratio.
     """
 
     name = "mel_l1_dtw"
@@ -24,7 +24,7 @@ class MelL1DTW(Metric):
     unit = "ln"
     conditions = ("tts",)
     aligned = False
-    banded = True
+    supports_band = True
     lowest = 0.0
     cost = 0.003
 
@@ -41,8 +41,8 @@ class MelL1DTW(Metric):
         from librosa.sequence import dtw
         from scipy.spatial.distance import cdist
 
-        true = measured_mel(reference, sample_rate, self.band)
-        ours = measured_mel(candidate, sample_rate, self.band)
+        true = metric_log_mel(reference, sample_rate, self.band)
+        ours = metric_log_mel(candidate, sample_rate, self.band)
         cost = cdist(true.T, ours.T, metric="cityblock") / len(true)
         _, path = dtw(C=cost)
         return float(cost[path[:, 0], path[:, 1]].mean())

@@ -1,4 +1,4 @@
-"""Mel-cepstral analysis of short-time spectra, as SPTK's `mcep` does it.
+"""Mel-cepstral analysis of short-time spectra, equal to SPTK's `mcep`.
 
 Source: Fukada, Tokuda, Kobayashi, Imai 1992, "An adaptive algorithm for mel-cepstral analysis of
 speech": the minimum of the unbiased log spectrum's criterion, by Newton's method.
@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-_FEWEST, _MOST, _SETTLED = 2, 30, 1e-3  # iterations; relative change of the criterion
+_MIN_ITERATIONS, _MAX_ITERATIONS = 2, 30
+_TOLERANCE = 1e-3  # relative change of the criterion
 
 
 def mel_cepstral_analysis(power: np.ndarray, order: int, alpha: float) -> np.ndarray:
@@ -19,7 +20,7 @@ def mel_cepstral_analysis(power: np.ndarray, order: int, alpha: float) -> np.nda
     Args:
         power: (frames, 1 + n_fft // 2), above 0.
         order: index of the last coefficient.
-        alpha: warping.
+        alpha: all-pass constant of the frequency warping.
 
     Returns:
         (frames, order + 1), natural log of the amplitude.
@@ -27,26 +28,26 @@ def mel_cepstral_analysis(power: np.ndarray, order: int, alpha: float) -> np.nda
     size = power.shape[1]
     start = np.fft.irfft(np.log(power))[:, :size]
     start[:, 0] /= 2
-    found: np.ndarray = start @ warping(size, order, alpha)
-    unwarp = warping(order + 1, size - 1, -alpha)
+    cepstra: np.ndarray = start @ warping_matrix(size, order, alpha)
+    unwarp = warping_matrix(order + 1, size - 1, -alpha)
     warp_correlation = _correlation_warping(size, 2 * order, alpha)
     powers_of_alpha = (-alpha) ** np.arange(order + 1)
     last = start[:, 0].copy()
     active = np.arange(len(power))
-    for iteration in range(1, _MOST + 1):
-        log_amplitude = np.fft.rfft(found[active] @ unwarp, 2 * (size - 1)).real
+    for iteration in range(1, _MAX_ITERATIONS + 1):
+        log_amplitude = np.fft.rfft(cepstra[active] @ unwarp, 2 * (size - 1)).real
         ratio = power[active] / np.exp(2 * log_amplitude)
         correlation = np.fft.irfft(ratio)[:, :size] @ warp_correlation
-        if iteration >= _FEWEST:
-            moving = np.abs(correlation[:, 0] - last[active]) >= _SETTLED * correlation[:, 0]
+        if iteration >= _MIN_ITERATIONS:
+            moving = np.abs(correlation[:, 0] - last[active]) >= _TOLERANCE * correlation[:, 0]
             last[active] = correlation[:, 0]
             active, correlation = active[moving], correlation[moving]
             if not len(active):
                 break
         slope = correlation[:, : order + 1] - powers_of_alpha
         step = np.linalg.solve(_curvature(correlation, order), slope[:, :, None])
-        found[active] += step[:, :, 0]
-    return found
+        cepstra[active] += step[:, :, 0]
+    return cepstra
 
 
 def _curvature(correlation: np.ndarray, order: int) -> np.ndarray:
@@ -60,8 +61,8 @@ def _curvature(correlation: np.ndarray, order: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def warping(size: int, order: int, alpha: float) -> np.ndarray:
-    """(size, order + 1): what turns a cepstrum of `size` values into a warped one.
+def warping_matrix(size: int, order: int, alpha: float) -> np.ndarray:
+    """Matrix (size, order + 1) that warps a cepstrum of `size` values.
 
     The frequency transformation of Oppenheim and Johnson 1972, on every unit vector at once.
     """
@@ -77,7 +78,7 @@ def warping(size: int, order: int, alpha: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _correlation_warping(size: int, order: int, alpha: float) -> np.ndarray:
-    """(size, order + 1): the same for autocorrelations, which are even sequences."""
+    """Matrix (size, order + 1) that warps an autocorrelation, which is an even sequence."""
     warped = np.zeros((order + 1, size))
     for coefficient in reversed(np.eye(size)):
         before = warped.copy()

@@ -1,7 +1,7 @@
-"""Metric: the contract of everything that compares a candidate waveform with its reference.
+"""Metric: contract of everything that compares a candidate waveform with its reference.
 
-A metric is small and pure: two waveforms in, one number out. What it cannot define (silence, a
-clip too short, durations too far apart) is NaN with a reason, which reports count and show; it
+A metric is small and pure: two waveforms in, one number out. Where it is undefined (silence, too
+short, durations too far apart), the value is NaN with a reason, which reports count and show; it
 never enters a mean as 0 or -1.
 """
 
@@ -23,24 +23,27 @@ if TYPE_CHECKING:
 Condition = Literal["copy", "gta", "tts"]
 Direction = Literal["lower", "higher", "ideal"]
 
-LONGEST_MISMATCH = 0.10  # of the longer duration; beyond it a frame-by-frame score means nothing
+#: Share of the longer duration; beyond it frame-by-frame values are meaningless.
+MAX_DURATION_MISMATCH = 0.10
 
 
 class Undefined(Exception):
-    """Raised by `Metric.measure` where the metric has no value; the text says why."""
+    """Raised by `Metric.measure` where the metric has no value; the message is the reason."""
 
 
-class Score(float):
-    """A metric's value: a float, NaN where undefined, with the reason for that.
+class MetricScore(float):
+    """Value of a metric.
 
-    `weight` is what it counts for in a mean over utterances: 1, or the denominator of a ratio that
-    is pooled, such as the words of a word error rate.
+    Attributes:
+        reason: why the value is NaN; empty otherwise.
+        weight: weight in a mean over utterances: 1, or the denominator of a pooled ratio, such as
+            the number of words of a word error rate.
     """
 
     reason: str
     weight: float
 
-    def __new__(cls, value: float, reason: str = "", weight: float = 1.0) -> Score:
+    def __new__(cls, value: float, reason: str = "", weight: float = 1.0) -> MetricScore:
         score = super().__new__(cls, value)
         score.reason = reason
         score.weight = weight
@@ -48,15 +51,15 @@ class Score(float):
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A candidate and its reference, ready to be compared.
+class WavPair:
+    """Checked waveforms of a reference and a candidate.
 
     Attributes:
         reference: (samples,), float in [-1, 1].
         candidate: (samples,), float in [-1, 1]; as long as the reference if `aligned`.
-        sample_rate: of both, in Hz.
-        text: what is said; empty where nobody knows.
-        phones: where the phones of the reference lie; empty where nobody knows.
+        sample_rate: rate of both in Hz.
+        text: transcript; empty if unknown.
+        phones: phone alignment of the reference; empty if unknown.
     """
 
     reference: np.ndarray
@@ -69,85 +72,85 @@ class Pair:
 class Metric(ABC):
     """One number for how a candidate waveform differs from a reference waveform.
 
-    Most metrics implement `measure`; one that needs what is said, or weights, implements `score`.
+    Most metrics implement `measure`; those that need the transcript or weights implement `score`.
 
     Attributes:
         name: registry name.
-        recipe: name of the exact recipe where it says more than `name`: `mcd-world24-noc0`.
-        title: what a table's head says.
-        unit: of the value, empty for a ratio.
-        direction: `lower` or `higher` is better, or `ideal`: the nearer to `ideal` the better.
+        variant_id: id of the exact settings, if `name` is not specific: `mcd-world24-noc0`.
+        title: column heading in tables.
+        unit: unit of the value; empty for ratios.
+        direction: `lower` or `higher` is better, or `ideal`: closer to `ideal` is better.
         ideal: value of a perfect copy.
-        lowest, highest: ends of the range of values; None where there is none.
-        rate: sample rate in Hz at which it hears, whatever that of the waveforms; None for theirs.
-        cost: seconds of one core per second of speech, roughly; above 0.05 it is called slow.
-        packages: what has to be importable for it, from the extra `metrics`.
-        remedy: the command that installs them.
-        conditions: where the metric applies (`copy`, `gta`, `tts`).
-        aligned: it compares equal times, so that the longer waveform is cut to the shorter one.
-        banded: it can be confined to frequencies up to `band`.
-        by_phones: it can be confined to the frames of a class of phones.
+        lowest, highest: range of values; None if unbounded.
+        rate: sample rate in Hz to which it resamples; None for that of the waveforms.
+        cost: approximate core seconds per second of speech; above 0.05 it counts as slow.
+        packages: packages that it imports, from the extra `metrics`.
+        install_command: command that installs them.
+        conditions: conditions that it applies to (`copy`, `gta`, `tts`).
+        aligned: it compares equal times, so the longer waveform is cut to the shorter one.
+        supports_band: it accepts `band`.
+        supports_phones: it accepts `phones`.
 
     Args:
-        band: highest frequency that counts in Hz; None for half the sample rate.
+        band: highest frequency in Hz that counts; None for half the sample rate.
         phones: class of phones (`wavewright.text.phones`) whose frames count; None for all.
     """
 
     name: ClassVar[str]
-    recipe: ClassVar[str] = ""
+    variant_id: ClassVar[str] = ""
     title: ClassVar[str]
     unit: ClassVar[str] = ""
     direction: ClassVar[Direction] = "lower"
     ideal: ClassVar[float] = 0.0
     conditions: ClassVar[tuple[Condition, ...]] = ("copy", "gta")
     aligned: ClassVar[bool] = True
-    banded: ClassVar[bool] = False
-    by_phones: ClassVar[bool] = False
+    supports_band: ClassVar[bool] = False
+    supports_phones: ClassVar[bool] = False
     lowest: ClassVar[float | None] = None
     highest: ClassVar[float | None] = None
     rate: ClassVar[int | None] = None
     cost: ClassVar[float] = 0.01
     packages: ClassVar[tuple[str, ...]] = ()
-    remedy: ClassVar[str] = "pip install wavewright[metrics]"
+    install_command: ClassVar[str] = "pip install wavewright[metrics]"
 
     def __init__(self, band: float | None = None, phones: str | None = None) -> None:
-        if band is not None and not self.banded:
-            raise ValueError(f"metric '{self.name}' cannot be confined to a band")
-        if phones is not None and not self.by_phones:
-            raise ValueError(f"metric '{self.name}' cannot be confined to a class of phones")
+        if band is not None and not self.supports_band:
+            raise ValueError(f"metric '{self.name}' cannot be limited to a band")
+        if phones is not None and not self.supports_phones:
+            raise ValueError(f"metric '{self.name}' cannot be limited to a class of phones")
         self.band = band
         self.phones = phones
 
     @property
     def id(self) -> str:
-        """Name of the exact recipe: `mel_l1`, `mel_l1_8k` within 8 kHz, `mel_l1@vowels`."""
+        """Id of the exact settings: `mel_l1`, `mel_l1_8k` up to 8 kHz, `mel_l1@vowels`."""
         band = "" if self.band is None else f"_{self.band / 1000:g}k"
         phones = "" if self.phones is None else f"@{self.phones}"
-        return f"{self.recipe or self.name}{band}{phones}"
+        return f"{self.variant_id or self.name}{band}{phones}"
 
     @property
     def heading(self) -> str:
-        """Title with its band, for the head of a table."""
+        """Title with band and phone class, for column headings."""
         band = "" if self.band is None else f" ≤ {self.band / 1000:g} kHz"
         return f"{self.title}{band}" + (f", {self.phones}" if self.phones else "")
 
     @classmethod
-    def lacks(cls) -> str:
-        """The first of `packages` that cannot be imported here; empty if none."""
+    def missing_package(cls) -> str:
+        """First of `packages` that is not installed; empty if all are."""
         return next((name for name in cls.packages if find_spec(name) is None), "")
 
     @property
     @abstractmethod
     def definition(self) -> str:
-        """The recipe in one or two sentences, for readers of a report."""
+        """Exact settings in one or two sentences, for readers of a report."""
 
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
-        """Value for two checked waveforms (equally long if `aligned`); raises Undefined."""
+        """Value of two checked waveforms (equally long if `aligned`); raises Undefined."""
         raise NotImplementedError(f"{type(self).__name__} has neither measure() nor score()")
 
-    def score(self, pair: Pair) -> Score:
-        """Value for a checked pair; raises Undefined."""
-        return Score(self.measure(pair.reference, pair.candidate, pair.sample_rate))
+    def score(self, pair: WavPair) -> MetricScore:
+        """Value and weight of a checked pair; raises Undefined."""
+        return MetricScore(self.measure(pair.reference, pair.candidate, pair.sample_rate))
 
     def __call__(
         self,
@@ -157,31 +160,31 @@ class Metric(ABC):
         *,
         text: str = "",
         phones: Sequence[Interval] = (),
-    ) -> Score:
+    ) -> MetricScore:
         """Compare two waveforms of one sample rate.
 
         Args:
             reference: (samples,), float in [-1, 1].
             candidate: (samples,), float in [-1, 1]; may differ in length.
-            sample_rate: of both, in Hz.
-            text: what is said.
-            phones: where the reference's phones lie.
+            sample_rate: rate of both in Hz.
+            text: transcript.
+            phones: phone alignment of the reference.
 
         Returns:
-            The value, or NaN with its `reason`.
+            The value, or NaN with a `reason`.
         """
         try:
-            if missing := self.lacks():
-                raise Undefined(f"needs the package {missing}: {self.remedy}")
+            if missing := self.missing_package():
+                raise Undefined(f"needs the package {missing}: {self.install_command}")
             _check("reference", reference)
             _check("candidate", candidate)
             if is_silent(reference):
                 raise Undefined("the reference is silent")
             if self.aligned:
                 reference, candidate = _same_length(reference, candidate)
-            return self.score(Pair(reference, candidate, sample_rate, text, phones))
+            return self.score(WavPair(reference, candidate, sample_rate, text, phones))
         except Undefined as undefined:
-            return Score(float("nan"), str(undefined))
+            return MetricScore(float("nan"), str(undefined))
 
 
 def _check(role: str, wav: np.ndarray) -> None:
@@ -195,9 +198,9 @@ def _check(role: str, wav: np.ndarray) -> None:
 
 def _same_length(reference: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     longer, shorter = max(len(reference), len(candidate)), min(len(reference), len(candidate))
-    if longer - shorter > LONGEST_MISMATCH * longer:
+    if longer - shorter > MAX_DURATION_MISMATCH * longer:
         raise Undefined(
-            f"durations differ by more than {LONGEST_MISMATCH:.0%}: "
+            f"durations differ by more than {MAX_DURATION_MISMATCH:.0%}: "
             f"{len(reference)} samples of reference, {len(candidate)} of candidate"
         )
     return reference[:shorter], candidate[:shorter]

@@ -1,4 +1,4 @@
-"""M-STFT: multi-resolution STFT distance, as BigVGAN and its successors report it.
+"""M-STFT: the multi-resolution STFT distance that BigVGAN and its successors report.
 
 Source: the defaults of auraloss 0.4 `MultiResolutionSTFTLoss`; Yamamoto et al. 2020,
 arXiv:1910.11480, for the two terms.
@@ -19,13 +19,13 @@ _POWER_FLOOR = 1e-8
 class MSTFT(Metric):
     """Spectral convergence plus L1 of the natural-log magnitudes, mean of three resolutions.
 
-    The resolutions are counted in samples at every sample rate, as in the field, so values
-    compare only within one rate.
+    The resolutions are fixed in samples, as in the literature, so values are comparable only at
+    one sample rate.
     """
 
     name = "mstft"
     title = "M-STFT"
-    banded = True
+    supports_band = True
     lowest = 0.0
     cost = 0.02
 
@@ -56,7 +56,7 @@ class MSTFT(Metric):
 
 
 def _magnitudes(wavs: Tensor, n_fft: int, hop_length: int, win_length: int) -> Tensor:
-    """(B, samples) -> (B, 1 + n_fft // 2, frames), centred, reflected at the ends, floored."""
+    """(B, samples) -> (B, 1 + n_fft // 2, frames), centered, reflection-padded, floored."""
     spectra = torch.stft(
         wavs,
         n_fft,

@@ -1,7 +1,7 @@
-"""Periodicity RMSE: whether speech is as voiced as it was, frame by frame.
+"""Periodicity RMSE: difference in voicing strength, frame by frame.
 
-Source: the measure of CARGAN (Morrison et al. 2022), with SwiftF0's confidence where CARGAN has
-CREPE's: values do not compare with published ones.
+Source: the measure of CARGAN (Morrison et al. 2022), with SwiftF0's confidence in place of
+CREPE's: values are not comparable with published ones.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from wavewright.metrics.metric import Metric
-from wavewright.metrics.swift_f0 import RATE, swift_track
-from wavewright.metrics.world import Sound
+from wavewright.metrics.swift_f0 import RATE, swift_f0_track
+from wavewright.metrics.world import HashableWav
 
 
 class Periodicity(Metric):
-    """Root mean square difference of periodicity; it finds what GANs do wrong."""
+    """Root mean square difference of periodicity; sensitive to artifacts of GANs."""
 
     name = "periodicity"
-    recipe = "periodicity-swiftf0"
+    variant_id = "periodicity-swiftf0"
     title = "periodicity RMSE"
     lowest = 0.0
     highest = 1.0
@@ -34,6 +34,7 @@ class Periodicity(Metric):
 
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
         true, ours = (
-            swift_track(Sound(wav, sample_rate)).periodicity for wav in (reference, candidate)
+            swift_f0_track(HashableWav(wav, sample_rate)).periodicity
+            for wav in (reference, candidate)
         )
         return float(np.sqrt(np.mean(np.square(true - ours))))

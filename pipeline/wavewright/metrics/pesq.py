@@ -1,4 +1,4 @@
-"""PESQ: perceived quality of speech as ITU-T P.862.2 models it, wide-band.
+"""PESQ: perceived speech quality by ITU-T P.862.2, wide-band.
 
 Source: ITU-T P.862 and P.862.2; the package pesq wraps the ITU's own reference code.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from wavewright.metrics.metric import Metric, Undefined
-from wavewright.metrics.resampling import heard_at
+from wavewright.metrics.resampling import resample_clipped
 
 
 class PESQ(Metric):
-    """MOS-LQO of a telephone listener with wide-band headphones; it hears up to 8 kHz."""
+    """Wide-band MOS-LQO; frequencies above 8 kHz do not count."""
 
     name = "pesq"
-    recipe = "pesq-wb"
+    variant_id = "pesq-wb"
     title = "PESQ"
     direction = "higher"
     ideal = 4.643889
@@ -35,7 +35,9 @@ class PESQ(Metric):
     def measure(self, reference: np.ndarray, candidate: np.ndarray, sample_rate: int) -> float:
         import pesq
 
-        true, ours = (heard_at(self.rate, wav, sample_rate) for wav in (reference, candidate))
+        true, ours = (
+            resample_clipped(wav, sample_rate, self.rate) for wav in (reference, candidate)
+        )
         if not ours.any():
             raise Undefined("the candidate is silent")
         try:

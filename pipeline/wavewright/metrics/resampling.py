@@ -1,4 +1,4 @@
-"""A waveform as a metric with a sample rate of its own hears it."""
+"""Resampling for metrics that work at one fixed sample rate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import numpy as np
 from wavewright.audio.files import resample
 
 
-def heard_at(rate: int, wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(samples,) at `sample_rate` Hz to float32 at `rate` Hz within [-1, 1].
+def resample_clipped(wav: np.ndarray, sample_rate: int, target_rate: int) -> np.ndarray:
+    """Clip to [-1, 1], as a wav file does, then resample; float32 within [-1, 1].
 
-    What is beyond the scale is clipped first, as in a file; it never wraps. What resampling adds to
-    that is no distortion of the waveform's own, so it is scaled back.
+    Resampling can overshoot. That is no distortion of the waveform itself, so the result is scaled
+    down to [-1, 1] instead of being clipped again.
+
+    Args:
+        wav: (samples,).
+        sample_rate: rate of `wav` in Hz.
+        target_rate: rate of the result in Hz.
     """
-    heard = resample(np.clip(wav, -1.0, 1.0).astype(np.float32), sample_rate, rate)
-    scaled: np.ndarray = heard / max(1.0, float(np.abs(heard).max(initial=0.0)))
+    clipped = np.clip(wav, -1.0, 1.0).astype(np.float32)
+    resampled = resample(clipped, sample_rate, target_rate)
+    scaled: np.ndarray = resampled / max(1.0, float(np.abs(resampled).max(initial=0.0)))
     return scaled

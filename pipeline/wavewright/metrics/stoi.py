@@ -1,4 +1,4 @@
-"""STOI and ESTOI: how intelligible speech stays, from the envelopes of third-octave bands.
+"""STOI and ESTOI: intelligibility from the envelopes of third-octave bands.
 
 Source: Taal et al. 2011 (STOI); Jensen and Taal 2016 (ESTOI); the package pystoi.
 """
@@ -14,7 +14,7 @@ from wavewright.metrics.metric import Metric, Undefined
 
 
 class STOI(Metric):
-    """Correlation of the envelopes of 15 third-octave bands over 384 ms; it hears up to 5 kHz."""
+    """Correlation of the envelopes of 15 third-octave bands over 384 ms, up to 5 kHz."""
 
     name = "stoi"
     title = "STOI"
@@ -52,7 +52,7 @@ class STOI(Metric):
 
 
 class ESTOI(STOI):
-    """Correlation of whole spectra over time, which also sees modulated noise."""
+    """Correlation of whole spectra over time, which also detects modulated noise."""
 
     name = "estoi"
     title = "ESTOI"

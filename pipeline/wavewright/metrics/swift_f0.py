@@ -1,7 +1,7 @@
-"""Pitch and periodicity by SwiftF0: a small network that comes inside its package.
+"""Pitch and periodicity by SwiftF0, a small network that ships inside its package.
 
-Source: Nieradzik 2025 (SwiftF0), arXiv:2508.18440; the package swift-f0. It hears at 16 kHz, looks
-every 16 ms from 47 Hz up to where the other trackers end, and adds no dither.
+Source: Nieradzik 2025 (SwiftF0), arXiv:2508.18440; the package swift-f0. It runs at 16 kHz,
+every 16 ms, from 47 Hz up to the ceiling of the other trackers, and adds no dither.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavewright.metrics.metric import Undefined
-from wavewright.metrics.resampling import heard_at
-from wavewright.metrics.world import CEILING, KEPT, SHORTEST, Sound
+from wavewright.metrics.resampling import resample_clipped
+from wavewright.metrics.world import CACHE_SIZE, CEILING, MIN_SECONDS, HashableWav
 
 RATE = 16000
-VOICED = 0.5  # the network is calibrated so that this confidence divides voiced from unvoiced
+VOICED_CONFIDENCE = 0.5  # threshold between unvoiced and voiced frames
 
 
 class SwiftTrack(NamedTuple):
@@ -26,15 +26,15 @@ class SwiftTrack(NamedTuple):
     periodicity: np.ndarray
 
 
-@lru_cache(maxsize=KEPT)
-def swift_track(sound: Sound) -> SwiftTrack:
-    """What SwiftF0 finds; F0 is 0 where unvoiced."""
-    if len(sound.wav) < SHORTEST * sound.sample_rate:
-        raise Undefined(f"shorter than {SHORTEST:g} s")
-    heard = heard_at(RATE, sound.wav, sound.sample_rate)
-    found = _detector().detect(heard, RATE, fmax=CEILING)
-    voiced = found.confidence >= VOICED
-    return SwiftTrack(np.where(voiced, found.pitch_hz, 0.0), found.confidence)
+@lru_cache(maxsize=CACHE_SIZE)
+def swift_f0_track(wav: HashableWav) -> SwiftTrack:
+    """SwiftF0's track of a waveform; F0 is 0 where unvoiced."""
+    if len(wav.wav) < MIN_SECONDS * wav.sample_rate:
+        raise Undefined(f"shorter than {MIN_SECONDS:g} s")
+    resampled = resample_clipped(wav.wav, wav.sample_rate, RATE)
+    track = _detector().detect(resampled, RATE, fmax=CEILING)
+    voiced = track.confidence >= VOICED_CONFIDENCE
+    return SwiftTrack(np.where(voiced, track.pitch_hz, 0.0), track.confidence)
 
 
 @cache

@@ -10,14 +10,14 @@ import numpy as np
 
 
 def warping_path(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of frames whose Euclidean distances have the smallest sum.
+    """Path with the smallest sum of Euclidean distances.
 
     Args:
         first: (frames, size).
         second: (other frames, size).
 
     Returns:
-        Two index arrays of one length, from the ends to the beginnings.
+        Frame indices into `first` and `second`, equally long, from the end to the beginning.
     """
     from librosa.sequence import dtw
     from scipy.spatial.distance import cdist

@@ -1,20 +1,20 @@
-"""WER and CER: how much more a recogniser misunderstands than of the recording.
+"""WER and CER: recognition errors on the candidate minus those on the recording.
 
-The recogniser is small and errs on every fifth word of clear recordings, so that only the
-difference says something, and only over many words.
+The recognizer is small and gets every fifth word of clear recordings wrong, so only the difference
+is meaningful, and only over many words.
 """
 
 from __future__ import annotations
 
-from wavewright.metrics.metric import Metric, Pair, Score
-from wavewright.metrics.recogniser import RATE, understood
+from wavewright.metrics.metric import Metric, MetricScore, WavPair
+from wavewright.metrics.recognizer import RATE, transcribe
 
 
 class WER(Metric):
-    """Word error rate of the candidate less that of the recording."""
+    """Word error rate of the candidate minus that of the recording."""
 
     name = "wer"
-    recipe = "wer-pocketsphinx-difference"
+    variant_id = "wer-pocketsphinx-difference"
     title = "WER difference"
     conditions = ("copy", "gta", "tts")
     aligned = False
@@ -30,19 +30,19 @@ class WER(Metric):
             "recordings: a hundred words tell no more than some 7 points apart."
         )
 
-    def score(self, pair: Pair) -> Score:
+    def score(self, pair: WavPair) -> MetricScore:
         import jiwer
 
-        said, true, ours = understood(pair)
-        difference = jiwer.wer(said, ours) - jiwer.wer(said, true)
-        return Score(float(difference), weight=float(len(said.split())))
+        transcript, true, ours = transcribe(pair)
+        difference = jiwer.wer(transcript, ours) - jiwer.wer(transcript, true)
+        return MetricScore(float(difference), weight=float(len(transcript.split())))
 
 
 class CER(WER):
-    """Character error rate of the candidate less that of the recording."""
+    """Character error rate of the candidate minus that of the recording."""
 
     name = "cer"
-    recipe = "cer-pocketsphinx-difference"
+    variant_id = "cer-pocketsphinx-difference"
     title = "CER difference"
 
     @property
@@ -52,9 +52,9 @@ class CER(WER):
             "spaces left out, less that of the recording; pooled over characters."
         )
 
-    def score(self, pair: Pair) -> Score:
+    def score(self, pair: WavPair) -> MetricScore:
         import jiwer
 
-        said, true, ours = (text.replace(" ", "") for text in understood(pair))
-        difference = jiwer.cer(said, ours) - jiwer.cer(said, true)
-        return Score(float(difference), weight=float(len(said)))
+        transcript, true, ours = (text.replace(" ", "") for text in transcribe(pair))
+        difference = jiwer.cer(transcript, ours) - jiwer.cer(transcript, true)
+        return MetricScore(float(difference), weight=float(len(transcript)))

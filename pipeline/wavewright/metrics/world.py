@@ -1,10 +1,10 @@
-"""WORLD's analyses as metrics need them: F0 tracks and mel-cepstra, every 5 ms.
+"""F0 tracks and mel-cepstra by WORLD, every 5 ms.
 
 Source: Morise, Yokomori, Ozawa 2016 (WORLD: dio, stonemask, cheaptrick); Morise 2017 (harvest);
 Tokuda et al. 1994 for the warped cepstrum.
 
-Several metrics ask for the same analysis of a waveform, and a reference meets every system: the
-last few dozen are kept, by content.
+Several metrics need the same analysis of a waveform, and every system is compared with the same
+reference: the last few dozen analyses are cached, keyed by content.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from wavewright.metrics.melcep import warping
+from wavewright.metrics.melcep import warping_matrix
 from wavewright.metrics.metric import Undefined
 
 Tracker = Literal["dio", "harvest"]
 
-# Where F0 is looked for, in Hz. 40 is what the literature has for harvest; dio, asked for less than
-# its own 71, loses half of the voiced frames of Griffin-Lim's copies and slips by octaves.
+# Lower limits of the F0 search in Hz. The literature uses 40 for harvest. Below its default of 71,
+# dio loses half of the voiced frames of Griffin-Lim's copies and makes octave errors.
 FLOORS: dict[Tracker, float] = {"dio": 71.0, "harvest": 40.0}
 CEILING = 800.0
 STEP = 0.005  # seconds between frames
-SHORTEST = 0.1  # seconds; WORLD was not made for less
-KEPT = 48  # analyses
+MIN_SECONDS = 0.1  # WORLD is not made for shorter waveforms
+CACHE_SIZE = 48  # number of analyses
 
-# Frequency warpings that come nearest to the mel scale, by sample rate in Hz.
+# All-pass constants whose warping is nearest to the mel scale, by sample rate in Hz.
 _ALPHAS = {8000: 0.31, 16000: 0.42, 22050: 0.45, 24000: 0.46, 32000: 0.50, 44100: 0.53, 48000: 0.55}
 
 
-class Sound:
-    """A waveform that can be a key: equal samples and rate are equal sounds.
+class HashableWav:
+    """Waveform usable as a cache key: equal if samples and rate are equal.
 
     Args:
         wav: (samples,), float.
@@ -53,59 +53,59 @@ class Sound:
         return hash(self._key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sound) and self._key == other._key
+        return isinstance(other, HashableWav) and self._key == other._key
 
     @property
     def samples(self) -> np.ndarray:
-        """(samples,), float64; raises Undefined if there are too few for WORLD."""
-        if len(self.wav) < SHORTEST * self.sample_rate:
-            raise Undefined(f"shorter than {SHORTEST:g} s")
+        """Samples (samples,) in float64; raises Undefined if they are too few for WORLD."""
+        if len(self.wav) < MIN_SECONDS * self.sample_rate:
+            raise Undefined(f"shorter than {MIN_SECONDS:g} s")
         return np.ascontiguousarray(self.wav, dtype=np.float64)
 
 
-def alpha_of(sample_rate: int) -> float:
-    """All-pass constant whose warping is nearest to the mel scale at a rate in Hz."""
+def mel_warping_alpha(sample_rate: int) -> float:
+    """All-pass constant whose warping is nearest to the mel scale at a sample rate in Hz."""
     return _ALPHAS[min(_ALPHAS, key=lambda rate: abs(np.log(rate / sample_rate)))]
 
 
-@lru_cache(maxsize=KEPT)
-def f0_track(sound: Sound, tracker: Tracker) -> np.ndarray:
-    """F0 in Hz every 5 ms, (frames,), 0 where unvoiced; dio is refined by stonemask."""
-    world, wav, rate = compiled(), sound.samples, sound.sample_rate
+@lru_cache(maxsize=CACHE_SIZE)
+def f0_track(wav: HashableWav, tracker: Tracker) -> np.ndarray:
+    """F0 (frames,) in Hz every 5 ms, 0 where unvoiced; dio is refined by stonemask."""
+    world, samples, rate = load_pyworld(), wav.samples, wav.sample_rate
     search = {"f0_floor": FLOORS[tracker], "f0_ceil": CEILING, "frame_period": 1000 * STEP}
-    f0, times = getattr(world, tracker)(wav, rate, **search)
-    found: np.ndarray = world.stonemask(wav, f0, times, rate) if tracker == "dio" else f0
-    return found
+    f0, times = getattr(world, tracker)(samples, rate, **search)
+    refined: np.ndarray = world.stonemask(samples, f0, times, rate) if tracker == "dio" else f0
+    return refined
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHE_SIZE)
 def mel_cepstra(
-    sound: Sound, tracker: Tracker, order: int, alpha: float, n_fft: int | None = None
+    wav: HashableWav, tracker: Tracker, order: int, alpha: float, n_fft: int | None = None
 ) -> np.ndarray:
-    """Mel-cepstra of the spectral envelope of CheapTrick, (frames, order + 1), c0 first.
+    """Mel-cepstra (frames, order + 1), c0 first, of CheapTrick's spectral envelope.
 
     Args:
-        sound: what is analysed.
-        tracker: whose F0 CheapTrick adapts to.
+        wav: waveform.
+        tracker: F0 tracker whose F0 CheapTrick uses.
         order: index of the last coefficient.
-        alpha: warping, 0 for none.
-        n_fft: of CheapTrick; None for its own choice by the sample rate.
+        alpha: all-pass constant of the warping; 0 for none.
+        n_fft: FFT size of CheapTrick; None for its default at the sample rate.
     """
-    f0 = f0_track(sound, tracker)
+    f0 = f0_track(wav, tracker)
     times = STEP * np.arange(len(f0))
-    envelope = compiled().cheaptrick(sound.samples, f0, times, sound.sample_rate, fft_size=n_fft)
+    envelope = load_pyworld().cheaptrick(wav.samples, f0, times, wav.sample_rate, fft_size=n_fft)
     cepstra = np.fft.irfft(0.5 * np.log(envelope))[:, : envelope.shape[1]]
     cepstra[:, 1:-1] *= 2
-    warped: np.ndarray = cepstra @ warping(envelope.shape[1], order, alpha)
+    warped: np.ndarray = cepstra @ warping_matrix(envelope.shape[1], order, alpha)
     return warped
 
 
 @cache
-def compiled() -> Any:
-    """The compiled part of pyworld.
+def load_pyworld() -> Any:
+    """Load the extension module of pyworld without its package.
 
-    Its package asks for setuptools' `pkg_resources`, which newer setuptools are without, only to
-    learn its own version number; so the part inside is loaded alone.
+    The package imports setuptools' `pkg_resources` only to read its own version number, and newer
+    setuptools no longer have it.
     """
     name = "pyworld.pyworld"
     if name not in sys.modules:

@@ -26,7 +26,7 @@ from wavewright.models.capabilities import HasLikelihood, Sampler
 from wavewright.models.config import ModelConfig
 from wavewright.models.streamable import Streamable
 from wavewright.nn.noise import item_seeds
-from wavewright.nn.upsample_network import REACH
+from wavewright.nn.upsample_network import SMOOTHING_FRAMES
 from wavewright.nn.weight_cache import WeightCache
 
 _CHUNK_FRAMES = 32  # between two updates of the progress bar
@@ -69,7 +69,7 @@ class AutoregressiveVocoder(Streamable, HasLikelihood, Sampler):
     @property
     def look_ahead(self) -> int | None:
         """Frames of context and of smoothing; the past is all in the network's state."""
-        return self.crops.context_frames + REACH if self.conditioning == "mel" else None
+        return self.crops.context_frames + SMOOTHING_FRAMES if self.conditioning == "mel" else None
 
     def embed_speaker(self, name: str | None) -> Tensor | None:
         """(1, speaker_channels, 1) of a speaker, by default the first; None for one speaker."""
@@ -195,7 +195,7 @@ class AutoregressiveVocoder(Streamable, HasLikelihood, Sampler):
         """Concatenate the samples of all windows, with a progress bar for long utterances."""
         long = frames > _PROGRESS_CHUNKS * _CHUNK_FRAMES
         chunks = []
-        with progress(self.name, total=frames, unit="frames", shown=long) as bar:
+        with progress(self.name, total=frames, unit="frames", enabled=long) as bar:
             for chunk in self._run_loop(windows, batch, seed, speaker):
                 chunks.append(chunk)
                 bar.advance(chunk.shape[1] // self.hop_length)
@@ -250,9 +250,9 @@ class AutoregressiveVocoder(Streamable, HasLikelihood, Sampler):
         self, buffer: Tensor, before: int, frames: int
     ) -> Generator[LoopWindow, None, tuple[Tensor, int]]:
         """Yield the next `frames` of the buffer; return the rest of it and its new `before`."""
-        stop = before + frames + REACH + 2 * self.crops.context_frames
+        stop = before + frames + SMOOTHING_FRAMES + 2 * self.crops.context_frames
         yield LoopWindow(buffer[..., :stop], before, frames)
-        new_before = min(REACH, before + frames)
+        new_before = min(SMOOTHING_FRAMES, before + frames)
         return buffer[..., before + frames - new_before :], new_before
 
 

@@ -1,12 +1,12 @@
-"""Sound from a latent vector: what WaveGAN and SpecGAN share, and the game that teaches them.
+"""Base of vocoders that generate from a latent vector (WaveGAN, SpecGAN), trained as WGAN-GP.
 
-A generator makes something from a vector of uniform numbers, a critic tells it from the corpus, and
-the two learn by Wasserstein's distance with a penalty on the critic's slope. A class may be asked
-for: the generator hears it beside the vector, and the critic's score has a part for it.
+A generator maps a vector of uniform numbers to features, a critic scores features, and both are
+trained on the Wasserstein distance with a gradient penalty. With classes, the generator also gets a
+one-hot class, and the critic adds a projection term for it.
 
 Sources: Donahue, McAuley and Puckette 2019 (arXiv:1802.04208), whose networks and schedule these
 are; Gulrajani et al. 2017 (arXiv:1704.00028) for the penalty; Miyato and Koyama 2018
-(arXiv:1802.05637) for the critic's part for a class.
+(arXiv:1802.05637) for the projection term.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from wavewright.models.vocoder import CropSpec
 from wavewright.nn.gan_losses import gradient_penalty, wasserstein_critic
 from wavewright.nn.noise import NoiseSpec, item_seeds, uniform_noise
 
-_AT_ONCE = 32  # vectors that are made into sound together
+_BATCH_SIZE = 32  # vectors that are synthesized together
 
 
 class LatentConfig(ModelConfig):
-    """What such systems have in common, as published.
+    """Configuration shared by latent vocoders; the defaults are the published ones.
 
     Attributes:
-        latent_size: numbers in [-1, 1) that a sound is made from.
-        channels: of the layers next to the sound; each layer further in has twice as many.
-        classes: names of what can be asked for; empty for an unconditional model.
-        labelled_by: the manifest's column that has these names.
-        critic_steps: steps of training until the generator's turn comes; the critic's is at each.
-        penalty: weight of the critic's slope.
+        latent_size: size of the latent vector, whose numbers lie in [-1, 1).
+        channels: channels of the outermost layer; they double with every layer inwards.
+        classes: names of the classes; empty for an unconditional model.
+        labelled_by: column of the manifest with the class names.
+        critic_steps: critic updates per generator update.
+        penalty: weight of the gradient penalty.
     """
 
     latent_size: int = Field(default=100, gt=0)
@@ -62,10 +62,10 @@ class LatentConfig(ModelConfig):
 
 
 class LatentVocoder(Sampler, Exportable):
-    """Base of vocoders that are driven by a latent vector.
+    """Base of vocoders that generate from a latent vector.
 
     Attributes:
-        label: the class that `sample` makes; empty draws one for each sound.
+        label: class that `sample` generates; empty draws one for each sound.
     """
 
     conditioning: ClassVar[Literal["mel", "latent", "none"]] = "latent"
@@ -81,38 +81,38 @@ class LatentVocoder(Sampler, Exportable):
 
     @abstractmethod
     def generate_features(self, latent: Tensor) -> Tensor:
-        """Generator: (B, latent_size + classes) -> features that the critic sees, in [-1, 1]."""
+        """Latent vectors and one-hot classes (B, latent_size + classes) -> features in [-1, 1]."""
 
     @abstractmethod
     def extract_features(self, wav: Tensor) -> Tensor:
-        """Features of recordings: (B, samples) -> the shape that the generator makes."""
+        """Waveforms of the corpus (B, samples) -> features in [-1, 1]."""
 
     @abstractmethod
     def features_to_wav(self, features: Tensor) -> Tensor:
-        """Invert `extract_features`: features -> (B, samples)."""
+        """Features -> waveforms (B, samples)."""
 
     @abstractmethod
-    def build_critic(self) -> nn.Module:
-        """New network that maps features and a step's random numbers to (B, out_features)."""
+    def critic(self) -> nn.Module:
+        """Build the critic's network: features and a random generator -> (B, out_features)."""
 
     @property
     def label(self) -> str:
-        """The class that `sample` makes; empty draws one for each sound."""
+        """Class that `sample` generates; empty draws one for each sound."""
         return self._label
 
     @label.setter
     def label(self, name: str) -> None:
         if name:
-            self._number(name)
+            self._class_index(name)
         self._label = name
 
     def latents(self, n: int, *, seed: int | None = None, truncation: float = 1.0) -> Tensor:
-        """(n, latent_size) that `sample` makes sounds from; vector i is that of (seed, i).
+        """Latent vectors (n, latent_size) that `sample` uses; vector i depends on (seed, i).
 
         Args:
-            n: how many.
-            seed: of the vectors; None draws afresh.
-            truncation: the numbers' largest size, up to 1: less is less varied and more typical.
+            n: number of vectors.
+            seed: seed of the vectors; None draws a new one.
+            truncation: largest magnitude, up to 1; less gives less varied, more typical sounds.
         """
         if not 0 < truncation <= 1:
             raise WavewrightError(f"truncation {truncation:g}: allowed is more than 0, up to 1")
@@ -152,54 +152,54 @@ class LatentVocoder(Sampler, Exportable):
     def synthesize_latents(
         self, latents: Tensor, *, seed: int | None = None, same_class: bool = False
     ) -> Tensor:
-        """Turn vectors into waveforms, a few at a time.
+        """Synthesize latent vectors in batches.
 
         Args:
             latents: (n, latent_size).
-            seed: of classes that are drawn.
-            same_class: whether all sounds are of the class that the first one's is.
+            seed: seed of the classes that are drawn.
+            same_class: use the class of the first sound for all.
 
         Returns:
             (n, samples) in [-1, 1].
         """
         seeds = item_seeds(seed, len(latents))
         numbers = self._classes_of([seeds[0]] * len(seeds) if same_class else seeds)
-        starts = range(0, len(latents), _AT_ONCE)
-        parts = [slice(start, start + _AT_ONCE) for start in starts]
+        starts = range(0, len(latents), _BATCH_SIZE)
+        parts = [slice(start, start + _BATCH_SIZE) for start in starts]
         return torch.cat([self.synthesize(latents[part], numbers[part]) for part in parts])
 
     def noise_inputs(self, frames: int) -> dict[str, NoiseSpec]:
-        """The vector, and which of the classes, if there are some; whatever the frames."""
+        """Latent vector and, if there are classes, the class; independent of `frames`."""
         classes = self.config.classes
         latent = {"latent": NoiseSpec((self.config.latent_size,), "uniform")}
         return latent | ({"label": NoiseSpec((), "choice", classes)} if classes else {})
 
     def synthesize(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Sounds of vectors.
+        """Synthesize latent vectors.
 
         Args:
             latent: (B, latent_size) in [-1, 1].
-            label: (B), numbers of classes; none is needed without classes.
+            label: (B) class indices; not needed without classes.
 
         Returns:
             (B, samples) in [-1, 1].
         """
-        given = latent
+        inputs = latent
         if self.config.classes and label is not None:
-            given = torch.cat([latent, self._one_hot(label)], dim=1)
-        wav = self.postprocess(self.features_to_wav(self.generate_features(given)))
+            inputs = torch.cat([latent, self._one_hot(label)], dim=1)
+        wav = self.postprocess(self.features_to_wav(self.generate_features(inputs)))
         return wav.float().clamp(-1.0, 1.0)
 
     def build_discriminators(self) -> dict[str, nn.Module]:
-        """One player."""
-        return {"critic": CriticHead(self.build_critic(), len(self.config.classes))}
+        """Critic with its head."""
+        return {"critic": CriticHead(self.critic(), len(self.config.classes))}
 
     def optimizer_config(self, player: str) -> OptimizerConfig:
-        """Adam for both players, at one constant rate."""
+        """Adam at a constant learning rate for both players."""
         return OptimizerConfig(learning_rate=self.config.learning_rate, betas=self.config.betas)
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """The critic at every step, the generator at every `critic_steps`-th."""
+        """Update the critic at every step and the generator at every `critic_steps`-th."""
         yield self._critic_update(batch, step)
         if step % self.config.critic_steps == 0:
             yield self._generator_update(batch, step)
@@ -207,7 +207,7 @@ class LatentVocoder(Sampler, Exportable):
     def _critic_update(self, batch: Batch, step: int) -> Update:
         real, labels = self.extract_features(batch.wav), self._labels_of(batch)
         with torch.no_grad():
-            fake = self.generate_features(self._draw_inputs(batch, 0, labels))
+            fake = self.generate_features(self._latent_inputs(batch, 0, labels))
         random = np.random.default_rng([step, 0])
         score: Callable[[Tensor], Tensor] = partial(
             self.discriminators["critic"], labels=labels, random=random
@@ -220,26 +220,28 @@ class LatentVocoder(Sampler, Exportable):
 
     def _generator_update(self, batch: Batch, step: int) -> Update:
         labels = self._labels_of(batch)
-        fake = self.generate_features(self._draw_inputs(batch, 2, labels))
+        fake = self.generate_features(self._latent_inputs(batch, 2, labels))
         random = np.random.default_rng([step, 1])
         loss = -self.discriminators["critic"](fake, labels=labels, random=random).mean()
         return Update("generator", loss, {"generator": loss})
 
-    def _draw_inputs(self, batch: Batch, purpose: int, labels: Tensor) -> Tensor:
+    def _latent_inputs(self, batch: Batch, purpose: int, labels: Tensor) -> Tensor:
         size = (self.config.latent_size,)
         latent = uniform_noise(batch.seeds_for(purpose), size, batch.wav.device)
         return torch.cat([latent, self._one_hot(labels)], dim=1)
 
     def _labels_of(self, batch: Batch) -> Tensor:
-        """(B), the crops' classes; -1 without classes."""
-        numbers = [self._number(label) for label in batch.labels] if self.config.classes else []
+        """Class indices (B) of the crops; -1 without classes."""
+        numbers = (
+            [self._class_index(label) for label in batch.labels] if self.config.classes else []
+        )
         return torch.tensor(numbers or [-1] * len(batch.wav), device=batch.wav.device)
 
     def _classes_of(self, seeds: Sequence[int]) -> Tensor:
-        """(n), the class asked for or a class for each seed; -1 without classes."""
+        """Class indices (n): of `label`, or drawn by each seed; -1 without classes."""
         classes = len(self.config.classes)
         if self.label:
-            numbers = [self._number(self.label)] * len(seeds)
+            numbers = [self._class_index(self.label)] * len(seeds)
         elif classes:
             numbers = [int(np.random.default_rng(seed).integers(classes)) for seed in seeds]
         else:
@@ -247,13 +249,13 @@ class LatentVocoder(Sampler, Exportable):
         return torch.tensor(numbers, device=self.device)
 
     def _one_hot(self, numbers: Tensor) -> Tensor:
-        """(n, classes) float32."""
+        """One-hot classes (n, classes), float32."""
         classes = len(self.config.classes)
         if not classes:
             return torch.zeros(len(numbers), 0, device=numbers.device)
         return F.one_hot(numbers, classes).float()
 
-    def _number(self, label: str) -> int:
+    def _class_index(self, label: str) -> int:
         classes = self.config.classes
         if label not in classes:
             raise WavewrightError(
@@ -264,7 +266,7 @@ class LatentVocoder(Sampler, Exportable):
 
 
 class CriticHead(nn.Module):
-    """A critic's features, and the score that they make."""
+    """Critic: a feature network, a linear score and a projection term for the class."""
 
     def __init__(self, features: nn.Module, classes: int) -> None:
         super().__init__()
@@ -274,12 +276,12 @@ class CriticHead(nn.Module):
         self.of_class = nn.Embedding(classes, size) if classes else None
 
     def forward(self, x: Tensor, labels: Tensor, random: np.random.Generator) -> Tensor:
-        """(B, ...) -> (B) scores.
+        """Features (B, ...) -> scores (B).
 
         Args:
-            x: what is judged.
-            labels: (B), its classes.
-            random: of what a step draws once for the whole batch.
+            x: output of `extract_features` or `generate_features`.
+            labels: (B) class indices.
+            random: generator of what is drawn once for the whole batch.
         """
         features = self.features(x, random)
         score: Tensor = self.score(features).squeeze(1)
@@ -289,19 +291,19 @@ class CriticHead(nn.Module):
 
 
 def same_padding(kernel_size: int, stride: int) -> tuple[int, int]:
-    """Zeros to the left and right, as TensorFlow's SAME divides them."""
+    """Zeros to the left and right by TensorFlow's SAME padding."""
     missing = max(kernel_size - stride, 0)
     return missing // 2, missing - missing // 2
 
 
-def cropped(x: Tensor, kernel_size: int, stride: int, dims: int) -> Tensor:
-    """A transposed convolution's whole output -> TensorFlow's SAME: `stride` times the input.
+def crop_to_same(x: Tensor, kernel_size: int, stride: int, dims: int) -> Tensor:
+    """Crop the output of a transposed convolution to TensorFlow's SAME size.
 
     Args:
-        x: the last `dims` of whose dimensions are as long as torch makes them without padding.
-        kernel_size: of the convolution.
-        stride: of the convolution.
-        dims: that were convolved over.
+        x: output of torch's transposed convolution without padding.
+        kernel_size: kernel size of the convolution.
+        stride: stride of the convolution.
+        dims: number of convolved dimensions, the last ones.
     """
     left, right = same_padding(kernel_size, stride)
     for dim in range(x.ndim - dims, x.ndim):
@@ -309,8 +311,8 @@ def cropped(x: Tensor, kernel_size: int, stride: int, dims: int) -> Tensor:
     return x
 
 
-def initialise(layer: nn.Module) -> None:
-    """As TensorFlow's layers begin: uniform by the sizes of both sides, and no bias."""
+def initialize_like_tensorflow(layer: nn.Module) -> None:
+    """Initialize a layer like TensorFlow: Glorot-uniform weights and zero biases."""
     if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
         nn.init.xavier_uniform_(layer.weight)
         if layer.bias is not None:

@@ -57,32 +57,33 @@ class ContextStretch(Stretch):
 
 
 #: Frames on either side that `Stretch` can mix into one: 1 + 1/2 + 1/4 + ... of a frame.
-REACH = 2
+SMOOTHING_FRAMES = 2
 
 
-def shares(stretch: Stretch, frames: int) -> tuple[Tensor, Tensor]:
-    """How much of each frame is in each sample that `Stretch` makes of so many frames.
+def interpolation_weights(stretch: Stretch, frames: int) -> tuple[Tensor, Tensor]:
+    """Weights of the neighboring frames in every sample that `Stretch` makes of `frames` frames.
 
     Returns:
-        kinds (n, hop_length, 2 * REACH + 1) float32: for each kind of frame and sample of it, the
-        shares of the frames from REACH before to REACH after; and the kind of each frame (frames),
-        which differs only at the ends.
+        weights (kinds, hop_length, 2 * SMOOTHING_FRAMES + 1) float32: for each kind of frame and
+        each of its samples, the weights of the frames from SMOOTHING_FRAMES before to
+        SMOOTHING_FRAMES after; and the kind (frames) of each frame. Only frames near the ends
+        differ in kind.
     """
-    few = min(frames, 4 * REACH + 1)
+    size = min(frames, 4 * SMOOTHING_FRAMES + 1)
     with torch.no_grad():
         device = next(stretch.parameters()).device
-        whole = Stretch.forward(stretch, torch.eye(few, device=device)[None])[0].cpu()
-    hop = whole.shape[1] // few
-    kinds = torch.zeros(few, hop, 2 * REACH + 1)
-    for frame in range(few):
-        for place in range(2 * REACH + 1):
-            source = frame + place - REACH
-            if 0 <= source < few:
-                kinds[frame, :, place] = whole[source, frame * hop : (frame + 1) * hop]
-    places = torch.arange(frames)
-    from_end = places - frames + few
-    middle = torch.full_like(places, few // 2)
-    kind = torch.where(
-        places < few // 2, places, torch.where(from_end > few // 2, from_end, middle)
+        response = Stretch.forward(stretch, torch.eye(size, device=device)[None])[0].cpu()
+    hop = response.shape[1] // size
+    weights = torch.zeros(size, hop, 2 * SMOOTHING_FRAMES + 1)
+    for frame in range(size):
+        for offset in range(2 * SMOOTHING_FRAMES + 1):
+            source = frame + offset - SMOOTHING_FRAMES
+            if 0 <= source < size:
+                weights[frame, :, offset] = response[source, frame * hop : (frame + 1) * hop]
+    indices = torch.arange(frames)
+    from_end = indices - frames + size
+    middle = torch.full_like(indices, size // 2)
+    kinds = torch.where(
+        indices < size // 2, indices, torch.where(from_end > size // 2, from_end, middle)
     )
-    return kinds, kind
+    return weights, kinds

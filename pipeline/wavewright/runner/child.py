@@ -17,7 +17,7 @@ from typing import IO
 from wavewright.errors import format_os_error
 from wavewright.io.progress import on_terminal
 
-_PATIENCE = 10.0  # seconds to read what it said last
+_PATIENCE = 10.0  # seconds to read its last output
 _TAIL = 15  # lines of a failing log that are shown
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -26,7 +26,7 @@ class StageLog:
     """Log of a unit; a full disk costs the log, not the stage.
 
     Attributes:
-        path: of the log.
+        path: path of the log.
         tail: the last lines.
     """
 
@@ -58,7 +58,8 @@ class StageLog:
         except OSError as error:
             self.close()
             self.file = None
-            warning = f"warning: {format_os_error(error, self.path)}; the stage goes on without\n"
+            reason = format_os_error(error, self.path)
+            warning = f"warning: {reason}; the stage continues without a log\n"
             _show(warning.encode())
 
 

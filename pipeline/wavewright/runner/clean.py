@@ -16,7 +16,7 @@ _SPENT = (".replaced-*", ".removed-*", ".seed-*", ".latest*.partial")
 def clean(
     plan: Plan,
     keep: int,
-    say: Callable[[str], None],
+    print_line: Callable[[str], None],
     *,
     unfinished: bool = False,
     dry: bool = False,
@@ -26,11 +26,11 @@ def clean(
     The result that `latest` names, and that of the present options, stay whatever `keep` is.
 
     Args:
-        plan: of a recipe.
+        plan: plan of a recipe.
         keep: newest results of each unit that stay.
-        say: prints a line to the user.
-        unfinished: remove unfinished work under other options too; without it, it is only named.
-        dry: say what would be removed, and remove nothing.
+        print_line: prints a line to the user.
+        unfinished: remove unfinished work under other options too, instead of only listing it.
+        dry: print what would be removed, and remove nothing.
 
     Raises:
         Locked: another run is at work on a unit.
@@ -45,12 +45,12 @@ def clean(
                 size = _size(path)
                 verb = ("would remove" if dry else "removed") if goes else "kept"
                 hint = "" if goes else "; --unfinished removes it"
-                say(f"{unit.label:<24} {verb} {path} ({size / 1e6:.1f} MB, {what}{hint})")
+                print_line(f"{unit.label:<24} {verb} {path} ({size / 1e6:.1f} MB, {what}{hint})")
                 if goes:
                     freed += size
                 if goes and not dry:
                     _remove(path)
-    say(f"{'would free' if dry else 'freed'} {freed / 1e6:.1f} MB")
+    print_line(f"{'would free' if dry else 'freed'} {freed / 1e6:.1f} MB")
 
 
 def _find_removable(plan: Plan, unit: Unit, keep: int) -> Iterator[tuple[Path, str, bool]]:

@@ -1,15 +1,15 @@
 """Plan of a recipe: units that are up to date, units that must run, and the reasons.
 
-Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its
-key is made of everything that its result depends on; the result of a key lies in the folder
-`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and whole.
+Nothing is executed or written here. A unit is a stage, or one vocoder of the train stage. Its key
+is a digest of everything that its result depends on; the result is in the folder
+`work_dir/NN_stage[/unit]/KEY`, and is up to date if it is there and intact.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from wavewright import registry
 from wavewright.errors import UnknownName, WavewrightError, did_you_mean
 from wavewright.io.fingerprint import PathFingerprints, code_fingerprint, json_digest
+from wavewright.runner.changes import flatten, format_changes
 from wavewright.runner.recipe import Recipe
 from wavewright.runner.record import UNREADABLE, StageRecord, first_damage, read_record
 from wavewright.stage import Stage
@@ -33,9 +34,9 @@ class Unit:
     """One run of a stage function.
 
     Attributes:
-        stage: whose function.
+        stage: the stage.
         number: its place in the recipe.
-        name: of the unit; empty for stages that run once.
+        name: name of the unit; empty for stages that run once.
         options: validated.
         home: folder of its results.
     """
@@ -68,11 +69,11 @@ class Assessment:
 
     Attributes:
         unit: the unit.
-        state: `done`, `run`, or `stale`: out of date but used because the user said so.
-        reasons: why it must run, one short sentence each; for a done unit, remarks.
+        state: `done`, `run`, or `stale`: out of date but used on request (--allow-stale).
+        reasons: reasons to run, one short sentence each; remarks for a done unit.
         key: digest of what the result depends on; empty if an input is not there yet.
-        parts: what the key was made of, for records and explanations.
-        folder: of the result, existing (`done`) or to be made.
+        parts: components of the key, for records and explanations.
+        folder: folder of the result, existing (`done`) or to be made.
         paths: input folders by parameter name.
         stale: units whose outdated results are used, as inputs or as inputs' inputs.
     """
@@ -91,7 +92,7 @@ class Plan:
     """Units of a recipe and their dependencies.
 
     Args:
-        recipe: as read.
+        recipe: the recipe.
         vocoders: if given, the train stage's units are these.
         forced: options of every stage that takes them, such as `jobs` and `gpus`; None leaves one
             to the recipe.
@@ -283,15 +284,6 @@ class Plan:
             )
 
 
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of nested mappings."""
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from flatten(inner, f"{prefix}.{name}" if prefix else str(name))
-    else:
-        yield prefix, value
-
-
 def _external_options(unit: Unit) -> set[str]:
     """Options that name files outside the recipe's results."""
     return {name for name, value in unit.options if isinstance(value, Path)}
@@ -333,7 +325,7 @@ def _plugin_modules(unit: Unit, inputs: Mapping[str, Any]) -> list[str]:
 def find_candidates(unit: Unit, key: str) -> list[tuple[Path, StageRecord | None, int]]:
     """Published results of a key, their record if it can be read, and how far each went.
 
-    The smallest budget comes first; it stands in the folder's name too.
+    The smallest budget comes first; the folder's name has it too.
     """
     results = []
     for folder in unit.home.glob(f"{key}*"):
@@ -354,7 +346,7 @@ def _remarks(unit: Unit, record: StageRecord, parts: Mapping[str, Any]) -> list[
     if unit.stage.precious:
         before, now = record.parts.get("libraries"), parts["libraries"]
         moved = ["code changed"] if record.parts.get("code") != parts["code"] else []
-        moved += _differences(before if isinstance(before, dict) else {}, now)
+        moved += format_changes(before if isinstance(before, dict) else {}, now)
         if moved:
             remarks.append(f"{', '.join(moved)} since; --force trains again")
     return remarks
@@ -383,19 +375,7 @@ def _differing(unit: Unit, last: StageRecord, parts: Mapping[str, Any]) -> list[
             if kind != "code" or not unit.stage.precious:
                 changed.append(f"{_KIND_LABELS.get(kind, kind)} {rest} changed")
         elif kind != "libraries" or not unit.stage.precious:
-            changed += _differences({rest or name: before.get(name)}, {rest or name: now.get(name)})
+            changed += format_changes(
+                {rest or name: before.get(name)}, {rest or name: now.get(name)}
+            )
     return changed
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Format every changed value: `librosa 0.11 -> 0.12`."""
-    return [
-        f"{name} {_brief(before.get(name))} -> {_brief(now.get(name))}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-
-
-def _brief(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."

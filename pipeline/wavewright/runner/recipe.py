@@ -54,10 +54,10 @@ class Recipe:
     """Recipe as read: head, raw sections, and the origin of each value.
 
     Attributes:
-        path: of the recipe.yaml.
-        name: of the recipe.
+        path: path of the recipe.yaml.
+        name: name of the recipe.
         about: a sentence on what it does.
-        work_dir: where results go.
+        work_dir: folder of the results.
         stages: names in order; their place is their number.
         sections: raw options by stage name.
         shared: values of `mel`, its `sample_rate`, and `seed`, for stages that take them.
@@ -81,7 +81,7 @@ class Recipe:
         """Validated options of a stage, or of one unit of it.
 
         Args:
-            stage: whose signature decides.
+            stage: the stage.
             unit: one of `units(stage)`.
             forced: values that go before the recipe's, for the stages that take them.
 

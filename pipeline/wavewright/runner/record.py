@@ -35,8 +35,8 @@ class FileRecord(BaseModel):
 
 class StageRecord(BaseModel):
     """Provenance of a published result. `parts` is everything that its key was made of; `stale`
-    names units whose outdated results were used because of --allow-stale; `serial` counts the
-    results of a unit, whatever the clock says."""
+    names units whose outdated results were used because of --allow-stale; `serial` numbers the
+    results of a unit, independent of the clock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -45,13 +45,13 @@ class RunRequest:
     scheduler: str = ""
 
 
-def run(plan: Plan, request: RunRequest, say: PrintLine) -> Path | None:
+def run(plan: Plan, request: RunRequest, print_line: PrintLine) -> Path | None:
     """Bring the requested stages up to date.
 
     Args:
-        plan: of a recipe.
-        request: which stages, and how.
-        say: prints a line to the user.
+        plan: plan of a recipe.
+        request: stages and options.
+        print_line: prints a line to the user.
 
     Returns:
         The last stage's result, if it was brought up to date.
@@ -66,27 +66,44 @@ def run(plan: Plan, request: RunRequest, say: PrintLine) -> Path | None:
         raise WavewrightError(f"--stop-stage {last} comes before --stage {first}")
     plan.stale_before = first if request.allow_stale else 0
     plan.refresh()
-    _require_earlier(plan, first, last)
-    running = print_overview(plan, first, last, request, say)
     if request.dry_run or request.explain:
+        print_overview(plan, first, last, request, print_line)
+        missing = _missing_earlier(plan, first, last)
+        if missing:
+            print_line(
+                f"A run would stop before stage {first} with exit code {Stale.exit_code}: {missing}"
+            )
         return None
+    if missing := _missing_earlier(plan, first, last):
+        raise Stale(missing)
+    running = print_overview(plan, first, last, request, print_line)
     for unit in running:  # what cannot be written fails before any work
         os.close(open_lock(unit))
     result = None
     for unit in plan.units:
         if first <= unit.number <= last:
-            result = _bring_up_to_date(plan, unit, request, say)
+            result = _bring_up_to_date(plan, unit, request, print_line)
     return result
 
 
 def print_overview(
-    plan: Plan, first: int, last: int, request: RunRequest, say: PrintLine
+    plan: Plan, first: int, last: int, request: RunRequest, print_line: PrintLine
 ) -> list[Unit]:
-    """Print whether each unit will run, and why; returns those that will."""
+    """Print of every unit whether it will run, and why.
+
+    With `dry_run` or `explain` the units before `first` and after `last` are printed too.
+
+    Returns:
+        The units that will run, in order.
+    """
+    whole = request.dry_run or request.explain
+    needed = plan.needed_by(first, last)
     pending: dict[str, str] = {}
     running = []
     for unit in plan.units:
         if not first <= unit.number <= last:
+            if whole:
+                print_line(_outside(plan, unit, first, needed))
             continue
         assessment = plan.assess(unit, pending)
         will_run = assessment.state == "run" or request.force
@@ -96,25 +113,36 @@ def print_overview(
         state = "will run  " if will_run else "up to date"
         reasons = assessment.reasons or (["--force"] if will_run else [])
         if will_run and not request.force and can_resume(assessment):
-            reasons = ["goes on from what an interrupted run has left", *reasons]
+            reasons = ["resumes an interrupted run", *reasons]
         if request.explain and will_run:  # what changed in itself, besides what comes first
             reasons = list(dict.fromkeys([*reasons, *plan.own_changes(unit)]))
         brief = reasons if request.explain else reasons[:2]
         more = f" (and {len(reasons) - len(brief)} more)" if len(reasons) > len(brief) else ""
-        say(f"{unit.label:<24} {state}  {'; '.join(brief)}{more}".rstrip())
+        print_line(f"{unit.label:<24} {state}  {'; '.join(brief)}{more}".rstrip())
     return running
 
 
-def print_status(plan: Plan, say: PrintLine) -> None:
+def _outside(plan: Plan, unit: Unit, first: int, needed: set[str]) -> str:
+    """Line of the plan for a unit that was not asked for."""
+    if unit.number > first:
+        return f"{unit.label:<24} left out    it comes after --stop-stage"
+    if plan.published(unit) is not None:
+        return f"{unit.label:<24} up to date"
+    use = "needs it" if unit.stage.name in needed else "reads none of it"
+    reasons = plan.assess(unit).reasons[:2]
+    return f"{unit.label:<24} to do       {'; '.join([*reasons, f'stage {first} {use}'])}"
+
+
+def print_status(plan: Plan, print_line: PrintLine) -> None:
     """Print the state of each unit, with the folder of its result if up to date."""
     for unit in plan.units:
         assessment = plan.assess(unit)
         where = assessment.folder if assessment.state == "done" else ""
         state = "up to date" if assessment.state == "done" else "to do     "
-        say(f"{unit.label:<24} {state}  {where} {'; '.join(assessment.reasons)}".rstrip())
+        print_line(f"{unit.label:<24} {state}  {where} {'; '.join(assessment.reasons)}".rstrip())
 
 
-def verify_results(plan: Plan, say: PrintLine) -> bool:
+def verify_results(plan: Plan, print_line: PrintLine) -> bool:
     """Hash every current result again; returns True if all are intact."""
     intact = True
     for unit in plan.units:
@@ -122,11 +150,11 @@ def verify_results(plan: Plan, say: PrintLine) -> bool:
         record = read_record(folder)
         if record is None:
             lost = folder.is_dir()
-            say(f"{unit.label:<24} {UNREADABLE if lost else 'no result'}")
+            print_line(f"{unit.label:<24} {UNREADABLE if lost else 'no result'}")
             intact &= not lost
             continue
         damaged = list(find_damage(folder, record, thorough=True))
-        say(f"{unit.label:<24} {_describe_damage(damaged, unit) if damaged else 'intact'}")
+        print_line(f"{unit.label:<24} {_describe_damage(damaged, unit) if damaged else 'intact'}")
         for name, what in damaged:
             if what == "was changed":
                 os.utime(folder / name)  # so that the next run looks at the contents too
@@ -139,7 +167,7 @@ def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
     listing = "; ".join(f"{name} {what}" for name, what in damaged[:5])
     more = f" (and {len(damaged) - 5} more files)" if len(damaged) > 5 else ""
     if unit.stage.precious:
-        then = "the next run goes on from what is whole"
+        then = "the next run continues from what is intact"
     elif only_shards(damaged):
         then = "the next run keeps what is whole and makes only the damaged shards again"
     else:
@@ -147,42 +175,44 @@ def _describe_damage(damaged: list[tuple[str, str]], unit: Unit) -> str:
     return f"{listing}{more}; {then}"
 
 
-def _require_earlier(plan: Plan, first: int, last: int) -> None:
+def _missing_earlier(plan: Plan, first: int, last: int) -> str:
+    """Say which earlier stage must run first, and what to type; empty if none must."""
     needed = plan.needed_by(first, last)
     for unit in plan.units:
         if unit.stage.name not in needed or unit.number >= first:
             continue
         if plan.published(unit) is None:
             assessment = plan.assess(unit)
-            raise Stale(
+            accept = ", or accept what is there with --allow-stale" if unit.latest.is_dir() else ""
+            return (
                 f"stage {unit.label} is not up to date ({'; '.join(assessment.reasons[:3])}) and "
-                f"stage {first} needs it: start with --stage {unit.number}, or accept what is "
-                "there with --allow-stale"
+                f"stage {first} needs it: start with --stage {unit.number}{accept}"
             )
+    return ""
 
 
-def _bring_up_to_date(plan: Plan, unit: Unit, request: RunRequest, say: PrintLine) -> Path:
+def _bring_up_to_date(plan: Plan, unit: Unit, request: RunRequest, print_line: PrintLine) -> Path:
     assessment = plan.assess(unit)
     if assessment.state == "done" and not request.force:
-        return _reuse(assessment, say)
+        return _reuse(assessment, print_line)
     with lock_unit(unit) as lock, os_errors_as_user_errors(unit.home):
         plan.refresh()  # another runner may just have made it
         assessment = plan.assess(unit)
         if assessment.state == "done" and not request.force:
-            return _reuse(assessment, say)
-        say(f"[{unit.label}] {unit.stage.summary}")
+            return _reuse(assessment, print_line)
+        print_line(f"[{unit.label}] {unit.stage.summary}")
         started = time.monotonic()
         partial = open_partial(assessment, request.force)
-        _execute(plan, assessment, partial, lock, request, say)
+        _execute(plan, assessment, partial, lock, request, print_line)
         folder = publish(plan.recipe.work_dir, assessment, partial, time.monotonic() - started)
         plan.refresh()
-        say(f"[{unit.label}] done in {time.monotonic() - started:.0f} s: {folder}")
+        print_line(f"[{unit.label}] done in {time.monotonic() - started:.0f} s: {folder}")
         return folder
 
 
-def _reuse(assessment: Assessment, say: PrintLine) -> Path:
+def _reuse(assessment: Assessment, print_line: PrintLine) -> Path:
     for remark in assessment.reasons:
-        say(f"[{assessment.unit.label}] {remark}")
+        print_line(f"[{assessment.unit.label}] {remark}")
     point_latest(assessment.unit, assessment.folder)
     return assessment.folder
 
@@ -193,7 +223,7 @@ def _execute(
     partial: Path,
     lock: int,
     request: RunRequest,
-    say: PrintLine,
+    print_line: PrintLine,
 ) -> None:
     """Run the unit's function in a child process, its output on the terminal and in a log."""
     unit = assessment.unit
@@ -218,9 +248,9 @@ def _execute(
         return
     if code in _STOP_CODES:
         raise StageFailed(f"stage {unit.label} was stopped; the same command continues it", code)
-    say(f"--- last lines of {log.path}")
+    print_line(f"--- last lines of {log.path}")
     for line in log.tail:
-        say(line)
+        print_line(line)
     again = rerun_command(plan, unit, request, force=assessment.state == "done")
     raise StageFailed(
         f"stage {unit.label} failed. Log: {log.path}\nTo run it again: {again}",
@@ -232,9 +262,9 @@ def rerun_command(plan: Plan, unit: Unit, request: RunRequest, *, force: bool = 
     """Shell command that runs one unit again, exactly as it ran.
 
     Args:
-        plan: that the unit is of.
+        plan: plan of the unit's recipe.
         unit: the unit.
-        request: what the command line asked for.
+        request: options of the run.
         force: the unit ran although it was up to date.
     """
     command = [*_this_command(), "run", str(plan.recipe.path)]

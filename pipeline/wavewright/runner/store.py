@@ -59,7 +59,7 @@ def lock_unit(unit: Unit) -> Iterator[int]:
             "system that has locks"
         ) from error
     try:
-        with suppress(OSError):  # a full disk; it only tells others whom they wait for
+        with suppress(OSError):  # a full disk; the content is only a hint for other processes
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
         yield descriptor
@@ -101,8 +101,8 @@ def can_resume(assessment: Assessment) -> bool:
 def open_partial(assessment: Assessment, force: bool) -> Path:
     """Open the working folder: left by an interrupted run, seeded by an older result, or new.
 
-    A precious stage goes on from its damaged result or from a smaller budget's: it knows by itself
-    which of its checkpoints are whole. Another stage gets those files of its damaged result that
+    A precious stage continues from its damaged result or from a smaller budget's, and finds its
+    intact checkpoints itself. Another stage gets those files of its damaged result that
     are as they were published, if only shards are damaged: they can be made one by one.
     """
     unit = assessment.unit

@@ -1,10 +1,9 @@
-"""Speech from espeak-ng with exact timings: the corpus of recipes that download nothing.
+"""Speech synthesis with exact timings by espeak-ng: the corpus of recipes without a download.
 
-The library of the extra `phonemes` is driven through ctypes; `text.espeak_library` finds it, so
-that `text` stays the only module that imports that package. espeak-ng keeps the state of its
-oscillators, its breath noise and its random numbers in global variables, from one text to the
-next. Every text is therefore spoken by a copy of the library that is loaded, used once and
-unloaded: equal texts give equal samples, whatever was spoken before (5 ms per text).
+The library of the extra `phonemes` is called through ctypes; `symbols.espeak_library` finds it.
+espeak-ng keeps the state of its oscillators, breath noise and random numbers in global variables,
+from one text to the next. Each text is therefore synthesized by a fresh copy of the library, which
+is loaded, used once and unloaded: equal texts give equal samples in any order (5 ms per text).
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class _Identifier(ctypes.Union):
 
 
 class _Event(ctypes.Structure):
-    """`espeak_EVENT`: `sample` is where in the output the event lies."""
+    """Event of espeak-ng (`espeak_EVENT`); `sample` is its position in the output."""
 
     _fields_ = (
         ("type", ctypes.c_int),
@@ -61,8 +60,8 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """One utterance: (samples,) int16, Hz, and where its words and phones (IPA) lie."""
+class EspeakSpeech:
+    """One utterance: wav (samples,) int16, sample rate, and times of words and phones (IPA)."""
 
     wav: npt.NDArray[np.int16]
     sample_rate: int
@@ -71,9 +70,9 @@ class Spoken:
 
 @dataclass(frozen=True)
 class _Mark:
-    """A word, a phone or the end of a clause, at a sample of the output.
+    """Word, phone or end of a clause, at a sample of the output.
 
-    `position` is the character of the text that a word starts at, `phone` the IPA of a phone.
+    `position` is the index of a word's first character in the text, `phone` the IPA of a phone.
     """
 
     kind: int
@@ -82,23 +81,23 @@ class _Mark:
     phone: str
 
 
-def speak(
+def synthesize(
     text: str, *, voice: str = "en-us", words_per_minute: int = 160, padding: float = 0.1
-) -> Spoken:
-    """Speak a text, deterministically.
+) -> EspeakSpeech:
+    """Synthesize a text, deterministically.
 
-    A phone runs from its event to the next one, the first phone of a word from the word's event.
-    The closed part of a stop inside a word so belongs to the phone before it, as espeak-ng counts.
+    A phone lasts from its event to the next, the first phone of a word from the word's event. The
+    closure of a stop within a word thus belongs to the phone before it, as espeak-ng counts.
 
     Args:
-        text: ordinary text.
+        text: plain text.
         voice: name of an espeak-ng voice, such as `en-us`, `en-gb-scotland`, `de`.
         words_per_minute: nominal rate, 80 to 450.
-        padding: seconds of silence before and after.
+        padding: silence before and after, in seconds.
 
     Raises:
         MissingExtra: the extra `phonemes` is not installed.
-        WavewrightError: unknown voice, rate out of range, or nothing to speak.
+        WavewrightError: unknown voice, rate out of range, or nothing to pronounce.
     """
     if not 80 <= words_per_minute <= 450:
         raise WavewrightError(f"words_per_minute is {words_per_minute}; allowed: 80 to 450")
@@ -107,7 +106,7 @@ def speak(
         raise WavewrightError(f"espeak-ng finds nothing to speak in {shorten(text)}")
     silence = round(padding * rate)
     alignment = _alignment(marks, text, len(wav), silence, rate)
-    return Spoken(np.pad(wav, silence), rate, alignment)
+    return EspeakSpeech(np.pad(wav, silence), rate, alignment)
 
 
 def _synthesise(
@@ -151,7 +150,7 @@ def _mark(event: _Event) -> _Mark:
 
 @contextmanager
 def _fresh_library() -> Iterator[tuple[Any, int]]:
-    """The library in its initial state, and its sample rate."""
+    """Load a fresh copy of the library; yield it and its sample rate."""
     import _ctypes
 
     library, data = espeak_library()
@@ -198,9 +197,9 @@ def _alignment(marks: list[_Mark], text: str, samples: int, silence: int, rate: 
 
 
 def _word_labels(marks: list[_Mark], text: str) -> list[str]:
-    """The text from each word's start to the next one's, without the punctuation around it.
+    """Text from each word's start to the next one's, without surrounding punctuation.
 
-    espeak-ng reports a group that it speaks as one word ("of the") once, at its start.
+    espeak-ng reports a group pronounced as one word ("of the") once, at its start.
     """
     starts = [mark.position for mark in marks if mark.kind == _WORD]
     ends = [*starts[1:], len(text)]
@@ -208,15 +207,15 @@ def _word_labels(marks: list[_Mark], text: str) -> list[str]:
 
 
 def _intervals(starts: list[tuple[int, str]], total: int, rate: int) -> tuple[Interval, ...]:
-    """Each label until the next one; equal silences that touch are joined, empty ones dropped."""
-    kept: list[tuple[int, str]] = []
+    """Intervals from each label to the next; adjacent silences are merged, empty ones dropped."""
+    merged: list[tuple[int, str]] = []
     for index, (start, label) in enumerate(starts):
         following = starts[index + 1][0] if index + 1 < len(starts) else total
-        repeated = bool(kept) and label in ("", SILENCE) and kept[-1][1] == label
+        repeated = bool(merged) and label in ("", SILENCE) and merged[-1][1] == label
         if following > start and not repeated:
-            kept.append((start, label))
-    ends = [start for start, _ in kept[1:]] + [total]
+            merged.append((start, label))
+    ends = [start for start, _ in merged[1:]] + [total]
     return tuple(
         Interval(start / rate, end / rate, label)
-        for (start, label), end in zip(kept, ends, strict=True)
+        for (start, label), end in zip(merged, ends, strict=True)
     )

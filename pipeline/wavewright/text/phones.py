@@ -21,12 +21,12 @@ _CLASS_OF = {phone: name for name, phones in _MEMBERS.items() for phone in phone
 _MARKS = re.compile(r"[ˈˌːˑ0-9\u0303\u0325\u0329\u032a\u032f\u0361ʰʲʷˠˤ˞]")
 
 
-CLASSES = (*_MEMBERS, OTHER, SILENCE)
-"""Every class, speech first."""
+PHONE_CLASSES = (*_MEMBERS, OTHER, SILENCE)
+"""All classes, speech first."""
 
 
-def class_of(label: str) -> str:
-    """The class of an ARPAbet or IPA phone, with or without stress; `other` if none is known."""
+def phone_class(label: str) -> str:
+    """Class of an ARPAbet or IPA phone, with or without stress; `other` if unknown."""
     if label in SILENCES:
         return SILENCE
     plain = _MARKS.sub("", label)

@@ -1,7 +1,7 @@
-"""Text: normalisation, the symbols that acoustic models read, and phonemes.
+"""Text normalisation, symbols of acoustic models, and phonemes.
 
-The phonemes, and the library behind the synthesised corpus, come from espeak-ng (GPL-3.0). This is
-the only module that imports `phonemizer` and `espeakng_loader`, and only inside functions.
+Phonemes come from espeak-ng (GPL-3.0). This is the only module that imports `phonemizer` and
+`espeakng_loader`, and only inside functions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SYMBOLS: tuple[str, ...] = (
     *_LETTERS,
     *(f"@{phone}" for phone in _ARPABET),
 )
-"""The 148 symbols of NVIDIA's Tacotron 2 in its order: the index is the number the model reads."""
+"""The 148 symbols of NVIDIA's Tacotron 2, in its order: a symbol's index is the model's input."""
 
 IPA_SYMBOLS: tuple[str, ...] = (
     PAD,
@@ -42,9 +42,9 @@ IPA_SYMBOLS: tuple[str, ...] = (
     *"ʰʲʷˈˌːˑ˞ˠˤᵻ",
     *"\u0303\u0325\u0329\u032a\u032f\u0361",
 )
-"""What `phonemise` writes: punctuation, letters, the Unicode block of the IPA, stress, length."""
+"""Symbols of `phonemize`: punctuation, letters, the Unicode block of the IPA, stress, length."""
 
-# Characters with a plain spelling. Quotation marks are not heard, so they have none.
+# Characters with a plain spelling. Quotation marks are silent, so they are dropped.
 _SPELLING = str.maketrans(
     {
         **dict.fromkeys("‘’‚‛ʼ`´′", "'"),
@@ -74,13 +74,13 @@ _SPELLING = str.maketrans(
 _BRACED = re.compile(r"(\{[^{}]*\})")
 
 
-def normalise_text(text: str) -> str:
-    """Spell a text with what `SYMBOLS` holds, as far as that is possible without a language.
+def normalize_text(text: str) -> str:
+    """Normalize a text to `SYMBOLS`, as far as that needs no knowledge of the language.
 
     Lower case, single spaces, plain quotes and dashes, Latin letters without accents, `&` as "and".
-    Quotation marks and invisible formatting characters make no sound and are left out. Everything
-    else stays, so that `unknown_symbols` or `encode` can name it: numbers are not spelled out, and
-    other scripts are not guessed at. `{HH AH0 L OW1}`, ARPAbet in braces, is kept as it is.
+    Silent quotation marks and invisible formatting characters are dropped. Everything else stays,
+    so that `unknown_symbols` or `encode` can report it: numbers are not spelled out, and other
+    scripts are not transliterated. `{HH AH0 L OW1}`, ARPAbet in braces, is kept as it is.
     """
     parts = _BRACED.split(text)
     parts[::2] = map(_plain, parts[::2])
@@ -99,67 +99,69 @@ def _without_accent(character: str) -> str:
 
 
 def unknown_symbols(text: str, symbols: Sequence[str] = SYMBOLS) -> list[str]:
-    """The characters and `{PHONES}` of a text that `encode` would refuse, each once, sorted."""
+    """Characters and `{PHONES}` of a text that `encode` would refuse, sorted, each once."""
     known = _usable(tuple(symbols))
     return sorted({token for token in _tokens(text) if token not in known})
 
 
-def place_of(symbols: Collection[str], text: str) -> int | None:
-    """Where in an ordinary text the first character stands that became one of some symbols.
+def find_symbol(symbols: Collection[str], text: str) -> int | None:
+    """Find the first character of a text that normalizes to one of the given symbols.
 
     Args:
-        symbols: from `unknown_symbols`.
-        text: before `normalise_text`.
+        symbols: result of `unknown_symbols`.
+        text: text before `normalize_text`.
 
     Returns:
-        Its place, the first character's being 0; None: there is none.
+        Index of the character; None if there is none.
     """
-    place = 0
+    position = 0
     for part in _BRACED.split(text):
         for piece in [part] if part.startswith("{") else part:
-            if not set(_tokens(normalise_text(piece))).isdisjoint(symbols):
-                return place
-            place += len(piece)
+            if not set(_tokens(normalize_text(piece))).isdisjoint(symbols):
+                return position
+            position += len(piece)
     return None
 
 
 def encode(text: str, symbols: Sequence[str] = SYMBOLS) -> list[int]:
-    """Numbers of a text's symbols, for an acoustic model.
+    """Encode a text as symbol indices for an acoustic model.
 
     Args:
-        text: as `normalise_text` or `phonemise` gives it. ARPAbet may stand in braces, separated by
+        text: result of `normalize_text` or `phonemize`. ARPAbet may stand in braces, separated by
             spaces: `turn left on {HH AW1 S T AH0 N} street`.
-        symbols: the model's symbols; the first one is padding and never appears in a text.
+        symbols: the model's symbols; the first is padding and never part of a text.
 
     Returns:
-        One number per symbol, at least one.
+        One index per symbol, at least one.
 
     Raises:
-        WavewrightError: the text is empty or has symbols outside the set (each is named).
+        WavewrightError: the text is empty, or has unknown symbols (all are named).
     """
     if not text.strip():
         raise WavewrightError("cannot encode an empty text")
     numbers = _usable(tuple(symbols))
     unknown = unknown_symbols(text, symbols)
     if unknown:
-        raise WavewrightError(f"cannot encode {shorten(text)}: no symbol for {describe(unknown)}")
+        raise WavewrightError(
+            f"cannot encode {shorten(text)}: no symbol for {describe_characters(unknown)}"
+        )
     return [numbers[token] for token in _tokens(text)]
 
 
 def decode(numbers: Sequence[int], symbols: Sequence[str] = SYMBOLS) -> str:
-    """The text of `encode`'s numbers; padding is left out, ARPAbet comes back in braces."""
+    """Decode symbol indices to text; padding is dropped, ARPAbet is put in braces."""
     for number in numbers:
         if not 0 <= number < len(symbols):
             raise WavewrightError(
                 f"cannot decode symbol number {number}: there are {len(symbols)} symbols"
             )
-    found = (symbols[number] for number in numbers if number != 0)
-    text = "".join(f"{{{s[1:]}}}" if s.startswith("@") else s for s in found)
+    chosen = (symbols[number] for number in numbers if number != 0)
+    text = "".join(f"{{{s[1:]}}}" if s.startswith("@") else s for s in chosen)
     return text.replace("}{", " ")
 
 
-def describe(characters: Sequence[str]) -> str:
-    """Unknown characters for a message: escaped, with their Unicode names, at most eight."""
+def describe_characters(characters: Sequence[str]) -> str:
+    """Format characters for a message: escaped, with their Unicode names, at most eight."""
     named = []
     for character in characters[:8]:
         name = unicodedata.name(character, "") if len(character) == 1 else ""
@@ -169,7 +171,7 @@ def describe(characters: Sequence[str]) -> str:
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """A text for a message: one line, quoted, control characters escaped, cut to `length`."""
+    """Quote a text for a message: one line, control characters escaped, cut to `length`."""
     return repr(text if len(text) <= length else text[: length - 3] + "...")
 
 
@@ -188,26 +190,26 @@ def _tokens(text: str) -> list[str]:
     return tokens
 
 
-def phonemise(text: str, language: str = "en-us") -> str:
-    """IPA of a text, with stress marks and the text's punctuation, spelled with `IPA_SYMBOLS`.
+def phonemize(text: str, language: str = "en-us") -> str:
+    """Convert a text to IPA with stress marks and punctuation, in `IPA_SYMBOLS`.
 
     Args:
-        text: ordinary text; numbers are read out by espeak-ng.
+        text: plain text; espeak-ng expands numbers.
         language: an espeak-ng voice, such as `en-us`, `en-gb`, `de`.
 
     Raises:
         MissingExtra: the extra `phonemes` is not installed.
-        WavewrightError: espeak-ng does not know the language, or the text gives no phonemes.
+        WavewrightError: unknown language, or no phonemes in the text.
     """
-    spoken = str(_phonemiser(language).phonemize([text.translate(_SPELLING)], strip=True)[0])
-    spoken = " ".join(spoken.split())
-    if not spoken:
+    phonemes = str(_phonemizer(language).phonemize([text.translate(_SPELLING)], strip=True)[0])
+    phonemes = " ".join(phonemes.split())
+    if not phonemes:
         raise WavewrightError(f"{shorten(text)}: espeak-ng finds nothing to pronounce")
-    return spoken
+    return phonemes
 
 
 @lru_cache(maxsize=8)
-def _phonemiser(language: str) -> Any:
+def _phonemizer(language: str) -> Any:
     library, data = espeak_library()
     from phonemizer.backend import EspeakBackend
     from phonemizer.backend.espeak.wrapper import EspeakWrapper
@@ -226,7 +228,7 @@ def _phonemiser(language: str) -> Any:
 
 
 def espeak_library() -> tuple[str, str]:
-    """Paths of the espeak-ng library and of its data, as the extra `phonemes` brings them."""
+    """Paths of the espeak-ng library and its data, from the extra `phonemes`."""
     try:
         import espeakng_loader
         import phonemizer  # noqa: F401  (one extra: both or neither)

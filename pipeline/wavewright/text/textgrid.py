@@ -1,7 +1,7 @@
-"""TextGrids: where words and phones lie in an utterance.
+"""TextGrids: times of words and phones in an utterance.
 
-Reading and writing is done by `tgt` (GPL-3.0), which is imported here only, inside functions. Both
-of Praat's text forms are read, long and short, in UTF-8 or UTF-16. Times are seconds.
+Files are read and written by `tgt` (GPL-3.0), which is imported only here, inside functions. Both
+of Praat's text formats are read, long and short, in UTF-8 or UTF-16. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logging.getLogger("wavewright")
 
 @dataclass(frozen=True)
 class Interval:
-    """`label` lasts from `start` to `end`, in seconds."""
+    """Labelled interval from `start` to `end`, in seconds."""
 
     start: float
     end: float
@@ -48,9 +48,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What is said when, from 0 to `duration` seconds, without gaps.
+    """Times of words and phones, from 0 to `duration` seconds, without gaps.
 
-    `words` is empty where the TextGrid has no such tier; silence has a label of `SILENCES`.
+    `words` is empty if the TextGrid has no such tier; silence has a label of `SILENCES`.
     """
 
     words: tuple[Interval, ...]
@@ -68,46 +68,50 @@ def read_alignment(
     """Read the tiers `words` (optional) and `phones` of a TextGrid.
 
     Args:
-        path: the TextGrid.
-        duration: seconds of the audio; intervals that end up to 0.05 s later are cut to it.
+        path: path of the TextGrid.
+        duration: duration of the audio in seconds; intervals ending up to 0.05 s later are cut.
         phones, words: names of the tiers.
 
     Raises:
-        WavewrightError: not a TextGrid, cut off, declared counts that differ from what is there,
-            no `phones`, times that are negative, not finite, overlapping or beyond the audio.
+        WavewrightError: not a TextGrid, truncated, wrong declared counts, no tier `phones`, or
+            times that are negative, not finite, overlapping or beyond the audio.
         MissingExtra: the extra `alignments` is not installed.
     """
-    alignment, odd = read_checked(path, duration, phones=phones, words=words)
-    if odd:
-        log.warning("%s: %s", path, odd)
+    alignment, warnings = read_alignment_with_warnings(path, duration, phones=phones, words=words)
+    if warnings:
+        log.warning("%s: %s", path, warnings)
     return alignment
 
 
-def read_checked(
+def read_alignment_with_warnings(
     path: str | Path,
     duration: float | None = None,
     *,
     phones: str = "phones",
     words: str = "words",
 ) -> tuple[Alignment, str]:
-    """The same, with what is odd in words (gaps, intervals of no length, unknown phones)."""
+    """Read tiers like `read_alignment`; also return warnings (gaps, empty intervals, ...)."""
     path = Path(path)
     grid = _read_grid(path)
     end = float(grid.end_time) if duration is None else duration
     word_tier, phone_tier = _tier(grid, words, path), _tier(grid, phones, path)
     if phone_tier is None:
-        found = ", ".join(f"'{name}'" for name in grid.get_tier_names()) or "none"
-        raise WavewrightError(f"{path}: no tier '{phones}' (tiers found: {found})")
-    spoken, odd = _checked(phone_tier, end, f"{path}: tier '{phones}'")
-    said, more = _checked(word_tier, end, f"{path}: tier '{words}'") if word_tier else ((), [])
-    odd += more + _unknown_phones(spoken)
-    return Alignment(words=said, phones=spoken, duration=end), "; ".join(odd)
+        tiers = ", ".join(f"'{name}'" for name in grid.get_tier_names()) or "none"
+        raise WavewrightError(f"{path}: no tier '{phones}' (tiers found: {tiers})")
+    phone_intervals, warnings = _intervals(phone_tier, end, f"{path}: tier '{phones}'")
+    word_intervals: tuple[Interval, ...] = ()
+    if word_tier:
+        word_intervals, more = _intervals(word_tier, end, f"{path}: tier '{words}'")
+        warnings += more
+    warnings += _unknown_phones(phone_intervals)
+    alignment = Alignment(words=word_intervals, phones=phone_intervals, duration=end)
+    return alignment, "; ".join(warnings)
 
 
 def _unknown_phones(phones: Sequence[Interval]) -> list[str]:
-    """Labels that no phone set has: more than letters, digits and the marks of IPA and stress."""
-    odd = sorted({p.label for p in phones if p.label not in SILENCES and not _is_phone(p.label)})
-    return [f"unknown phones {', '.join(odd[:10])}"] if odd else []
+    """Warning about labels that belong to no known phone set."""
+    labels = {p.label for p in phones if p.label not in SILENCES and not _is_phone(p.label)}
+    return [f"unknown phones {', '.join(sorted(labels)[:10])}"] if labels else []
 
 
 def _is_phone(label: str) -> bool:
@@ -117,9 +121,9 @@ def _is_phone(label: str) -> bool:
 
 
 def write_alignment(path: str | Path, alignment: Alignment) -> None:
-    """Write tiers `words` and `phones` in Praat's long form, times to the microsecond.
+    """Write tiers `words` and `phones` in Praat's long format, times to the microsecond.
 
-    The file appears whole or not at all.
+    The file is written atomically.
     """
     tgt = _tgt()
     grid = tgt.TextGrid()
@@ -133,20 +137,20 @@ def write_alignment(path: str | Path, alignment: Alignment) -> None:
 
 
 def speech_bounds(alignment: Alignment, margin: float = 0.0) -> tuple[float, float]:
-    """Seconds where speech starts and ends, `margin` seconds wider, within the audio.
+    """Start and end of speech in seconds, widened by `margin` seconds within the audio.
 
     Raises:
         WavewrightError: every phone is silence.
     """
-    spoken = [phone for phone in alignment.phones if phone.label not in SILENCES]
-    if not spoken:
+    speech = [phone for phone in alignment.phones if phone.label not in SILENCES]
+    if not speech:
         raise WavewrightError("the alignment has no phone that is not silence")
-    start, end = spoken[0].start - margin, spoken[-1].end + margin
+    start, end = speech[0].start - margin, speech[-1].end + margin
     return max(0.0, start), min(alignment.duration, end)
 
 
 def cut_alignment(alignment: Alignment, start: float, end: float) -> Alignment:
-    """The alignment of the audio between two times, counted from the first one."""
+    """Cut an alignment to the audio between two times; the new times start at 0."""
 
     def cut(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
         return tuple(
@@ -195,18 +199,19 @@ def _read_grid(path: Path) -> Any:
 
 
 def _tier(grid: Any, name: str, path: Path) -> Any | None:
-    """The tier of that name; the aligner writes `SPEAKER - phones` where it knows the speaker."""
+    """Find a tier by name; aligners that know the speaker call it `SPEAKER - phones`."""
     wanted = name.lower()
     names = {tier: tier.name.lower() for tier in grid}
-    found = [t for t, n in names.items() if n == wanted or n.endswith(f" - {wanted}")]
-    if len(found) > 1:
+    tiers = [t for t, n in names.items() if n == wanted or n.endswith(f" - {wanted}")]
+    if len(tiers) > 1:
         raise WavewrightError(f"{path}: more than one tier '{name}'; one speaker is supported")
-    return found[0] if found else None
+    return tiers[0] if tiers else None
 
 
-def _checked(tier: Any, duration: float, where: str) -> tuple[tuple[Interval, ...], list[str]]:
+def _intervals(tier: Any, duration: float, where: str) -> tuple[tuple[Interval, ...], list[str]]:
+    """Validate a tier; return its intervals, with gaps filled, and warnings."""
     intervals: list[Interval] = []
-    reached, gaps, empty = 0.0, 0, 0
+    previous_end, gaps, empty = 0.0, 0, 0
     for item in tier:
         start, end = float(item.start_time), float(item.end_time)
         place = f"{where}: interval {item.text!r} from {start:.4f} to {end:.4f} s"
@@ -214,19 +219,21 @@ def _checked(tier: Any, duration: float, where: str) -> tuple[tuple[Interval, ..
             raise WavewrightError(f"{place} is not a time in the audio")
         if end > duration + _TOLERANCE:
             raise WavewrightError(f"{place} ends after the audio's {duration:.4f} s")
-        if start < reached - 1e-4:
-            raise WavewrightError(f"{place} overlaps the one before, which ends at {reached:.4f} s")
-        if start > reached + 1e-4:
-            intervals.append(Interval(reached, start, ""))
+        if start < previous_end - 1e-4:
+            raise WavewrightError(
+                f"{place} overlaps the one before, which ends at {previous_end:.4f} s"
+            )
+        if start > previous_end + 1e-4:
+            intervals.append(Interval(previous_end, start, ""))
             gaps += 1
         empty += end == start
-        reached = min(end, duration)
-        intervals.append(Interval(min(start, duration), reached, item.text.strip()))
-    if reached < duration - _TOLERANCE:
-        intervals.append(Interval(reached, duration, ""))
+        previous_end = min(end, duration)
+        intervals.append(Interval(min(start, duration), previous_end, item.text.strip()))
+    if previous_end < duration - _TOLERANCE:
+        intervals.append(Interval(previous_end, duration, ""))
     elif intervals:  # the aligner's frames end a little before the audio does
         last = intervals[-1]
         intervals[-1] = Interval(last.start, duration, last.label)
-    odd = [f"{gaps} gaps between intervals, taken as silence"] if gaps else []
-    odd += [f"{empty} intervals of no length"] if empty else []
-    return tuple(intervals), odd
+    warnings = [f"{gaps} gaps between intervals, taken as silence"] if gaps else []
+    warnings += [f"{empty} intervals of no length"] if empty else []
+    return tuple(intervals), warnings

@@ -30,19 +30,21 @@ class DeferredMelBatch(Batch):
     """Batch whose mels are silent until `to` computes them, on the training device.
 
     Attributes:
-        edged: (B, (frames - 1) * hop_length + n_fft), what each crop's mel is made of.
+        padded: (B, (frames - 1) * hop_length + n_fft), what each crop's mel is made of.
         frames: of each crop; what is left of its length is silence.
         spec: of the mels.
     """
 
-    edged: Tensor = field(kw_only=True)
+    padded: Tensor = field(kw_only=True)
     frames: list[int] = field(kw_only=True)
     spec: MelSpec = field(kw_only=True)
 
     def to(self, device: torch.device) -> Batch:
         """Move the batch to a device and compute its mels there."""
         done = super().to(device)
-        computed = log_mel(self.edged.to(device, non_blocking=True), self.spec, edged=True)
+        computed = log_mel(
+            self.padded.to(device, non_blocking=True), self.spec, includes_padding=True
+        )
         mel = done.mel.clone()
         for item, frames in enumerate(self.frames):
             mel[item, :, :frames] = computed[item, :, :frames]
@@ -156,9 +158,9 @@ class CropData:
         )
         if not computed:
             return Batch(*content)
-        edged = torch.from_numpy(np.stack([self._edged(crop) for crop in crops]))
+        padded = torch.from_numpy(np.stack([self._padded(crop) for crop in crops]))
         frames = [crop.stop - crop.start for crop in crops]
-        return DeferredMelBatch(*content, edged=edged, frames=frames, spec=self.spec)
+        return DeferredMelBatch(*content, padded=padded, frames=frames, spec=self.spec)
 
     def wavs(self) -> Iterator[np.ndarray]:
         """(segment_length) of every utterance, as in the first epoch."""
@@ -201,25 +203,25 @@ class CropData:
         wav[: (crop.stop - crop.start) * hop] = read[before:]
         return wav
 
-    def _edged(self, crop: _Crop) -> np.ndarray:
+    def _padded(self, crop: _Crop) -> np.ndarray:
         """Samples of a crop's frames, padded beyond the utterance's ends as the spec pads."""
         spec, length = self.spec, self.audio.length(crop.utterance)
-        first = crop.start * spec.hop_length - spec.edge
+        first = crop.start * spec.hop_length - spec.padding
         last = first + (self.frames - 1) * spec.hop_length + spec.n_fft
         before, after = max(0, -first), max(0, last - length)
         start, stop = max(0, first), min(last, length)
         if before:  # what a reflection needs
-            stop = min(length, max(stop, spec.edge + 1))
+            stop = min(length, max(stop, spec.padding + 1))
         if after:
-            start = max(0, min(start, length - spec.edge - 1))
+            start = max(0, min(start, length - spec.padding - 1))
         read = from_pcm16(self.audio.crop(crop.utterance, start, stop))
-        after = min(after, spec.edge)  # frames beyond are silence anyway
+        after = min(after, spec.padding)  # frames beyond are silence anyway
         whole = np.pad(read, (before, after), mode=spec.pad_mode)
         skip = first - (start - before)
-        edged = np.zeros(last - first, dtype=np.float32)
+        padded = np.zeros(last - first, dtype=np.float32)
         part = whole[skip : skip + last - first]
-        edged[: len(part)] = part
-        return edged
+        padded[: len(part)] = part
+        return padded
 
 
 def full_utterance_batch(

@@ -140,7 +140,7 @@ class _Loop:
                 total=options.max_steps,
                 done=state.step,
                 unit="steps",
-                shown=self.world.is_main,
+                enabled=self.world.is_main,
             ) as bar,
             profiler(self.run / "logs" / "profile", self._profiled_steps()) as trace_step,
         ):

@@ -54,7 +54,7 @@ class GriffinLim(Vocoder):
             magnitude = linear_magnitude(mel.float(), self.mel_spec)
             wav = self._consistent(magnitude, _random_phases(magnitude, seed))
         samples = mel.shape[-1] * self.hop_length
-        return wav[:, self.mel_spec.edge : self.mel_spec.edge + samples].clamp(-1.0, 1.0)
+        return wav[:, self.mel_spec.padding : self.mel_spec.padding + samples].clamp(-1.0, 1.0)
 
     def _consistent(self, magnitude: Tensor, phases: Tensor) -> Tensor:
         """Waveforms under all frames, edges included: (B, (frames - 1) * hop + n_fft)."""

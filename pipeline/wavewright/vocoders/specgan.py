@@ -1,9 +1,8 @@
 """SpecGAN (Donahue, McAuley and Puckette 2019, arXiv:1802.04208): a spectrogram from noise.
 
-DCGAN for images, whose images are log magnitudes: 128 frames of 128 bins, each bin less its mean
-over the corpus and divided by its deviation and by 3, clipped to [-1, 1]. The bins' statistics are
-learnt before training and are part of the weights. Phases are found by Griffin-Lim. Facts that the
-paper leaves open are those of the authors' code.
+DCGAN for images of log magnitudes: 128 frames of 128 bins, standardized per bin over the corpus,
+divided by 3 and clipped to [-1, 1]. The statistics are computed before training and belong to the
+weights. Phases come from Griffin-Lim. Details that the paper leaves open follow the authors' code.
 """
 
 from __future__ import annotations
@@ -21,13 +20,19 @@ from torch import Tensor, nn
 from wavewright.mel.spec import MelSpec
 from wavewright.models.capabilities import NeedsStatistics
 from wavewright.models.config import ModelConfig
-from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
+from wavewright.models.latent import (
+    LatentConfig,
+    LatentVocoder,
+    crop_to_same,
+    initialize_like_tensorflow,
+    same_padding,
+)
 from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 from wavewright.nn.inverse_stft import InverseSTFT
 from wavewright.nn.real_stft import RealSTFT
 
-_SIDE = 4  # frames and bins that the vector becomes
+_SIDE = 4  # frames and bins after the input layer
 _LAYERS = 5
 _SIZE = _SIDE * 2**_LAYERS  # frames and bins of the image
 _SMALLEST = 1e-6  # added to magnitudes before the logarithm
@@ -35,14 +40,14 @@ _SLOPE = 0.2
 
 
 class SpecGANConfig(LatentConfig):
-    """16 ms windows every 8 ms at 16 kHz, as published; at other rates the same in samples.
+    """Published configuration: 16 ms windows every 8 ms at 16 kHz; fixed in samples at other rates.
 
     Attributes:
-        n_fft, hop_length: of the spectrogram; its frames and bins are 128 always.
-        deviations: at which the bins are clipped.
-        kernel_size: of every convolution, both ways.
-        iterations: of Griffin-Lim, from zero phases.
-        momentum: of Griffin-Lim; none as published, 0.99 is the fast one's.
+        n_fft, hop_length: of the spectrogram, which always has 128 frames and bins.
+        deviations: standard deviations at which the bins are clipped.
+        kernel_size: size of every convolution in both dimensions.
+        iterations: Griffin-Lim iterations, starting from zero phases.
+        momentum: momentum of Griffin-Lim; 0 as published, 0.99 for fast Griffin-Lim.
     """
 
     mel: MelSpec = MelSpec.preset("speecht5")
@@ -55,13 +60,13 @@ class SpecGANConfig(LatentConfig):
 
     @property
     def samples(self) -> int:
-        """Of a sound."""
+        """Number of samples of a sound."""
         samples: int = _SIZE * self.hop_length
         return samples
 
 
 class SpecGAN(NeedsStatistics, LatentVocoder):
-    """The generator, the spectrogram, and the way back from it."""
+    """SpecGAN's generator with its spectrogram and Griffin-Lim."""
 
     Config: ClassVar[type[ModelConfig]] = SpecGANConfig
     config: SpecGANConfig
@@ -76,8 +81,8 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
     def __init__(self, config: SpecGANConfig, *, name: str = "specgan") -> None:
         super().__init__(config, name=name)
         widths = [config.channels * 2 ** (_LAYERS - 1 - i) for i in range(_LAYERS)] + [1]
-        given = config.latent_size + len(config.classes)
-        self.enter = nn.Linear(given, _SIDE * _SIDE * widths[0])
+        inputs = config.latent_size + len(config.classes)
+        self.enter = nn.Linear(inputs, _SIDE * _SIDE * widths[0])
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(before, after, config.kernel_size, 2)
             for before, after in pairwise(widths)
@@ -87,7 +92,7 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
         self.inverse_stft = InverseSTFT(config.n_fft, config.hop_length, "center")
         self.register_buffer("running_mean", torch.zeros(bins))
         self.register_buffer("running_std", torch.ones(bins))
-        self.apply(initialise)
+        self.apply(initialize_like_tensorflow)
 
     def generate_features(self, latent: Tensor) -> Tensor:
         """(B, latent_size + classes) -> (B, 1, 128 frames, 128 bins) in [-1, 1]."""
@@ -95,34 +100,34 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
         for i, layer in enumerate(self.ups):
             x = F.relu(x)
             x = in_float32(layer, x) if i == len(self.ups) - 1 else layer(x)
-            x = cropped(x, self.config.kernel_size, 2, 2)
+            x = crop_to_same(x, self.config.kernel_size, 2, 2)
         return torch.tanh(x)
 
     def extract_features(self, wav: Tensor) -> Tensor:
-        """(B, samples) -> (B, 1, 128, 128), normalised, without the highest bin."""
+        """Waveforms (B, samples) -> standardized (B, 1, 128, 128), without the highest bin."""
         level = (self.log_magnitude(wav) - self.running_mean) / self.running_std
         return (level / self.config.deviations)[:, None, :, :_SIZE].clamp(-1.0, 1.0)
 
     def features_to_wav(self, features: Tensor) -> Tensor:
-        """(B, 1, 128, 128) -> (B, samples); the highest bin is everywhere at its mean."""
+        """Features (B, 1, 128, 128) -> waveforms (B, samples); the top bin is at its mean."""
         level = F.pad(features.float()[:, 0], (0, 1)) * self.config.deviations
-        return self.inverted(torch.exp(level * self.running_std + self.running_mean))
+        return self.griffin_lim(torch.exp(level * self.running_std + self.running_mean))
 
     def log_magnitude(self, wav: Tensor) -> Tensor:
-        """(B, samples) -> (B, 128, 129); frames begin at their hop, with nothing before."""
+        """Waveforms (B, samples) -> log magnitudes (B, 128, 129), not centered."""
         with torch.autocast(wav.device.type, enabled=False):
             padded = F.pad(wav.float(), (0, self.config.n_fft - self.config.hop_length))
             frames = padded.unfold(1, self.config.n_fft, self.config.hop_length)
             window = torch.hann_window(self.config.n_fft, device=wav.device)
             return torch.log(torch.fft.rfft(frames * window).abs() + _SMALLEST)
 
-    def inverted(self, magnitude: Tensor) -> Tensor:
-        """(B, 128, 129) -> (B, samples) by Griffin-Lim."""
+    def griffin_lim(self, magnitude: Tensor) -> Tensor:
+        """Magnitudes (B, 128, 129) -> waveforms (B, samples) by Griffin-Lim."""
         push = self.config.momentum / (1 + self.config.momentum)
         real, imaginary = magnitude, torch.zeros_like(magnitude)
         before = torch.zeros_like(magnitude), torch.zeros_like(magnitude)
-        # In real arithmetic, which exports; windowed twice, and what the windows sum to is left as
-        # it is, as published.
+        # Real arithmetic can be exported. As published, the sum of the squared windows is not
+        # divided out.
         for _ in range(self.config.iterations):
             now = self.stft(self.inverse_stft.summed(real, imaginary))
             real, imaginary = (new - push * old for new, old in zip(now, before, strict=True))
@@ -132,7 +137,7 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
 
     @torch.no_grad()
     def fit_statistics(self, wavs: Iterable[np.ndarray]) -> None:
-        """Learn every bin's mean and deviation over the corpus's crops."""
+        """Compute the mean and deviation of every bin over crops of the corpus."""
         count, total, square = 0, torch.zeros(()), torch.zeros(())
         for wav in wavs:
             level = self.log_magnitude(torch.from_numpy(wav)[None])[0].double()
@@ -142,8 +147,8 @@ class SpecGAN(NeedsStatistics, LatentVocoder):
         self.running_mean.copy_(mean)
         self.running_std.copy_((square / count - mean.square()).clamp(min=1e-8).sqrt())
 
-    def build_critic(self) -> nn.Module:
-        """The generator's mirror image."""
+    def critic(self) -> nn.Module:
+        """Build the mirror image of the generator."""
         return SpecGANCritic(self.config)
 
 
@@ -158,10 +163,10 @@ class SpecGANCritic(nn.Module):
         self.downs = nn.ModuleList(
             nn.Conv2d(before, after, config.kernel_size, 2) for before, after in pairwise(widths)
         )
-        self.apply(initialise)
+        self.apply(initialize_like_tensorflow)
 
     def forward(self, image: Tensor, random: np.random.Generator) -> Tensor:
-        """(B, 1, 128, 128) -> (B, features), the channels of each place in turn."""
+        """Features (B, 1, 128, 128) -> (B, out_features), position by position."""
         x, sides = image, same_padding(self.kernel_size, 2)
         for layer in self.downs:
             x = F.leaky_relu(layer(F.pad(x, (*sides, *sides))), _SLOPE)

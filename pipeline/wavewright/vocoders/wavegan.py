@@ -1,10 +1,9 @@
 """WaveGAN (Donahue, McAuley and Puckette 2019, arXiv:1802.04208): a second of sound from noise.
 
 DCGAN for waveforms: a vector becomes 16 frames of many channels, and transposed convolutions of 25
-taps, each four times as long as the last, stretch them to 16,384 samples. The critic is the same
-backwards, and shuffles the phases between its layers, so that it cannot know a fake by the pitch of
-the artefacts that such strides leave. Facts that the paper leaves open are those of the authors'
-code.
+taps upsample them by 4 each, to 16,384 samples. The critic mirrors the generator and shuffles
+phases between its layers, so that it cannot detect fakes by the pitch of the artifacts of strided
+layers. Details that the paper leaves open follow the authors' code.
 """
 
 from __future__ import annotations
@@ -21,24 +20,30 @@ from torch import Tensor, nn
 
 from wavewright.mel.spec import MelSpec
 from wavewright.models.config import ModelConfig
-from wavewright.models.latent import LatentConfig, LatentVocoder, cropped, initialise, same_padding
+from wavewright.models.latent import (
+    LatentConfig,
+    LatentVocoder,
+    crop_to_same,
+    initialize_like_tensorflow,
+    same_padding,
+)
 from wavewright.models.vocoder import InferenceHints
 from wavewright.nn.autocast import in_float32
 
-_FRAMES = 16  # that the vector becomes
-_SHUFFLED = 4  # layers of the critic whose phases are shuffled
+_FRAMES = 16  # frames after the input layer
+_SHUFFLED = 4  # layers of the critic with phase shuffle
 _SLOPE = 0.2
 
 
 class WaveGANConfig(LatentConfig):
-    """16,384 samples, as published for a second at 16 kHz; `variants` are longer.
+    """Published configuration: 16,384 samples, a second at 16 kHz; `variants` are longer.
 
     Attributes:
-        rates: by which each layer stretches; 16 times their product are the samples.
+        rates: upsampling rate of each layer; their product times 16 is the number of samples.
         kernel_size: taps of every convolution.
         upsample: zeros between values (a transposed convolution) or repeated values.
-        shuffle: samples by which the critic's layers shift, at most.
-        filter_size: taps of a filter learnt for the end, against artefacts; 0 is without.
+        shuffle: largest shift of the phase shuffle in samples.
+        filter_size: taps of a learned output filter against artifacts; 0 for none.
     """
 
     mel: MelSpec = MelSpec.preset("speecht5")
@@ -61,18 +66,18 @@ class WaveGANConfig(LatentConfig):
 
     @property
     def samples(self) -> int:
-        """Of a sound."""
+        """Number of samples of a sound."""
         return _FRAMES * prod(self.rates)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels from the vector's frames to the last layer's input."""
+        """Input channels of every upsampling layer."""
         layers = len(self.rates)
         return tuple(self.channels * 2 ** (layers - 1 - i) for i in range(layers))
 
 
 class WaveGAN(LatentVocoder):
-    """The generator."""
+    """WaveGAN's generator."""
 
     Config: ClassVar[type[ModelConfig]] = WaveGANConfig
     config: WaveGANConfig
@@ -88,8 +93,8 @@ class WaveGAN(LatentVocoder):
     def __init__(self, config: WaveGANConfig, *, name: str = "wavegan") -> None:
         super().__init__(config, name=name)
         widths = (*config.widths, 1)
-        given = config.latent_size + len(config.classes)
-        self.enter = nn.Linear(given, _FRAMES * widths[0])
+        inputs = config.latent_size + len(config.classes)
+        self.enter = nn.Linear(inputs, _FRAMES * widths[0])
         zeros = config.upsample == "zeros"
         self.ups = nn.ModuleList(
             nn.ConvTranspose1d(before, after, config.kernel_size, rate)
@@ -99,10 +104,10 @@ class WaveGAN(LatentVocoder):
         )
         if config.filter_size:
             self.filter = nn.Conv1d(1, 1, config.filter_size, bias=False)
-        self.apply(initialise)
+        self.apply(initialize_like_tensorflow)
 
     def generate_features(self, latent: Tensor) -> Tensor:
-        """(B, latent_size + classes) -> (B, samples) in [-1, 1]."""
+        """Latent vectors and classes (B, latent_size + classes) -> (B, samples) in [-1, 1]."""
         config = self.config
         x = torch.unflatten(self.enter(latent), 1, (_FRAMES, -1)).mT
         for i, (layer, rate) in enumerate(zip(self.ups, config.rates, strict=True)):
@@ -112,27 +117,27 @@ class WaveGAN(LatentVocoder):
                 x = F.pad(x.repeat_interleave(rate, dim=2), same_padding(config.kernel_size, 1))
             x = in_float32(layer, x) if last else layer(x)
             if config.upsample == "zeros":
-                x = cropped(x, config.kernel_size, rate, 1)
+                x = crop_to_same(x, config.kernel_size, rate, 1)
         x = torch.tanh(x)
         if config.filter_size:
             x = in_float32(self.filter, F.pad(x, same_padding(config.filter_size, 1)))
         return x.squeeze(1)
 
     def extract_features(self, wav: Tensor) -> Tensor:
-        """The waveform itself."""
+        """Return the waveform, which the critic scores."""
         return wav
 
     def features_to_wav(self, features: Tensor) -> Tensor:
-        """The waveform itself."""
+        """Return the generated waveform."""
         return features
 
-    def build_critic(self) -> nn.Module:
-        """The generator's mirror image."""
+    def critic(self) -> nn.Module:
+        """Build the mirror image of the generator."""
         return WaveGANCritic(self.config)
 
 
 class WaveGANCritic(nn.Module):
-    """Strided convolutions down to 16 frames, with shuffled phases between them."""
+    """Strided convolutions down to 16 frames, with phase shuffle between them."""
 
     def __init__(self, config: WaveGANConfig) -> None:
         super().__init__()
@@ -143,21 +148,21 @@ class WaveGANCritic(nn.Module):
             nn.Conv1d(before, after, config.kernel_size, rate)
             for before, after, rate in zip(widths, widths[1:], config.rates, strict=False)
         )
-        self.apply(initialise)
+        self.apply(initialize_like_tensorflow)
 
     def forward(self, wav: Tensor, random: np.random.Generator) -> Tensor:
-        """(B, samples) -> (B, features), the channels of each frame in turn."""
+        """Waveforms (B, samples) -> features (B, out_features), frame by frame."""
         config, x = self.config, wav[:, None]
         for i, (layer, rate) in enumerate(zip(self.downs, config.rates, strict=True)):
             x = layer(F.pad(x, same_padding(config.kernel_size, rate)))
             x = F.leaky_relu(x, _SLOPE)
             if config.shuffle and i < min(_SHUFFLED, len(self.downs) - 1):
-                x = shifted(x, int(random.integers(-config.shuffle, config.shuffle + 1)))
+                x = shift_phase(x, int(random.integers(-config.shuffle, config.shuffle + 1)))
         return x.mT.flatten(1)
 
 
-def shifted(x: Tensor, by: int) -> Tensor:
-    """(B, channels, T) later by so many samples, or earlier; reflected where it runs out."""
+def shift_phase(x: Tensor, by: int) -> Tensor:
+    """Shift (B, channels, T) by `by` samples, later if positive, with reflection padding."""
     if by == 0:
         return x
     padded = F.pad(x, (max(by, 0), max(-by, 0)), mode="reflect")
@@ -165,11 +170,11 @@ def shifted(x: Tensor, by: int) -> Tensor:
 
 
 def rename_official(variables: Mapping[str, np.ndarray], of: str) -> dict[str, Tensor]:
-    """The authors' TensorFlow variables, of WaveGAN or SpecGAN, in our names and torch's layout.
+    """Convert the authors' TensorFlow variables of WaveGAN or SpecGAN to a state dict.
 
     Args:
-        variables: by name, such as `G/upconv_0/conv2d_transpose/kernel`; `|` may stand for `/`.
-        of: `G`, for our generator, or `D`, for `CriticHead`.
+        variables: arrays by name, such as `G/upconv_0/conv2d_transpose/kernel`, with `/` or `|`.
+        of: `G` for the generator, or `D` for `CriticHead`.
     """
     renamed = {}
     for key, value in variables.items():

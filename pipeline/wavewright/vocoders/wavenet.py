@@ -222,8 +222,7 @@ class WaveNet(MultiSpeaker, AutoregressiveVocoder):
         if not self.speakers:
             return None
         number = torch.tensor([self._speaker_index(name or self.speakers[0])], device=self.device)
-        embedding: Tensor = self.voices(number)[..., None]
-        return embedding
+        return torch.unsqueeze(self.voices(number), -1)
 
     def forward(
         self, inputs: Tensor, mel: Tensor | None = None, speaker: Tensor | None = None
@@ -347,8 +346,7 @@ class WaveNet(MultiSpeaker, AutoregressiveVocoder):
         if self.config.speakers:
             numbers = [self._speaker_index(name) for name in batch.labels]
             speaker = torch.tensor(numbers, device=targets.device)
-        parameters: Tensor = self(self.input_channels(targets[:, :-1]), condition, speaker)
-        return parameters
+        return self.forward(self.input_channels(targets[:, :-1]), condition, speaker)
 
     def _speaker_index(self, speaker: str) -> int:
         if speaker not in self.speakers:

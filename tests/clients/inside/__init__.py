@@ -1,4 +1,4 @@
-"""What runs in a client's environment: work that a test asks for, its answer in arrays.
+"""Scripts that run in a client's environment: work that a test requests, answers in arrays.
 
 python -m tests.clients.inside.NAME given.json answer.npz
 """
@@ -33,7 +33,7 @@ def run_snippet(heading: str, **names: Any) -> dict[str, Any]:
 
 
 def refusal(call: Callable[[], Any]) -> str:
-    """What Wavewright says against it; nothing if it does it."""
+    """Wavewright's error; empty if there is none."""
     from wavewright.errors import WavewrightError
 
     try:

@@ -16,7 +16,7 @@ from wavewright.interop import coqui
 
 
 def work(recording: str, weights: str) -> dict[str, Any]:
-    """What it says, a recording's copy by its own features, and refusals."""
+    """Its speech, a recording's copy by its own features, and refusals."""
     torch.manual_seed(0)
     shutil.copy(weights, "hifigan.safetensors")
     synthesizer = _synthesizer("default")

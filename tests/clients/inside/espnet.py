@@ -35,7 +35,7 @@ _FASTSPEECH2 = {
 
 
 def work(recording: str, weights: str, checkpoint: str, natural_checkpoint: str) -> dict[str, Any]:
-    """What both models say, copies of a recording, and refusals."""
+    """Speech of both models, copies of a recording, and refusals."""
     shutil.copy(weights, "hifigan.safetensors")
     speech = torch.from_numpy(load_wav(recording, 22050)[0])
     feats = _make("tts", "tacotron2", _TACOTRON2, speech)

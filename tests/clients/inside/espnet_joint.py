@@ -64,7 +64,7 @@ _NAMES |= {"melgan": "melgan_multi_scale_discriminator"}
 
 
 def work(recording: str) -> dict[str, Any]:
-    """What every vocoder and its discriminator make of a recording; files of all."""
+    """Outputs of every vocoder and its discriminator for a recording; files of all."""
     from espnet2.gan_tts.jets.generator import JETSGenerator
     from espnet2.gan_tts.style_melgan import StyleMelGANGenerator
     from espnet2.gan_tts.vits.generator import VITSGenerator

@@ -32,7 +32,7 @@ _RATES: dict[str, dict[str, Any]] = {
 
 
 def work(recording: str, weights: dict[str, str]) -> dict[str, Any]:
-    """What the models say, copies of a recording, and refusals, at each rate."""
+    """Speech of the models, copies of a recording, and refusals, at each rate."""
     answers: dict[str, Any] = {}
     for rate, features in _RATES.items():
         shutil.copy(weights[rate], "hifigan.safetensors")

@@ -32,7 +32,7 @@ _BANDS = {
 
 
 def work(**given: Any) -> dict[str, Any]:
-    """What a test asks for."""
+    """Do the work that a test requests."""
     return of_theirs(**given) if "version" in given else of_ours(**given)
 
 

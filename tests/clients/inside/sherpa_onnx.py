@@ -18,7 +18,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def work(vocoders: dict[str, str], mels: dict[str, str], wrong: str) -> dict[str, Any]:
-    """What each vocoder makes of its mel, through the lines of the documentation.
+    """Waveform of each vocoder for its mel, by the documentation's snippet.
 
     `wrong` is the first one's mel in another logarithm.
     """

@@ -71,7 +71,7 @@ def extract(
         _unpack(archive, scratch, limit, members)
         os.replace(scratch, folder)
     except OSError as error:
-        if error.errno is None:  # bz2 and gzip say so when the data are not theirs
+        if error.errno is None:  # raised by bz2 and gzip for invalid data
             raise WavewrightError(f"{archive}: cut short or damaged ({error})") from error
         raise WavewrightError(format_os_error(error, scratch)) from error
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:

@@ -14,7 +14,7 @@ from wavewright.data.corpus.screening import ScreeningResult, ScreeningRules
 from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.data.shards import Encoding, Shards, shard_plan, write_shards
 from wavewright.data.shards.layout import shard_name
-from wavewright.text.textgrid import cut_alignment, read_checked, write_alignment
+from wavewright.text.textgrid import cut_alignment, read_alignment_with_warnings, write_alignment
 
 if TYPE_CHECKING:  # workers import this module, and do without what tables need
     from wavewright.data.corpus.table import UtteranceTable
@@ -88,7 +88,7 @@ def _load(name: str, cut: Cut, rules: ScreeningRules, alignments: Path) -> np.nd
     """Read the samples of one utterance, and write its TextGrid in the samples' time."""
     wav, rate = load_wav(cut.audio, channel=rules.channel, start=cut.begin, end=cut.end)
     if cut.alignment is not None:
-        alignment, _ = read_checked(
+        alignment, _ = read_alignment_with_warnings(
             cut.alignment, len(wav) / rate, phones=rules.phones_tier, words=rules.words_tier
         )
         part = cut_alignment(alignment, cut.start / rate, cut.stop / rate)

@@ -64,8 +64,8 @@ def fetch(
     Args:
         url: http or https.
         target: the file to make.
-        sha256: 64 hexadecimal digits that the file must have; without it nothing but the length
-            that the server names can be checked, which is said in a warning.
+        sha256: 64 hexadecimal digits that the file must have; without it only the length
+            that the server announces can be checked, with a warning.
         size: bytes that the file must have.
         timeout: seconds without a single byte after which a connection counts as stalled.
         attempts: tries in a row that may fail without bringing a byte before the call gives up.
@@ -81,7 +81,7 @@ def fetch(
     if target.is_file():
         if _is_right(target, sha256, size):
             return target
-        log.warning("%s is not what it should be (size or sha256); downloading it again", target)
+        log.warning("%s has the wrong size or sha256; downloading it again", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     if size is not None:
@@ -97,7 +97,7 @@ def fetch(
             failures = 1 if after > before else failures + 1
             if failures >= attempts:
                 raise WavewrightError(
-                    f"{url}: {error}; gave up after {attempts} tries. What came so far is in "
+                    f"{url}: {error}; gave up after {attempts} tries. The data so far is in "
                     f"{part}: run the same command again to continue."
                 ) from error
             log.warning("%s: %s; trying again (%d bytes so far)", url, error, after)
@@ -113,22 +113,20 @@ def fetch_from_any(
 ) -> Path:
     """Download a file from the first of several addresses that serves it in full.
 
-    What one server sent is continued from the next: the checksum, which several addresses need,
-    tells in the end whether it fits together.
+    A transfer that one server broke off is continued from the next; the checksum, which several
+    addresses require, verifies the result.
 
     Args:
-        urls: in the order in which to try them.
+        urls: addresses, in the order of preference.
         target: the file to make.
         sha256: of the file.
-        options: of `fetch`.
+        options: options of `fetch`.
 
     Raises:
-        WavewrightError: no server has it; with what the last one said.
+        WavewrightError: no server has it; with the last one's error.
     """
     if len(urls) > 1 and sha256 is None:
-        raise WavewrightError(
-            f"{urls[1]}: a mirror needs a sha256, by which its file is told from another"
-        )
+        raise WavewrightError(f"{urls[1]}: a mirror needs a sha256 to verify its file")
     part = Path(target).with_name(f"{Path(target).name}.part")
     for url, following in pairwise(urls):
         try:

@@ -28,13 +28,13 @@ from wavewright.data.corpus.utterances import (
 from wavewright.data.manifest import check_id, id_slug
 from wavewright.errors import WavewrightError
 from wavewright.io.progress import progress
-from wavewright.text.espeak import speak
+from wavewright.text.espeak import synthesize
 from wavewright.text.textgrid import write_alignment
 
 _LARGEST_COPY = 10**9  # bytes of audio
 _AUDIO_FOLDERS = ("wavs", "wav", "recordings", "audio", "clips")  # beside a metadata.csv
 _NAMING = ("kaldi", "nemo", "table")  # layouts that name each file, wherever it is
-_ABOUT = re.compile(r"readme|licen[cs]e|copying", re.IGNORECASE)  # what a corpus says of itself
+_ABOUT = re.compile(r"readme|licen[cs]e|copying", re.IGNORECASE)  # files that describe a corpus
 log = logging.getLogger("wavewright")
 
 
@@ -55,7 +55,7 @@ def publish_corpus(
         source: the corpus, a folder with nothing but the corpus's folder in it, or a table or
             manifest file.
         corpus: filled; files that an interrupted call left are replaced.
-        layout: `ljspeech` or one of `readers.detect.LAYOUTS`; None tells it by the files there.
+        layout: `ljspeech` or one of `readers.detect.LAYOUTS`; None detects it.
         follow_links: whether symbolic links may lead out of the source.
         link: whether audio is hard-linked, where the filesystem can; None decides by its size.
 
@@ -259,7 +259,7 @@ def synthesize_corpus(
     Args:
         sentences: UTF-8, one per line; line 7 becomes the utterance `PREFIX-007`.
         corpus: gets metadata.csv, wavs/ID.wav (16 bits) and alignments/ID.TextGrid.
-        prefix: of the ids.
+        prefix: prefix of the ids.
         voice, words_per_minute: see `speak`.
 
     Raises:
@@ -278,7 +278,7 @@ def synthesize_corpus(
     with progress("speak", total=len(lines), unit="sentences") as bar:
         for number, line in lines:
             name = check_id(f"{prefix}-{number:03d}")
-            speech = speak(line, voice=voice, words_per_minute=words_per_minute)
+            speech = synthesize(line, voice=voice, words_per_minute=words_per_minute)
             save_wav(corpus / "wavs" / f"{name}.wav", from_pcm16(speech.wav), speech.sample_rate)
             write_alignment(corpus / "alignments" / f"{name}.TextGrid", speech.alignment)
             rows.append(f"{name}|{line}|{line}\n")

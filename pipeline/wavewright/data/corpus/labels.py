@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.errors import WavewrightError
-from wavewright.text.verbalisation.english import TextRules, verbalise
+from wavewright.text.verbalisation.english import TextRules, verbalize
 
 log = logging.getLogger("wavewright")
 
@@ -51,7 +51,7 @@ def normalize_texts(
         log.warning("normalised texts come with the corpus: text_rules %s changes none", rules)
         return dict(utterances)
     return {
-        name: replace(utterance, normalised=verbalise(utterance.normalised, rules))
+        name: replace(utterance, normalised=verbalize(utterance.normalised, rules))
         for name, utterance in utterances.items()
     }
 

@@ -33,12 +33,12 @@ class Quality:
 
     Attributes:
         level_dbfs: RMS of the active speech, the 50 ms within 30 dB of the loudest.
-        peak_dbfs: of the largest sample.
+        peak_dbfs: level of the largest sample.
         snr_db: mean power of the active speech over the power that the quietest twentieth of the
             10 ms blocks stay below. It takes pauses for noise: without any it is too low. Not of
             less than half a second.
-        silence_share: of the 10 ms blocks, those 40 dB below the loudest 50 ms.
-        clipped_share: of the samples, those at full scale.
+        silence_share: share of 10 ms blocks that are 40 dB below the loudest 50 ms.
+        clipped_share: share of samples at full scale (`audio.levels`).
     """
 
     level_dbfs: float = math.nan

@@ -22,8 +22,13 @@ from wavewright.compute.parallel_map import parallel_map
 from wavewright.data.corpus.quality import Quality, measure_quality, quality_flags
 from wavewright.data.corpus.utterances import CorpusUtterance
 from wavewright.errors import MissingExtra, WavewrightError
-from wavewright.text.symbols import describe, normalise_text, unknown_symbols
-from wavewright.text.textgrid import Alignment, cut_alignment, read_checked, speech_bounds
+from wavewright.text.symbols import describe_characters, normalize_text, unknown_symbols
+from wavewright.text.textgrid import (
+    Alignment,
+    cut_alignment,
+    read_alignment_with_warnings,
+    speech_bounds,
+)
 
 PHONE_SEPARATOR = "\x1f"
 Trim = Literal["none", "alignment", "energy"]
@@ -43,13 +48,13 @@ class ScreeningRules:
     Attributes:
         sample_rate: Hz of the prepared audio.
         minimum_seconds, maximum_seconds: allowed duration, the minimum after trimming.
-        channel: which channel is taken, or their mean.
+        channel: channel to keep, or their mean.
         remove_offset: whether the mean of the samples will be subtracted.
         trim: `none`; `alignment`: to the first and last phone, by energy where there is no
             TextGrid; `energy`: to the first and last 10 ms within `top_db` of the loudest.
         margin: seconds that trimming leaves on either side.
         top_db: see `trim`.
-        unknown_symbols: what to do with texts that `text.SYMBOLS` cannot spell.
+        unknown_symbols: treatment of texts with symbols outside `text.SYMBOLS`.
         require_text: whether an utterance without text is a fault.
         phones_tier, words_tier: names of the TextGrids' tiers.
     """
@@ -80,16 +85,16 @@ class ScreeningResult:
     """Outcome of screening one utterance.
 
     Attributes:
-        id: of the utterance.
-        reason: why it cannot be used; empty if it can.
-        flags: what is odd about it.
+        id: id of the utterance.
+        reason: reason for not using it; empty if it is usable.
+        flags: names of its oddities.
         start, stop: samples of the utterance's part of the file, at its own rate, that are kept.
-        level: of those; None with a reason.
-        quality: of those.
+        level: level of the kept samples; None with a reason.
+        quality: quality of the kept samples.
         alignment: whether its TextGrid can be used.
-        note: why the TextGrid cannot be used, or what is odd about it.
+        note: fault or oddity of the TextGrid.
         phones: labels of what is kept, SEPARATOR between (a list would take ten times the memory).
-        phone_seconds: how long each lasts.
+        phone_seconds: duration of each phone.
     """
 
     id: str
@@ -181,14 +186,14 @@ def _channel_flags(data: np.ndarray) -> Iterator[str]:
 
 
 def _text_flags(utterance: CorpusUtterance, rules: ScreeningRules) -> Iterator[str]:
-    text = normalise_text(utterance.normalised)
+    text = normalize_text(utterance.normalised)
     unknown = unknown_symbols(text)
     if not text and (rules.require_text or utterance.normalised):
         raise WavewrightError("nothing to read in its text")
     if unknown and rules.unknown_symbols == "quarantine":
         hint = _SPELL_OUT if any(symbol.isdigit() for symbol in unknown) else ""
         raise WavewrightError(
-            f"its text has symbols that no model reads: {describe(unknown)}{hint}"
+            f"its text has symbols that no model reads: {describe_characters(unknown)}{hint}"
         )
     if unknown:
         yield "unknown_symbols"
@@ -232,7 +237,7 @@ def _read_alignment(
     if utterance.alignment is None:
         return None, ""
     try:
-        alignment, odd = read_checked(
+        alignment, odd = read_alignment_with_warnings(
             utterance.alignment, seconds, phones=rules.phones_tier, words=rules.words_tier
         )
         speech_bounds(alignment)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from wavewright.data.corpus.utterances import AUDIO_SUFFIXES, CorpusUtterance, read_lines
 from wavewright.data.manifest import SPLITS
 from wavewright.errors import WavewrightError
-from wavewright.text.symbols import normalise_text
+from wavewright.text.symbols import normalize_text
 
 HELD_OUT = ("test", "dev")  # in this order: a text of both is the test's
 log = logging.getLogger("wavewright")
@@ -80,8 +80,8 @@ def split_utterances(
         dev: texts to hold out for validation.
         test: texts to hold out for test.
         speakers: speaker by id; no speaker is then in two splits. The hash holds out speakers,
-            those with the smallest SHA-256, until they have said as many texts, but at most a
-            tenth of the speakers left and at least one.
+            those with the smallest SHA-256, until they have as many utterances, but at most a
+            tenth of the remaining speakers and at least one.
         share_texts: whether a text may be in several splits, as digits and commands must be.
 
     Returns:
@@ -188,7 +188,7 @@ def _hash(name: str) -> str:
 
 def _text_key(text: str) -> str:
     """Text without case and punctuation, by which takes of one text are matched."""
-    return re.sub(r"[^\w]+", " ", normalise_text(text)).strip() or text
+    return re.sub(r"[^\w]+", " ", normalize_text(text)).strip() or text
 
 
 def _drop_shared_texts(

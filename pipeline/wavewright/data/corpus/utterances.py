@@ -32,7 +32,7 @@ class CorpusUtterance:
     """Utterance of a corpus: one line of metadata and its files.
 
     `id` is legal and unique: an utterance whose own id is neither is called after its line.
-    `reason` says why the utterance cannot be used, and is empty where it can. `start` and `end` are
+    `reason` is why the utterance cannot be used; empty if it can. `start` and `end` are
     seconds of the file, None for its end. `split` is the corpus's own, or empty.
     """
 
@@ -55,9 +55,9 @@ def read_corpus(
 
     Args:
         folder: the corpus.
-        columns: what the fields of a line of metadata.csv are: `id`, `raw`, `normalised`,
+        columns: fields of a line of metadata.csv: `id`, `raw`, `normalised`,
             `speaker`. Without `normalised`, and on lines that lack the last field, the raw text
-            stands for it. A corpus.parquet names its columns itself.
+            stands for it. Ignored for a corpus.parquet, whose columns are named.
 
     Raises:
         WavewrightError: no metadata.csv, one that is empty or not UTF-8, or no audio at all.
@@ -254,7 +254,7 @@ def _mark_repeated_ids(utterances: Sequence[CorpusUtterance]) -> list[CorpusUtte
         if len(indices) == 1:
             continue
         for count, index in enumerate(indices):
-            reason = f"duplicate id '{name}': it stands on {len(indices)} lines"
+            reason = f"duplicate id '{name}': it appears on {len(indices)} lines"
             new = name if count == 0 else f"{name[:110]}.repeat-{count}"
             result[index] = replace(utterances[index], id=new, reason=reason)
     return result

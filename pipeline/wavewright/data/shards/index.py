@@ -1,7 +1,7 @@
 """Index of a folder of shards, `index.parquet`: one row per utterance, sorted by id.
 
-It is kept as columns, because a list of millions of rows would take gigabytes. While a shard is
-not in an index yet, `SHARD.json` beside it holds its notes: header, sha256 and rows.
+The index is held as columns, because a list of millions of rows would take gigabytes. Until a shard
+is in an index, `SHARD.json` beside it holds its notes: header, sha256 and rows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ShardIndex:
     """Index of a folder of shards, held as columns.
 
     Attributes:
-        header: what all members share.
+        header: properties shared by all members.
         sha256: of every shard, by its name.
         ids: fixed-width ASCII, sorted.
         shard_names: sorted; `shards` are places in it.
@@ -136,9 +136,9 @@ def publish_index(
     """Write `index.parquet` over the shards of `folder`, whole or not at all.
 
     Args:
-        folder: where the shards are.
-        rows: of all utterances, in any order.
-        header: what they share.
+        folder: folder of the shards.
+        rows: rows of all utterances, in any order.
+        header: properties shared by all members.
         sha256: of the shards, looked up after the last row; those that it lacks are read.
     """
     import pyarrow as pa
@@ -175,7 +175,7 @@ def _batches(rows: Iterable[IndexRow], schema: Any) -> Iterator[Any]:
 def convert_index_to_notes(folder: Path) -> None:
     """Replace an index by notes for every shard.
 
-    What is written next keeps the shards that are whole; an index would say that all are there.
+    The next write keeps the intact shards; with an index, all shards would count as present.
     """
     try:
         index = ShardIndex(folder)

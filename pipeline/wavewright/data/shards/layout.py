@@ -16,7 +16,7 @@ from wavewright.mel.spec import MelSpec
 Array = npt.NDArray[Any]
 Encoding = Literal["pcm16", "flac"]
 INDEX = "index.parquet"
-_FORMATS = {1: "pcm16", 2: "flac"}  # the second cannot be read by those that know the first
+_FORMATS = {1: "pcm16", 2: "flac"}  # readers of format 1 cannot read format 2
 
 
 class IndexRow(NamedTuple):
@@ -42,7 +42,7 @@ class ShardHeader(NamedTuple):
     encoding: Encoding = "pcm16"
 
     def as_json(self) -> str:
-        mel = self.mel.essentials() if self.mel else None
+        mel = self.mel.non_default_fields() if self.mel else None
         number = 2 if self.encoding == "flac" else 1
         return json.dumps(
             {"format": number, "sample_rate": self.sample_rate, "mel": mel}, sort_keys=True

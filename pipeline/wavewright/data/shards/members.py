@@ -63,12 +63,12 @@ def decode(
 
     Args:
         read: (offset, size) -> those bytes of the shard, fewer where it ends. Only the samples'
-            own bytes are asked for, or those of the FLAC frames around them.
-        row: of the member.
-        header: of the folder.
+            bytes are read, or those of the FLAC frames around them.
+        row: index row of the member.
+        header: header of the folder.
         start: first sample or frame.
         stop: before this one.
-        path: of the shard, for errors.
+        path: path of the shard, for errors.
     """
     if header.encoding == "flac":
         return _decode_flac(read, row, start, stop, path)

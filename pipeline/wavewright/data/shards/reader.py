@@ -22,10 +22,10 @@ class Shards:
     """Access to a folder of shards.
 
     Attributes:
-        folder: where the shards are.
+        folder: folder of the shards.
         mel: spec of the mels, or None for audio.
         sample_rate: Hz.
-        encoding: of audio.
+        encoding: encoding of audio.
         sha256: of every shard, by its name.
     """
 
@@ -88,7 +88,7 @@ class Shards:
     ) -> Iterator[tuple[str, Array]]:
         """Yield ids and arrays of all utterances, reading one whole shard after the other.
 
-        While one shard is given out the next is read. Nothing in it is executed or unpickled.
+        The next shard is read while one is being consumed. Nothing in it is executed or unpickled.
 
         Args:
             seed: None: in the order of the shards; else shuffled, alike for equal seeds: the
@@ -123,7 +123,7 @@ def _open_index(folder: Path) -> ShardIndex:
     try:
         stat = (folder / INDEX).stat()
     except OSError:
-        return ShardIndex(folder)  # which says what is wrong
+        return ShardIndex(folder)  # raises the error
     return _index_as_of(folder.absolute(), stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 

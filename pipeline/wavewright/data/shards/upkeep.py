@@ -50,14 +50,14 @@ def append_shards(
 ) -> None:
     """Add utterances to a folder of shards.
 
-    They go into new shards, numbered on; those that are there are not touched. Readers see all of
-    the new utterances or none, because the index is replaced in one step. After an interruption
-    the same call goes on.
+    They go into new shards with the next numbers; existing shards are not touched. Readers see all
+    of the new utterances or none, because the index is replaced in one step. After an interruption
+    the same call continues.
 
     Args:
-        folder: with its index.
+        folder: folder of shards with an index.
         ids: the new utterances, or a mapping, as for `write_shards`.
-        load: as for `write_shards`; the arrays must be of the folder's kind.
+        load: see `write_shards`; arrays must be of the folder's kind.
         jobs: worker processes.
         shard_size: utterances in a new shard.
         what: name of the work, for the progress bar.
@@ -87,7 +87,7 @@ def verify_shards(folder: str | Path, *, jobs: int = 1) -> list[ShardDamage]:
     """Hash every shard and compare with the index.
 
     Args:
-        folder: with its index.
+        folder: folder of shards with an index.
         jobs: processes that read.
 
     Returns:
@@ -134,14 +134,14 @@ def repair_shards(
     """Rebuild damaged and missing shards from their source.
 
     Args:
-        folder: with its index.
-        load: as it was for `write_shards`.
+        folder: folder of shards with an index.
+        load: the `load` that `write_shards` was called with.
         items: the mapping, if `load` takes a second argument from one; only the entries of damaged
             shards are looked up.
         jobs: worker processes.
 
     Returns:
-        What was mended.
+        The damaged shards that were rebuilt.
 
     Raises:
         WavewrightError: a shard does not come out with its recorded sha256, because the source has

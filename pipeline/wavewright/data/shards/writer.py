@@ -56,7 +56,7 @@ def write_shard(
     """Write one shard from (id, array) pairs; it appears under its name only when complete.
 
     Args:
-        folder: where the shard goes.
+        folder: folder of the shard.
         number: its place in the numbering.
         items: int16 (samples,) or float32 (n_mels, frames) by id.
         header: sample rate and, for mels, their spec.
@@ -122,19 +122,18 @@ def write_shards(
 ) -> None:
     """Write every utterance into shards, one task per shard, and index them.
 
-    A shard that is there already and whole is kept: one that an interrupted run has finished, or
-    one of a published folder of the same utterances. One that is damaged is made again, and must
-    come out as it was.
+    Intact shards of an interrupted run, or of a published folder of the same utterances, are kept.
+    Damaged ones are rebuilt, and must have the recorded sha256.
 
     Args:
         folder: the shards' folder.
-        ids: all utterances; or a mapping from each to what `load` needs to know about it, of which
-            every task is sent its own part only.
+        ids: all utterances; or a mapping from each to `load`'s second argument, of which every task
+            is sent its own part only.
         load: id -> int16 (samples,) for audio, or float32 (n_mels, frames) for mels; with a
-            mapping, (id, what the mapping has for it). Picklable, and small: it goes to each task.
+            mapping, (id, value). Picklable and small: it is sent with each task.
         mel: the spec of the mels, which are (n_mels, frames) whatever its layout; None for audio.
         sample_rate: Hz, of the audio or of the audio under the mels.
-        encoding: of audio: `pcm16`, or `flac`, which takes about half the space and decodes for
+        encoding: `pcm16`, or `flac` for audio, which takes about half the space and is decoded for
             every crop.
         like: a folder of shards whose numbers and order these get, such as the audio of the mels.
         jobs: worker processes. The bytes written do not depend on it.

@@ -1,1 +1,1 @@
-"""Listening tests: what is asked, the page that listeners get, and what their answers say."""
+"""Listening tests: design, page for listeners, and ratings from their answers."""

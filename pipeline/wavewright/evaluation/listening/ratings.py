@@ -43,7 +43,7 @@ from wavewright.io.files import write_text
 
 
 def import_ratings(folder: Path, key: Path, out: Path) -> Ratings:
-    """ModelT results of listeners, write `ratings.json` and `ratings.md` into `out`.
+    """Read the answers of listeners; write `ratings.json` and `ratings.md` into `out`.
 
     Raises:
         WavewrightError: the key or a result is not usable, or screening excludes everybody.
@@ -171,7 +171,7 @@ def _table(
     systems: set[str],
     points: Callable[[Answer], float],
 ) -> Answers:
-    """(listeners, utterances): points of the answers to trials that play just these systems."""
+    """Points of the answers to trials of exactly these systems, (listeners, utterances)."""
     places = {utterance: index for index, utterance in enumerate(key.utterances)}
     table = np.full((len(used), len(places)), np.nan)
     for row, session in enumerate(used):

@@ -40,7 +40,7 @@ class SpeedPoint:
 
 
 def forest_plot(pairs: Sequence[SystemPair], metric: MetricInfo) -> Markup:
-    """Mean paired differences with their intervals and a line at zero, one row for each pair.
+    """Forest plot of mean paired differences with their intervals, one row for each pair.
 
     Full marks are significant differences, hollow ones are not.
     """
@@ -70,7 +70,7 @@ def forest_plot(pairs: Sequence[SystemPair], metric: MetricInfo) -> Markup:
 
 
 def scatter_plot(points: Sequence[SpeedPoint], metric: MetricInfo) -> Markup:
-    """Quality against real-time factor on a logarithmic scale, better to the left."""
+    """Scatter plot of quality against real-time factor, logarithmic, faster to the left."""
     factors = [point.factor for point in points]
     x = Axis(min([*factors, 0.5]) / 1.6, max([*factors, 1.0]) * 1.6, 64, 470, logarithmic=True)
     edges = [v for p in points for v in (p.mean, p.low, p.high) if v is not None]

@@ -26,7 +26,7 @@ _ROOM = 1.3  # beyond the recordings' own range, as a factor
 
 @dataclass(frozen=True)
 class PitchContour:
-    """F0 in Hz every 10 ms, (frames,), 0 where unvoiced, of a sound of so many seconds."""
+    """F0 contour in Hz every 10 ms, (frames,), 0 where unvoiced, and the sound's duration."""
 
     hertz: np.ndarray
     seconds: float
@@ -120,6 +120,6 @@ def _world() -> Any:
     if find_spec("pyworld") is None:
         return None
     try:
-        return world.compiled()
+        return world.load_pyworld()
     except Undefined:
         return None

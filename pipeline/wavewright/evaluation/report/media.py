@@ -67,7 +67,7 @@ class PlayerClip:
         return self.audio == self.file
 
     def size(self) -> int:
-        """Characters that it adds to the page, roughly."""
+        """Approximate number of characters that it adds to the page."""
         return sum(map(len, (self.audio, self.image, self.difference, self.pitch))) + _MARKUP
 
     def as_link(self) -> PlayerClip:
@@ -94,7 +94,7 @@ class Article:
         return self.natural.linked
 
     def size(self) -> int:
-        """Characters that it adds to the page, roughly."""
+        """Approximate number of characters that it adds to the page."""
         clips = [self.natural, *(clip for _, row in self.grid for clip in row if clip)]
         return sum(clip.size() for clip in clips)
 

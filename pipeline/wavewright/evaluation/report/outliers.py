@@ -105,7 +105,7 @@ def _worst(results: Results, rankings: Rankings, deviations: Deviations) -> list
 def _reason(results: Results, metric: MetricInfo, z: float, key: ValueKey) -> str:
     system, condition, *_ = key
     title = next(s.title for s in results.systems if s.id == system)
-    where = next(c.in_sentence for c in results.conditions if c.id == condition)
+    where = next(c.title_in_sentence for c in results.conditions if c.id == condition)
     value = next(
         row.value
         for row in results.values

@@ -162,7 +162,7 @@ def _formats() -> dict[str, Any]:
 def _names(results: Results) -> dict[str, Any]:
     candidates = [system for system in results.systems if system.kind != "natural"]
     return {
-        "condition_titles": {c.id: c.in_sentence for c in results.conditions},
+        "condition_titles": {c.id: c.title_in_sentence for c in results.conditions},
         "plain": {m.name: m.title for m in results.metrics if m.band is None and m.phones is None},
         "candidates": candidates,
         "places": {system.id: place for place, system in enumerate(candidates, start=1)},

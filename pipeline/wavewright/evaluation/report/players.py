@@ -19,8 +19,8 @@ from wavewright.evaluation.report.contours import (
 from wavewright.evaluation.report.formatting import decimal_places, format_fixed
 from wavewright.evaluation.report.media import Article, PlayerClip, SelectedUtterance
 from wavewright.evaluation.results import NATURAL, Results, System
-from wavewright.metrics.logmel import measured_mel
-from wavewright.metrics.metric import LONGEST_MISMATCH, Condition, Undefined
+from wavewright.metrics.logmel import metric_log_mel
+from wavewright.metrics.metric import MAX_DURATION_MISMATCH, Condition, Undefined
 from wavewright.webpage import sound
 from wavewright.webpage.figures import data_uri, difference_image, mel_image
 
@@ -63,7 +63,7 @@ class _Audio(NamedTuple):
 def _load(path: Path) -> _Audio:
     wav, sample_rate = load_wav(path)
     try:
-        mel = measured_mel(wav, sample_rate)
+        mel = metric_log_mel(wav, sample_rate)
     except Undefined:
         mel = None
     return _Audio(wav, sample_rate, pitch_contour(wav, sample_rate), mel)
@@ -112,7 +112,7 @@ class _ClipBuilder:
             for v in results.values
             if v.utterance == utterance
         }
-        self.titles = {c.id: c.in_sentence for c in results.conditions}
+        self.titles = {c.id: c.title_in_sentence for c in results.conditions}
 
     def clip(self, system: System, condition: Condition) -> PlayerClip | None:
         """Clip of a system's copy of the utterance; None where it has no wav."""
@@ -121,7 +121,7 @@ class _ClipBuilder:
             return None
         numbers = [
             f"{metric.title} {format_fixed(value, decimal_places([value]))}"
-            for metric in self.results.metrics_of(condition)
+            for metric in self.results.metrics_for(condition)
             if metric.phones is None
             and (value := self.values.get((system.id, condition, metric.id))) is not None
         ]
@@ -153,7 +153,7 @@ class _ClipBuilder:
 
     def _same_timing(self, condition: str, audio: _Audio) -> bool:
         ours, true = (len(one.wav) / one.sample_rate for one in (audio, self.recording))
-        return condition != "tts" and abs(ours - true) <= LONGEST_MISMATCH * max(ours, true)
+        return condition != "tts" and abs(ours - true) <= MAX_DURATION_MISMATCH * max(ours, true)
 
     def _difference(self, audio: _Audio) -> str:
         true = self.recording

@@ -69,7 +69,7 @@ def rank_conditions(results: Results) -> dict[Condition, ConditionRanking]:
 def _rank_condition(results: Results, condition: ConditionInfo) -> ConditionRanking:
     rankings = {
         metric.id: rank_metric(results, condition.id, metric)
-        for metric in results.metrics_of(condition.id)
+        for metric in results.metrics_for(condition.id)
     }
     ranks = (one for one in rankings.values() if one.metric.direction != "ideal" and one.ranked)
     tests = sum(

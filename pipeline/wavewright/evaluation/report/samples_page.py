@@ -15,7 +15,7 @@ from wavewright.evaluation.layout import pick_evenly
 from wavewright.evaluation.samples_results import GeneratedSound, SamplesResults, SoundSet
 from wavewright.io.csv_text import csv_text
 from wavewright.io.files import atomic_write, write_text
-from wavewright.metrics.logmel import measured_mel
+from wavewright.metrics.logmel import metric_log_mel
 from wavewright.metrics.ltas import band_frequencies
 from wavewright.metrics.metric import Undefined
 from wavewright.webpage.figures import Axis, data_uri, mel_image, svg_chart
@@ -177,7 +177,7 @@ def _cards(folder: Path, item: SoundSet, max_players: int, budget: int) -> list[
     for number, sound in pick_evenly(list(enumerate(item.examples)), max_players):
         wav, rate = load_wav(folder / sound.file)
         try:
-            image = data_uri("image/webp", mel_image(measured_mel(wav, rate)))
+            image = data_uri("image/webp", mel_image(metric_log_mel(wav, rate)))
         except Undefined:
             image = ""
         audio = flac_uri(to_pcm16(wav), rate)

@@ -34,8 +34,8 @@ def export_file(
         checkpoint: a run or step folder, or a .safetensors file.
         out: the file to write, or for ParallelWaveGAN the folder.
         form: `onnx`, for ONNX Runtime, `sherpa-onnx`, or `parallel-wavegan`.
-        model: for ParallelWaveGAN, config.yaml of the ESPnet model whose mels it will be given.
-        check: for sherpa-onnx, let the file itself refuse mels in another logarithm.
+        model: config.yaml of the ESPnet model whose mels it will get (ParallelWaveGAN only).
+        check: let the file itself refuse mels in another logarithm (sherpa-onnx only).
 
     Raises:
         MissingExtra: packages that the form needs are not installed.
@@ -43,9 +43,9 @@ def export_file(
         WavewrightError: the vocoder cannot be exported so.
     """
     if model is not None and form != "parallel-wavegan":
-        raise WavewrightError("--for names the model of files for parallel-wavegan only")
+        raise WavewrightError("--espnet-config names the model of files for parallel-wavegan only")
     if not check and form != "sherpa-onnx":
-        raise WavewrightError("--unchecked belongs to --format sherpa-onnx")
+        raise WavewrightError("--no-log-check belongs to --format sherpa-onnx")
     if form == "parallel-wavegan":
         return _for_parallel_wavegan(checkpoint, out, model)
     require_onnx_packages()

@@ -1,7 +1,7 @@
 """Exportable graph of a vocoder: a module of tensors with named inputs and outputs.
 
-A graph has no random numbers of its own. Whatever a vocoder draws is an input, so that the same
-numbers give the same sound in every program.
+A graph draws no random numbers: a vocoder's noise is an input, so that the same noise gives the
+same sound in every program.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class TensorPort(FrozenModel):
     """Input or output tensor of a graph.
 
     Attributes:
-        name: by which clients feed it.
+        name: name by which clients pass it.
         shape: sizes; "batch"; "frames"; or so many values per frame, such as "frames * 256".
-        dtype: of its values.
+        dtype: type of its values.
         kind: a mel, a kind of `Noise`, or a sound.
-        about: what the values are.
+        about: description of the values.
     """
 
     name: str
@@ -56,10 +56,10 @@ class ExportGraph:
     """Module to export, with its inputs, outputs and parity test.
 
     Attributes:
-        name: of the vocoder.
+        name: name of the vocoder.
         tolerance: its `rounding`.
         module: takes the inputs in order; its weights stay as they are.
-        inputs, outputs: of the module.
+        inputs, outputs: ports of the module.
         trial: inputs of so many items and frames and a seed, and what must come out.
     """
 
@@ -157,7 +157,7 @@ def _require_exportable(vocoder: Vocoder) -> Exportable:
         names = FIRST_PARTY["vocoders"]
         able = [name for name in names if issubclass(find("vocoders", name), Exportable)]
         raise WavewrightError(
-            f"'{vocoder.name}' cannot be exported: it does not speak by one pass through a "
+            f"'{vocoder.name}' cannot be exported: it does not synthesize in one pass through a "
             f"network. Vocoders that can be exported: {', '.join(able)}."
         )
     others = [step.step for step in vocoder.mel_spec.target_steps if not isinstance(step, Gain)]

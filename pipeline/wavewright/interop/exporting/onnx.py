@@ -42,7 +42,7 @@ class ExportMetadata(FrozenModel):
         mel, mel_fingerprint: the convention that it was trained on.
         sample_rate: Hz of the waveform.
         hop_length: samples per frame.
-        inputs, outputs: of the graph.
+        inputs, outputs: ports of the graph.
     """
 
     wavewright: str = __version__
@@ -78,9 +78,9 @@ def write_onnx(
     """Convert a graph to ONNX, test it against PyTorch and write it atomically.
 
     Args:
-        graph: what to write.
+        graph: graph to write.
         path: the .onnx file.
-        tables: whose fields become the file's metadata, none left out.
+        tables: models whose fields all become metadata of the file.
         guarded: the convention whose logarithm the file itself is to insist on
             (`onnx_guard.add_log_guard`).
 

@@ -1,9 +1,8 @@
 """Guard inside an ONNX graph that refuses mels in another logarithm.
 
-Where nothing of ours runs, as in sherpa-onnx, the graph is all there is to notice the mistake with.
-An operator of it fails, by a name that says why, on what `log_base.require_plausible_log` refuses:
-a mel whose values do not look like speech in the logarithm that is wanted, and do in another. ONNX
-Runtime puts that name into its error. Any other mel passes with its values unchanged.
+In clients such as sherpa-onnx, only the graph itself can detect the mistake. An operator, whose
+name is the message, fails on mels that `log_base.require_plausible_log` refuses; ONNX Runtime puts
+the name into its error. Any other mel passes with its values unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ def add_log_guard(model: Any, spec: MelSpec) -> None:
 
     Args:
         model: changed in place.
-        spec: of its mels; one with a normalisation is not judged, and the model stays as it is.
+        spec: convention of its mels; one with a normalisation is not checked, and the model stays
+            as it is.
     """
     if spec.normalisation is not None:
         return

@@ -37,10 +37,10 @@ class TheirGenerator(NamedTuple):
 
     Attributes:
         kind: its name.
-        parameters: of its constructor.
+        parameters: arguments of its constructor.
         modules: paths of all its modules with weights.
         rename: their state dict to ours.
-        filters: of the bank that joins what it says, if that is several bands.
+        filters: parameters of the PQMF synthesis bank, if it predicts several bands.
     """
 
     kind: str
@@ -58,7 +58,7 @@ def write_parallel_wavegan(
     Args:
         vocoder: a HiFi-GAN, MelGAN, Multi-band MelGAN or Parallel WaveGAN.
         out: the folder.
-        step: of its training, for the checkpoint's name.
+        step: training step, for the checkpoint's name.
         log: logarithm of the mels that it will be given, `log10` or `ln`.
 
     Returns:
@@ -283,7 +283,7 @@ def _config(vocoder: Vocoder, theirs: TheirGenerator, log: str) -> dict[str, Any
         "generator_type": theirs.kind,
         "generator_params": {"out_channels": 1, **theirs.parameters, "use_weight_norm": False},
         **({"pqmf_params": theirs.filters} if theirs.filters else {}),
-        "wavewright": {"vocoder": vocoder.name, "mel": spec.essentials()},
+        "wavewright": {"vocoder": vocoder.name, "mel": spec.non_default_fields()},
     }
 
 

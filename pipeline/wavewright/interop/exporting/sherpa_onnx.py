@@ -1,7 +1,7 @@
 """Vocoders for sherpa-onnx, which vocodes Matcha's mels with an ONNX model.
 
-It knows two kinds by the metadata `model_type`: `hifigan` makes a waveform of a mel, `vocos` makes
-spectra, which sherpa-onnx inverts itself by the other fields. A file that lacks `model_type` ends
+The metadata field `model_type` selects one of two kinds: `hifigan` predicts a waveform, `vocos`
+spectra, which sherpa-onnx inverts itself by the other fields. A file without `model_type` crashes
 its process, so every field is required here and read back from the file.
 
 Source: sherpa-onnx 2.0.1, offline-tts-vocoder-model (its behaviour; Apache-2.0).

@@ -46,15 +46,15 @@ class ImportedModel:
     """Result of an import.
 
     Attributes:
-        model: in eval mode.
+        model: the model in eval mode.
         format: format that the file was recognised as.
-        step: of its training; 0 where the file does not say.
-        presets: of the mels that it may have, the likeliest first.
+        step: training step; 0 if the file has none.
+        presets: presets of the mels that it may have, likeliest first.
         configuration: file beside the checkpoint that was read too; "" where none was.
         out: path of the written file; None if none was written.
         discriminators: its discriminators, as they were before the next step of its training; None
             where there are none, or none like ours.
-        unsupported: why discriminators that there are were left behind; "" where they were not.
+        unsupported: reason for not importing its discriminators; empty if there is none.
     """
 
     model: Model
@@ -85,11 +85,10 @@ class ImportedModel:
             facts.append(
                 f"without its discriminators, which are not among ours ({self.unsupported})"
             )
-        summary = (
-            f"{self.out or 'imported'}: {'; '.join(facts)}\n\nHear it with:\n    {self._command}"
-        )
+        summary = f"{self.out or 'imported'}: {'; '.join(facts)}"
+        summary += f"\n\nListen to it with:\n    {self._command}"
         if isinstance(self.model, Vocoder):
-            summary += f"\n\nGo on training it with:\n    {self._training}"
+            summary += f"\n\nFine-tune it with:\n    {self._training}"
             if describe_mel(self.model.mel_spec, self.presets) not in [
                 f"'{p}'" for p in self.presets
             ]:
@@ -145,8 +144,8 @@ def import_checkpoint(
 
     Raises:
         UnknownName: no such format or preset.
-        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or a mel that
-            the weights do not tell.
+        WavewrightError: no checkpoint, no known one, keys missing or unexpected, or an unknown
+            mel convention.
     """
     source = Path(path)
     if out is not None and Path(out).suffix != ".safetensors":

@@ -62,7 +62,7 @@ def _periods(state: State, settings: Settings) -> dict[str, Any]:
     periods = tuple(settings.get("periods", _PERIODS))
     if len(periods) != count:
         raise UnsupportedDiscriminators(
-            f"it has discriminators of {count} periods, which nothing beside it tells"
+            f"it has discriminators of {count} periods, which no sidecar configuration lists"
         )
     width = _rows(state, "multi_period.discriminators.0.convs.0")
     return {"periods": periods, "width_divisor": 32 // max(width, 1)}
@@ -113,7 +113,7 @@ def _vocos(state: State, settings: Settings) -> dict[str, Any]:
     sizes = tuple(settings.get("fft_sizes", (2048, 1024, 512)))
     if len(sizes) != count:
         raise UnsupportedDiscriminators(
-            f"it has discriminators of {count} resolutions, which nothing in it tells"
+            f"it has discriminators of {count} resolutions, whose sizes are unknown"
         )
     return {**_periods(state, settings), "fft_sizes": sizes}
 

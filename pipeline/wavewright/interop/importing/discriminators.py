@@ -1,7 +1,7 @@
 """Discriminators of other toolkits' checkpoints, in the same file or in one beside it.
 
-Their weight norms are kept as they are, length and direction apart, since it is these that go on
-learning. What shapes do not tell, periods and strides, is as published or said by a configuration.
+Weight norms are kept unfolded, since training continues from them. Periods and strides, which
+shapes do not show, are the published ones or come from a configuration.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ImportedDiscriminators(NamedTuple):
 
     Attributes:
         source: the file's name.
-        config: of the vocoder, with an `adversary` that builds them.
+        config: configuration of the vocoder, with an `adversary` that builds them.
         state: a state dict for what such a configuration builds.
     """
 
@@ -57,17 +57,17 @@ def find_discriminators(
 
     Args:
         path: the generator's file.
-        contents: of that file.
-        form: what it was recognised as.
+        contents: contents of that file.
+        form: format of that file.
         fields: the generator's configuration.
-        settings: what a configuration beside it says of discriminators, in our names.
+        settings: discriminator settings of the sidecar configuration, in our names.
         named: the file that holds them; None looks into the generator's and for one beside it.
 
     Returns:
         None where there are none.
 
     Raises:
-        Unfit: there are, but not such as ours.
+        UnsupportedDiscriminators: there are, but ours cannot represent them.
         WavewrightError: the named file holds none, or one is damaged.
     """
     for file, file_contents in _candidate_files(path, contents, named):
@@ -200,7 +200,7 @@ def _fit_to_module(source: str, module: nn.Module, state: State) -> State:
     """Rename keys to the spelling of the module's state dict.
 
     Raises:
-        Unfit: with keys that are missing or unexpected, or the first of another shape.
+        UnsupportedDiscriminators: keys are missing or unexpected, or a shape differs.
     """
     spelled: State = {}
     own = module.state_dict()

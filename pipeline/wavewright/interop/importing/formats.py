@@ -40,18 +40,18 @@ class CheckpointFormat:
     """Format of one toolkit's checkpoints of one system.
 
     Attributes:
-        name: for `--format`.
-        system: whose network it is, in words.
-        model: what it becomes, `system` or `system:variant` of ours.
+        name: value of `--format`.
+        system: description of the network and its toolkit.
+        model: our `system` or `system:variant` that it becomes.
         marks: patterns of keys (plain weights, after wrappers) that all must occur.
         rename: their state dict to ours.
-        sizes: fields of our configuration that the weights tell.
-        mel: the preset that its mels follow, by number of bands; without a match, ask.
+        sizes: reads our configuration fields from the weights.
+        mel: preset of its mels by number of bands; without a match, the user must name one.
         statistics: whether its mels are normalised by statistics of the training data.
         condition: further requirement on a state dict with all marks.
-        left_out: pattern of keys that synthesis does without.
-        sidecar: reads the configuration that the toolkit keeps beside it.
-        kind: of model.
+        left_out: pattern of keys that synthesis does not need.
+        sidecar: reads the toolkit's configuration file beside it.
+        kind: kind of model.
     """
 
     name: str

@@ -62,7 +62,7 @@ def _preset_hint(sizes: NetworkSizes) -> str:
         and sizes.hop in (None, spec.hop_length)
     ]
     fit = f"presets of its size: {', '.join(fitting)}" if fitting else "no preset is of its size"
-    return f"must be said by --mel PRESET ({fit})"
+    return f"must be given by --mel PRESET ({fit})"
 
 
 def _preset_with_sidecar(path: Path, preset: str, sidecar: SidecarConfig) -> MelSpec:

@@ -20,14 +20,14 @@ class SidecarConfig(NamedTuple):
 
     Attributes:
         source: the configuration's name; "" where there is none.
-        fields: of our configuration.
+        fields: fields of our configuration.
         mel: fields of the MelSpec that differ from the format's preset; may name another preset.
         statistics: a file of means and scales of mels.
-        normalises: whether the network wants mels normalised by statistics.
-        centres: whether their means are taken away.
-        scales: whether they are divided by their deviations.
-        discriminators: what no shape tells of its discriminators; `unlike` says why ours are
-        others.
+        normalises: whether the network expects mels normalised by statistics.
+        centres: whether means are subtracted.
+        scales: whether mels are divided by deviations.
+        discriminators: settings of its discriminators that no shape shows; `unlike` says why ours
+            cannot represent them.
     """
 
     source: str = ""
@@ -162,7 +162,7 @@ def _generator(file: Path, kind: str, params: Mapping[str, Any]) -> dict[str, An
 
 
 _SLOPES = {"hifigan": 0.1, "melgan": 0.2}
-#: What his classes take where a configuration is silent, and no shape tells.
+#: Defaults of Hayashi's classes that no shape shows.
 _THEIR_DEFAULTS: dict[str, dict[str, Any]] = {
     "hifigan": {"resblock_dilations": [[1, 3, 5]] * 3},
     "parallel": {"stacks": 3},
@@ -198,7 +198,7 @@ _ESPNET_MEL = {
 def espnet(path: Path) -> SidecarConfig:
     """Read config.yaml of an ESPnet model with its own vocoder (joint_text2wav).
 
-    Its vocoder hears what its text2mel learnt to say: mels after `normalize`, where it has one.
+    Its vocoder is driven by the output of its text2mel: mels after `normalize`, if it has one.
     """
     config, source = _yaml(path, "config.yaml", "config.yml")
     if "tts_conf" not in config:

@@ -1,7 +1,7 @@
 """Configuration fields read from the shapes of a network's tensors.
 
-Every function takes a state dict in our names. What shapes do not tell is asked of a configuration
-file, or is as published; a tensor that is not there raises KeyError with its name.
+Every function takes a state dict in our names. Settings that shapes do not show come from a sidecar
+configuration or are the published ones; a missing tensor raises KeyError with its name.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class NetworkSizes(NamedTuple):
     """Sizes of a network, read from the shapes of its weights.
 
     Attributes:
-        fields: of its configuration.
-        bands: of the mel that it takes or gives; None where none does.
-        hop: samples that it makes of a frame; None where that is free.
-        at_once: samples that its last layer makes at once; `hop` is as often its rates' product.
+        fields: fields of its configuration.
+        bands: bands of its input or output mel; None without a mel.
+        hop: samples per frame; None if any.
+        at_once: samples per step of the last layer, a factor of `hop` besides the upsampling rates.
     """
 
     fields: dict[str, Any]

@@ -26,7 +26,7 @@ class NetworkState(NamedTuple):
     """One state dict of a file, weight norm folded, values in float32.
 
     Attributes:
-        place: in the file, with what its keys begin with.
+        place: location in the file and prefix of its keys.
         within: the model that it is a part of, by the prefix of its keys; "" where it is alone.
         state: the tensors.
         normal: `mean` and `std` by which the model that it is a part of normalises its mels.

@@ -1,1 +1,1 @@
-"""From written text to the words that are spoken: numbers, abbreviations, symbols, sentences."""
+"""Verbalization of written text: numbers, abbreviations, symbols, sentences."""

@@ -1,4 +1,4 @@
-"""All rules of English, in the order in which they are applied, and what applies them."""
+"""Verbalization of English: all rules, in order of application."""
 
 from __future__ import annotations
 
@@ -11,42 +11,41 @@ from wavewright.text.verbalisation.english_amounts import AMOUNTS
 from wavewright.text.verbalisation.english_initials import INITIALS
 from wavewright.text.verbalisation.english_numbers import CODES, NUMBERS
 from wavewright.text.verbalisation.english_times import TIMES
-from wavewright.text.verbalisation.rule import KEPT, apply
+from wavewright.text.verbalisation.rule import PROTECTED, apply_rules
 
 TextRules = Literal["english", "plain"]
-"""`english`: by `RULES`; `plain`: a text is read as it is written."""
+"""`english`: apply `RULES`; `plain`: leave the text unchanged."""
 
 RULES = (*ABBREVIATIONS, *CODES, *AMOUNTS, *TIMES, *NUMBERS, *INITIALS)
-"""Each sees what the ones before it have left."""
+"""Rules in order: each is applied to the output of the one before."""
 
 _WITHOUT_DIGITS = (*ABBREVIATIONS, *INITIALS)
 _DIGIT = re.compile(r"[0-9\u00b2\u00b3\u00bc-\u00be\u2153-\u215e]")
-_UNTOUCHED = re.compile(rf"\{{[^{{}}]*\}}|{KEPT}")
+_UNTOUCHED = re.compile(rf"\{{[^{{}}]*\}}|{PROTECTED}")
 
 
-def verbalise(text: str, rules: TextRules = "english") -> str:
-    """The words that a text is spoken with: "It cost $3.50" as "It cost three dollars ...".
+def verbalize(text: str, rules: TextRules = "english") -> str:
+    """Expand numbers, abbreviations and symbols: "It cost $3.50" to "It cost three dollars ...".
 
-    Only what a rule of `RULES` finds is replaced; everything else stays, symbols without a rule
-    too, so that they can be named. A text in words stays as it is. `{HH AH0 L OW1}`, ARPAbet in
-    braces, is kept.
+    Only matches of `RULES` are replaced; everything else stays, including symbols without a rule,
+    so that they can be reported. `{HH AH0 L OW1}`, ARPAbet in braces, is kept.
 
     Args:
-        text: as people write.
+        text: free text.
         rules: `plain` changes nothing.
 
     Raises:
-        WavewrightError: there are no rules of that name.
+        WavewrightError: unknown `rules`.
     """
     if rules not in get_args(TextRules):
         allowed = ", ".join(get_args(TextRules))
         raise WavewrightError(f"there are no text rules '{rules}'. Allowed: {allowed}")
     if rules == "plain":
         return text
-    kept = _UNTOUCHED.findall(text)
-    words, before = _UNTOUCHED.sub(KEPT, text), ""
-    while words != before:  # what stood against a number stands alone after it: "3vs."
+    protected = _UNTOUCHED.findall(text)
+    words, before = _UNTOUCHED.sub(PROTECTED, text), ""
+    while words != before:  # repeat: "3vs." becomes separate words only after the number rule
         before = words
-        words = apply(RULES if _DIGIT.search(words) else _WITHOUT_DIGITS, words)
-    first, *others = words.split(KEPT)
-    return first + "".join(a + b for a, b in zip(kept, others, strict=True))
+        words = apply_rules(RULES if _DIGIT.search(words) else _WITHOUT_DIGITS, words)
+    first, *others = words.split(PROTECTED)
+    return first + "".join(a + b for a, b in zip(protected, others, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from wavewright.text.verbalisation.rule import END, KEPT, Rule
+from wavewright.text.verbalisation.rule import END, PROTECTED, Rule
 
 _TITLES = {
     "Mr": "Mister",
@@ -74,12 +74,12 @@ _PHRASES = {
     "a.k.a": "also known as",
 }
 _LAST = {"etc": "et cetera", "et al": "and others"}
-_NAME = rf"(?=\s*[A-Z\u00c0-\u00de{KEPT}])"
+_NAME = rf"(?=\s*[A-Z\u00c0-\u00de{PROTECTED}])"
 _STOP = rf"\.(?P<stop>{END})?"
 
 
 def _any(words: Iterable[str], capital: str = "") -> str:
-    """A pattern for each of them; with `capital`, the first letter in either case."""
+    """Regex alternation of words; with `capital`, the first letter in either case."""
     written = sorted(words, key=len, reverse=True)
     if not capital:
         return "|".join(map(re.escape, written))
@@ -101,17 +101,17 @@ NUMBERED = re.compile(rf"\b(?:{_any(_NUMBERED, 'either')})\.$")
 
 
 def _like(written: str, words: str) -> str:
-    """The words, with a capital if and only if the abbreviation has one."""
+    """Match the case of the first letter to that of the abbreviation."""
     return words[0].upper() + words[1:] if written[0].isupper() else words[0].lower() + words[1:]
 
 
 def _kept(match: re.Match[str]) -> str:
-    """The full stop, where it also ends the sentence."""
+    """Return a full stop if the abbreviation's also ends the sentence."""
     return "" if match["stop"] is None else "."
 
 
 def _street(match: re.Match[str]) -> str:
-    """Only after a name or a numbered street."""
+    """Expand only after a name or a numbered street."""
     before = re.search(r"(\S+),? +$", match.string[: match.start()])
     if before is None or before[1] == "The" or not re.match(r"[A-Z]|[0-9]+[a-z]", before[1]):
         return match[0]

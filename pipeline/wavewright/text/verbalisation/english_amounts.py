@@ -122,10 +122,10 @@ def _temperature(match: re.Match[str]) -> str:
 
 def _unit(match: re.Match[str]) -> str:
     one, many = _UNITS[match["unit"].rstrip(".")]
-    said = _signed(match, match["number"])
+    words = _signed(match, match["number"])
     if match["last"]:
-        said += f" to {number(match['last'])}"
-    return f"{said} {one if match['number'] == '1' and not match['last'] else many}"
+        words += f" to {number(match['last'])}"
+    return f"{words} {one if match['number'] == '1' and not match['last'] else many}"
 
 
 AMOUNTS = (

@@ -59,9 +59,9 @@ def _groups(match: re.Match[str]) -> str:
 
 def _code(match: re.Match[str]) -> str:
     letters, digits = match["letters"], match["digits"]
-    said = cardinal(digits) if len(digits) < _LONG_CODE else one_by_one(digits)
+    digits_in_words = cardinal(digits) if len(digits) < _LONG_CODE else one_by_one(digits)
     word = letters if re.search(r"[a-z]", letters) else " ".join(letters)
-    return f"{word} {plural(said) if match['plural'] else said}"
+    return f"{word} {plural(digits_in_words) if match['plural'] else digits_in_words}"
 
 
 def _range(match: re.Match[str]) -> str:

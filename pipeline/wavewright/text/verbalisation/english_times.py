@@ -40,15 +40,15 @@ def _half_of_day(match: re.Match[str]) -> str:
 def _clock(match: re.Match[str]) -> str:
     hours, minutes, seconds = match["hours"], match["minutes"], match["seconds"]
     half = _half_of_day(match)
-    said = cardinal(str(int(hours)))
+    words = cardinal(str(int(hours)))
     if minutes != "00":
-        said += f" oh {cardinal(minutes[1])}" if minutes[0] == "0" else f" {cardinal(minutes)}"
+        words += f" oh {cardinal(minutes[1])}" if minutes[0] == "0" else f" {cardinal(minutes)}"
     elif seconds is None and not half:
-        said += " o'clock" if 0 < int(hours) < 13 else " hundred"
+        words += " o'clock" if 0 < int(hours) < 13 else " hundred"
     if seconds is not None:
         one = int(seconds) == 1
-        said += f" and {cardinal(str(int(seconds)))} second{'' if one else 's'}"
-    return said + half
+        words += f" and {cardinal(str(int(seconds)))} second{'' if one else 's'}"
+    return words + half
 
 
 def _hour(match: re.Match[str]) -> str:
@@ -66,13 +66,13 @@ def _iso(match: re.Match[str]) -> str:
 
 
 def _month_and_day(match: re.Match[str]) -> str:
-    said = f"{_month(match)} {ordinal(match['day'])}"
-    return f"{said}, {year(match['year'])}" if match["year"] else said
+    words = f"{_month(match)} {ordinal(match['day'])}"
+    return f"{words}, {year(match['year'])}" if match["year"] else words
 
 
 def _day_and_month(match: re.Match[str]) -> str:
-    said = f"{match['the'] or 'the '}{ordinal(match['day'])} of {_month(match)}"
-    return f"{said}{match['comma'] or ''} {year(match['year'])}" if match["year"] else said
+    words = f"{match['the'] or 'the '}{ordinal(match['day'])} of {_month(match)}"
+    return f"{words}{match['comma'] or ''} {year(match['year'])}" if match["year"] else words
 
 
 def _decade(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The words of English numbers. The words themselves come from inflect (MIT).
+"""English number words, by inflect (MIT).
 
 inflect was taken rather than num2words: its last release is of October 2026 (num2words': December
 2024), its licence is MIT (LGPL), and it can leave out the "and" of "one hundred and five", as
@@ -77,7 +77,7 @@ def year(digits: str) -> str:
 
 
 def plural(words: str) -> str:
-    """Of the last word of a number: "eighties", "sixes", "hundreds"."""
+    """Plural of the last word of a number: "eighties", "sixes", "hundreds"."""
     if words.endswith("y"):
         return f"{words[:-1]}ies"
     return f"{words}es" if words.endswith("x") else f"{words}s"

@@ -1,4 +1,4 @@
-"""Rule: one way of writing, and how it is spoken."""
+"""Rule: a written pattern and its spoken form; and the application of rules."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _STARTERS = (
     "Those|To|We|What|When|Where|Which|While|Who|Why|Will|With|Yes|Yet|You|Your"
 )
 STARTER = re.compile(rf"[\"'\u2018\u201c(\[]*(?:{_STARTERS})\b")
-"""A word that mostly starts a sentence, at the start of a text."""
+"""Pattern of a word that usually starts a sentence, at the start of a text."""
 
-KEPT = "\ue000"
-"""What stands for a piece of the text that no rule may touch."""
+PROTECTED = "\ue000"
+"""Placeholder of a piece of text that no rule may change."""
 
 END = rf"(?=[\"'\u2019\u201d)\]]*(?:\s*$|\s+[\"'\u2018\u201c(\[]*(?:{_STARTERS})\b))"
-"""Where a full stop after an abbreviation also ends a sentence, as a pattern: at the end of the
-text, or before a word that mostly starts one."""
+"""Pattern after an abbreviation's full stop that also ends a sentence: the end of the text, or a
+word that usually starts a sentence."""
 
 
 @dataclass(frozen=True)
@@ -28,34 +28,34 @@ class Rule:
     """One line of a table of rules.
 
     Attributes:
-        name: what it is about.
-        pattern: what it finds.
-        say: the words for what was found.
-        examples: pairs of a written text and what the whole table makes of it.
+        name: subject of the rule.
+        pattern: pattern of the written form.
+        replacement: spoken form of a match.
+        examples: pairs of a written text and its form after all rules.
     """
 
     name: str
     pattern: re.Pattern[str]
-    say: Callable[[re.Match[str]], str]
+    replacement: Callable[[re.Match[str]], str]
     examples: tuple[tuple[str, str], ...]
 
 
-def apply(rules: Iterable[Rule], text: str) -> str:
-    """A text after every rule in turn; words never run into their neighbours."""
+def apply_rules(rules: Iterable[Rule], text: str) -> str:
+    """Apply rules in order, keeping words separated by spaces."""
     for rule in rules:
         text = _replaced(rule, text)
     return text
 
 
 def _replaced(rule: Rule, text: str) -> str:
-    found = list(rule.pattern.finditer(text))
-    if not found:
+    matches = list(rule.pattern.finditer(text))
+    if not matches:
         return text
-    spans = [(0, 0), *(match.span() for match in found), (len(text), len(text))]
-    kept = [text[before[1] : after[0]] for before, after in pairwise(spans)]
-    joined = kept[0]
-    for match, rest in zip(found, kept[1:], strict=True):
-        words = rule.say(match)
+    spans = [(0, 0), *(match.span() for match in matches), (len(text), len(text))]
+    rests = [text[before[1] : after[0]] for before, after in pairwise(spans)]
+    joined = rests[0]
+    for match, rest in zip(matches, rests[1:], strict=True):
+        words = rule.replacement(match)
         joined += " " + words if _touch(joined, words) else words
         joined += " " + rest if _touch(joined, rest) else rest
     return joined

@@ -1,4 +1,4 @@
-"""Cut a text into sentences, for models that read one at a time."""
+"""Sentence splitting, for models that synthesize one sentence at a time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from wavewright.text.verbalisation.rule import STARTER
 _END = re.compile(r"(?<=[.!?;:])[\"'\u201d\u2019)\]]*\s+")
 
 
-def sentences(text: str) -> list[str]:
-    """A text in pieces that end with `.`, `!`, `?`, `;` or `:`; no words are lost.
+def split_sentences(text: str) -> list[str]:
+    """Split a text after `.`, `!`, `?`, `;` and `:`; no words are lost.
 
-    The full stop of an abbreviation or of initials ends no sentence, but before a word that mostly
+    The full stop of an abbreviation or of initials ends a sentence only before a word that usually
     starts one, such as "The". A text without words is one piece.
     """
     pieces: list[str] = []
     for piece in _END.split(" ".join(text.split())):
-        if pieces and (not re.search(r"\w", piece) or _goes_on(pieces[-1], piece)):
+        if pieces and (not re.search(r"\w", piece) or _continues(pieces[-1], piece)):
             pieces[-1] = f"{pieces[-1]} {piece}".strip()
         else:
             pieces.append(piece)
     return [piece for piece in pieces if piece] or [text]
 
 
-def _goes_on(before: str, after: str) -> bool:
-    """Whether what ends with a full stop is no sentence."""
+def _continues(before: str, after: str) -> bool:
+    """True if the full stop at the end of `before` does not end the sentence."""
     if NUMBERED.search(before):
         return after[0].isdigit()
     if NEVER_LAST.search(before) and not MAYBE_LAST.search(before):

@@ -28,7 +28,7 @@ def make_utterance(
 
     Args:
         name: the id that the layout gives.
-        where: of the corpus, such as "line 7", for messages and in place of an illegal id.
+        where: place in the corpus, such as "line 7", for messages and to replace an illegal id.
     """
     try:
         check_id(name)

@@ -19,7 +19,7 @@ class Layout(NamedTuple):
     read: Callable[[Path], list[CorpusUtterance]]
 
 
-#: Each but the last is told by files that the others have not.
+#: Each but the last is recognised by files that the others lack.
 LAYOUTS: dict[str, Layout] = {
     "kaldi": Layout("a Kaldi data folder (wav.scp)", kaldi.matches, kaldi.read),
     "nemo": Layout("a NeMo manifest (JSON lines)", nemo.matches, nemo.read),
@@ -52,7 +52,7 @@ def detect_layout(source: Path) -> str | None:
 def read_layout(source: Path, name: str) -> list[CorpusUtterance]:
     """Read all utterances of a corpus in the named layout, sorted by id.
 
-    Audio paths are those of the source; utterances that cannot be used say why.
+    Audio paths are those of the source; unusable utterances have a reason.
 
     Raises:
         UnknownName: no such layout.

@@ -54,7 +54,7 @@ def _pairs(path: Path, *, empty: bool = False) -> dict[str, str]:
         name, _, value = line.strip().partition(" ")
         name, value = (name, value) if value or "\t" not in name else tuple(name.split("\t", 1))
         if name in pairs:
-            raise WavewrightError(f"{path}: line {number}: '{name}' stands there twice")
+            raise WavewrightError(f"{path}: line {number}: '{name}' appears twice")
         if not value.strip() and not empty:
             raise WavewrightError(f"{path}: line {number}: nothing after '{name[:40]}'")
         pairs[name] = value.strip()

@@ -28,7 +28,7 @@ class Bins:
     Attributes:
         edges: (bins + 1,) rising.
         counts: (bins,).
-        below, above: how many values lie beyond the first and the last edge.
+        below, above: number of values beyond the first and the last edge.
     """
 
     edges: Floats
@@ -71,7 +71,7 @@ def histogram(
     Args:
         values: (n,) finite, at least one.
         unit: written under the axis.
-        label: what the picture says to those who cannot see it.
+        label: text alternative of the picture.
         before: other values of the same quantity, drawn as an outline.
     """
     values = np.round(values, 9)  # what was computed to be 0.1 is not a little less
@@ -144,7 +144,7 @@ def _steps(x: Axis, y: Axis, edges: Floats, counts: npt.NDArray[np.int64]) -> Ma
 
 
 def bars(rows: Sequence[tuple[str, float, str]], label: str) -> Markup:
-    """Horizontal bars from zero, one row each: (name, length, what stands at its end)."""
+    """Horizontal bars from zero, one row each: (name, length, label at its end)."""
     x = Axis(0, max([length for _, length, _ in rows] + [1e-12]), _NAMES, 280)
     parts = []
     for index, (name, length, note) in enumerate(rows):

@@ -34,9 +34,9 @@ class Extremes:
 
     Attributes:
         heading: "Shortest".
-        measure: what of.
-        rows: of the table of usable utterances.
-        median: of all utterances.
+        measure: the measure.
+        rows: rows of the table of usable utterances.
+        median: median of all utterances.
     """
 
     heading: str
@@ -54,7 +54,7 @@ class Clip:
     """Player, waveform and spectrogram of one utterance.
 
     Attributes:
-        row: of the table of usable utterances.
+        row: row of the table of usable utterances.
         audio: data: address; empty where the page had no room for it.
         wave: its waveform as inline SVG.
         image: its spectrogram as a data: address.
@@ -154,8 +154,8 @@ def _clip(row: int, name: str, shards: Shards, *, lossless: bool) -> Clip:
 def spectrogram(pcm: npt.NDArray[np.int16], sample_rate: int) -> Floats:
     """Levels (96, frames) in dB of a sine of full scale, from 0 Hz to half the sample rate.
 
-    Frequencies are linear, so that hum, noise and missing bands stand out; what models learn from
-    are mels, which are made elsewhere.
+    The frequency axis is linear, so that hum, noise and missing bands stand out; this is not the
+    mel that models are trained on.
     """
     size, hop = round(_FRAME * sample_rate), max(1, round(_HOP * sample_rate))
     window = np.hanning(size + 1)[:-1]

@@ -40,7 +40,9 @@ class Figure:
 def measure_figures(values: Mapping[str, Floats]) -> list[Figure]:
     """Histograms of all measures with known values."""
     figures = []
-    for measure in (measure for measure in MEASURES if measure.drawn and measure.id in values):
+    for measure in (
+        measure for measure in MEASURES if measure.has_histogram and measure.id in values
+    ):
         column = drop_unknown(values[measure.id])
         if len(column):
             before = drop_unknown(values["level"]) if measure is LEVEL_AFTER else None

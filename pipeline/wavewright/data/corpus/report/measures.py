@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 UNKNOWN = "\u2013"
-"""What stands for a number that is not known: a dash."""
+"""Placeholder of an unknown number: a dash."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Measure:
 
     Attributes:
         id: its name in tables of values.
-        title: what people call it.
-        unit: of the values as shown; shares are shown in per cent.
+        title: heading on the page.
+        unit: unit of displayed values; shares are in per cent.
         digits: decimals shown.
-        definition: what it is, in a sentence.
-        short: what stands before the value in a list of values; empty where the unit says enough.
+        definition: one sentence.
+        short: label before the value in a list of values; empty if the unit is enough.
         low, high: headings for the utterances with the smallest and the largest values; empty
             where those are not odd.
-        drawn: whether it has a histogram of its own.
+        has_histogram: whether the page shows its histogram.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Measure:
     short: str = ""
     low: str = ""
     high: str = ""
-    drawn: bool = True
+    has_histogram: bool = True
 
     def show(self, value: float) -> str:
         """Format a value with its unit, `3.21 s`; a dash if unknown."""
@@ -77,7 +77,7 @@ LEVEL = Measure(
     short="level",
     low="Quietest",
     high="Loudest",
-    drawn=False,
+    has_histogram=False,
 )
 LEVEL_AFTER = Measure(
     "level_after",
@@ -118,7 +118,7 @@ CLIPPED = Measure(
     "Share of samples of the recording that are at full scale.",
     short="clipped",
     high="Most clipped",
-    drawn=False,
+    has_histogram=False,
 )
 CHARACTERS = Measure(
     "characters",
@@ -162,8 +162,8 @@ MEASURES = (
 def compute_measures(frame: pd.DataFrame, phones: Phones) -> dict[str, Floats]:
     """Compute all measures: (utterances,) by measure id, NaN if unknown.
 
-    What has no text has no rate of characters or words.
-    Of words and phones per second only one is there: phones where TextGrids tell them.
+    Utterances without text have no rate of characters or words.
+    Either phones per second (with TextGrids) or words per second is there, not both.
     """
 
     def column(name: str, scale: float = 1.0) -> Floats:

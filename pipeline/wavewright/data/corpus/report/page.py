@@ -44,7 +44,7 @@ _TEMPLATE = "data.html.j2"
 _ASSETS = Path(__file__).parent
 _NORMAL, _MOST_EXTREME = 6, 3
 _SHOWN_PHONES, _RAREST = 120, 10
-_ENOUGH = 10  # values of which a middle 90 % says something
+_ENOUGH = 10  # values that a middle 90 % is shown for
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Card:
     Attributes:
         numbers: its measures, "SNR 31.2 dB".
         flags: (flag, meaning).
-        clip: what to hear and see; None where the page shows that elsewhere already.
-        elsewhere: (anchor, heading) of that place.
-        value: of the measure that it is odd in; empty where it is not.
+        clip: player and pictures; None if the page shows them elsewhere already.
+        elsewhere: (anchor, heading) of that other place.
+        value: value of the measure that it is an outlier of; empty for typical ones.
     """
 
     id: str
@@ -77,7 +77,7 @@ def write_data_report(prepared: Path, *, title: str, megabytes: float = 6.0) -> 
     Args:
         prepared: holds `manifest.parquet`, `quarantine.csv` and the shards `audio/`.
         title: heading of the page.
-        megabytes: about the largest page; fewer utterances can be heard to stay below it.
+        megabytes: approximate maximum size of the page; beyond it fewer utterances get a player.
 
     Returns:
         The page's path.

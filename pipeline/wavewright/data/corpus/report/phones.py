@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavewright.errors import WavewrightError
-from wavewright.text.phones import CLASSES, class_of
+from wavewright.text.phones import PHONE_CLASSES, phone_class
 from wavewright.text.textgrid import SILENCES
 
 Floats = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ class PhoneStatistics:
     """Statistics of a phone class or label: count, share of time, 5th, 50th, 95th percentile.
 
     Attributes:
-        utterances: how many have it.
+        utterances: number of utterances with it.
     """
 
     name: str
@@ -122,8 +122,8 @@ def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def statistics_by_class(phones: Phones) -> list[PhoneStatistics]:
     """Statistics of the classes that occur, speech first, silence last."""
-    order = list(CLASSES)
-    place = np.array([order.index(class_of(label)) for label in phones.labels], dtype=np.int16)
+    order = list(PHONE_CLASSES)
+    place = np.array([order.index(phone_class(label)) for label in phones.labels], dtype=np.int16)
     return _rows(phones, place[phones.codes], order)
 
 

@@ -27,7 +27,7 @@ class ReasonGroup:
 
     Attributes:
         kind: the reason without names and numbers.
-        count: how many.
+        count: number of utterances.
         examples: (id, reason) of the first few.
     """
 
