@@ -128,8 +128,6 @@ def first_sound(vocoder: AutoregressiveVocoder, engine: Engine) -> float:
     vocoder.engine = engine
     frames = vocoder.crops.context_frames + SMOOTHING_FRAMES + 1
     chunk = torch.randn(1, vocoder.mel_spec.n_mels, frames)
-        1, vocoder.mel_spec.n_mels, vocoder.crops.context_frames + SMOOTHING_FRAMES + 1
-    )
     started = time.perf_counter()
     next(iter(vocoder.stream(iter([chunk, chunk]), seed=0)))
     return time.perf_counter() - started

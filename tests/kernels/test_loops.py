@@ -161,8 +161,6 @@ def test_a_stream_yields_before_the_end() -> None:
     assert requested == 1
     frames = 8 - vocoder.crops.context_frames - SMOOTHING_FRAMES
     assert first.shape[1] == frames * vocoder.hop_length
-        first.shape[1] == (8 - vocoder.crops.context_frames - SMOOTHING_FRAMES) * vocoder.hop_length
-    )
 
 
 def test_changed_weights_are_packed_again() -> None:
