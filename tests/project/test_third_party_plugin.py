@@ -145,13 +145,13 @@ def of_the_page(
 
 
 def test_the_pages_adversary_keeps_the_contract(of_the_page: Callable[[str], Vocoder]) -> None:
-    vocoder = of_the_page("RivalledWhistle")
+    vocoder = of_the_page("AdversarialWhistle")
     testing.check_saving(vocoder)
     testing.check_training(vocoder)
 
 
 def test_the_pages_stream_keeps_the_contract(of_the_page: Callable[[str], Vocoder]) -> None:
-    vocoder = of_the_page("FlowingWhistle")
+    vocoder = of_the_page("StreamingWhistle")
     testing.check_receptive_field(vocoder)
     testing.check_streaming(vocoder)
 
