@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping
 from copy import copy as shallow_copy
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,42 +58,9 @@ from wavewright.kernels.sampling import (
     draw_logistics,
     prepare_uniforms,
 )
-from wavewright.mel.spec import MelSpec
+from wavewright.kernels.sizes import WaveNetSizes
 from wavewright.nn.quantization import mu_law_decode
 from wavewright.nn.upsample_network import ContextStretch
-
-
-class WaveNetSizes(Protocol):
-    """Fields of WaveNet's configuration that the loop reads."""
-
-    @property
-    def mel(self) -> MelSpec: ...
-    @property
-    def conditioning(self) -> Literal["mel", "none"]: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def kernel_size(self) -> int: ...
-    @property
-    def residual_channels(self) -> int: ...
-    @property
-    def gate_channels(self) -> int: ...
-    @property
-    def skip_channels(self) -> int: ...
-    @property
-    def out_channels(self) -> int: ...
-    @property
-    def distribution(self) -> Literal["categorical", "logistics", "gaussian"]: ...
-    @property
-    def classes(self) -> int: ...
-    @property
-    def mixtures(self) -> int: ...
-    @property
-    def log_scale_min(self) -> float: ...
-    @property
-    def speakers(self) -> tuple[str, ...]: ...
-    @property
-    def dilations(self) -> tuple[int, ...]: ...
 
 
 class CompiledWaveNet:
@@ -117,10 +84,8 @@ class CompiledWaveNet:
     ) -> None:
         self.config, self.upsampler, self.silence = config, upsampler, silence
         state = {key: value.detach().float().cpu() for key, value in state.items()}
-        self.width, self.hidden = (
-            round_up(config.residual_channels, GROUP),
-            round_up(config.gate_channels // 2, GROUP),
-        )
+        self.width = round_up(config.residual_channels, GROUP)
+        self.hidden = round_up(config.gate_channels // 2, GROUP)
         self.skip = round_up(config.skip_channels, GROUP)
         self.precision = engine.precision
         self.threads = min(engine.loop_threads, self.hidden // GROUP)
@@ -332,10 +297,8 @@ def _loop(
     gate_count = 128 * (stop - start)
     x = np.zeros(width, dtype=np.float32)
     tap_values = np.zeros(taps * width, dtype=np.float32)
-    gates, x_products = (
-        np.zeros(per_frame.shape[1], dtype=np.float32),
-        np.zeros(per_frame.shape[1], dtype=np.float32),
-    )
+    gates = np.zeros(per_frame.shape[1], dtype=np.float32)
+    x_products = np.zeros(per_frame.shape[1], dtype=np.float32)
     residual_out = np.zeros(layers * width, dtype=np.float32)
     conditioning = np.zeros(per_frame.shape[1], dtype=np.float32)
     logits = np.zeros(post_bias.shape[0], dtype=np.float32)

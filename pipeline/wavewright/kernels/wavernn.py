@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy as shallow_copy
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,34 +50,9 @@ from wavewright.kernels.sampling import (
     draw_logistics,
     prepare_uniforms,
 )
-from wavewright.mel.spec import MelSpec
+from wavewright.kernels.sizes import TwoGRUSizes
 from wavewright.nn.quantization import label_value, mu_law_decode
 from wavewright.nn.upsample_network import Stretch
-
-
-class TwoGRUSizes(Protocol):
-    """Fields of WaveRNN's configuration that the loop reads."""
-
-    @property
-    def mel(self) -> MelSpec: ...
-    @property
-    def units(self) -> int: ...
-    @property
-    def head_channels(self) -> int: ...
-    @property
-    def reader_out(self) -> int: ...
-    @property
-    def context_frames(self) -> int: ...
-    @property
-    def distribution(self) -> Literal["categorical", "logistics"]: ...
-    @property
-    def classes(self) -> int: ...
-    @property
-    def mixtures(self) -> int: ...
-    @property
-    def out_channels(self) -> int: ...
-    @property
-    def log_scale_min(self) -> float: ...
 
 
 class CompiledTwoGRUs:
