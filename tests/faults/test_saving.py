@@ -27,8 +27,8 @@ from wavewright.checkpoints.checkpoint import (
 from wavewright.io import files
 
 MOMENTS = {
-    checkpoint: ("write_weights", "sha256_of", "sync"),
-    files: ("sync",),
+    checkpoint: ("write_weights", "sha256_of", "fsync_path"),
+    files: ("fsync_path",),
     os: ("rename", "replace"),
     shutil: ("rmtree",),
     torch: ("save",),
@@ -133,7 +133,7 @@ def test_what_is_published_was_put_on_the_disk_before(
         done.append(("rename", Path(target).name))
         rename(source, target)
 
-    monkeypatch.setattr(checkpoint, "sync", noted_sync)
+    monkeypatch.setattr(checkpoint, "fsync_path", noted_sync)
     monkeypatch.setattr(os, "rename", noted_rename)
     folder = save_checkpoint(tmp_path, 1, tiny.hifigan(), state(1))
     renamed = done.index(("rename", folder.name))

@@ -176,15 +176,15 @@ def test_discriminators_of_another_file_are_refused(work: Path, tmp_path: Path) 
 
 
 def test_discriminators_that_ours_are_not_stay_behind(tmp_path: Path) -> None:
-    """Nothing but the configuration tells Hayashi's strides."""
+    """Only the configuration has the strides of Hayashi's discriminators."""
     _, made = imported(tmp_path, "pwg-hifigan")
     theirs, out = tmp_path / "theirs", tmp_path / "imported.safetensors"
     path = theirs / "checkpoint-400000steps.pkl"
     assert "with the discriminators of checkpoint-400000steps.pkl" in str(made)
     about = (theirs / "config.yml").read_text()
     for text, words in (
-        (about.partition("discriminator_params")[0], "tells the strides of its discriminators"),
-        (about.replace("7, 11]", "7]"), "has discriminators of 5 periods, which nothing"),
+        (about.partition("discriminator_params")[0], "has the strides of its discriminators"),
+        (about.replace("7, 11]", "7]"), "has discriminators of 5 periods, which no sidecar"),
         (f"{about}  period_discriminator_params:\n    nonlinear_activation_params:\n"
          "      negative_slope: 0.3\n", "their negative_slope is 0.3, ours is 0.1"),
     ):  # fmt: skip

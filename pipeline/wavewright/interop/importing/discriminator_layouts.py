@@ -82,7 +82,7 @@ def _hifigan(state: State, settings: Settings) -> dict[str, Any]:
 def _hayashis_hifigan(state: State, settings: Settings) -> dict[str, Any]:
     if "scale_strides" not in settings:
         raise UnsupportedDiscriminators(
-            "no configuration beside it tells the strides of its discriminators"
+            "no configuration beside it has the strides of its discriminators"
         )
     return {**_hifigan(state, settings), "scale_strides": tuple(settings["scale_strides"])}
 
