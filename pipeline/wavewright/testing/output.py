@@ -60,7 +60,7 @@ def check_output(vocoder: Vocoder) -> None:
 
 
 def check_determinism(vocoder: Vocoder) -> None:
-    """The same mel and seed give the same waveform, whatever else draws random numbers."""
+    """Equal mels and seeds give equal waveforms, whatever else draws random numbers."""
     vocoder, mel = ready(vocoder), example_mel(vocoder)
     first = vocoder.generate(mel, seed=3)
     torch.rand(7)
@@ -130,7 +130,7 @@ def check_sampling(vocoder: Vocoder) -> None:
 
 
 def check_saving(vocoder: Vocoder) -> None:
-    """What `write_weights` stores makes the same vocoder again, to the last bit."""
+    """A file of `write_weights` restores the vocoder to the last bit."""
     original = ready(vocoder)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocoder.safetensors"
