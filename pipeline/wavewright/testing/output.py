@@ -19,9 +19,9 @@ from wavewright.testing.inputs import (
     close,
     example_mel,
     expect,
+    generate_wav,
     ready,
     refuses,
-    speak,
 )
 
 
@@ -144,7 +144,7 @@ def check_saving(vocoder: Vocoder) -> None:
     )
     again.load_inference_state(state)
     expect(
-        torch.equal(speak(again.eval()), speak(original)),
+        torch.equal(generate_wav(again.eval()), generate_wav(original)),
         "a saved and loaded vocoder must sound the same: keep everything that inference needs in "
         "inference_state()",
     )
