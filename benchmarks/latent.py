@@ -47,14 +47,16 @@ def measure(name: str, changes: dict[str, Any], sounds: int, rounds: int) -> Non
     assert isinstance(plain, LatentVocoder)
     latents = vocoder.latents(32, seed=0)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        plain.generated(latents)
+        plain.generate_features(latents)
     each = counter.get_total_flops() / len(latents)
     whole, part, peaks = [], [], []
     with torch.inference_mode():
         for _ in range(rounds):
             peaks.append(matrix_rate())
             whole.append(seconds_of(lambda: vocoder.sample(sounds, seed=0)))
-            part.append(min(seconds_of(lambda: vocoder.generated(latents)) for _ in range(5)))
+            part.append(
+                min(seconds_of(lambda: vocoder.generate_features(latents)) for _ in range(5))
+            )
     peak, spent = max(peaks), statistics.median(whole)
     audio = sounds * (vocoder.crops.fixed_samples or 0) / vocoder.sample_rate
     print(

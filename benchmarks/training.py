@@ -73,7 +73,7 @@ def compare(name: str, changes: dict[str, Any], folder: Path, batch: int, steps:
     for one in (published, ours, half):
         with torch.no_grad():
             for _ in range(50):
-                one.model.adversaries["discriminator"](torch.zeros(1, 1024))
+                one.model.discriminators["discriminator"](torch.zeros(1, 1024))
     step_as_published = STEPS[name.partition(":")[0]]
     times: dict[str, list[float]] = {"published": [], "ours": [], "bf16": []}
     largest = 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from wavewright.mel.spec import MelSpec
-from wavewright.models.capabilities import NeedsStatistics
 from wavewright.stage import In, InMaybe, Out, stage
 from wavewright.training.options import VocoderTrainingOptions
 
@@ -41,6 +40,7 @@ def train(
     """
     from wavewright.checkpoints.checkpoint import latest_checkpoint
     from wavewright.data.shards import Shards
+    from wavewright.models.capabilities import NeedsStatistics
     from wavewright.training import loop, vocoder_setup
     from wavewright.training.init_from import InitFrom
     from wavewright.training.seeding import seed_everything

@@ -6,7 +6,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,10 +89,13 @@ def _print_vocoders() -> None:
         origin = "" if info.distribution == "wavewright" else f"  (from {info.distribution})"
         if info.problem:
             rows.append((info.name, *[""] * 5, f"cannot be loaded: {info.problem}{origin}"))
-        for variant in info.variants[1:] or info.variants:  # the first one is the default again
+        named = [variant for variant in info.variants if variant.name]
+        same = next((v.name for v in named if replace(v, name="") == info.variants[0]), "")
+        for variant in named if same else info.variants:
             rows.append(
                 (
-                    f"{info.name}:{variant.name}" if variant.name else info.name,
+                    f"{info.name}:{variant.name}".rstrip(":")
+                    + (" (default)" if variant.name == same and same else ""),
                     f"{variant.parameters:,}",
                     variant.conditioning,
                     f"{variant.sample_rate:,}",
