@@ -44,8 +44,8 @@ def evaluate(
     dev_utterances: int = 8,
     speed_seconds: float = 4.0,
     speed_repeats: int = 5,
-    shown: int = 12,
-    megabytes: float = 25.0,
+    max_players: int = 12,
+    max_megabytes: float = 25.0,
     precision: Literal["float32", "bf16", "fp16", "int8"] = "float32",
     jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
@@ -78,8 +78,8 @@ def evaluate(
             training curve; set it to the training's `validation_utterances`.
         speed_seconds: Seconds of audio in a timed call.
         speed_repeats: Timed calls, after two to warm up.
-        shown: Most utterances to embed in the page; the others stay in wavs/.
-        megabytes: Largest size of the page; fewer utterances are embedded to stay below it.
+        max_players: Most utterances to embed in the page; the others stay in wavs/.
+        max_megabytes: Largest size of the page; fewer utterances are embedded to stay below it.
         precision: Arithmetic of the trained vocoders; `int8` only if all are autoregressive.
         jobs: Worker processes for the metrics; -1 means one per CPU.
         device: Device of the synthesis: `auto`, `cpu` or `cuda`.
@@ -151,8 +151,8 @@ def evaluate(
         _speed(mels, sentences, eval_systems, speed_seconds, speed_repeats),
         training=_training(vocoder, eval_systems, prepared, mels, dev_utterances),
         attention=_attention(acoustic),
-        max_players=shown,
-        max_megabytes=megabytes,
+        max_players=max_players,
+        max_megabytes=max_megabytes,
     )
 
 

@@ -21,8 +21,8 @@ def samples(
     corpus: str = "",
     note: str = "",
     count: PositiveInt = 500,
-    shown: PositiveInt = 12,
-    megabytes: float = 25.0,
+    max_players: PositiveInt = 12,
+    max_megabytes: float = 25.0,
     precision: Literal["float32", "bf16", "fp16", "int8"] = "float32",
     device: Unkeyed[str] = "auto",
 ) -> None:
@@ -38,8 +38,8 @@ def samples(
         corpus: Description of the recordings, in a few words.
         note: Sentence at the head of the page, such as how far the training went.
         count: Samples per vocoder.
-        shown: Samples per vocoder in the page.
-        megabytes: Largest size of the page.
+        max_players: Samples per vocoder in the page.
+        max_megabytes: Largest size of the page.
         precision: Arithmetic of the vocoders; `int8` only for autoregressive ones.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -52,4 +52,4 @@ def samples(
     results = evaluate_samples(
         corpus_sounds, generated, samples, title=title, corpus=corpus, note=note, seed=seed
     )
-    write_samples_report(samples, results, max_players=shown, max_megabytes=megabytes)
+    write_samples_report(samples, results, max_players=max_players, max_megabytes=max_megabytes)

@@ -124,8 +124,8 @@ CHANGED: dict[str, dict[str, Any]] = {
         "dev_utterances": 3,
         "speed_seconds": 3.0,
         "speed_repeats": 3,
-        "shown": 3,
-        "megabytes": 3.0,
+        "max_players": 3,
+        "max_megabytes": 3.0,
         "precision": "bf16",
     },
 }

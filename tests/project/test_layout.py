@@ -51,7 +51,7 @@ OLD_WORDS = {
         told_apart took undoes_steps wider
     """,
     "attribute": """
-        crop_samples float32_parts grid judged_by labelled_by learning_alone loss_leap
+        crop_samples float32_parts grid judged_by learning_alone loss_leap
         most_bad_steps own_context piece_frames predicts_spectra quick_in_pieces
         relaunches shown_utterances tells_likelihood told_apart trains undoes_steps
     """,

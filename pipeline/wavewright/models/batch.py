@@ -36,12 +36,12 @@ class Batch:
     labels: list[str] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
+        """Move the batch to a device."""
         wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
         return Batch(wav, mel, self.ids, self.seeds, self.context, self.labels)
 
     def seconds(self, spec: MelSpec) -> float:
-        """Of audio in the batch."""
+        """Seconds of audio in the batch."""
         return self.wav.numel() / spec.sample_rate
 
     def seeds_for(self, purpose: int) -> list[int]:

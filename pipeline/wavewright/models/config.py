@@ -52,17 +52,17 @@ class ModelConfig(FrozenModel):
 
 
 class OptimizerConfig(FrozenModel):
-    """How one player is optimised.
+    """Optimizer settings of one player.
 
     Attributes:
         optimiser: RAdam rectifies Adam's first steps (Liu et al. 2020, arXiv:1908.03265).
-        learning_rate: at its highest.
-        decay_per_epoch: factor on the rate at every epoch's end.
+        learning_rate: highest learning rate.
+        decay_per_epoch: factor on the rate at the end of every epoch.
         amsgrad: Adam divides by the largest second moment so far (Reddi et al. 2018,
             arXiv:1904.09237); not for RAdam.
         decay_every: steps after which the rate is multiplied by `decay`, again and again.
-        decays: how often it is; None for ever.
-        warmup_steps: over which the rate rises linearly from zero.
+        decays: number of such decays; None: no limit.
+        warmup_steps: steps over which the rate rises linearly from zero.
         cosine_steps: step at which half a cosine has brought the rate to zero.
         starts_at: step of the training before which the schedule does not begin.
         clip_norm: largest norm of the player's gradients together.

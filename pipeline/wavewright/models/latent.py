@@ -102,6 +102,7 @@ class LatentVocoder(Sampler, Exportable):
 
     @label.setter
     def label(self, name: str) -> None:
+        """Choose the class; raise for one that is not among the config's."""
         if name:
             self._class_index(name)
         self._label = name

@@ -1,9 +1,9 @@
-"""Speaking piece by piece, so that the pieces join to the whole.
+"""Chunked synthesis whose chunks join to the whole.
 
-A window of an utterance holds, beside the frames that are to be spoken, those that their samples
-depend on. Where a network pads at a window's ends, it does so as at the utterance's, and what that
-spoils is cut away. A stream does the same with every stage of a network: each speaks again only
-what lies within its own reach, a fraction of the whole network's.
+A window of an utterance holds the frames to synthesize and those that their samples depend on. A
+network pads the ends of a window as it pads those of an utterance; what this changes is cut off. A
+stream does the same with every block of a network: each recomputes only its own receptive
+field, a fraction of the whole network's.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Window(NamedTuple):
     """Frames of an utterance.
 
     Attributes:
-        first, last: from the first that is given to before the last.
-        start, stop: from the first that is spoken to before the last.
+        first, last: half-open range of the input frames.
+        start, stop: half-open range of the frames to synthesize.
     """
 
     first: int
@@ -34,32 +34,32 @@ class Window(NamedTuple):
     stop: int
 
     def cut(self, wav: Tensor, hop_length: int) -> Tensor:
-        """What is said of the frames spoken, in (B, samples) of all that are given."""
+        """Samples of the frames to synthesize, out of (B, samples) of all input frames."""
         return wav[
             :, (self.start - self.first) * hop_length : (self.stop - self.first) * hop_length
         ]
 
 
-def windows(frames: int, size: int, reach: ReceptiveField, frame_multiple: int) -> Iterator[Window]:
-    """Windows that speak so many frames, `size` at a time.
+def windows(frames: int, size: int, field: ReceptiveField, frame_multiple: int) -> Iterator[Window]:
+    """Windows that cover an utterance, `size` frames at a time.
 
     Args:
-        frames: of the utterance.
-        size: frames that a window speaks.
-        reach: of the network.
+        frames: length of the utterance.
+        size: frames that a window synthesizes.
+        field: receptive field of the network.
         frame_multiple: windows begin at multiples of it.
     """
     for start in range(0, frames, size):
         stop = min(start + size, frames)
-        first = max(0, start - reach.before) // frame_multiple * frame_multiple
-        yield Window(first, min(frames, stop + reach.after), start, stop)
+        first = max(0, start - field.before) // frame_multiple * frame_multiple
+        yield Window(first, min(frames, stop + field.after), start, stop)
 
 
 def rechunk(mel_chunks: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
-    """The same mel in chunks of at least so many frames, but for the first and the last.
+    """Merge chunks of a mel into chunks of at least so many frames, except the first and the last.
 
-    The first comes as it is, so that the first sound does not wait. A stream speaks the frames
-    around a chunk again, so that fewer and longer chunks are less work.
+    The first chunk is passed on at once, for a low latency. A stream recomputes the frames around
+    every chunk, so that fewer and longer chunks are less work.
     """
     waiting: list[Tensor] = []
     first = True
@@ -75,14 +75,14 @@ def rechunk(mel_chunks: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
 
 @dataclass(frozen=True)
 class StreamBlock:
-    """A part of a network between two signals over time.
+    """Part of a network between two signals over time.
 
     Attributes:
         run: (B, channels, positions) -> (B, other channels, positions * rate), whatever their
             number; padding at both ends as the network's.
         input_span: positions of the first signal that positions of the second depend on.
         rate: positions of the second signal for one of the first.
-        frame_multiple: what is given begins at a multiple of it.
+        frame_multiple: the input begins at a multiple of it.
     """
 
     run: Callable[[Tensor], Tensor]
@@ -92,65 +92,65 @@ class StreamBlock:
 
 
 class BlockState:
-    """A stage in the midst of an utterance: keeps what later positions still depend on."""
+    """State of a block in a stream: stores the input that later positions still depend on."""
 
-    def __init__(self, stage: StreamBlock) -> None:
-        self.stage = stage
-        self.latest = [stage.input_span(Span(place, place)).last for place in range(stage.rate)]
+    def __init__(self, block: StreamBlock) -> None:
+        self.block = block
+        self.latest = [block.input_span(Span(place, place)).last for place in range(block.rate)]
         self.held: Tensor | None = None
         self.first = self.arrived = self.done = 0
 
     def __call__(self, x: Tensor | None, *, ended: bool) -> Tensor | None:
-        """(B, channels, positions) that follow -> all that can be said now; None: nothing yet."""
+        """Next input (B, channels, positions) -> output that is complete now; None if none is."""
         if x is not None and x.shape[-1]:
             self.held = x if self.held is None else torch.cat([self.held, x], dim=-1)
             self.arrived += x.shape[-1]
-        stop = self._end() if not ended else self.arrived * self.stage.rate
+        stop = self._complete_end() if not ended else self.arrived * self.block.rate
         if self.held is None or stop <= self.done:
             return None
-        start = self.first * self.stage.rate
-        said = self.stage.run(self.held)[..., self.done - start : stop - start]
+        start = self.first * self.block.rate
+        output = self.block.run(self.held)[..., self.done - start : stop - start]
         self.done = stop
-        self._let_go()
-        return said
+        self._drop_past()
+        return output
 
-    def _end(self) -> int:
-        """Before which everything depends on nothing that has not arrived."""
-        rate = self.stage.rate
+    def _complete_end(self) -> int:
+        """Position before which all output depends on input that has arrived."""
+        rate = self.block.rate
         ends = [
             (self.arrived - 1 - latest) * rate + place + 1
             for place, latest in enumerate(self.latest)
         ]
         return min(max(ends), self.arrived * rate)
 
-    def _let_go(self) -> None:
+    def _drop_past(self) -> None:
         assert self.held is not None
-        needed = min(self.stage.input_span(Span(self.done, self.done)).first, self.arrived)
-        first = max(self.first, needed // self.stage.frame_multiple * self.stage.frame_multiple)
+        needed = min(self.block.input_span(Span(self.done, self.done)).first, self.arrived)
+        first = max(self.first, needed // self.block.frame_multiple * self.block.frame_multiple)
         self.held, self.first = self.held[..., first - self.first :], first
 
 
 class BlockPipeline:
-    """All stages of a network in the midst of an utterance."""
+    """All blocks of a network in a stream."""
 
-    def __init__(self, stages: Iterable[StreamBlock]) -> None:
-        self.parts = [BlockState(stage) for stage in stages]
+    def __init__(self, blocks: Iterable[StreamBlock]) -> None:
+        self.parts = [BlockState(block) for block in blocks]
 
     @property
     def held(self) -> Tensor | None:
-        """What came in last, as much of it as the first stage keeps."""
+        """Latest input, as much as the first block stores."""
         return self.parts[0].held
 
     def __call__(self, x: Tensor, *, ended: bool = False) -> Tensor | None:
-        """(B, channels, frames) that follow -> (B, 1, samples) that can be said now, if any."""
-        said: Tensor | None = x
+        """(B, channels, frames) that follow -> (B, 1, samples) that are complete now, if any."""
+        output: Tensor | None = x
         for part in self.parts:
-            said = part(said, ended=ended)
-        return said
+            output = part(output, ended=ended)
+        return output
 
 
 def concat_noise(mel: Tensor, noise: Sequence[Tensor], kinds: Sequence[NoiseSpec]) -> Tensor:
-    """(B, channels, frames): the bands of every frame, and the noise that belongs to it."""
+    """Stack the bands of every frame and its noise: (B, channels, frames)."""
     frames = mel.shape[-1]
     rows = [mel]
     for numbers, kind in zip(noise, kinds, strict=True):
@@ -163,7 +163,7 @@ def concat_noise(mel: Tensor, noise: Sequence[Tensor], kinds: Sequence[NoiseSpec
 
 
 def split_noise(both: Tensor, bands: int, kinds: Sequence[NoiseSpec]) -> tuple[Tensor, ...]:
-    """What `concat_noise` put together: the mel, and each noise.
+    """Undo `concat_noise`: the mel, and each noise.
 
     Args:
         both: (B, channels, frames).

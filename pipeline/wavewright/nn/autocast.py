@@ -1,4 +1,4 @@
-"""Where reduced precision must stop."""
+"""Layers that stay in float32 under autocast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What discriminators have in common: scores, and the features on the way to them."""
+"""Parts shared by discriminators: scores, and the features on the way to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def score(x: Tensor, convs: Iterable[nn.Module], last: nn.Module) -> tuple[Tenso
 
 
 class DiscriminatorGroup(nn.Module):
-    """Discriminators of one kind that look at the same waveform."""
+    """Discriminators of one kind that see the same waveform."""
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor
 ) -> Tensor:
-    """How far the critic's slope is from 1, between real and fake: mean of (norm - 1) squared.
+    """Distance of the critic's slope from 1, between real and fake: mean of (norm - 1) squared.
 
     Args:
         critic: (B, ...) -> scores (B), each of its own item alone.

@@ -17,7 +17,7 @@ from wavewright.nn.receptive_field import Span
 
 
 class InverseSTFT(nn.Module):
-    """From spectra of Hann windows to waveforms of frames * hop_length samples.
+    """Inverse STFT with Hann windows, to waveforms of frames * hop_length samples.
 
     Args:
         n_fft: samples of a frame and of its periodic Hann window.

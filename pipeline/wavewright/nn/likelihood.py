@@ -1,4 +1,4 @@
-"""What a sample-by-sample model says of the next sample: its likelihood, and how it is drawn.
+"""Output distributions of sample-by-sample models: likelihoods and draws.
 
 Draws are functions of given uniform numbers, so that every engine can repeat them. A label is
 drawn from one number by the inverse of the cumulative distribution, or from one number per label
@@ -100,5 +100,5 @@ def draw_gaussian(parameters: Tensor, uniforms: Tensor, log_scale_min: float) ->
 
 
 def uniforms_of(distribution: str, mixtures: int) -> int:
-    """How many numbers one draw takes."""
+    """Number of uniform numbers that one draw takes."""
     return {"categorical": 1, "logistics": mixtures + 1, "gaussian": 2}[distribution]

@@ -28,5 +28,5 @@ class ReflectedResidualBlock(nn.Module):
         return shortcut + residual
 
     def input_span(self, span: Span) -> Span:
-        """By the dilated convolution, which is padded by as much as it reaches."""
+        """Input span of the dilated convolution, whose padding is its receptive field."""
         return input_span([self.dilated], span.expand(self.dilation, -self.dilation))

@@ -85,7 +85,7 @@ def filters(bands: int, taps: int, cutoff: float, beta: float) -> tuple[Filters,
 
 
 def unevenness(bands: int, taps: int, cutoff: float, beta: float) -> float:
-    """By how many decibels all bands together raise or lower a frequency at most; 0 is perfect."""
+    """Largest gain or loss in dB of all bands together at any frequency; 0 is perfect."""
     responses = np.fft.rfft(filters(bands, taps, cutoff, beta)[0], 2 * _POINTS)
     power = np.square(np.abs(responses)).sum(axis=0)
     return float(np.abs(10 * np.log10(np.maximum(power, 1e-12))).max())

@@ -17,7 +17,7 @@ _POWER_FLOOR = 1e-7
 
 
 def loss_spec(spec: MelSpec, *, full_band: bool = True) -> MelSpec:
-    """What a mel loss compares: waveforms that the steps were done to, up to half the rate.
+    """Convention of a mel loss: no filters, no normalisation, bands up to half the sample rate.
 
     HiFi-GAN and its successors listen to the whole band, whatever their input is limited to.
     """

@@ -1,4 +1,4 @@
-"""From frames to samples by repetition and smoothing, one filter for all bands.
+"""Upsampling of frames to samples by repetition and smoothing, one filter for all bands.
 
 Used by wavenet_vocoder, ParallelWaveGAN and fatchord's WaveRNN. Because the filter is the same for
 every band, anything linear that follows can be done at the frame rate instead, before it.
@@ -34,7 +34,7 @@ class Stretch(nn.Module):
         return x[:, 0]
 
     def input_span(self, span: Span) -> Span:
-        """By each smoothing in turn, at its rate."""
+        """Input span of all smoothing filters."""
         for rate, conv in zip(reversed(self.rates), reversed(self.smooth), strict=True):
             span = input_span([conv], span).to_frames(rate)
         return span
@@ -52,7 +52,7 @@ class ContextStretch(Stretch):
         return super().forward(self.conv_in(values))
 
     def input_span(self, span: Span) -> Span:
-        """By the smoothing, and then by the first convolution, which is not padded."""
+        """Input span of the smoothing and of the first convolution, which is not padded."""
         return input_span([self.conv_in], super().input_span(span))
 
 

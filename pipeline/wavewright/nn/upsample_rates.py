@@ -1,4 +1,4 @@
-"""From frames to samples by transposed convolutions: which rates and kernels fit a hop length."""
+"""Rates and kernels of transposed convolutions that fit a hop length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of a module's weights and kept as long as they stay the same."""
+"""Cache of a value derived from a module's weights, valid while they stay the same."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class WeightCache:
-    """One thing at a time, made anew whenever a weight or what was asked for has changed."""
+    """Cache of one value, computed again when a weight or the key has changed."""
 
     def __init__(self) -> None:
-        self._made: tuple[object, object, Any] | None = None
+        self._entry: tuple[object, object, Any] | None = None
 
     def get(self, module: nn.Module, about: object, make: Callable[[], T]) -> T:
-        """What `make` gives for a module.
+        """Value that `make` computes for a module.
 
         Args:
             module: whose weights it is made of.
@@ -28,7 +28,7 @@ class WeightCache:
         if any(value.is_inference() for value in values):  # whose changes are not counted
             return make()
         weights = tuple((value.data_ptr(), value._version) for value in values)
-        if self._made is None or self._made[:2] != (about, weights):
-            self._made = about, weights, make()
-        made: T = self._made[2]
-        return made
+        if self._entry is None or self._entry[:2] != (about, weights):
+            self._entry = about, weights, make()
+        value: T = self._entry[2]
+        return value

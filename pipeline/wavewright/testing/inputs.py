@@ -42,7 +42,8 @@ def ready(vocoder: Vocoder) -> Vocoder:
     return copy.deepcopy(vocoder).eval()
 
 
-def speak(vocoder: Vocoder) -> Tensor:
+def generate_wav(vocoder: Vocoder) -> Tensor:
+    """Two seeded waveforms, of example mels or of none."""
     if vocoder.conditioning == "mel":
         return vocoder.generate(example_mel(vocoder), seed=3)
     return require_sampler(vocoder).sample(2, seed=3)

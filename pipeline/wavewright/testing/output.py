@@ -19,9 +19,9 @@ from wavewright.testing.inputs import (
     close,
     example_mel,
     expect,
+    generate_wav,
     ready,
     refuses,
-    speak,
 )
 
 
@@ -60,7 +60,7 @@ def check_output(vocoder: Vocoder) -> None:
 
 
 def check_determinism(vocoder: Vocoder) -> None:
-    """The same mel and seed give the same waveform, whatever else draws random numbers."""
+    """Equal mels and seeds give equal waveforms, whatever else draws random numbers."""
     vocoder, mel = ready(vocoder), example_mel(vocoder)
     first = vocoder.generate(mel, seed=3)
     torch.rand(7)
@@ -130,7 +130,7 @@ def check_sampling(vocoder: Vocoder) -> None:
 
 
 def check_saving(vocoder: Vocoder) -> None:
-    """What `write_weights` stores makes the same vocoder again, to the last bit."""
+    """A file of `write_weights` restores the vocoder to the last bit."""
     original = ready(vocoder)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocoder.safetensors"
@@ -144,7 +144,7 @@ def check_saving(vocoder: Vocoder) -> None:
     )
     again.load_inference_state(state)
     expect(
-        torch.equal(speak(again.eval()), speak(original)),
+        torch.equal(generate_wav(again.eval()), generate_wav(original)),
         "a saved and loaded vocoder must sound the same: keep everything that inference needs in "
         "inference_state()",
     )

@@ -115,7 +115,7 @@ class Snake(nn.Module):
         return self._halve(even, odd)
 
     def input_span(self, span: Span) -> Span:
-        """By the filter twice; doubling and halving the rate lose half a sample each."""
+        """Input span of both filters; doubling and halving the rate lose half a sample each."""
         reach = _TAPS // 4 + _TAPS // 4 - 1
         return span.expand(reach, reach)
 
@@ -182,7 +182,7 @@ class ResidualStack(nn.Module):
         return x
 
     def input_span(self, span: Span) -> Span:
-        """By all of them in turn."""
+        """Input span of the stacked convolutions."""
         return input_span([*self.snakes1, *self.convs1, *self.snakes2, *self.convs2], span)
 
 
@@ -228,10 +228,10 @@ class BigVGAN(GANTraining, Streamable, Exportable):
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
         x = mel
         for stage in range(len(self.ups)):
-            x = self._stretch(stage, x)
+            x = self._upsample(stage, x)
         return x.squeeze(1)
 
-    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+    def _upsample(self, stage: int, x: Tensor) -> Tensor:
         """An upsampling and its stacks, with what comes before the first and after the last."""
         if stage == 0:
             x = self.conv_pre(x)
@@ -246,7 +246,7 @@ class BigVGAN(GANTraining, Streamable, Exportable):
         branches = len(self.config.resblock_kernel_sizes)
         return list(self.resblocks[stage * branches : (stage + 1) * branches])
 
-    def _heard_by(self, stage: int, span: Span) -> Span:
+    def _block_input_span(self, stage: int, span: Span) -> Span:
         if stage == len(self.ups) - 1:
             span = input_span([self.snake_post, self.conv_post], span)
         spans = [input_span([stack], span) for stack in self._stacks(stage)]
@@ -256,7 +256,9 @@ class BigVGAN(GANTraining, Streamable, Exportable):
     def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling."""
         return [
-            StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            StreamBlock(
+                partial(self._upsample, stage), partial(self._block_input_span, stage), rate
+            )
             for stage, rate in enumerate(self.config.upsample_rates)
         ]
 

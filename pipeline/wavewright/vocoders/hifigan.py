@@ -111,7 +111,7 @@ class ResidualStack1(nn.Module):
         return x
 
     def input_span(self, span: Span) -> Span:
-        """By all of them in turn."""
+        """Input span of the stacked convolutions."""
         return input_span([*self.convs1, *self.convs2], span)
 
 
@@ -129,7 +129,7 @@ class ResidualStack2(nn.Module):
         return x
 
     def input_span(self, span: Span) -> Span:
-        """By all of them in turn."""
+        """Input span of the stacked convolutions."""
         return input_span(self.convs, span)
 
 
@@ -199,10 +199,10 @@ class HiFiGAN(GANTraining, Streamable, Exportable):
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]."""
         x = mel
         for stage in range(len(self.ups)):
-            x = self._stretch(stage, x)
+            x = self._upsample(stage, x)
         return x.squeeze(1)
 
-    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+    def _upsample(self, stage: int, x: Tensor) -> Tensor:
         """An upsampling and its stacks, with what comes before the first and after the last."""
         if stage == 0:
             x = self.conv_pre(x)
@@ -218,7 +218,7 @@ class HiFiGAN(GANTraining, Streamable, Exportable):
         branches = len(self.config.resblock_kernel_sizes)
         return list(self.resblocks[stage * branches : (stage + 1) * branches])
 
-    def _heard_by(self, stage: int, span: Span) -> Span:
+    def _block_input_span(self, stage: int, span: Span) -> Span:
         if stage == len(self.ups) - 1:
             span = input_span([self.conv_post], span)
         spans = [input_span([stack], span) for stack in self._stacks(stage)]
@@ -228,7 +228,9 @@ class HiFiGAN(GANTraining, Streamable, Exportable):
     def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling."""
         return [
-            StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            StreamBlock(
+                partial(self._upsample, stage), partial(self._block_input_span, stage), rate
+            )
             for stage, rate in enumerate(self.config.upsample_rates)
         ]
 

@@ -136,10 +136,10 @@ class MelGAN(GANTraining, Streamable, Exportable):
         """(B, n_mels, frames) -> (B, frames * hop_length) in [-1, 1]; at least four frames."""
         x = mel
         for stage in range(len(self.ups)):
-            x = self._stretch(stage, x)
+            x = self._upsample(stage, x)
         return x.squeeze(1)
 
-    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+    def _upsample(self, stage: int, x: Tensor) -> Tensor:
         """An upsampling and its blocks, with what comes before the first and after the last."""
         if stage == 0:
             x = (x - self.config.input_shift) / self.config.input_scale
@@ -150,7 +150,7 @@ class MelGAN(GANTraining, Streamable, Exportable):
         x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
         return torch.tanh(in_float32(self.conv_post, x))
 
-    def _heard_by(self, stage: int, span: Span) -> Span:
+    def _block_input_span(self, stage: int, span: Span) -> Span:
         """The first convolution and the last are padded by `_EDGE`."""
         if stage == len(self.ups) - 1:
             span = input_span([self.conv_post], span.expand(_EDGE, -_EDGE))
@@ -160,7 +160,9 @@ class MelGAN(GANTraining, Streamable, Exportable):
     def streaming_blocks(self) -> list[StreamBlock]:
         """One for each upsampling."""
         return [
-            StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+            StreamBlock(
+                partial(self._upsample, stage), partial(self._block_input_span, stage), rate
+            )
             for stage, rate in enumerate(self.config.upsample_rates)
         ]
 

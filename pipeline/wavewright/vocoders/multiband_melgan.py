@@ -1,4 +1,4 @@
-"""Multi-band MelGAN (Yang et al. 2020, arXiv:2005.05106): a MelGAN that says four bands at once.
+"""Multi-band MelGAN (Yang et al. 2020, arXiv:2005.05106): a MelGAN of four bands.
 
 MelGAN's generator, with longer residual stacks, makes four signals at a quarter of the waveform's
 rate, and a fixed filter bank joins them; the costly layers at the waveform's own rate are gone. It
@@ -191,10 +191,10 @@ class MultiBandMelGAN(GANTraining, Streamable, Exportable):
         """(B, n_mels, frames) -> (B, bands, frames * hop_length / bands) in [-1, 1]."""
         x = mel
         for stage in range(len(self.ups)):
-            x = self._stretch(stage, x)
+            x = self._upsample(stage, x)
         return x
 
-    def _stretch(self, stage: int, x: Tensor) -> Tensor:
+    def _upsample(self, stage: int, x: Tensor) -> Tensor:
         """An upsampling and its blocks, with what comes before the first and after the last."""
         if stage == 0:
             x = self.conv_pre(F.pad(x, (_EDGE, _EDGE), mode="reflect"))
@@ -204,7 +204,7 @@ class MultiBandMelGAN(GANTraining, Streamable, Exportable):
         x = F.pad(F.leaky_relu(x, _SLOPE), (_EDGE, _EDGE), mode="reflect")
         return torch.tanh(in_float32(self.conv_post, x))
 
-    def _heard_by(self, stage: int, span: Span) -> Span:
+    def _block_input_span(self, stage: int, span: Span) -> Span:
         """The first convolution and the last are padded by `_EDGE`."""
         if stage == len(self.ups) - 1:
             span = input_span([self.conv_post], span.expand(_EDGE, -_EDGE))
@@ -220,7 +220,9 @@ class MultiBandMelGAN(GANTraining, Streamable, Exportable):
         )
         return [
             *(
-                StreamBlock(partial(self._stretch, stage), partial(self._heard_by, stage), rate)
+                StreamBlock(
+                    partial(self._upsample, stage), partial(self._block_input_span, stage), rate
+                )
                 for stage, rate in enumerate(self.config.upsample_rates)
             ),
             bank,

@@ -1,4 +1,4 @@
-"""Parallel WaveGAN (Yamamoto, Song and Kim 2020, arXiv:1910.11480): a WaveNet that hears noise.
+"""Parallel WaveGAN (Yamamoto, Song and Kim 2020, arXiv:1910.11480): a WaveNet driven by noise.
 
 A non-causal WaveNet turns white noise into speech, every sample at once, guided in each layer by
 the mel stretched to the waveform's rate. It learns from a multi-resolution STFT loss first and
@@ -96,7 +96,7 @@ class Layer(nn.Module):
         return (self.residual(y) + x) * math.sqrt(0.5), self.skip(y)
 
     def input_span(self, span: Span) -> Span:
-        """By the dilated convolution."""
+        """Input span of the dilated convolution."""
         return input_span([self.dilated], span)
 
 
@@ -161,7 +161,7 @@ class ParallelWaveGAN(GANTraining, Streamable, Exportable):
                 dim=1,
             )
 
-        def hear(span: Span) -> Span:
+        def entry_span(span: Span) -> Span:
             context = config.context_frames
             frames = input_span([self.upsampler], span).expand(context, -context)
             return frames.union(span.to_frames(self.hop_length))
@@ -175,7 +175,7 @@ class ParallelWaveGAN(GANTraining, Streamable, Exportable):
             return self._leave(state[:, -sizes[2] :])
 
         return [
-            StreamBlock(enter, hear, self.hop_length),
+            StreamBlock(enter, entry_span, self.hop_length),
             *(
                 StreamBlock(partial(go_on, layer), partial(input_span, [layer]))
                 for layer in self.layers

@@ -93,7 +93,7 @@ class ConvNeXtBlock(nn.Module):
         return result
 
     def input_span(self, span: Span) -> Span:
-        """By the depthwise convolution."""
+        """Input span of the depthwise convolution."""
         return input_span([self.depthwise], span)
 
 
@@ -126,7 +126,7 @@ class Vocos(GANTraining, Streamable, Exportable, PredictsSpectrum):
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length), not limited to [-1, 1]."""
-        return self._spoken(self.predict_spectrum(mel))
+        return self._to_wav(self.predict_spectrum(mel))
 
     def predict_spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, n_mels, frames) -> magnitudes, cosines and sines, (B, n_fft // 2 + 1, frames)."""
@@ -147,7 +147,7 @@ class Vocos(GANTraining, Streamable, Exportable, PredictsSpectrum):
             magnitude = log_magnitude.clamp(max=math.log(_LARGEST)).exp()
             return magnitude.mT, phase.cos().mT, phase.sin().mT
 
-    def _spoken(self, spectrum: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _to_wav(self, spectrum: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         magnitude, cosine, sine = (part.mT for part in spectrum)
         with torch.autocast(magnitude.device.type, enabled=False):
             wav: Tensor = self.inverse(magnitude * cosine, magnitude * sine)
@@ -157,7 +157,7 @@ class Vocos(GANTraining, Streamable, Exportable, PredictsSpectrum):
         """The blocks one by one, with what comes before them and after."""
 
         def leave(x: Tensor) -> Tensor:
-            return self._spoken(self._predict(x))[:, None]
+            return self._to_wav(self._predict(x))[:, None]
 
         return [
             StreamBlock(self._enter, lambda span: input_span([self.conv_pre], span)),

@@ -89,7 +89,7 @@ class WaveGlowConfig(ModelConfig):
         )
 
     def leaves(self, flow: int) -> bool:
-        """Whether some channels leave before a flow."""
+        """Tell whether some channels leave before a flow."""
         return flow > 0 and flow % self.early_every == 0
 
 
@@ -169,12 +169,12 @@ class Coupling(nn.Module):
         return log_scale, shift
 
     def input_span(self, span: Span) -> Span:
-        """By the dilated convolutions, of samples and of conditions."""
+        """Input span of the dilated convolutions."""
         return input_span(self.dilated, span)
 
 
 class Encoded(NamedTuple):
-    """What speech becomes.
+    """Latent variables and log-determinants of speech.
 
     Attributes:
         z: (B, group, T) float32; channels that left early come first.
@@ -204,7 +204,7 @@ class WaveGlow(Streamable, Exportable, HasLikelihood):
         self.mixing = nn.ModuleList(Mixing(width) for width in config.widths)
         self.couplings = nn.ModuleList(Coupling(config, width // 2) for width in config.widths)
         self._bias = WeightCache()
-        self._settled_bias: Tensor | None = None
+        self._precomputed_bias: Tensor | None = None
 
     @property
     def frame_multiple(self) -> int:
@@ -220,7 +220,7 @@ class WaveGlow(Streamable, Exportable, HasLikelihood):
             mel, noise = split_noise(both, bands, list(self.noise_inputs(1).values()))
             return torch.cat([self.config.temperature * noise, self._condition(mel)], dim=1)
 
-        def hear(span: Span) -> Span:
+        def entry_span(span: Span) -> Span:
             samples = span.to_samples(group)
             return input_span([self.upsampler], samples).union(samples.to_frames(hop))
 
@@ -231,18 +231,18 @@ class WaveGlow(Streamable, Exportable, HasLikelihood):
         def leave(both: Tensor) -> Tensor:
             return both[:, :group].mT.flatten(1)[:, None]
 
-        stages = [StreamBlock(enter, hear, hop // group)]
+        stages = [StreamBlock(enter, entry_span, hop // group)]
         for flow in reversed(range(self.config.flows)):
             coupling = self.couplings[flow]
             stages.append(StreamBlock(partial(undo, flow), partial(input_span, [coupling])))
         stages.append(StreamBlock(leave, lambda span: span.to_frames(group), group))
         if self.config.denoise:
-            stages.append(StreamBlock(self._denoise, _denoiser_hears, frame_multiple=_HOP))
+            stages.append(StreamBlock(self._denoise, _denoiser_input_span, frame_multiple=_HOP))
         return stages
 
     def _denoise(self, wav: Tensor) -> Tensor:
         """(B, 1, samples) -> (B, 1, samples)."""
-        return denoised(wav[:, 0], self._said_of_nothing(), self.config.denoise)[:, None]
+        return denoised(wav[:, 0], self._bias_spectrum(), self.config.denoise)[:, None]
 
     def forward(self, wav: Tensor, mel: Tensor) -> Encoded:
         """Speech to noise: (B, frames * hop_length), (B, n_mels, frames)."""
@@ -294,16 +294,16 @@ class WaveGlow(Streamable, Exportable, HasLikelihood):
         (numbers,) = noise
         wav = self.inverse(self.config.temperature * numbers, mel)
         if self.config.denoise:
-            wav = denoised(wav, self._said_of_nothing(), self.config.denoise)
+            wav = denoised(wav, self._bias_spectrum(), self.config.denoise)
         return wav
 
     @torch.no_grad()
     def precompute(self) -> None:
-        """Invert the matrices, and listen to what the denoiser takes away."""
+        """Invert the matrices, and measure the denoiser's bias spectrum."""
         for mixing in self.mixing:
             mixing.inverted = mixing.inversion()  # type: ignore[operator]
         if self.config.denoise:
-            self._settled_bias = self._said_of_nothing()
+            self._precomputed_bias = self._bias_spectrum()
 
     def prepare_for_training(self) -> None:
         """Weight-normalise the couplings, but for their last layers."""
@@ -344,13 +344,13 @@ class WaveGlow(Streamable, Exportable, HasLikelihood):
         stretched = in_float32(self.upsampler, mel)[..., :samples]
         return torch.unflatten(stretched, 2, (-1, self.config.group)).transpose(2, 3).flatten(1, 2)
 
-    def _said_of_nothing(self) -> Tensor:
+    def _bias_spectrum(self) -> Tensor:
         """(1, 1, 513), the magnitudes that the flow gives to a mel of zeros without noise."""
-        if self._settled_bias is not None:
-            return self._settled_bias
-        return self._bias.get(self, "bias", self._listen_to_nothing)
+        if self._precomputed_bias is not None:
+            return self._precomputed_bias
+        return self._bias.get(self, "bias", self._measure_bias)
 
-    def _listen_to_nothing(self) -> Tensor:
+    def _measure_bias(self) -> Tensor:
         nothing = torch.zeros(1, self.mel_spec.n_mels, _BIAS_FRAMES, device=self.device)
         steps = _BIAS_FRAMES * self.hop_length // self.config.group
         z = torch.zeros(1, self.config.group, steps, device=self.device)
@@ -376,8 +376,8 @@ def _spectrum(wav: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return real, imaginary, torch.sqrt(real.square() + imaginary.square())
 
 
-def _denoiser_hears(samples: Span) -> Span:
-    """By the transform there and the transform back, each in centred frames."""
+def _denoiser_input_span(samples: Span) -> Span:
+    """Input span of the STFT and its inverse, each with centred frames."""
     frames = _transforms(torch.device("cpu"))[1].input_span(samples)
     return Span(frames.first * _HOP - _FFT // 2, frames.last * _HOP + _FFT // 2 - 1)
 

@@ -198,8 +198,7 @@ class WaveNet(MultiSpeaker, AutoregressiveVocoder):
     def __init__(self, config: WaveNetConfig, *, name: str = "wavenet") -> None:
         super().__init__(config, name=name)
         self.uniforms_per_sample = uniforms_of(config.distribution, config.mixtures)
-        if config.speakers:
-            self.crops = replace(self.crops, label_column="speaker")
+        self.crops = replace(self.crops, label_column="speaker" if config.speakers else "")
         self.conv_pre = nn.Conv1d(config.in_channels, config.residual_channels, 1)
         if config.conditioning == "mel":
             self.upsampler = ContextStretch(
@@ -219,9 +218,9 @@ class WaveNet(MultiSpeaker, AutoregressiveVocoder):
 
     def embed_speaker(self, name: str | None) -> Tensor | None:
         """(1, speaker_channels, 1) of a speaker, by default the first; None for one speaker."""
-        if not self.speakers:
+        if not (name := name or next(iter(self.speakers), None)):
             return None
-        number = torch.tensor([self._speaker_index(name or self.speakers[0])], device=self.device)
+        number = torch.tensor([self._speaker_index(name)], device=self.device)
         return torch.unsqueeze(self.voices(number), -1)
 
     def forward(

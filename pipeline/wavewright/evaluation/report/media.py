@@ -77,11 +77,11 @@ class PlayerClip:
 
 @dataclass(frozen=True)
 class Article:
-    """One utterance of the listening section; `grid` has a row of clips per system."""
+    """One utterance of the listening section; `clip_rows` has a row of clips per system."""
 
     selection: SelectedUtterance
     natural: PlayerClip
-    grid: Sequence[tuple[System, Sequence[PlayerClip | None]]]
+    clip_rows: Sequence[tuple[System, Sequence[PlayerClip | None]]]
 
     @property
     def utterance(self) -> Utterance:
@@ -95,10 +95,12 @@ class Article:
 
     def size(self) -> int:
         """Approximate number of characters that it adds to the page."""
-        clips = [self.natural, *(clip for _, row in self.grid for clip in row if clip)]
+        clips = [self.natural, *(clip for _, row in self.clip_rows for clip in row if clip)]
         return sum(clip.size() for clip in clips)
 
     def as_links(self) -> Article:
         """Copy whose players read the wavs beside the page."""
-        grid = [(system, [clip and clip.as_link() for clip in row]) for system, row in self.grid]
-        return replace(self, natural=self.natural.as_link(), grid=grid)
+        rows = [
+            (system, [clip and clip.as_link() for clip in row]) for system, row in self.clip_rows
+        ]
+        return replace(self, natural=self.natural.as_link(), clip_rows=rows)
