@@ -33,6 +33,8 @@ if [[ ${1:-} == faults ]]; then
     shift
     run "faults" "$python" -m pytest -n "${WAVEWRIGHT_TEST_WORKERS:-2}" --dist worksteal \
         -m "long or not long" tests/faults tests/recipes
+    run "what takes long elsewhere" "$python" -m pytest -n "${WAVEWRIGHT_TEST_WORKERS:-2}" \
+        --dist worksteal -m long --ignore tests/faults --ignore tests/recipes
     run "SIGKILL at random" "$python" -m tests.faults.fuzz "$@"
     exit
 fi

@@ -183,7 +183,7 @@ def test_values_by_harvest_agree(
     assert copies.score(metric, utterance) == tolerance.of(expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # test_values_by_harvest_agree shows it on two clips
 def test_values_by_harvest_agree_on_every_clip(copies: Copies) -> None:
     require(MCD())
     for metric, key, tolerance in SLOW:
@@ -191,7 +191,7 @@ def test_values_by_harvest_agree_on_every_clip(copies: Copies) -> None:
             assert score == tolerance.of(values[key]), metric.id
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("system", "fine"), [("gl60_mel80", 62.798), ("world_harvest", 56.849)], ids=SYSTEMS
 )
