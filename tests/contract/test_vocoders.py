@@ -15,7 +15,9 @@ from wavewright.models.vocoder import Vocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
 
 DRIVEN_BY_MELS = list_vocoders(conditioning="mel")
-BY_THEMSELVES = [n for n, small in SMALL.items() if create_vocoder(n, **small).conditioning != "mel"]
+BY_THEMSELVES = [
+    name for name, small in SMALL.items() if create_vocoder(name, **small).conditioning != "mel"
+]
 
 
 def small(name: str) -> Vocoder:
