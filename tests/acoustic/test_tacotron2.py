@@ -283,13 +283,13 @@ def test_two_utterances_can_be_learnt_by_heart() -> None:
     ).train()
     batch = some_batch(symbols=(6, 8), frames=(16, 22))
     rate = model.optimizer_config("generator").learning_rate
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     losses = []
     for step in range(80):
         (update,) = model.updates(batch, step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         update.loss.backward(inputs=list(model.parameters()))  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
         losses.append(float(update.loss.detach()))
     assert set(update.logs) == {"mel", "postnet", "gate", "attention"}
     assert losses[-1] < losses[0] / 5

@@ -29,19 +29,19 @@ Losses = dict[str, Tensor]
 
 def hifigan_step(state: TrainState, batch: Batch) -> Losses:
     """One step as in the authors' train.py, at the state's present learning rates."""
-    model, optimisers = state.model, state.optimizers
+    model, optimizers = state.model, state.optimizers
     assert isinstance(model, HiFiGAN)
     discriminator = model.discriminators["discriminator"]
     fake = model(batch.mel)
 
-    optimisers["discriminator"].zero_grad()
+    optimizers["discriminator"].zero_grad()
     real_scores, _ = discriminator(batch.wav)
     fake_scores, _ = discriminator(fake.detach())
     critic = least_squares_discriminator(real_scores, fake_scores)
     critic.backward()  # type: ignore[no-untyped-call]
-    optimisers["discriminator"].step()
+    optimizers["discriminator"].step()
 
-    optimisers["generator"].zero_grad()
+    optimizers["generator"].zero_grad()
     distance = mel_l1(fake, batch.wav, model.loss_spec)
     _, real_features = discriminator(batch.wav)
     scores, features = discriminator(fake)
@@ -50,13 +50,13 @@ def hifigan_step(state: TrainState, batch: Batch) -> Losses:
     config = model.config
     loss = config.mel_weight * distance + adversarial + config.feature_weight * matching
     loss.backward()  # type: ignore[no-untyped-call]
-    optimisers["generator"].step()
+    optimizers["generator"].step()
     return {"critic": critic, "mel_l1": distance, "adversarial": adversarial, "features": matching}
 
 
 def melgan_step(state: TrainState, batch: Batch) -> Losses:
     """One step as in the authors' scripts/train.py."""
-    model, optimisers = state.model, state.optimizers
+    model, optimizers = state.model, state.optimizers
     assert isinstance(model, MelGAN)
     discriminator = model.discriminators["discriminator"]
     fake = model(batch.mel)
@@ -66,18 +66,18 @@ def melgan_step(state: TrainState, batch: Batch) -> Losses:
     fake_scores, _ = discriminator(fake.detach())
     real_scores, real_features = discriminator(batch.wav)
     critic = hinge_discriminator(real_scores, fake_scores)
-    optimisers["discriminator"].zero_grad()
+    optimizers["discriminator"].zero_grad()
     critic.backward()  # type: ignore[no-untyped-call]
-    optimisers["discriminator"].step()
+    optimizers["discriminator"].step()
 
     scores, features = discriminator(fake)
     constants = [[feature.detach() for feature in scale] for scale in real_features]
     adversarial = hinge_generator(scores)
     matching = weighted_matching(constants, features)
     loss = adversarial + model.config.feature_weight * matching
-    optimisers["generator"].zero_grad()
+    optimizers["generator"].zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimisers["generator"].step()
+    optimizers["generator"].step()
     return {"critic": critic, "mel_l1": distance, "adversarial": adversarial, "features": matching}
 
 

@@ -342,7 +342,7 @@ def test_a_schedule_may_start_later(
         rates.append(state.learning_rates())
     assert [rate["generator"] for rate in rates] == pytest.approx(generator)
     assert [rate["critic"] for rate in rates] == pytest.approx(critic)
-    assert all(optimiser.defaults["amsgrad"] for optimiser in state.optimizers.values())
+    assert all(optimizer.defaults["amsgrad"] for optimizer in state.optimizers.values())
 
 
 def test_logs_of_all_updates_are_collected_without_graphs() -> None:

@@ -383,10 +383,10 @@ def test_the_quicker_order_of_operations_gives_the_published_losses(
     for step in range(10):
         batch = data.batch(step)
         found = ours.advance(batch)
-        for optimiser, rate in zip(
+        for optimizer, rate in zip(
             published.optimizers.values(), ours.learning_rates().values(), strict=True
         ):
-            optimiser.param_groups[0]["lr"] = rate
+            optimizer.param_groups[0]["lr"] = rate
         expected = STEPS[name](published, batch)
         for loss, value in expected.items():
             assert float(found[loss]) == pytest.approx(float(value), rel=1e-5, abs=1e-5), step

@@ -84,19 +84,23 @@ def _print_vocoders() -> None:
     from wavewright.registry import describe_vocoders
 
     head = ("vocoder", "parameters", "driven by", "Hz", "streams", "exports", "source")
-    rows = [
-        (
-            f"{info.name}:{variant.name}" if variant.name else info.name,
-            f"{variant.parameters:,}",
-            variant.conditioning,
-            f"{variant.sample_rate:,}",
-            "yes" if variant.streams else "no",
-            "yes" if variant.exports else "no",
-            info.source,
-        )
-        for info in describe_vocoders()
-        for variant in (info.variants[1:] or info.variants)  # the first one is the default again
-    ]
+    rows: list[tuple[str, ...]] = []
+    for info in describe_vocoders():
+        origin = "" if info.distribution == "wavewright" else f"  (from {info.distribution})"
+        if info.problem:
+            rows.append((info.name, *[""] * 5, f"cannot be loaded: {info.problem}{origin}"))
+        for variant in info.variants[1:] or info.variants:  # the first one is the default again
+            rows.append(
+                (
+                    f"{info.name}:{variant.name}" if variant.name else info.name,
+                    f"{variant.parameters:,}",
+                    variant.conditioning,
+                    f"{variant.sample_rate:,}",
+                    "yes" if variant.streams else "no",
+                    "yes" if variant.exports else "no",
+                    f"{info.source}{origin}",
+                )
+            )
     print_line(format_table(head, rows, right=("parameters", "Hz")))
 
 

@@ -55,7 +55,7 @@ class OptimizerConfig(FrozenModel):
     """Optimizer settings of one player.
 
     Attributes:
-        optimiser: RAdam rectifies Adam's first steps (Liu et al. 2020, arXiv:1908.03265).
+        optimizer: RAdam rectifies Adam's first steps (Liu et al. 2020, arXiv:1908.03265).
         learning_rate: highest learning rate.
         decay_per_epoch: factor on the rate at the end of every epoch.
         amsgrad: Adam divides by the largest second moment so far (Reddi et al. 2018,
@@ -69,7 +69,7 @@ class OptimizerConfig(FrozenModel):
         ema_decay: of the running average of the weights that inference uses (the generator only).
     """
 
-    optimiser: Literal["adam", "adamw", "radam"] = "adam"
+    optimizer: Literal["adam", "adamw", "radam"] = "adam"
     learning_rate: float = Field(ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

@@ -58,7 +58,7 @@ def check_overfit(
     model.prepare_for_training()
     batch = _spoken_batch(model, samples)
     players: dict[str, nn.Module] = {"generator": model, **model.discriminators}
-    optimisers = {
+    optimizers = {
         name: torch.optim.Adam(player.parameters(), lr=learning_rate, betas=(0.8, 0.99))
         for name, player in players.items()
     }
@@ -71,9 +71,9 @@ def check_overfit(
                 "lower learning_rate, or bound what is exponentiated and divided by",
             )
             parameters = [p for p in players[update.player].parameters() if p.requires_grad]
-            optimisers[update.player].zero_grad()
+            optimizers[update.player].zero_grad()
             update.loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
-            optimisers[update.player].step()
+            optimizers[update.player].step()
     model.eval()
     if isinstance(model, HasLikelihood):
         bits = float(model.bits_per_sample(batch).mean())

@@ -38,7 +38,7 @@ def build_optimizer(parameters: list[nn.Parameter], rule: OptimizerConfig) -> to
     }
     if rule.amsgrad:
         settings["amsgrad"] = True
-    return kinds[rule.optimiser](parameters, **settings)
+    return kinds[rule.optimizer](parameters, **settings)
 
 
 def set_learning_rates(

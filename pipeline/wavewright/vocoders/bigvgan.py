@@ -274,7 +274,7 @@ class BigVGAN(GANTraining, Streamable, Exportable):
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, decaying per epoch, gradients clipped."""
         return OptimizerConfig(
-            optimiser="adamw",
+            optimizer="adamw",
             learning_rate=self.config.learning_rate,
             betas=self.config.betas,
             weight_decay=self.config.weight_decay,

@@ -246,7 +246,7 @@ class HiFiGAN(GANTraining, Streamable, Exportable):
     def optimizer_config(self, player: str) -> OptimizerConfig:
         """AdamW for both players, decaying per epoch."""
         return OptimizerConfig(
-            optimiser="adamw",
+            optimizer="adamw",
             learning_rate=self.config.learning_rate,
             betas=self.config.betas,
             weight_decay=self.config.weight_decay,

@@ -204,7 +204,7 @@ class ParallelWaveGAN(GANTraining, Streamable, Exportable):
         """Rectified Adam; the discriminator at half the rate, its schedule from its own start."""
         config, discriminator = self.config, player == PLAYER
         return OptimizerConfig(
-            optimiser="radam",
+            optimizer="radam",
             learning_rate=config.adversary.learning_rate if discriminator else config.learning_rate,
             eps=config.eps,
             decay_every=config.halve_every,

@@ -173,7 +173,7 @@ class Vocos(GANTraining, Streamable, Exportable, PredictsSpectrum):
         """AdamW for both players, half a cosine down to zero."""
         config = self.config
         return OptimizerConfig(
-            optimiser="adamw",
+            optimizer="adamw",
             learning_rate=config.learning_rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
