@@ -2,8 +2,9 @@
 # The one test command: sets up .venv, then lint, format, types, import arrows and the tests.
 #
 # Usage: ./run_tests.sh                          everything (what CI runs)
-#        ./run_tests.sh quick                    the same without the tests marked slow or browser,
-#                                                for the loop of work: under 90 s on two cores
+#        ./run_tests.sh quick                    the same for the loop of work, under 90 s: without
+#                                                tests/faults, recipes and conformance, and
+#                                                without the tests marked slow or browser
 #        ./run_tests.sh tests/mel -k silent        any arguments go to pytest, which then runs alone
 #        ./run_tests.sh interop [espnet nemo...]  the adapters in the real toolkits, which are
 #                                                installed first (docs/interop.md); not in CI
@@ -43,7 +44,8 @@ select=()
 if [[ ${1:-} == quick ]]; then
     shift
     # A test that this lists as taking more than 5 s is to be marked slow.
-    select=(-m "not slow and not browser and not long" --durations 8 --durations-min 5)
+    select=(-m "not slow and not browser and not long" --durations 8 --durations-min 5
+        --ignore tests/faults --ignore tests/recipes --ignore tests/conformance)
 fi
 
 if (($#)); then

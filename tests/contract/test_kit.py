@@ -310,10 +310,11 @@ def test_a_good_vocoder_passes(system: type[Untrained]) -> None:
         (ForgetsItsWeights, testing.check_saving, "must sound the same"),
         (StreamsSomethingElse, testing.check_streaming, "joined must equal generate"),
         (ClaimsNotToStream, testing.check_streaming, r"stream\(\) to be refused"),
-        (
+        pytest.param(
             HidesItsNoiseFromTheGraph,
             testing.check_export,
             r"synthesize\(\) must be one graph.*differ",
+            marks=pytest.mark.slow,
         ),
         (NamesNobody, testing.check_training, "'actor' of step 0: no such player"),
         (LeavesTheCriticIdle, testing.check_training, r"never let \['critic'\] step"),

@@ -231,6 +231,7 @@ def test_mels_and_the_training_stage(world: World, tmp_path: Path) -> None:
         expect(a, b, cross, a, b)
 
 
+@pytest.mark.slow
 def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
     for a, b in PAIRS:
         trained = {"a": world.vocoder(a)}

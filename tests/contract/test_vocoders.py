@@ -31,20 +31,20 @@ def check_training(vocoder: Vocoder) -> None:
 
 
 #: All checks of `check_vocoder`; tests/contract/test_kit.py shows that it leaves none out.
-CHECKS_OF_MELS: list[Callable[[Vocoder], None]] = [
+CHECKS_OF_MELS = [
     testing.check_output,
     testing.check_determinism,
     testing.check_batch,
     testing.check_refusals,
     testing.check_target_steps,
 ]
-CHECKS: list[Callable[[Vocoder], None]] = [
+CHECKS = [
     testing.check_configuration,
     testing.check_saving,
     testing.check_receptive_field,
     testing.check_streaming,
     testing.check_chunked,
-    testing.check_export,
+    pytest.param(testing.check_export, marks=pytest.mark.slow),
     check_training,
 ]
 
@@ -90,6 +90,7 @@ OVERFIT: dict[str, tuple[dict[str, Any], int, float]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [n for n in DRIVEN_BY_MELS if hasattr(find("vocoders", n), "updates")]
 )

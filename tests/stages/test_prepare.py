@@ -101,6 +101,7 @@ def test_as_recorded(corpus: Path) -> None:
     assert (prepared / "quarantine.csv").read_text() == "id,reason\n"
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(corpus: Path) -> None:
     options = {"trim": "alignment", "level": "speaker", "shard_size": 4}
     one = run(corpus, "one", **options)
@@ -403,6 +404,7 @@ def test_flac_shards_hold_the_same_samples(corpus: Path) -> None:
     assert sizes[1] < 0.7 * sizes[0]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(corpus: Path) -> None:
     one, two = run(corpus, shard_size=4), run(corpus, "two", shard_size=4, jobs=2)
     assert digest(one) == digest(two)
