@@ -131,6 +131,7 @@ def test_items_are_fetched_as_they_are_handed_out(either: str, tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) >= 20, "the earlier ones had been worked on by then"
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_worker_is_handed_over(either: str, tmp_path: Path) -> None:
     work = partial(counted, folder=tmp_path, poison=5)
     found = parallel_map(work, range(12), jobs=2, what="test", on_crash=lambda item: -item)
@@ -140,12 +141,14 @@ def test_an_item_that_kills_its_worker_is_handed_over(either: str, tmp_path: Pat
     assert finished_before == [1, 1], "only what was in hand is tried again"
 
 
+@pytest.mark.slow
 def test_a_single_item_that_kills_does_not_kill_us(either: str, tmp_path: Path) -> None:
     """One item needs no second worker, but may need another process than this."""
     work = partial(counted, folder=tmp_path, poison=5)
     assert parallel_map(work, [5], jobs=2, what="test", on_crash=lambda item: -item) == [-5]
 
 
+@pytest.mark.slow
 def test_without_help_such_an_item_is_named(tmp_path: Path) -> None:
     work = partial(counted, folder=tmp_path, poison=2)
     with pytest.raises(WavewrightError, match="test: 2 has killed its worker process 3 times"):
@@ -171,6 +174,7 @@ def test_a_worker_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
     assert found == [n * n for n in range(8)]
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_not_there_is_refused() -> None:
     with pytest.raises(WavewrightError, match="--backend ray: allowed are loky, dask"):
         engines.require_engine("ray")

@@ -346,6 +346,7 @@ def test_a_broken_promise_is_found_and_named(
         testing.check_vocoder(made(system))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_found_while_it_learns() -> None:
     with pytest.raises(AssertionError, match="step 0: the loss of 'generator' is inf; lower"):
         testing.check_overfit(made(LosesItsLoss), reaches=1.0)

@@ -239,6 +239,7 @@ def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
         expect(a, b, shard_mel_source, "gta", world.mels(a), HOUSE[b])
 
 
+@pytest.mark.slow
 def test_acoustic_models_in_the_evaluation_and_for_gta(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -432,6 +432,7 @@ def test_players_hold_the_prepared_samples(folder: Path, text: str) -> None:
         np.testing.assert_array_equal(decoded(address), shards.array(name))
 
 
+@pytest.mark.slow
 def test_a_small_page_holds_smaller_sounds_and_then_fewer(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "report.html").stat().st_size / 1e6
     write_corpus(tmp_path, hostile_rows())
@@ -488,6 +489,7 @@ def test_a_waveform_reaches_as_far_as_its_samples() -> None:
     assert heights[:100] == [32] * 100
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_utterances_make_a_page_of_the_same_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

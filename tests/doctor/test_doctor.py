@@ -75,6 +75,7 @@ def test_every_preset_is_among_those_that_a_mel_alone_allows(
     assert layout.startswith(MelSpec.preset(name).layout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN[::3])
 def test_statistics_cuts_and_gains_are_seen_through(name: str, recording: Recording) -> None:
     mel = mel_of(name, recording)
@@ -147,6 +148,7 @@ def test_linear_magnitudes_and_other_logarithms_are_told(recording: Recording) -
     assert any(f.found == "log base log10" for f in tens.findings)
 
 
+@pytest.mark.slow
 def test_a_convention_beside_the_presets_is_named_by_its_differences(recording: Recording) -> None:
     spec = MelSpec.model_validate({"preset": "hifigan", "n_mels": 64, "fmax": 7600.0})
     result, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
@@ -158,6 +160,7 @@ def test_a_convention_beside_the_presets_is_named_by_its_differences(recording: 
     assert set(result.differences) == {"mel_scale", "mel_norm"}
 
 
+@pytest.mark.slow
 def test_another_recordings_mel_is_not_explained(shared: Path, recording: Recording) -> None:
     other = Recording(*load_wav(shared / "corpora" / "ljspeech-mini" / "wavs" / "LJ001-0007.wav"))
     result, _ = mel_and_wav.diagnose(mel_of("hifigan", other)[:, :200], recording)
@@ -183,6 +186,7 @@ OFFICIAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", OFFICIAL)
 def test_official_extractors_are_named(shared: Path, recording: Recording, fixture: str) -> None:
     mels = np.load(shared / "fixtures" / "mels" / f"{fixture}.npz")

@@ -56,6 +56,7 @@ def test_too_many_pairs_are_drawn_against_the_best_only() -> None:
     assert {pair.better for pair in more} == {result[0].better}
 
 
+@pytest.mark.slow
 def test_forest_plots_have_a_line_at_zero_and_a_mark_for_every_pair() -> None:
     results = four()
     chart = charts.forest_plot(pairs_of(results), results.metrics[0])

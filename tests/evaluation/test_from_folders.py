@@ -106,6 +106,7 @@ def test_the_order_of_candidates_changes_no_number(
     assert one == other
 
 
+@pytest.mark.slow
 def test_the_second_report_computes_only_what_is_new(
     folders: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

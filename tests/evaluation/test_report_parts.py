@@ -61,6 +61,7 @@ def test_an_anchor_makes_nobody_one_of_the_worst() -> None:
     assert not any(choice.reason for choice in selection)
 
 
+@pytest.mark.slow
 def test_deviations_are_positive_where_a_value_is_worse() -> None:
     higher = metric("pesq", direction="higher", ideal=4.6)
     ratio = metric("ratio", direction="ideal", ideal=1.0)
@@ -112,6 +113,7 @@ def test_metrics_that_disagree_are_listed_like_words() -> None:
     assert verdict(results_of(columns, metrics)).endswith("By x, y and z, b is first.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("copy", "gta", "words"),
     [

@@ -83,6 +83,7 @@ def assert_equal_to(whole: Path, other: Path) -> None:
         assert (whole / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stops", "workers"), [((4,), 0), ((3, 6), 0), ((2,), 2)])
 def test_stopped_and_resumed_equals_never_stopped(
     data: CropData, uninterrupted: Path, tmp_path: Path, stops: tuple[int, ...], workers: int
@@ -217,6 +218,7 @@ train(tiny.hifigan(adversary_start=10**9), data, run=folder / "run", options=opt
 """
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_real_process_with_143_and_a_checkpoint(
     tmp_path: Path, root: Path, source_environment: dict[str, str]
 ) -> None:
