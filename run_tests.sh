@@ -43,8 +43,8 @@ fi
 select=()
 if [[ ${1:-} == quick ]]; then
     shift
-    # A test that this lists as taking more than 5 s is to be marked slow.
-    select=(-m "not slow and not browser and not long" --durations 8 --durations-min 5
+    # A test that this lists as taking more than 3 s is to be marked slow.
+    select=(-m "not slow and not browser and not long" --durations 8 --durations-min 3
         --ignore tests/faults --ignore tests/recipes --ignore tests/conformance)
 fi
 

@@ -200,6 +200,7 @@ def test_what_converts_between_presets_is_known() -> None:
     }
 
 
+@pytest.mark.slow
 def test_natural_and_gta_mels_of_one_training(world: World) -> None:
     audio = {name: Shards(world.audio(name)) for name in SPECS}
     mels = {name: Shards(world.mels(name)) for name in SPECS}

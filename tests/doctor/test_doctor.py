@@ -56,6 +56,7 @@ def require_honest(diagnosis: Diagnosis, name: str) -> None:
         assert diagnosis.confidence != "high"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_preset_is_named_from_mel_and_recording(name: str, recording: Recording) -> None:
     mel = mel_of(name, recording)
@@ -104,6 +105,7 @@ def test_half_a_hop_is_found_and_does_not_fit(recording: Recording) -> None:
     assert result.fits is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hifigan", "tacotron2", "espnet", "r9y9", "coqui"])
 def test_a_recording_trimmed_before_its_mel_is_placed_to_the_sample(
     name: str, recording: Recording
@@ -208,6 +210,7 @@ def cli(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["doctor", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_mel_is_compared_with_a_checkpoint(
     speech: Path, recording: Recording, tmp_path: Path
 ) -> None:

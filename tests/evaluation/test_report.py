@@ -298,6 +298,7 @@ def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path)
     assert f"0 of {len(results.utterances)} utterances; the others are in" in text
 
 
+@pytest.mark.slow
 def test_small_sounds_are_called_lossy(tmp_path: Path) -> None:
     page, _ = small_report(tmp_path, utterances=2, sounds="mp3")
     parsed = Page(page.read_text("utf-8"))

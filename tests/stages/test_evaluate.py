@@ -137,6 +137,7 @@ def test_no_path_of_this_machine_is_published(full: tuple[Path, Results], work: 
         assert str(work) not in path.read_text("utf-8"), path.name
 
 
+@pytest.mark.slow
 def test_a_recipe_without_an_acoustic_model_still_reports(work: Path, tmp_path: Path) -> None:
     results = run(work, tmp_path / "report", gta=None, acoustic=None, vocoder={}, utterances=2)
     assert [c.id for c in results.evaluated_conditions()] == ["copy"]

@@ -273,6 +273,7 @@ def test_one_that_no_mel_drives_is_judged_by_likelihood_and_heard(
     assert sorted(heard) == ["sample/0", "sample/1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wavegan", "specgan"])
 def test_one_that_a_vector_drives_learns_classes_from_the_corpus(
     work: Path, tmp_path: Path, name: str
@@ -310,6 +311,7 @@ def test_rates_of_the_recipe_stand(work: Path, tmp_path: Path) -> None:
         train(work, tmp_path, config={**CONFIG, "upsample_rates": (8, 8)})
 
 
+@pytest.mark.slow
 def test_a_training_without_validation_ends_well(work: Path, tmp_path: Path) -> None:
     """Its weights are those of one with it, and there is nothing to draw."""
     newest = train(work, tmp_path / "blind", validation_utterances=0)

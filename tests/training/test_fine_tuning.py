@@ -125,6 +125,7 @@ def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     assert told == [f"{made.out}: has no {PLAYER}; starting a fresh one"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -198,6 +199,7 @@ def test_discriminators_that_ours_are_not_stay_behind(tmp_path: Path) -> None:
         assert not discriminators_file(out).exists()
 
 
+@pytest.mark.slow
 def test_discriminators_may_be_named(tmp_path: Path) -> None:
     _, made = imported(tmp_path, "hifigan")
     assert made.discriminators is not None

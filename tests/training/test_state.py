@@ -99,6 +99,7 @@ def test_with_averages_and_schedules_resumed_equals_never_stopped(
     assert not torch.equal(raw["head.weight"], average["head.weight"])
 
 
+@pytest.mark.slow
 def test_validation_hears_the_average(data: CropData, tmp_path: Path) -> None:
     model = vocos()
     heard: list[Tensor] = []
@@ -330,6 +331,7 @@ def test_a_discriminator_that_won_stalls_a_training() -> None:
     assert healthy.state == "healthy"
 
 
+@pytest.mark.slow
 def test_speeds_and_a_verdict_are_told(
     data: CropData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
