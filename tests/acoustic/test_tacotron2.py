@@ -271,6 +271,7 @@ def test_lstm_cell_is_torchs() -> None:
         torch.testing.assert_close(ours, torchs)
 
 
+@pytest.mark.slow
 def test_two_utterances_can_be_learnt_by_heart() -> None:
     model = tiny(
         frames_per_step=2,

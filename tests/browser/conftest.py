@@ -12,7 +12,7 @@ from tests.browser.report_page import SECONDS, UTTERANCES
 from tests.support.reports import small_report
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     """Headless Chromium with one tab; skips where it is not installed."""
     program = find_chromium()
@@ -22,7 +22,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield tab
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Report of made-up speech."""
     return small_report(tmp_path_factory.mktemp("page"), utterances=UTTERANCES, seconds=SECONDS)[0]

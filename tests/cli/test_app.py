@@ -222,6 +222,7 @@ def test_vocode_and_copy_write_files_and_say_so(
     np.testing.assert_array_equal(vocoded, copied)
 
 
+@pytest.mark.slow
 def test_export_writes_a_file_and_prints_how_it_runs(
     wavewright_command: Command, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_one_job_stays_in_this_process_and_two_do_not(either: str) -> None:
     assert os.getpid() not in parallel_map(in_process, range(4), jobs=2, what="test")
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own_is_started_and_ended() -> None:
     distributed = pytest.importorskip("distributed")
     with engines.use_engine("dask", jobs=1):
@@ -110,11 +111,13 @@ def test_libraries_in_workers_have_one_thread() -> None:
     assert parallel_map(threads, range(2), jobs=2, what="test") == [["1"] * 4] * 2
 
 
+@pytest.mark.slow
 def test_an_error_reaches_the_caller(either: str) -> None:
     with pytest.raises(WavewrightError, match="3: is not wanted"):
         parallel_map(refuse, range(8), jobs=2, what="test")
 
 
+@pytest.mark.slow
 def test_items_are_fetched_as_they_are_handed_out(either: str, tmp_path: Path) -> None:
     fetched: list[int] = []
 
@@ -131,6 +134,7 @@ def test_items_are_fetched_as_they_are_handed_out(either: str, tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) >= 20, "the earlier ones had been worked on by then"
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_worker_is_handed_over(either: str, tmp_path: Path) -> None:
     work = partial(counted, folder=tmp_path, poison=5)
     found = parallel_map(work, range(12), jobs=2, what="test", on_crash=lambda item: -item)
@@ -140,24 +144,28 @@ def test_an_item_that_kills_its_worker_is_handed_over(either: str, tmp_path: Pat
     assert finished_before == [1, 1], "only what was in hand is tried again"
 
 
+@pytest.mark.slow
 def test_a_single_item_that_kills_does_not_kill_us(either: str, tmp_path: Path) -> None:
     """One item needs no second worker, but may need another process than this."""
     work = partial(counted, folder=tmp_path, poison=5)
     assert parallel_map(work, [5], jobs=2, what="test", on_crash=lambda item: -item) == [-5]
 
 
+@pytest.mark.slow
 def test_without_help_such_an_item_is_named(tmp_path: Path) -> None:
     work = partial(counted, folder=tmp_path, poison=2)
     with pytest.raises(WavewrightError, match="test: 2 has killed its worker process 3 times"):
         parallel_map(work, range(4), jobs=2, what="test")
 
 
+@pytest.mark.slow
 def test_a_crash_that_does_not_come_again_costs_nothing(either: str, tmp_path: Path) -> None:
     work = partial(counted, folder=tmp_path, poison=4, once=True)
     assert parallel_map(work, range(10), jobs=2, what="test") == [n * n for n in range(10)]
     assert len(list(tmp_path.glob("4-*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, time, signal, os, pathlib\n"
@@ -171,6 +179,7 @@ def test_a_worker_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
     assert found == [n * n for n in range(8)]
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_not_there_is_refused() -> None:
     with pytest.raises(WavewrightError, match="--backend ray: allowed are loky, dask"):
         engines.require_engine("ray")

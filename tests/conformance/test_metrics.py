@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,9 @@ class Tolerance(NamedTuple):
 SYSTEMS = ("gl60_mel80", "world_harvest")
 SHORT = ("LJ001-0002", "LJ001-0008")  # the two shortest clips, 3.7 s together, for slow metrics
 BRIEF = (*SHORT, "LJ001-0004", "LJ001-0006")
+few_clips_or_long = pytest.mark.parametrize(
+    "clips", [SHORT, pytest.param((), marks=pytest.mark.long)], ids=["short", "others"]
+)
 # Tolerances as the fixture's README states them: of the value, or absolute.
 ONE, TWO, FIVE = Tolerance(rel=0.01), Tolerance(rel=0.02), Tolerance(rel=0.05)
 QUICK: tuple[tuple[Metric, str, Tolerance], ...] = (
@@ -126,26 +129,28 @@ def test_values_agree_with_the_independent_script(
 
 
 @pytest.mark.slow
+@few_clips_or_long
 @pytest.mark.parametrize(
     ("metric", "key", "tolerance"), HEAVY, ids=[metric.id for metric, *_ in HEAVY]
 )
 def test_values_of_networks_agree(
-    copies: Copies, metric: Metric, key: str, tolerance: Tolerance
+    copies: Copies, clips: Sequence[str], metric: Metric, key: str, tolerance: Tolerance
 ) -> None:
     require(metric)
-    for score, values in copies.scores(metric):
-        assert score == tolerance.of(values[key])
+    for utterance in clips or set(copies.utterances) - set(SHORT):
+        assert copies.score(metric, utterance) == tolerance.of(copies.utterances[utterance][key])
 
 
 @pytest.mark.slow
+@few_clips_or_long
 @pytest.mark.parametrize(("metric", "key"), [(WER(), "wer"), (CER(), "cer")], ids=["wer", "cer"])
-def test_error_rates_agree(copies: Copies, metric: Metric, key: str) -> None:
+def test_error_rates_agree(copies: Copies, clips: Sequence[str], metric: Metric, key: str) -> None:
     """But for one word: the decoder hears how a sample was rounded to 16 bits.
 
     Of the four shortest clips: it takes a second for every second.
     """
     require(metric)
-    for utterance in BRIEF:
+    for utterance in clips or BRIEF[2:]:
         values = copies.utterances[utterance]
         score = copies.score(metric, utterance, values["text_norm"])
         words = score.weight / (1 if key == "wer" else 5)
@@ -163,7 +168,9 @@ def test_the_mean_mcd_of_espnet_agrees(shared: Path, system: str, expected: floa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("system", "expected"), [("gl60_mel80", 3.421), ("world_harvest", 3.986)], ids=SYSTEMS
+    ("system", "expected"),
+    [("gl60_mel80", 3.421), pytest.param("world_harvest", 3.986, marks=pytest.mark.long)],
+    ids=SYSTEMS,
 )
 def test_the_mean_of_distill_mos_agrees(shared: Path, system: str, expected: float) -> None:
     require(DistillMOS())
@@ -183,7 +190,7 @@ def test_values_by_harvest_agree(
     assert copies.score(metric, utterance) == tolerance.of(expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # test_values_by_harvest_agree shows it on two clips
 def test_values_by_harvest_agree_on_every_clip(copies: Copies) -> None:
     require(MCD())
     for metric, key, tolerance in SLOW:
@@ -191,7 +198,7 @@ def test_values_by_harvest_agree_on_every_clip(copies: Copies) -> None:
             assert score == tolerance.of(values[key]), metric.id
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("system", "fine"), [("gl60_mel80", 62.798), ("world_harvest", 56.849)], ids=SYSTEMS
 )

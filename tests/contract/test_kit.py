@@ -310,10 +310,11 @@ def test_a_good_vocoder_passes(system: type[Untrained]) -> None:
         (ForgetsItsWeights, testing.check_saving, "must sound the same"),
         (StreamsSomethingElse, testing.check_streaming, "joined must equal generate"),
         (ClaimsNotToStream, testing.check_streaming, r"stream\(\) to be refused"),
-        (
+        pytest.param(
             HidesItsNoiseFromTheGraph,
             testing.check_export,
             r"synthesize\(\) must be one graph.*differ",
+            marks=pytest.mark.slow,
         ),
         (NamesNobody, testing.check_training, "'actor' of step 0: no such player"),
         (LeavesTheCriticIdle, testing.check_training, r"never let \['critic'\] step"),
@@ -345,6 +346,7 @@ def test_a_broken_promise_is_found_and_named(
         testing.check_vocoder(made(system))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_found_while_it_learns() -> None:
     with pytest.raises(AssertionError, match="step 0: the loss of 'generator' is inf; lower"):
         testing.check_overfit(made(LosesItsLoss), reaches=1.0)

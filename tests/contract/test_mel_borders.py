@@ -200,6 +200,7 @@ def test_what_converts_between_presets_is_known() -> None:
     }
 
 
+@pytest.mark.slow
 def test_natural_and_gta_mels_of_one_training(world: World) -> None:
     audio = {name: Shards(world.audio(name)) for name in SPECS}
     mels = {name: Shards(world.mels(name)) for name in SPECS}
@@ -231,6 +232,7 @@ def test_mels_and_the_training_stage(world: World, tmp_path: Path) -> None:
         expect(a, b, cross, a, b)
 
 
+@pytest.mark.slow
 def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
     for a, b in PAIRS:
         trained = {"a": world.vocoder(a)}
@@ -238,6 +240,7 @@ def test_vocoders_and_mels_in_the_evaluation(world: World) -> None:
         expect(a, b, shard_mel_source, "gta", world.mels(a), HOUSE[b])
 
 
+@pytest.mark.slow
 def test_acoustic_models_in_the_evaluation_and_for_gta(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

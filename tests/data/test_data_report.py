@@ -94,6 +94,7 @@ def decoded(address: str) -> np.ndarray:
 # The page
 
 
+@pytest.mark.slow
 def test_sections_come_in_the_order_of_the_questions(text: str) -> None:
     found = re.findall(r'<section id="([\w-]+)"', text)
     assert found == [
@@ -196,6 +197,7 @@ def test_pictures_and_tables_have_words(text: str) -> None:
     assert all(re.search(r'(?:alt|aria-label)="[^"]{5,}', picture) for picture in pictures)
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(folder: Path, tmp_path: Path, text: str) -> None:
     again = write_corpus(tmp_path, list(reversed(hostile_rows())))
     page = write_data_report(again, title="Data of <i>toys</i>").read_text("utf-8")
@@ -432,6 +434,7 @@ def test_players_hold_the_prepared_samples(folder: Path, text: str) -> None:
         np.testing.assert_array_equal(decoded(address), shards.array(name))
 
 
+@pytest.mark.slow
 def test_a_small_page_holds_smaller_sounds_and_then_fewer(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "report.html").stat().st_size / 1e6
     write_corpus(tmp_path, hostile_rows())
@@ -450,6 +453,7 @@ def test_a_small_page_holds_smaller_sounds_and_then_fewer(folder: Path, tmp_path
     assert "not embedded" in fewer
 
 
+@pytest.mark.slow
 def test_a_long_utterance_is_cut_and_the_page_says_so(tmp_path: Path) -> None:
     rows = [*varied_rows(10), manifest_row("long", 31.0)]
     page = write_data_report(write_corpus(tmp_path, rows), title="x").read_text("utf-8")
@@ -488,6 +492,7 @@ def test_a_waveform_reaches_as_far_as_its_samples() -> None:
     assert heights[:100] == [32] * 100
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_utterances_make_a_page_of_the_same_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,6 +171,7 @@ def test_the_index_holds_the_hash_of_every_shard(tmp_path: Path) -> None:
     assert Shards(folder).sha256 == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupted_run_keeps_its_finished_shards(tmp_path: Path, jobs: int) -> None:
     traces = tmp_path / "traces"

@@ -56,6 +56,7 @@ def require_honest(diagnosis: Diagnosis, name: str) -> None:
         assert diagnosis.confidence != "high"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_preset_is_named_from_mel_and_recording(name: str, recording: Recording) -> None:
     mel = mel_of(name, recording)
@@ -75,6 +76,7 @@ def test_every_preset_is_among_those_that_a_mel_alone_allows(
     assert layout.startswith(MelSpec.preset(name).layout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN[::3])
 def test_statistics_cuts_and_gains_are_seen_through(name: str, recording: Recording) -> None:
     mel = mel_of(name, recording)
@@ -103,6 +105,7 @@ def test_half_a_hop_is_found_and_does_not_fit(recording: Recording) -> None:
     assert result.fits is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hifigan", "tacotron2", "espnet", "r9y9", "coqui"])
 def test_a_recording_trimmed_before_its_mel_is_placed_to_the_sample(
     name: str, recording: Recording
@@ -147,6 +150,7 @@ def test_linear_magnitudes_and_other_logarithms_are_told(recording: Recording) -
     assert any(f.found == "log base log10" for f in tens.findings)
 
 
+@pytest.mark.slow
 def test_a_convention_beside_the_presets_is_named_by_its_differences(recording: Recording) -> None:
     spec = MelSpec.model_validate({"preset": "hifigan", "n_mels": 64, "fmax": 7600.0})
     result, _ = mel_and_wav.diagnose(log_mel_numpy(recording.wav, spec), recording)
@@ -158,6 +162,7 @@ def test_a_convention_beside_the_presets_is_named_by_its_differences(recording: 
     assert set(result.differences) == {"mel_scale", "mel_norm"}
 
 
+@pytest.mark.slow
 def test_another_recordings_mel_is_not_explained(shared: Path, recording: Recording) -> None:
     other = Recording(*load_wav(shared / "corpora" / "ljspeech-mini" / "wavs" / "LJ001-0007.wav"))
     result, _ = mel_and_wav.diagnose(mel_of("hifigan", other)[:, :200], recording)
@@ -183,6 +188,7 @@ OFFICIAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", OFFICIAL)
 def test_official_extractors_are_named(shared: Path, recording: Recording, fixture: str) -> None:
     mels = np.load(shared / "fixtures" / "mels" / f"{fixture}.npz")
@@ -204,6 +210,7 @@ def cli(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["doctor", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_mel_is_compared_with_a_checkpoint(
     speech: Path, recording: Recording, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def four() -> Results:
     )
 
 
+@pytest.mark.slow
 def test_pairs_put_the_better_system_first() -> None:
     results = four()
     result = pairs_of(results)
@@ -56,6 +57,7 @@ def test_too_many_pairs_are_drawn_against_the_best_only() -> None:
     assert {pair.better for pair in more} == {result[0].better}
 
 
+@pytest.mark.slow
 def test_forest_plots_have_a_line_at_zero_and_a_mark_for_every_pair() -> None:
     results = four()
     chart = charts.forest_plot(pairs_of(results), results.metrics[0])
@@ -119,6 +121,7 @@ def test_a_contour_breaks_where_there_is_no_pitch() -> None:
     assert contours.contour_chart(None, None, (100.0, 200.0), "x") == ""
 
 
+@pytest.mark.slow
 def test_the_page_says_so_where_pitch_cannot_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

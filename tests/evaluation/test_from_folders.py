@@ -60,6 +60,7 @@ def results_of(report: Path) -> Results:
     return Results.model_validate_json((report / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_nearer_copy_wins_and_the_test_says_so(report: Path) -> None:
     results = results_of(report)
     rows = {(row.system, row.metric): row for row in results.summary}
@@ -93,6 +94,7 @@ def test_anchors_show_the_scale_and_take_no_part(report: Path) -> None:
     assert not any(anchor.id in (gap.a, gap.b) for gap in results.differences)
 
 
+@pytest.mark.slow
 def test_the_order_of_candidates_changes_no_number(
     folders: Path, report: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_the_order_of_candidates_changes_no_number(
     assert one == other
 
 
+@pytest.mark.slow
 def test_the_second_report_computes_only_what_is_new(
     folders: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +136,7 @@ def test_the_second_report_computes_only_what_is_new(
     assert one == again
 
 
+@pytest.mark.slow
 def test_an_earlier_report_is_replaced_and_nothing_else_is(
     folders: Path, report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,6 +174,7 @@ def test_wrong_options_are_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_conditions_stand_side_by_side(folders: Path, tmp_path: Path) -> None:
     near, far = folders / "near", folders / "far"
     options = ("--reference", folders / "natural", "--candidate", f"a={near}", "--candidate",
@@ -181,6 +186,7 @@ def test_conditions_stand_side_by_side(folders: Path, tmp_path: Path) -> None:
     assert result == {("a", "copy", "mel_l1"), ("a", "tts", "mel_l1_dtw")}
 
 
+@pytest.mark.slow
 def test_comparing_tells_a_regression_by_its_exit_code(
     folders: Path, report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +201,7 @@ def test_comparing_tells_a_regression_by_its_exit_code(
     assert "better" in output
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_late_is_told(folders: Path, tmp_path: Path) -> None:
     """110 samples are 5 ms, which the table shows; 20 ms are an event besides."""
     for path in (folders / "natural").glob("*.wav"):

@@ -242,6 +242,7 @@ def crossed(rng: np.random.Generator, listeners: int, utterances: int) -> np.nda
     )
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_mean_where_independent_ones_do_not() -> None:
     rng = np.random.default_rng(0)
     clustered = independent = 0

@@ -39,12 +39,14 @@ def verdicts(comparison: ReportComparison) -> dict[tuple[str, str], str]:
     return {(c.system, c.metric.id): c.verdict for c in comparison.changes if c.condition == "copy"}
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_the_same_as_itself(results: Results) -> None:
     comparison = compare_results(results, results)
     assert {change.verdict for change in comparison.changes} == {"same"}
     assert not comparison.has_regressions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "verdict"), [(0.1, "worse"), (-0.1, "better")])
 def test_a_change_of_every_utterance_is_seen(results: Results, by: float, verdict: str) -> None:
     comparison = compare_results(results, moved(results, by))

@@ -57,6 +57,7 @@ class Page(HTMLParser):
 # Verdicts and tables
 
 
+@pytest.mark.slow
 def test_systems_that_share_a_letter_cannot_be_told_apart(report: tuple[Path, Results]) -> None:
     """a is near b and b near c, but a and c differ: two letters, both of them b's."""
     names = ["a", "b", "c"]
@@ -271,6 +272,7 @@ def test_tables_are_labelled_and_failures_are_told(report: tuple[Path, Results])
     assert "preparation set 1 utterance" in text
 
 
+@pytest.mark.slow
 def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Path) -> None:
     whole, results = small_report(tmp_path / "whole")
     megabytes = 0.6 * whole.stat().st_size / 1e6
@@ -288,6 +290,7 @@ def test_what_the_size_budget_has_no_room_for_plays_from_the_folder(tmp_path: Pa
     assert "media-src data: 'self' file:;" in (policies[1] or "")
 
 
+@pytest.mark.slow
 def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path) -> None:
     page, results = small_report(tmp_path, max_megabytes=0.001)
     text = page.read_text("utf-8")
@@ -295,6 +298,7 @@ def test_utterances_without_room_for_their_pictures_are_left_out(tmp_path: Path)
     assert f"0 of {len(results.utterances)} utterances; the others are in" in text
 
 
+@pytest.mark.slow
 def test_small_sounds_are_called_lossy(tmp_path: Path) -> None:
     page, _ = small_report(tmp_path, utterances=2, sounds="mp3")
     parsed = Page(page.read_text("utf-8"))
@@ -303,6 +307,7 @@ def test_small_sounds_are_called_lossy(tmp_path: Path) -> None:
     assert page.read_text("utf-8").count("MP3, lossy") == len(parsed.all("audio"))
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(tmp_path: Path, report: tuple[Path, Results]) -> None:
     again, _ = small_report(tmp_path)
     for name in ("index.html", "results.json", "results.csv", "report.md", "speed.json"):

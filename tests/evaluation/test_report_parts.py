@@ -53,6 +53,7 @@ def test_half_of_the_shown_are_the_worst_at_most() -> None:
     assert len({choice.utterance.id for choice in selection}) == 7
 
 
+@pytest.mark.slow
 def test_an_anchor_makes_nobody_one_of_the_worst() -> None:
     wild = [*around(1.0, 9), 50.0]
     columns = {("a", "copy", "mel_l1"): [1.0] * 10, ("low", "copy", "mel_l1"): wild}
@@ -61,6 +62,7 @@ def test_an_anchor_makes_nobody_one_of_the_worst() -> None:
     assert not any(choice.reason for choice in selection)
 
 
+@pytest.mark.slow
 def test_deviations_are_positive_where_a_value_is_worse() -> None:
     higher = metric("pesq", direction="higher", ideal=4.6)
     ratio = metric("ratio", direction="ideal", ideal=1.0)
@@ -74,6 +76,7 @@ def test_deviations_are_positive_where_a_value_is_worse() -> None:
     assert outliers.standard_deviations(results_of({("a", "copy", "mel_l1"): [1.0] * 9})) == {}
 
 
+@pytest.mark.slow
 def test_outliers_are_marked_in_words_and_undefined_values_say_why() -> None:
     column: list[float | None] = [*around(1.0, 18), 9.0, None]
     results = results_of({("a", "copy", "mel_l1"): column})
@@ -103,6 +106,7 @@ def test_a_doubtful_difference_is_the_first_named_less_the_other(names: str) -> 
     assert abs(low) > high  # the first is the nearer one
 
 
+@pytest.mark.slow
 def test_metrics_that_disagree_are_listed_like_words() -> None:
     metrics = [metric(name) for name in ("m", "x", "y", "z")]
     columns: dict[tuple[str, str, str], list[float]] = {}
@@ -112,6 +116,7 @@ def test_metrics_that_disagree_are_listed_like_words() -> None:
     assert verdict(results_of(columns, metrics)).endswith("By x, y and z, b is first.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("copy", "gta", "words"),
     [
@@ -127,6 +132,7 @@ def test_blame_follows_the_share_of_copy_synthesis(copy: float, gta: float, word
     assert words in build_view(results_of(columns)).bottleneck
 
 
+@pytest.mark.slow
 def test_blame_counts_from_the_perfect_score_of_a_metric() -> None:
     pesq = metric("pesq", direction="higher", ideal=4.5)
     columns = {("a", "copy", "pesq"): around(4.3), ("a", "gta", "pesq"): around(3.5)}
@@ -135,6 +141,7 @@ def test_blame_counts_from_the_perfect_score_of_a_metric() -> None:
     assert "away from 4.5" in sentences
 
 
+@pytest.mark.slow
 def test_without_gta_nobody_is_blamed() -> None:
     only_copy = {("a", "copy", "mel_l1"): around(1.0)}
     assert build_view(results_of(only_copy)).bottleneck == ""
@@ -161,6 +168,7 @@ def test_letters_join_those_that_cannot_be_told_apart() -> None:
     assert {s.id: cells[0].letters for s, cells in table.rows} == letters
 
 
+@pytest.mark.slow
 def test_anchors_never_win_and_few_values_have_no_interval() -> None:
     columns = {("low", "copy", "mel_l1"): [0.1] * 4, ("a", "copy", "mel_l1"): [0.2] * 4}
     columns |= {("b", "copy", "mel_l1"): [0.9] * 4}
@@ -209,6 +217,7 @@ def test_numbers_have_decimals_for_their_size_and_a_true_minus() -> None:
 # Files
 
 
+@pytest.mark.slow
 def test_data_in_the_page_is_what_results_json_holds(tmp_path: Path) -> None:
     page, results = small_report(tmp_path, utterances=2)
     (data,) = re.findall(r'id="data">(.*?)</script>', page.read_text("utf-8"), flags=re.DOTALL)
@@ -220,6 +229,7 @@ def test_data_in_the_page_is_what_results_json_holds(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_data_that_is_too_large_for_the_page_is_left_out_by_parts() -> None:
     results = large_results()
     whole, missing = embed_results(results)
@@ -229,6 +239,7 @@ def test_data_that_is_too_large_for_the_page_is_left_out_by_parts() -> None:
     assert "summary" in json.loads(part)
 
 
+@pytest.mark.slow
 def test_how_it_was_made_is_told_and_written(tmp_path: Path) -> None:
     _, results = small_report(tmp_path, utterances=2)
     run = {"command": "wavewright evaluate --out <here>", "commit": "abc"}
@@ -240,6 +251,7 @@ def test_how_it_was_made_is_told_and_written(tmp_path: Path) -> None:
     assert 'id="speed"' not in text
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text_in_page_and_markdown(tmp_path: Path) -> None:
     _, results = small_report(tmp_path, utterances=2)
     toy = SYSTEMS[2].model_copy(update={"title": HOSTILE_NAME, "source": HOSTILE_NAME})

@@ -106,6 +106,7 @@ def report(
     return folder
 
 
+@pytest.mark.slow
 def test_the_classifier_tells_what_it_never_saw(heard: Path) -> None:
     about = json.loads((heard / "classifier.json").read_text())
     assert about["classes"] == ["high", "low"]

@@ -31,6 +31,7 @@ def test_only_a_vocoder_that_streams_has_a_first_sound(mel: torch.Tensor) -> Non
         assert 0 < first < max(whole, 0.05) * 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak")
 def test_a_longer_mel_takes_more_memory() -> None:
     vocoder = create_vocoder("hifigan:v3").eval()

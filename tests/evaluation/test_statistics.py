@@ -10,6 +10,7 @@ from wavewright.evaluation.statistics import compare_paired, estimate_mean, holm
 from wavewright.evaluation.summary import distance, summarize
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_mean_about_as_often_as_the_report_says() -> None:
     """94 to 96 of 100 where there are many, also of skewed values (docs/evaluation.md)."""
     rng = np.random.default_rng(0)

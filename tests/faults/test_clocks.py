@@ -68,7 +68,7 @@ def test_the_clock_of_these_tests_is_really_wrong(
     assert int(year) >= time.localtime().tm_year + 9
 
 
-@pytest.mark.parametrize("shift", [-DAY, YEARS])
+@pytest.mark.parametrize("shift", [-DAY, pytest.param(YEARS, marks=pytest.mark.long)])
 def test_the_date_decides_nothing(
     toy: Toy, wrong: tuple[dict[str, str], SetClock], shift: int
 ) -> None:

@@ -299,7 +299,10 @@ def test_sixty_four_open_files_are_enough(toy: Toy) -> None:
     assert done.returncode == 0, said(done)
 
 
-@pytest.mark.parametrize("most", [6, 8, 10, 12])
+@pytest.mark.parametrize(
+    "most",
+    [6, pytest.param(8, marks=pytest.mark.long), 10, pytest.param(12, marks=pytest.mark.long)],
+)
 def test_too_few_open_files_are_said(toy: Toy, most: int) -> None:
     """Wherever the limit is met, it is no traceback, and nothing is published that is not whole."""
     tones(toy)

@@ -142,7 +142,12 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("hostile", "name"),
+    [("scripted", name) for name in NAMES]
+    + [(kind, name) for kind in ("traced", "lite") for name in NAMES[:3]],
+    indirect=["hostile"],
+)
 def test_a_torchscript_archive_is_refused_by_any_name(
     tmp_path: Path, hostile: bytes, name: str
 ) -> None:
@@ -181,7 +186,16 @@ def test_one_named_safetensors_is_refused(tmp_path: Path, hostile: bytes) -> Non
         lambda name: name if "/code/" not in name else f"else/{name}",
     ],
 )
-@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("hostile", "packing"),
+    [
+        ("scripted", zipfile.ZIP_STORED),
+        ("scripted", zipfile.ZIP_DEFLATED),
+        ("traced", zipfile.ZIP_DEFLATED),
+        ("lite", zipfile.ZIP_STORED),
+    ],
+    indirect=["hostile"],
+)
 def test_names_within_an_archive_hide_nothing(
     tmp_path: Path, hostile: bytes, rename: Rename, packing: int
 ) -> None:

@@ -40,6 +40,7 @@ def test_it_says_the_same(name: str) -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision"),
     [(name, "bf16") for name in NAMES] + [(name, "fp16") for name in NAMES if name not in LOOPS],

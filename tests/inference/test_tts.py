@@ -55,6 +55,7 @@ def voice(acoustic: Path, checkpoint: Path) -> TTS:
     return load_tts(acoustic, checkpoint)
 
 
+@pytest.mark.slow
 def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "said.wav"
     summary = synthesize_to_file("a b", load_tts(acoustic, checkpoint), out, seed=0)
@@ -64,11 +65,13 @@ def test_say_speaks_through_both_models(acoustic: Path, checkpoint: Path, tmp_pa
     assert summary.endswith("'a b': the model did not find the end and was cut off.")
 
 
+@pytest.mark.slow
 def test_say_lets_griffinlim_speak_any_convention(acoustic: Path, tmp_path: Path) -> None:
     synthesize_to_file("a", load_tts(acoustic, Path("griffinlim")), tmp_path / "said.wav", seed=0)
     assert load_wav(tmp_path / "said.wav")[1] == 8000
 
 
+@pytest.mark.slow
 def test_say_converts_what_is_exact(acoustic: Path, tmp_path: Path) -> None:
     normalised = tiny.SPEC.model_copy(
         update={
@@ -107,6 +110,7 @@ def test_say_compares_conventions_and_kinds(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_text_is_spoken_in_words(voice: TTS, tmp_path: Path) -> None:
     synthesize_to_file("No. 5", voice, tmp_path / "digits.wav", seed=0)
     synthesize_to_file("number five", voice, tmp_path / "words.wav", seed=0)
@@ -149,6 +153,7 @@ def test_faulty_lines_are_named(tmp_path: Path, text: str, message: str) -> None
         read_text_lines(lines_file(tmp_path, text))
 
 
+@pytest.mark.slow
 def test_every_line_becomes_a_file_that_depends_on_no_other(voice: TTS, tmp_path: Path) -> None:
     path = lines_file(tmp_path, "a|No. 2. Yes.\nb|a\nc|abc. d\n")
     summary = synthesize_lines(read_text_lines(path), voice, tmp_path / "all", seed=3, batch_size=2)

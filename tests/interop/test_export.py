@@ -79,6 +79,7 @@ def parallel_wavegan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ex
     return path, about
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "frames"), [(1, 1), (3, 2), (1, 8), (2, 131)])
 def test_the_file_says_what_generate_says(
     hifigan: tuple[Path, ExportMetadata], batch: int, frames: int
@@ -89,6 +90,7 @@ def test_the_file_says_what_generate_says(
     torch.testing.assert_close(wav, small("hifigan").generate(mel), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_is_an_input_and_gives_what_its_seed_gives(
     parallel_wavegan: tuple[Path, ExportMetadata],
 ) -> None:
@@ -105,6 +107,7 @@ def test_noise_is_an_input_and_gives_what_its_seed_gives(
     assert (wav - other).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, ExportMetadata]) -> None:
     path, about = wavegan
     assert [(port.name, port.dtype) for port in about.inputs] == [
@@ -127,6 +130,7 @@ def test_a_class_is_an_input_of_whole_numbers(wavegan: tuple[Path, ExportMetadat
     torch.testing.assert_close(wav, vocoder.sample(4, seed=2), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_waveglow_takes_its_bias_away_in_the_graph(tmp_path: Path) -> None:
     """Matrices are inverted before the export; the denoiser's transforms are part of it."""
     mel = MelSpec.preset("tacotron2").model_copy(update={"n_mels": 8})
@@ -139,6 +143,7 @@ def test_waveglow_takes_its_bias_away_in_the_graph(tmp_path: Path) -> None:
     assert require_parity(graph, open_session(tmp_path / "v.onnx"), 2, 31, seed=9) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_trained_vocoder_exports_as_its_folded_self(
     hifigan: tuple[Path, ExportMetadata], tmp_path: Path
 ) -> None:
@@ -152,6 +157,7 @@ def test_a_trained_vocoder_exports_as_its_folded_self(
     assert vocoder.in_training
 
 
+@pytest.mark.slow
 def test_a_gain_is_undone_in_the_graph_and_pre_emphasis_is_refused(tmp_path: Path) -> None:
     mel = tiny.SPEC.model_copy(update={"target_steps": (Gain(factor=0.5),)})
     vocoder = small("hifigan", mel=mel)
@@ -193,6 +199,7 @@ def test_the_snippet_runs(which: str, request: pytest.FixtureRequest) -> None:
     assert np.isfinite(wav).all()
 
 
+@pytest.mark.slow
 def test_for_sherpa_onnx_vocos_gives_its_spectra(tmp_path: Path) -> None:
     vocoder = small("vocos", mel=CENTRED)
     assert isinstance(vocoder, Vocos)
@@ -222,6 +229,7 @@ def test_for_sherpa_onnx_vocos_gives_its_spectra(tmp_path: Path) -> None:
     assert whole.shape[1] - wav.shape[1] == 16
 
 
+@pytest.mark.slow
 def test_for_sherpa_onnx_others_give_a_waveform(tmp_path: Path) -> None:
     path = tmp_path / "v.onnx"  # this Vocos has frames that are not centred
     about, _ = export_vocoder(small("vocos"), path, form="sherpa-onnx")
@@ -278,6 +286,7 @@ def test_without_the_extra_there_is_a_hint(
         export_file(weights, tmp_path / "v.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "samples"),
     [("digits/weights/wavegan-small", 16384), ("kathleen/weights/hifigan-v3", 25600)],

@@ -68,6 +68,7 @@ def require_same(made: ImportedModel, expected: Vocoder) -> None:
     assert torch.equal(loaded(made).generate(mel), expected.generate(mel))
 
 
+@pytest.mark.slow
 def test_bigvgan(tmp_path: Path) -> None:
     for name, preset in (("bigvgan", "bigvgan-22k"), ("bigvgan:base-24k", "bigvgan-24k")):
         expected = random_twin(name, upsample_initial_channel=16)

@@ -38,6 +38,7 @@ def refusal(session: Any, mel: Tensor) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", LOGS)
 def test_the_file_refuses_what_adapters_refuse(log: str, tmp_path: Path) -> None:
     """Mels with the median and spread of speech in each logarithm, and many others."""
@@ -64,6 +65,7 @@ def test_the_file_refuses_what_adapters_refuse(log: str, tmp_path: Path) -> None
     assert 5 < refused < 55
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hifigan", "vocos"])
 def test_what_passes_is_spoken_as_without_the_check(name: str, tmp_path: Path) -> None:
     vocoder = small(name, tiny.SPEC)
@@ -79,6 +81,7 @@ def test_what_passes_is_spoken_as_without_the_check(name: str, tmp_path: Path) -
     assert 0 < sizes[0] - sizes[1] < 10_000
 
 
+@pytest.mark.slow
 def test_recordings_pass_in_their_own_logarithm_only(shared: Path, tmp_path: Path) -> None:
     spec = MelSpec.preset("matcha")
     changes = {**tiny.SMALL["hifigan"], "mel": spec, "upsample_rates": (8, 8, 2, 2)}
@@ -99,6 +102,7 @@ def test_recordings_pass_in_their_own_logarithm_only(shared: Path, tmp_path: Pat
             )
 
 
+@pytest.mark.slow
 def test_normalised_mels_are_not_judged(tmp_path: Path) -> None:
     normalisation = {"kind": "range", "scale": 0.1, "shift": 1.0, "low": 0.0, "high": 1.0}
     spec = MelSpec.model_validate(

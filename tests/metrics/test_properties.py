@@ -81,6 +81,7 @@ def test_the_level_does_not_count_without_c0(speech: np.ndarray) -> None:
     assert MCDESPnet()(speech, half, RATE) > 3  # it counts c0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [F0Fine(), F0RMSESwift()], ids=lambda m: m.id)
 def test_fifty_cents_are_fifty_cents(metric: Metric, speech: np.ndarray) -> None:
     require(metric)
@@ -99,6 +100,7 @@ def _resynthesized(wav: np.ndarray, cents: float) -> np.ndarray:
     return shifted[: len(wav)]
 
 
+@pytest.mark.slow
 def test_a_delay_is_measured_and_ignored_by_warping(speech: np.ndarray) -> None:
     late = np.concatenate([np.zeros(110, np.float32), speech[:-110]])
     assert Lag()(speech, late, RATE) == pytest.approx(1000 * 110 / RATE, abs=0.3)

@@ -97,6 +97,7 @@ def test_every_network_of_convolutions_streams() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("name", [*CONVOLUTIONAL, *OTHERS])
 def test_any_chunks_join_to_the_whole(name: str, quick: bool) -> None:
@@ -133,6 +134,7 @@ def test_the_reach_of_published_sizes_is_what_a_frame_spoils(name: str) -> None:
     assert optimized.receptive_field == vocoder.receptive_field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THIN)
 def test_published_sizes_join_to_the_whole(name: str) -> None:
     torch.manual_seed(0)
@@ -166,6 +168,7 @@ def test_a_frame_is_spoken_as_soon_as_its_look_ahead_is_there() -> None:
         assert arrived == vocoder.look_ahead + spoken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CONVOLUTIONAL, "denoise"])
 def test_a_long_stream_keeps_no_more_than_it_needs(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -82,6 +82,7 @@ def test_quick_commands_load_nothing_heavy(
     assert loaded_by(code, HEAVY, source_environment) == []
 
 
+@pytest.mark.slow
 def test_the_core_imports_no_gpl_package(source_environment: dict[str, str]) -> None:
     code = (
         "import importlib, pkgutil, wavewright, wavewright_stages\n"
@@ -95,6 +96,7 @@ def test_the_core_imports_no_gpl_package(source_environment: dict[str, str]) -> 
     assert loaded_by(code, GPL, source_environment) == []
 
 
+@pytest.mark.slow
 def test_stage_modules_load_nothing_heavy(source_environment: dict[str, str]) -> None:
     targets = [target.partition(":")[0] for target in FIRST_PARTY["stages"].values()]
     assert loaded_by(f"import {', '.join(targets)}", HEAVY, source_environment) == []

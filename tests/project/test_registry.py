@@ -82,6 +82,7 @@ def test_conditioning_filters_and_asks_others(installed: list[Any]) -> None:
     assert registry.list_vocoders(conditioning="latent") == ["specgan", "wavegan"]
 
 
+@pytest.mark.slow
 def test_the_table_of_our_vocoders_is_what_their_classes_say() -> None:
     table = json.loads(registry._PUBLISHED.read_text("utf-8"))
     assert list(table) == list(registry.FIRST_PARTY["vocoders"])

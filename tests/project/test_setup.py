@@ -86,6 +86,7 @@ def house(root: Path, tmp_path: Path) -> House:
     return House(folder, environment)
 
 
+@pytest.mark.slow
 def test_it_installs_once_and_then_does_nothing(house: House) -> None:
     first = house.setup()
     assert first.returncode == 0, first.stderr
@@ -133,6 +134,7 @@ def test_what_metrics_need_is_installed_with_the_rest(house: House, root: Path) 
     assert "left out" not in told
 
 
+@pytest.mark.slow
 def test_without_a_compiler_everything_else_is_installed(house: House) -> None:
     Path(house.environment["CALLS"] + ".no-compiler").touch()
     told = house.setup()
@@ -178,6 +180,7 @@ def test_a_moved_checkout_gets_a_new_environment(house: House) -> None:
     assert f"{moved.folder}/.venv" in (moved.folder / ".venv" / "pyvenv.cfg").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", ["/nowhere/python3", "/bin/false"])
 def test_an_unfit_python_is_named(house: House, python: str) -> None:
     refused = house.setup(PYTHON=python)

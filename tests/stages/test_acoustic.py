@@ -81,6 +81,7 @@ def run(inputs: tuple[Path, Path], out: Path, **options: Any) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_trains_validates_and_draws(
     inputs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,6 +100,7 @@ def test_it_trains_validates_and_draws(
     assert (out / "attention.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_one_that_was_not_stopped(
     inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     assert (whole / "attention.png").read_bytes() == (parts / "attention.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_training_can_start_from_a_checkpoint(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     first = run(inputs, tmp_path / "first", max_steps=2)
     second = run(
@@ -123,6 +126,7 @@ def test_training_can_start_from_a_checkpoint(inputs: tuple[Path, Path], tmp_pat
         torch.testing.assert_close(value, load_model(second).get_parameter(key))
 
 
+@pytest.mark.slow
 def test_word_times_of_the_corpus_are_used_where_they_are(
     inputs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,7 @@ def full(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Re
     return report, run(work, report)
 
 
+@pytest.mark.slow
 def test_every_system_speaks_under_every_condition(full: tuple[Path, Results]) -> None:
     report, results = full
     assert [u.id for u in results.utterances] == ["a-1", "a-2", "c-1"]
@@ -120,6 +121,7 @@ def test_the_page_shows_the_attention_of_the_acoustic_model(full: tuple[Path, Re
     assert f'src="data:image/png;base64,{encoded}"' in (full[0] / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_results(
     work: Path, full: tuple[Path, Results], tmp_path: Path
 ) -> None:
@@ -135,6 +137,7 @@ def test_no_path_of_this_machine_is_published(full: tuple[Path, Results], work: 
         assert str(work) not in path.read_text("utf-8"), path.name
 
 
+@pytest.mark.slow
 def test_a_recipe_without_an_acoustic_model_still_reports(work: Path, tmp_path: Path) -> None:
     results = run(work, tmp_path / "report", gta=None, acoustic=None, vocoder={}, utterances=2)
     assert [c.id for c in results.evaluated_conditions()] == ["copy"]

@@ -109,6 +109,7 @@ def test_choices_are_listed() -> None:
     assert format_type(field.annotation) == ("choice", ("stop", "skip"))
 
 
+@pytest.mark.slow
 def test_describing_options_loads_no_torch(source_environment: dict[str, str]) -> None:
     code = (
         "import sys; from wavewright import registry; from wavewright.stage import options_of\n"

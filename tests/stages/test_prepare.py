@@ -101,6 +101,7 @@ def test_as_recorded(corpus: Path) -> None:
     assert (prepared / "quarantine.csv").read_text() == "id,reason\n"
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(corpus: Path) -> None:
     options = {"trim": "alignment", "level": "speaker", "shard_size": 4}
     one = run(corpus, "one", **options)
@@ -122,6 +123,7 @@ def test_trimming_moves_audio_and_times_together(corpus: Path) -> None:
     assert loud[-1] / RATE == pytest.approx(grid.phones[1].end, abs=0.001)
 
 
+@pytest.mark.slow
 def test_resampling_keeps_a_tone(corpus: Path) -> None:
     stereo = np.stack([tone(1.0, 0.3, 48_000), np.zeros(48_000, np.float32)], axis=1)
     soundfile.write(corpus / "wavs/u05.wav", stereo, 48_000, subtype="PCM_16")
@@ -208,6 +210,7 @@ def test_too_many_faults_stop_the_stage(corpus: Path) -> None:
         run(corpus, max_quarantine=1.0)
 
 
+@pytest.mark.slow
 def test_lists_of_the_corpus_of_the_recipe_or_none(corpus: Path) -> None:
     (corpus / "splits").mkdir()
     (corpus / "splits/dev.txt").write_text("u01\nu02\n")
@@ -238,6 +241,7 @@ def test_repeats_of_a_held_out_text_are_left_out(corpus: Path) -> None:
     assert rows.loc["v00", "split"] == ""
 
 
+@pytest.mark.slow
 def test_ljspeech_mini(
     shared: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -291,6 +295,7 @@ def test_kathleen_raw_layout_and_level(shared: Path, root: Path, tmp_path: Path)
     assert max(level.peak for level in train) < 0.97
 
 
+@pytest.mark.slow
 def test_phones_are_in_the_time_of_the_prepared_audio(corpus: Path) -> None:
     rows = table(run(corpus, trim="alignment", margin=0.1))
     for name, row in rows.iterrows():
@@ -393,6 +398,7 @@ def test_a_corpus_of_few_texts(tmp_path: Path) -> None:
     assert (rows["reason"] == "").all()
 
 
+@pytest.mark.slow
 def test_flac_shards_hold_the_same_samples(corpus: Path) -> None:
     plain, packed = run(corpus), run(corpus, "packed", encoding="flac")
     for name in Shards(plain / "audio").ids:
@@ -403,6 +409,7 @@ def test_flac_shards_hold_the_same_samples(corpus: Path) -> None:
     assert sizes[1] < 0.7 * sizes[0]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(corpus: Path) -> None:
     one, two = run(corpus, shard_size=4), run(corpus, "two", shard_size=4, jobs=2)
     assert digest(one) == digest(two)
@@ -415,6 +422,7 @@ def rewrite(corpus: Path, name: str, line: str) -> None:
     (corpus / "metadata.csv").write_text("\n".join(changed) + "\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_text_rules_spell_out_texts_that_the_corpus_has_not_normalised(corpus: Path) -> None:
     rewrite(corpus, "u03", "u03|Dr. Fox has 3 cats.|Dr. Fox has 3 cats.")
     rewrite(corpus, "u04", "u04|It cost $3.50.")

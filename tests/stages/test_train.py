@@ -92,6 +92,7 @@ def test_mels_of_another_rate_or_of_too_little_audio_are_refused(
         mels_stage(work / "prepared", tmp_path / "a", mel=long, jobs=1)
 
 
+@pytest.mark.slow
 def test_it_trains_validates_and_saves(work: Path, tmp_path: Path) -> None:
     newest = train(work, tmp_path / "run", max_steps=5)
     vocoder = load_vocoder(newest)
@@ -103,6 +104,7 @@ def test_it_trains_validates_and_saves(work: Path, tmp_path: Path) -> None:
     assert len({line["mel_l1"] for line in curve}) == 6
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_and_only_from_the_train_split(
     work: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_the_same_seed_trains_the_same_and_only_from_the_train_split(
     assert weights_of(first) == weights_of(second) != weights_of(other)
 
 
+@pytest.mark.slow
 def test_natural_then_gta_changes_over_at_its_step(work: Path, tmp_path: Path) -> None:
     """Until then it is a training on natural mels of the same utterances."""
     gta = {"gta": work / "gta", "features": "natural-then-gta", "max_steps": 3}
@@ -123,6 +126,7 @@ def test_natural_then_gta_changes_over_at_its_step(work: Path, tmp_path: Path) -
         assert any(not torch.equal(states[a][key], states[b][key]) for key in keys), (a, b)
 
 
+@pytest.mark.slow
 def test_gta_mels_may_have_a_learning_rate_of_their_own(work: Path, tmp_path: Path) -> None:
     """From the change-over on, the schedule starts anew; until then nothing differs."""
     gta = {"gta": work / "gta", "features": "natural-then-gta", "gta_start": 2}
@@ -173,6 +177,7 @@ def earlier(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(work, tmp_path_factory.mktemp("earlier") / "run", seed=9).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["", "step-00000002"])
 def test_a_training_starts_from_weights_and_adversaries(
     work: Path, tmp_path: Path, earlier: Path, where: str
@@ -193,6 +198,7 @@ def test_a_training_starts_from_weights_and_adversaries(
             torch.testing.assert_close(mine[key], value, rtol=0, atol=1e-6, msg=key)
 
 
+@pytest.mark.slow
 def test_a_budget_below_what_is_trained_changes_nothing(work: Path, tmp_path: Path) -> None:
     more = train(work, tmp_path / "run", max_steps=4)
     weights = (more / "vocoder.safetensors").read_bytes()
@@ -220,6 +226,7 @@ def test_a_start_of_another_convention_or_shape_is_refused(
         train(work, tmp_path, init_from=tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_a_resumed_stage_goes_on_from_its_own_checkpoints(
     work: Path, tmp_path: Path, earlier: Path
 ) -> None:
@@ -231,6 +238,7 @@ def test_a_resumed_stage_goes_on_from_its_own_checkpoints(
     assert (resumed / name).read_bytes() == (straight / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [n for n in list_vocoders() if hasattr(find("vocoders", n), "updates")]
 )
@@ -247,6 +255,7 @@ def test_every_vocoder_is_trained_by_any_recipe(work: Path, tmp_path: Path, name
     assert getattr(vocoder.config, "adversary_start", 1) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wavenet:unconditional", "wavernn:dual-softmax"])
 def test_one_that_no_mel_drives_is_judged_by_likelihood_and_heard(
     work: Path, tmp_path: Path, name: str
@@ -264,6 +273,7 @@ def test_one_that_no_mel_drives_is_judged_by_likelihood_and_heard(
     assert sorted(heard) == ["sample/0", "sample/1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wavegan", "specgan"])
 def test_one_that_a_vector_drives_learns_classes_from_the_corpus(
     work: Path, tmp_path: Path, name: str
@@ -283,6 +293,7 @@ def test_one_that_a_vector_drives_learns_classes_from_the_corpus(
         train(work, tmp_path / "b", name=name, config={**classes, "classes": ["Oh."]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wavegan", "specgan"])
 def test_a_resumed_game_goes_on_exactly(work: Path, tmp_path: Path, name: str) -> None:
     config = {key: value for key, value in tiny.SMALL[name].items() if key != "mel"}
@@ -300,6 +311,7 @@ def test_rates_of_the_recipe_stand(work: Path, tmp_path: Path) -> None:
         train(work, tmp_path, config={**CONFIG, "upsample_rates": (8, 8)})
 
 
+@pytest.mark.slow
 def test_a_training_without_validation_ends_well(work: Path, tmp_path: Path) -> None:
     """Its weights are those of one with it, and there is nothing to draw."""
     newest = train(work, tmp_path / "blind", validation_utterances=0)

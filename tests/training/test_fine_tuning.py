@@ -67,6 +67,7 @@ def said(vocoder: Vocoder) -> Tensor:
     return vocoder.eval().generate(mel, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_goes_on_where_theirs_stopped(
     work: Path, tmp_path: Path, started: list[Vocoder], family: str
@@ -106,6 +107,7 @@ def test_training_goes_on_where_theirs_stopped(
             assert torch.equal(again[name][key], value), (name, key)
 
 
+@pytest.mark.slow
 def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     work: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,6 +125,7 @@ def test_without_discriminators_a_fresh_one_starts_and_it_is_said(
     assert told == [f"{made.out}: has no {PLAYER}; starting a fresh one"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -196,6 +199,7 @@ def test_discriminators_that_ours_are_not_stay_behind(tmp_path: Path) -> None:
         assert not discriminators_file(out).exists()
 
 
+@pytest.mark.slow
 def test_discriminators_may_be_named(tmp_path: Path) -> None:
     _, made = imported(tmp_path, "hifigan")
     assert made.discriminators is not None
@@ -214,6 +218,7 @@ def test_discriminators_may_be_named(tmp_path: Path) -> None:
             import_checkpoint(path, mel=tiny.SPEC, out=out, discriminators=wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

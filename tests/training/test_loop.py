@@ -83,6 +83,7 @@ def assert_equal_to(whole: Path, other: Path) -> None:
         assert (whole / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stops", "workers"), [((4,), 0), ((3, 6), 0), ((2,), 2)])
 def test_stopped_and_resumed_equals_never_stopped(
     data: CropData, uninterrupted: Path, tmp_path: Path, stops: tuple[int, ...], workers: int
@@ -103,6 +104,7 @@ def test_training_changes_every_player(data: CropData, uninterrupted: Path) -> N
         assert any(not torch.equal(value, before[key]) for key, value in trained[name].items())
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_training(
     data: CropData, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_another_seed_is_another_training(
     assert not same(load_training(uninterrupted)["players"], load_training(newest)["players"])
 
 
+@pytest.mark.slow
 def test_the_mel_loss_falls(data: CropData, tmp_path: Path) -> None:
     losses = []
     state = TrainState(
@@ -138,6 +141,7 @@ class Poisoned:
         return batch
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_with_a_sentence(data: CropData, tmp_path: Path) -> None:
     def poison(batch: Batch) -> None:
         batch.wav[:] = float("nan")
@@ -152,6 +156,7 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(data: CropData, tmp_path
     assert latest_checkpoint(tmp_path) == tmp_path / "step-00000004"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
 def test_a_signal_saves_and_ends_with_its_number(
     data: CropData, uninterrupted: Path, tmp_path: Path, number: int
@@ -167,6 +172,7 @@ def test_a_signal_saves_and_ends_with_its_number(
         assert_equal_to(uninterrupted, go(tmp_path, data))
 
 
+@pytest.mark.slow
 def test_a_signal_at_the_last_step_is_no_interruption(data: CropData, tmp_path: Path) -> None:
     last = Poisoned(data, STEPS - 1, lambda _: signal.raise_signal(signal.SIGTERM))
     assert go(tmp_path, last).name == "step-00000008"
@@ -217,6 +223,7 @@ train(tiny.hifigan(adversary_start=10**9), data, run=folder / "run", options=opt
 """
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_real_process_with_143_and_a_checkpoint(
     tmp_path: Path, root: Path, source_environment: dict[str, str]
 ) -> None:
@@ -351,6 +358,7 @@ def test_logs_of_all_updates_are_collected_without_graphs() -> None:
     assert not any(value.requires_grad for value in logs.values())
 
 
+@pytest.mark.slow
 def test_every_step_is_validated_once_even_after_a_fall_back(
     data: CropData, tmp_path: Path
 ) -> None:
@@ -386,6 +394,7 @@ def test_validation_looks_early_and_at_every_tenth() -> None:
     assert max(validation_steps(7)) == 7
 
 
+@pytest.mark.slow
 def test_only_the_newest_checkpoints_are_kept(data: CropData, tmp_path: Path) -> None:
     go(tmp_path, data, 7, checkpoint_every=2, keep_checkpoints=2)
     assert sorted(path.name for path in tmp_path.glob("step-*")) == [

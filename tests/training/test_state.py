@@ -82,6 +82,7 @@ def test_an_average_soon_forgets_where_training_began() -> None:
         assert layer.weight.item() == pytest.approx(2.0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 4, 5])
 def test_with_averages_and_schedules_resumed_equals_never_stopped(
     data: CropData, tmp_path: Path, stop: int
@@ -98,6 +99,7 @@ def test_with_averages_and_schedules_resumed_equals_never_stopped(
     assert not torch.equal(raw["head.weight"], average["head.weight"])
 
 
+@pytest.mark.slow
 def test_validation_hears_the_average(data: CropData, tmp_path: Path) -> None:
     model = vocos()
     heard: list[Tensor] = []
@@ -120,6 +122,7 @@ def losses(
     return taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hifigan", "melgan", "vocos", "bigvgan"])
 def test_accumulated_shares_equal_the_batch(data: CropData, name: str) -> None:
     # HiFi-GAN's spectral norm comes nearer to the true norm with every pass, so with every share.
@@ -160,6 +163,7 @@ with join_world(torch.device("cpu")) as world:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(
     data: CropData, tmp_path: Path, root: Path, source_environment: dict[str, str]
 ) -> None:
@@ -239,6 +243,7 @@ def test_out_of_memory_says_what_to_lower() -> None:
         raise RuntimeError("other")
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_and_loaded(data: CropData, tmp_path: Path) -> None:
     def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         return {"mel_l1": abs(step - 4) + 0.5}  # step 4 is the best
@@ -264,6 +269,7 @@ def test_the_best_checkpoint_is_kept_and_loaded(data: CropData, tmp_path: Path) 
     assert all(torch.equal(value, newest[key]) for key, value in loaded.items())
 
 
+@pytest.mark.slow
 def test_steps_before_the_adversary_cannot_be_best(data: CropData, tmp_path: Path) -> None:
     def validate(step: int, logger: TrainingLogger) -> dict[str, float]:
         return {"mel_l1": float(step)}
@@ -325,6 +331,7 @@ def test_a_discriminator_that_won_stalls_a_training() -> None:
     assert healthy.state == "healthy"
 
 
+@pytest.mark.slow
 def test_speeds_and_a_verdict_are_told(
     data: CropData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -350,6 +357,7 @@ def test_speeds_and_a_verdict_are_told(
     assert audio[-1] == pytest.approx(steps[-1] * 4 * 512 / 8000, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_profile_is_a_trace_of_whole_steps(data: CropData, tmp_path: Path) -> None:
     go(tmp_path, data, 6, profile=2)
     folder = tmp_path / "logs" / "profile"
@@ -367,6 +375,7 @@ def test_deterministic_algorithms_are_asked_for(data: CropData, tmp_path: Path) 
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hifigan", "melgan"])
 def test_the_quicker_order_of_operations_gives_the_published_losses(
     data: CropData, name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from wavewright.models.latent import LatentVocoder
 from wavewright.registry import create_vocoder, find, list_vocoders
@@ -50,7 +51,8 @@ OURS = {"griffinlim", "hifigan:small", "wavernn:sparse"}
 
 @pytest.mark.parametrize(("name", "count"), SIZES.items())
 def test_it_has_the_published_size(name: str, count: int) -> None:
-    assert create_vocoder(name).parameter_count() == count
+    with torch.device("meta"):  # shapes without values
+        assert create_vocoder(name).parameter_count() == count
 
 
 def test_no_configuration_is_forgotten() -> None:
@@ -70,7 +72,8 @@ def test_no_configuration_is_forgotten() -> None:
     ],
 )
 def test_its_critic_has_the_published_size(name: str, count: int) -> None:
-    vocoder = create_vocoder(name)
-    assert isinstance(vocoder, LatentVocoder)
-    judge = vocoder.build_discriminators()["critic"]
+    with torch.device("meta"):
+        vocoder = create_vocoder(name)
+        assert isinstance(vocoder, LatentVocoder)
+        judge = vocoder.build_discriminators()["critic"]
     assert sum(value.numel() for value in judge.parameters()) == count

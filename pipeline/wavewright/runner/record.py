@@ -7,6 +7,8 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from email.parser import HeaderParser
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Literal
@@ -119,9 +121,25 @@ def environment() -> dict[str, Any]:
         "git": _git(),
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: str(d.name))},
+        "packages": _packages(),
         "python": platform.python_version(),
     }
+
+
+def _packages() -> dict[str, str]:
+    """Versions of the installed packages by name, in order of the names."""
+    texts = (d.read_text("METADATA") or d.read_text("PKG-INFO") or "" for d in distributions())
+    return dict(sorted(map(_name_and_version, texts), key=lambda package: package[0]))
+
+
+@cache
+def _name_and_version(metadata: str) -> tuple[str, str]:
+    """Name and version from a package's metadata; its description, the longest part, is not parsed.
+
+    A run publishes many results, and each record lists all packages.
+    """
+    headers = HeaderParser().parsestr(metadata)
+    return str(headers["Name"]), str(headers["Version"])
 
 
 def _files(folder: Path) -> dict[str, dict[str, int]]:
