@@ -39,6 +39,6 @@ def test_models_speak(answers: Answers) -> None:
 
 
 def test_natural_logarithms_and_other_vocoders_are_refused(answers: Answers) -> None:
-    assert "said to be in log10" in str(answers["natural"])
+    assert "declared as log10" in str(answers["natural"])
     assert "those of speech in ln" in str(answers["natural"])
     assert "sample_rate 16000 vs 22050" in str(answers["other_vocoder"])

@@ -100,7 +100,7 @@ def report(
         title="<i>Tones</i>",
         corpus="two tones",
         count=24,
-        shown=3,
+        max_players=3,
         device="cpu",
     )
     return folder
