@@ -2,7 +2,7 @@
 # The one test command: sets up .venv, then lint, format, types, import arrows and the tests.
 #
 # Usage: ./run_tests.sh                          everything (what CI runs)
-#        ./run_tests.sh quick                    the same for the loop of work, under 90 s: without
+#        ./run_tests.sh quick                    the same for the loop of work: without
 #                                                tests/faults, recipes and conformance, and
 #                                                without the tests marked slow or browser
 #        ./run_tests.sh tests/mel -k silent        any arguments go to pytest, which then runs alone
