@@ -1,4 +1,4 @@
-"""How long the command line takes to start, and to find that nothing is to do.
+"""Start-up time of the command line, and time of a run with nothing to do.
 
     python benchmarks/command_line.py [RECIPE] [--runs 11]
 

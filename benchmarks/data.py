@@ -1,4 +1,4 @@
-"""How fast data is prepared, how it scales, and how much memory it takes.
+"""Speed, scaling and memory of data preparation.
 
     python benchmarks/data.py CORPUS [--repeat 20] [--rounds 5] [--parts stages,engines,memory]
 

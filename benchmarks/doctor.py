@@ -1,4 +1,4 @@
-"""How often `wavewright doctor` names a mel's convention, on every preset's mels of real speech.
+"""Accuracy of `wavewright doctor` on every preset's mels of real speech.
 
     python benchmarks/doctor.py FOLDER_OF_AUDIO [--files 4] [--jobs 2]
 

@@ -63,7 +63,7 @@ def _peak(device: torch.device) -> float:
 
 
 class Load(NamedTuple):
-    """What is measured with: crops of a training step, and seconds of one utterance."""
+    """Sizes of the measurement: crops of a training step, and seconds of one utterance."""
 
     batch: int
     segment: int

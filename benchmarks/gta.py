@@ -1,4 +1,4 @@
-"""How much faster GTA mels are made in batches than one utterance at a time.
+"""Speed of GTA mels in batches against one utterance at a time.
 
     python benchmarks/gta.py PREPARED MELS ACOUSTIC [--utterances 48] [--batch 16] [--rounds 5]
 
@@ -27,7 +27,7 @@ from wavewright.gta.maker import GtaMaker
 
 
 def maker(arguments: argparse.Namespace, batch_size: int) -> GtaMaker:
-    """As the stage makes it, but for the folder to fill, which `make` does not touch."""
+    """Build the stage's maker, without the folder that it would fill."""
     return GtaMaker(
         prepared=arguments.prepared,
         mels=arguments.mels,

@@ -1,4 +1,4 @@
-"""Whether learning from GTA mels is worth it: the same vocoder and steps, other mels.
+"""Gain of training on GTA mels: the same vocoder and steps, other mels.
 
     python benchmarks/gta_training.py PREPARED MELS GTA ACOUSTIC OUT --vocoder vocos --steps 9000
 
@@ -125,7 +125,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _tables(results: Results) -> list[str]:
-    """For each metric: a row per training, a column per condition; then what differs."""
+    """Format each metric: a row per training, a column per condition; then the differences."""
     lines = []
     for metric in results.metrics:
         if metric.phones or metric.band:

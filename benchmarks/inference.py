@@ -1,4 +1,4 @@
-"""How much quicker a loaded vocoder speaks than its plain module, on this processor.
+"""Speed of a loaded vocoder against its plain module, on this processor.
 
     python benchmarks/inference.py [--vocoder NAME]... [--seconds 10] [--rounds 7] [--threads 2]
 

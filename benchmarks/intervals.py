@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of our reports hold the true mean.
+"""Coverage of the reports' 95 % intervals: share that holds the true mean.
 
     python benchmarks/intervals.py [--samples 2000] [--n 8 20 50 200]
 

@@ -1,4 +1,4 @@
-"""How quickly WaveGAN and SpecGAN make sounds, on this processor.
+"""Speed of WaveGAN and SpecGAN on this processor.
 
     python benchmarks/latent.py [--sounds 1000] [--rounds 3] [--threads 2]
 
@@ -32,7 +32,7 @@ from wavewright.registry import create_vocoder
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """Of one call."""
+    """Wall time of one call."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

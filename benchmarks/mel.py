@@ -1,4 +1,4 @@
-"""How fast mels are taken, on one core, from audio in memory, beside the field's extractors.
+"""Speed of mel extraction on one core, beside the field's extractors.
 
     python benchmarks/mel.py FOLDER_OF_AUDIO [--files 200] [--rounds 9]
 

@@ -1,4 +1,4 @@
-"""What rounded weights cost a trained WaveNet or WaveRNN.
+"""Likelihood that rounded weights cost a trained WaveNet or WaveRNN.
 
     python benchmarks/rounding.py CHECKPOINT \\
         --prepared EXP/01_prepare/latest --mels EXP/02_mels/latest

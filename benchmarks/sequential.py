@@ -1,4 +1,4 @@
-"""How many samples a second WaveNet and WaveRNN make here, and how near that is to the floor.
+"""Samples per second of WaveNet and WaveRNN here, beside the floor of reading their weights.
 
     python benchmarks/sequential.py [--vocoder NAME]... [--rounds 5] [--seconds 1]
 

@@ -1,4 +1,4 @@
-"""How soon a streamed vocoder is heard, and whether it keeps up, on this processor.
+"""Latency and real-time factor of streamed vocoders on this processor.
 
     python benchmarks/streaming.py [--vocoder NAME]... [--chunk 1]... [--rounds 5] [--threads 2]
 

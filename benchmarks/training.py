@@ -1,4 +1,4 @@
-"""What the loop's order of operations gains over the published one, and what bfloat16 adds.
+"""Gain of the loop's order of operations over the published one, and of bfloat16.
 
     python benchmarks/training.py FOLDER_OF_AUDIO [--vocoder NAME]... [--batch N] [--steps 10]
 

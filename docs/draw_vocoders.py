@@ -91,7 +91,7 @@ def spoken(vocoder: Vocoder, mel: Tensor) -> Tensor:
 
 
 def frames_heard(vocoder: Vocoder) -> np.ndarray:
-    """How strongly each frame moves the sample in the middle, relative to the strongest."""
+    """Influence of each frame on the sample in the middle, relative to the strongest."""
     mel = torch.randn(1, vocoder.mel_spec.n_mels, FRAMES) - 4
     mel.requires_grad_()
     wav = spoken(vocoder, mel)
@@ -149,7 +149,7 @@ def draw(name: str) -> Path:
 
 
 def draw_griffinlim() -> Path:
-    """How near its mel comes to the one given, over iterations, with and without momentum."""
+    """Distance of its mel from the input, over iterations, with and without momentum."""
     spec = create_vocoder("griffinlim").mel
     time = torch.arange(2 * spec.sample_rate) / spec.sample_rate
     pitch = 2 * np.pi * (120 * time + 40 * time.square())
