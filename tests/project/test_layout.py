@@ -166,9 +166,10 @@ def documented(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_docstrings_begin_with_a_statement() -> None:
+    scripts = [path for folder in ("benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")]
     riddles = [
         f"{place}: {line}"
-        for _, path in modules()
+        for path in [path for _, path in modules()] + scripts
         for place, line in documented(path)
         if RIDDLES.match(line)
     ]
