@@ -6,7 +6,9 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -47,6 +49,7 @@ def evaluate(
     max_players: int = 12,
     max_megabytes: float = 25.0,
     precision: Literal["float32", "bf16", "fp16", "int8"] = "float32",
+    refine: Annotated[int, Field(ge=0)] = 0,
     jobs: Unkeyed[int] = -1,
     device: Unkeyed[str] = "auto",
 ) -> None:
@@ -81,6 +84,9 @@ def evaluate(
         max_players: Most utterances to embed in the page; the others stay in wavs/.
         max_megabytes: Largest size of the page; fewer utterances are embedded to stay below it.
         precision: Arithmetic of the trained vocoders; `int8` only if all are autoregressive.
+        refine: Iterations of mel consistency for a second entry of every trained vocoder, in
+            copy-synthesis only: predicted mels are not to be trusted so far. 30 are enough; 0
+            makes no such entry.
         jobs: Worker processes for the metrics; -1 means one per CPU.
         device: Device of the synthesis: `auto`, `cpu` or `cuda`.
     """
@@ -94,7 +100,7 @@ def evaluate(
 
     place = pick_device(device)
     sentences, split_size, quarantined = _sentences(prepared, split, utterances)
-    eval_systems = synthesis.load_eval_systems(vocoder, baselines, mel, place, precision)
+    eval_systems = synthesis.load_eval_systems(vocoder, baselines, mel, place, precision, refine)
     sources = [synthesis.shard_mel_source("copy", mels, mel)]
     if gta is not None:
         sources.append(synthesis.shard_mel_source("gta", gta, mel))
@@ -229,7 +235,8 @@ def _speed(
     mel = torch.from_numpy(np.concatenate(pieces, axis=1)[None, :, :wanted].copy())
     named = {one.system.id: one.vocoder for one in eval_systems}
     device = next((v.device for v in named.values() if v.device.type != "cpu"), mel.device)
-    return time_vocoders(named, mel.to(device), repeats=repeats)
+    refine = {one.system.id: one.system.refine for one in eval_systems}
+    return time_vocoders(named, mel.to(device), repeats=repeats, refine=refine)
 
 
 def _training(

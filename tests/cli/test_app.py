@@ -172,7 +172,7 @@ def test_list_names_everything_with_groups(wavewright_command: Command) -> None:
     _, out, _ = wavewright_command("list", "mels")
     assert out.split() == list(MelSpec.presets())
     _, out, _ = wavewright_command("list", "vocoders")
-    assert {"griffinlim", "hifigan:v1", "hifigan:v3"} <= set(out.split())
+    assert {"griffinlim:mel", "hifigan:v1", "hifigan:v3"} <= set(out.split())
     _, out, _ = wavewright_command("list", "stages")
     stages = ["download", "prepare", "mels", "acoustic", "gta", "train", "evaluate"]
     assert out.split() == [*stages, "classifier", "samples"]

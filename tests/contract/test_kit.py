@@ -48,9 +48,7 @@ class Untrained(Streamable):
         return 0.01 * torch.from_numpy(generator.random(samples, dtype=np.float32))
 
     @torch.no_grad()
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
         self.check_mel(mel)
         wav: Tensor = self(mel)
         noise = [self.noise(i, wav.shape[1], seed) for i in range(len(wav))]
@@ -94,39 +92,30 @@ class Toy(Untrained):
 
 
 class OneSampleShort(Toy):
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
-        return super().generate(mel, seed=seed)[:, 1:]
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
+        return super().generate_wav(mel, seed=seed, speaker=speaker)[:, 1:]
 
 
 class TooLoud(Toy):
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
-        return super().generate(mel, seed=seed) + 2
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
+        return super().generate_wav(mel, seed=seed, speaker=speaker) + 2
 
 
 class DoublePrecision(Toy):
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
-        return super().generate(mel, seed=seed).double()
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
+        return super().generate_wav(mel, seed=seed, speaker=speaker).double()
 
 
 class NotANumber(Toy):
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
-        return super().generate(mel, seed=seed) * float("nan")
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
+        return super().generate_wav(mel, seed=seed, speaker=speaker) * float("nan")
 
 
 class KeepsTheGraph(Toy):
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
         self.check_mel(mel)
-        wav: Tensor = self(mel)
+        with torch.enable_grad():
+            wav: Tensor = self(mel)
         return wav
 
 
@@ -141,10 +130,8 @@ class OneNoiseForAll(Toy):
 
 
 class LooksAtItsNeighbours(Toy):
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
-        wav = super().generate(mel, seed=seed)
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
+        wav = super().generate_wav(mel, seed=seed, speaker=speaker)
         return wav - wav.mean()
 
 
@@ -264,9 +251,7 @@ class Latent(Sampler, Toy):
     conditioning: ClassVar[Any] = "latent"
     look_ahead = None
 
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
         raise WavewrightError("driven by a latent vector")
 
     def stream(

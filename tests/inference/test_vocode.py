@@ -156,6 +156,20 @@ def test_copy_analyses_in_the_vocoders_own_convention(
     assert "s of speech" in summary
 
 
+def test_a_refined_copy_has_the_recordings_mel(
+    checkpoint: Path, recording: Path, tmp_path: Path
+) -> None:
+    mel = log_mel(torch.from_numpy(load_wav(recording)[0]), tiny.SPEC)
+    errors = []
+    for refine in (0, 20):
+        out = tmp_path / f"{refine}.wav"
+        summary = resynthesize_file(checkpoint, recording, out, seed=0, refine=refine)
+        assert ("refined 20 times" in summary) == (refine == 20)
+        again = log_mel(torch.from_numpy(load_wav(out)[0]), tiny.SPEC)[:, : mel.shape[1]]
+        errors.append(float((again - mel)[:, 4:-4].abs().mean()))
+    assert errors[1] < 0.3 * errors[0]
+
+
 def test_copy_resamples_and_needs_no_checkpoint_for_griffinlim(
     recording: Path, tmp_path: Path
 ) -> None:

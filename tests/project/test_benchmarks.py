@@ -118,6 +118,7 @@ ARGUMENTS: dict[str, Callable[[Material, Path], list[str]]] = {
         *("--set", "device=cpu"),
     ],
     "mel": lambda made, _: [str(made.audio())],
+    "mel_inversion": lambda made, _: [str(made.audio())],
     "rounding": lambda made, _: [
         *made.stages("vocoder"),
         *("--prepared", str(made.stage("prepared")), "--mels", str(made.stage("mels"))),

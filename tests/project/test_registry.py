@@ -159,7 +159,7 @@ def test_an_unknown_variant_lists_the_known() -> None:
     ):
         registry.create_vocoder("hifigan:v33")
     with pytest.raises(UnknownName, match="Variants: none"):
-        registry.create_vocoder("griffinlim:v1")
+        registry.create_vocoder("specgan:v1")
 
 
 def test_models_of_both_kinds_are_made_by_name() -> None:

@@ -70,7 +70,7 @@ def run(work: Path, report: Path, **changes: Any) -> Results:
 @pytest.fixture(scope="module")
 def full(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
     report = tmp_path_factory.mktemp("full") / "report"
-    return report, run(work, report)
+    return report, run(work, report, refine=5)
 
 
 @pytest.mark.slow
@@ -85,7 +85,26 @@ def test_every_system_speaks_under_every_condition(full: tuple[Path, Results]) -
     for system in ("griffinlim", "hifigan-v3"):
         expected |= {f"{system}/{c}/{u}.wav" for c in ("copy", "gta", "tts") for u in ids}
         expected.remove(f"{system}/gta/a-2.wav")  # of which the GTA mels lack one
+    expected |= {f"hifigan-v3-refined/copy/{u}.wav" for u in ids}  # not of predicted mels
     assert made == expected
+
+
+def test_a_refined_copy_is_nearer_and_the_report_says_that_it_is_refined(
+    full: tuple[Path, Results],
+) -> None:
+    report, results = full
+    rows = {(r.system, r.metric): r for r in results.summary if r.condition == "copy"}
+    plain, refined = (rows[f"hifigan-v3{end}", "mel_l1_8k"].mean for end in ("", "-refined"))
+    assert plain is not None
+    assert refined is not None
+    assert refined < 0.5 * plain
+    assert [s.refine for s in results.systems if s.is_candidate] == [0, 0, 5]
+    rows_refined = [r for r in results.summary if r.system == "hifigan-v3-refined"]
+    assert {r.condition for r in rows_refined} == {"copy"}
+    for page in ("index.html", "report.md"):
+        assert "5 iterations of mel consistency" in (report / page).read_text()
+    speed = json.loads((report / "speed.json").read_text())
+    assert "hifigan-v3-refined" in {row["system"] for row in speed["systems"]}
 
 
 def test_griffin_lim_beats_a_vocoder_that_learned_nothing(full: tuple[Path, Results]) -> None:
@@ -125,7 +144,7 @@ def test_the_page_shows_the_attention_of_the_acoustic_model(full: tuple[Path, Re
 def test_equal_inputs_give_equal_results(
     work: Path, full: tuple[Path, Results], tmp_path: Path
 ) -> None:
-    run(work, tmp_path / "again")
+    run(work, tmp_path / "again", refine=5)
     names = ["results.json", "results.csv"]
     names += [str(path.relative_to(full[0])) for path in full[0].rglob("*.wav")]
     for name in names:

@@ -57,6 +57,16 @@ CheckpointOption = Annotated[
     Path, typer.Option("--checkpoint", help="A run or step folder, or a .safetensors file.")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="The WAV file to write.")]
+RefineOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Iterations that make the waveform's mel the given one; 30 are enough. For mels of "
+        "recordings: predicted ones sound worse for it.",
+        rich_help_panel="Synthesis",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all noise.", rich_help_panel="Synthesis")]
 MelPresetOption = Annotated[
     str,

@@ -18,6 +18,7 @@ from wavewright.cli.options import (
     OutOption,
     Precision,
     PrecisionOption,
+    RefineOption,
     SeedOption,
     SpeakerOption,
     end_quietly_on_closed_pipe,
@@ -67,6 +68,7 @@ def vocode(
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
     speaker: SpeakerOption = "",
+    refine: RefineOption = 0,
 ) -> None:
     """Turn a mel into a WAV file.
 
@@ -76,6 +78,7 @@ def vocode(
     Examples:
 
         wavewright vocode --checkpoint exp/vocoder --mel a.npy --out a.wav
+        wavewright vocode --checkpoint exp/vocoder --mel a.npy --out a.wav --refine 30
         wavewright vocode --checkpoint exp/vocoder --mel a.h5 --mel-preset espnet --out a.wav
         my-model | wavewright vocode --checkpoint exp/vocoder --stream --mel - --out - | aplay
     """
@@ -94,8 +97,10 @@ def vocode(
     if not stream:
         if piped:
             raise WavewrightError(f"{piped[0]} - needs --stream")
-        print_line(vocode_mel_file(checkpoint, mel, out, **options))
+        print_line(vocode_mel_file(checkpoint, mel, out, refine=refine, **options))
         return
+    if refine:
+        raise WavewrightError("--refine goes over the whole waveform: leave --stream out")
     source = sys.stdin.buffer if "--mel" in piped else mel
     target = sys.stdout.buffer if "--out" in piped else out
     with end_quietly_on_closed_pipe():
@@ -123,18 +128,27 @@ def copy(
     precision: PrecisionOption = Precision.float32,
     engine: EngineOption = EngineName.fast,
     speaker: SpeakerOption = "",
+    refine: RefineOption = 0,
 ) -> None:
     """Analyze a recording and synthesize it again: what the vocoder does to speech.
 
     Examples:
 
         wavewright copy --checkpoint griffinlim --wav speech.wav --out copy.wav
+        wavewright copy --checkpoint exp/vocoder --wav speech.wav --out copy.wav --refine 30
     """
     from wavewright.inference.vocode import resynthesize_file
 
     print_line(
         resynthesize_file(
-            checkpoint, wav, out, seed=seed, precision=precision, engine=engine, speaker=speaker
+            checkpoint,
+            wav,
+            out,
+            seed=seed,
+            precision=precision,
+            engine=engine,
+            speaker=speaker,
+            refine=refine,
         )
     )
 

@@ -40,6 +40,9 @@ class System(_ResultsModel):
     step: int | None = Field(default=None, description="training step of the checkpoint")
     source: str = Field(default="", description="where it came from: a folder or a checkpoint")
     digest: str = Field(default="", description="sha256 of the weights")
+    refine: int = Field(
+        default=0, ge=0, description="iterations of mel consistency after the vocoder; 0: none"
+    )
     sample_rate: int | None = Field(
         default=None, description="of its files in Hz, where they were brought to another"
     )

@@ -20,9 +20,17 @@ _CHUNK = 8  # frames in each chunk of a stream
 
 
 def time_vocoders(
-    vocoders: Mapping[str, Vocoder], mel: torch.Tensor, *, warm_ups: int = 2, repeats: int = 5
+    vocoders: Mapping[str, Vocoder],
+    mel: torch.Tensor,
+    *,
+    warm_ups: int = 2,
+    repeats: int = 5,
+    refine: Mapping[str, int] | None = None,
 ) -> Speed:
-    """Time vocoders, by system id, on one mel (1, n_mels, frames) on the mel's device."""
+    """Time vocoders, by system id, on one mel (1, n_mels, frames) on the mel's device.
+
+    `refine` says by how many iterations some of them are refined.
+    """
     first = next(iter(vocoders.values()))
     return Speed(
         device=device_name(mel.device),
@@ -31,14 +39,27 @@ def time_vocoders(
         warm_ups=warm_ups,
         repeats=repeats,
         systems=tuple(
-            time_vocoder(vocoder, mel, system, warm_ups=warm_ups, repeats=repeats)
+            time_vocoder(
+                vocoder,
+                mel,
+                system,
+                warm_ups=warm_ups,
+                repeats=repeats,
+                refine=(refine or {}).get(system, 0),
+            )
             for system, vocoder in vocoders.items()
         ),
     )
 
 
 def time_vocoder(
-    vocoder: Vocoder, mel: torch.Tensor, system: str, *, warm_ups: int, repeats: int
+    vocoder: Vocoder,
+    mel: torch.Tensor,
+    system: str,
+    *,
+    warm_ups: int,
+    repeats: int,
+    refine: int = 0,
 ) -> SystemSpeed:
     """Real-time factor on one mel (1, n_mels, frames): median and quartiles of `repeats` runs."""
     seconds = mel.shape[-1] * vocoder.hop_length / vocoder.sample_rate
@@ -46,7 +67,7 @@ def time_vocoder(
     with torch.inference_mode():
         for _ in range(warm_ups + repeats):
             started = time.perf_counter()
-            vocoder.generate(mel, seed=0)
+            vocoder.generate(mel, seed=0, refine=refine)
             if mel.is_cuda:
                 torch.cuda.synchronize(mel.device)
             seconds_taken.append((time.perf_counter() - started) / seconds)
@@ -57,8 +78,8 @@ def time_vocoder(
         real_time_factor=statistics.median(factors),
         lower_quartile=float(low),
         upper_quartile=float(high),
-        first_sound=_first_sound(vocoder, mel, warm_ups, repeats),
-        memory=_most_memory(vocoder, mel),
+        first_sound=None if refine else _first_sound(vocoder, mel, warm_ups, repeats),
+        memory=_most_memory(vocoder, mel, refine),
     )
 
 
@@ -79,13 +100,13 @@ def _first_sound(vocoder: Vocoder, mel: torch.Tensor, warm_ups: int, repeats: in
     return statistics.median(seconds_taken[warm_ups:])
 
 
-def _most_memory(vocoder: Vocoder, mel: torch.Tensor) -> float | None:
+def _most_memory(vocoder: Vocoder, mel: torch.Tensor, refine: int) -> float | None:
     """Peak memory of one call in MB, beyond what was allocated before; None if unknown."""
     if mel.is_cuda:
         allocated = torch.cuda.memory_allocated(mel.device)
         torch.cuda.reset_peak_memory_stats(mel.device)
         with torch.inference_mode():
-            vocoder.generate(mel, seed=0)
+            vocoder.generate(mel, seed=0, refine=refine)
         return (torch.cuda.max_memory_allocated(mel.device) - allocated) / 1e6
     try:
         ctypes.CDLL(None).malloc_trim(0)  # else freed memory of earlier calls is used again
@@ -94,7 +115,7 @@ def _most_memory(vocoder: Vocoder, mel: torch.Tensor) -> float | None:
     except (OSError, AttributeError, StopIteration):
         return None
     with torch.inference_mode():
-        vocoder.generate(mel, seed=0)
+        vocoder.generate(mel, seed=0, refine=refine)
     return max(0.0, _resident("VmHWM") - before)
 
 

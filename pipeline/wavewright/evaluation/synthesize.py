@@ -71,7 +71,10 @@ class MelSource:
 
 @dataclass(frozen=True)
 class EvalSystem:
-    """A vocoder under test, and its entry in the report."""
+    """A vocoder under test, and its entry in the report.
+
+    One that is refined is tested on mels of recordings alone.
+    """
 
     system: System
     vocoder: Vocoder
@@ -83,10 +86,12 @@ def load_eval_systems(
     mel: MelSpec,
     device: torch.device,
     precision: str = "float32",
+    refine: int = 0,
 ) -> list[EvalSystem]:
     """Load baselines by registry name, then trained vocoders by name and run folder.
 
-    Trained vocoders are optimized for inference.
+    Trained vocoders are optimized for inference. With `refine`, each has a second entry whose
+    waveforms are refined by so many iterations.
 
     Raises:
         MelMismatch: a vocoder was trained on another mel than `mel`.
@@ -104,7 +109,10 @@ def load_eval_systems(
         checkpoint = inference_checkpoint(run)
         step = int(checkpoint.name.removeprefix("step-")) if checkpoint else None
         digest = sha256_of(weights_file(run))
-        eval_systems.append(_eval_system(name, vocoder, "vocoder", step, digest))
+        plain = _eval_system(name, vocoder, "vocoder", step, digest)
+        eval_systems.append(plain)
+        if refine:
+            eval_systems.append(_refined(plain, refine))
         optimize_for_inference(vocoder, precision)
     if not eval_systems:
         raise WavewrightError("nothing to evaluate: no trained vocoder and no baseline")
@@ -133,6 +141,15 @@ def _eval_system(
         }
     )
     return EvalSystem(system, vocoder)
+
+
+def _refined(plain: EvalSystem, iterations: int) -> EvalSystem:
+    changes = {
+        "id": f"{plain.system.id}-refined",
+        "title": f"{plain.system.title}, refined",
+        "refine": iterations,
+    }
+    return EvalSystem(plain.system.model_copy(update=changes), plain.vocoder)
 
 
 def shard_mel_source(condition: Condition, folder: Path, mel: MelSpec) -> MelSource:
@@ -228,11 +245,12 @@ def synthesize_sentences(
                     name = one.system.id
                     path = folder / wav_file(name, source.condition, sentence.id)
                     path.unlink(missing_ok=True)  # an interrupted run may have left one
-                    if source_mel.mel is not None:
+                    trusted = source.condition == "copy" or not one.system.refine
+                    if source_mel.mel is not None and trusted:
                         noise_seed = utterance_seed(seed, sentence.id)
                         speaker = sentence.speaker if speakers_of(one.vocoder) else ""
                         remark = _synthesize_file(
-                            one.vocoder, source_mel.mel, path, seed=noise_seed, speaker=speaker
+                            one, source_mel.mel, path, seed=noise_seed, speaker=speaker
                         )
                         if remark:
                             events.append(event(system=name, reason=remark))
@@ -241,7 +259,7 @@ def synthesize_sentences(
 
 
 def _synthesize_file(
-    vocoder: Vocoder, mel: np.ndarray, path: Path, *, seed: int, speaker: str
+    one: EvalSystem, mel: np.ndarray, path: Path, *, seed: int, speaker: str
 ) -> str:
     """Synthesize one mel (n_mels, frames) into a WAV file; return a remark if something is wrong.
 
@@ -249,9 +267,11 @@ def _synthesize_file(
     """
     if not mel.shape[-1]:
         return "the mel has no frames"
+    vocoder = one.vocoder
     batch = torch.tensor(mel, dtype=torch.float32, device=vocoder.device)[None]
     with torch.inference_mode():
-        wav = vocoder.generate(batch, seed=seed, speaker=speaker)[0].float().cpu().numpy()
+        wavs = vocoder.generate(batch, seed=seed, speaker=speaker, refine=one.system.refine)
+    wav = wavs[0].float().cpu().numpy()
     if not np.isfinite(wav).all():
         return "the vocoder gave values that are not finite"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,7 @@ def vocode_mel_file(
     precision: str = "float32",
     engine: str = "fast",
     speaker: str = "",
+    refine: int = 0,
 ) -> str:
     """Vocode a mel file into a WAV file; return a summary.
 
@@ -56,6 +57,7 @@ def vocode_mel_file(
         precision: arithmetic of the vocoder: float32, bf16, fp16 or int8.
         engine: loop of an autoregressive vocoder: fast or reference.
         speaker: speaker of a multi-speaker vocoder; empty for its first.
+        refine: iterations of `Vocoder.refine`.
 
     Raises:
         MelMismatch: names the fields in which the mel cannot be converted exactly.
@@ -63,7 +65,7 @@ def vocode_mel_file(
     vocoder, spec = _load_for_mels(checkpoint, mel_preset, precision, engine, speaker)
     values = read_mel(mel, spec, layout=_layout(layout or spec.layout), key=key)
     converted = _convert(values, spec, vocoder, mel, checkpoint)
-    return vocode_to_file(vocoder, converted, out, seed, speaker)
+    return vocode_to_file(vocoder, converted, out, seed, speaker, refine)
 
 
 def vocode_mel_stream(
@@ -131,6 +133,7 @@ def resynthesize_file(
     precision: str = "float32",
     engine: str = "fast",
     speaker: str = "",
+    refine: int = 0,
 ) -> str:
     """Resynthesize a recording (copy synthesis) into a WAV file; return a summary."""
     vocoder = open_vocoder(checkpoint, precision, engine)
@@ -140,7 +143,7 @@ def resynthesize_file(
         mel = log_mel(torch.from_numpy(samples), vocoder.mel_spec)
     except WavewrightError as error:
         raise WavewrightError(f"{wav}: {error}") from error
-    return vocode_to_file(vocoder, mel, out, seed, speaker)
+    return vocode_to_file(vocoder, mel, out, seed, speaker, refine)
 
 
 def write_samples(
@@ -236,14 +239,17 @@ def _layout(name: str) -> Layout:
     return "frames_first" if name == "frames_first" else "bands_first"
 
 
-def vocode_to_file(vocoder: Vocoder, mel: Tensor, out: Path, seed: int, speaker: str = "") -> str:
+def vocode_to_file(
+    vocoder: Vocoder, mel: Tensor, out: Path, seed: int, speaker: str = "", refine: int = 0
+) -> str:
     """Vocode one mel (n_mels, frames) into a WAV file; return a summary."""
     started = time.perf_counter()
-    wav = vocoder.generate(mel[None], seed=seed, speaker=speaker)[0].cpu().numpy()
+    wav = vocoder.generate(mel[None], seed=seed, speaker=speaker, refine=refine)[0].cpu().numpy()
     elapsed = time.perf_counter() - started
     save_wav(out, wav, vocoder.sample_rate)
     seconds = len(wav) / vocoder.sample_rate
-    return f"{out}: {seconds:.2f} s of speech in {elapsed:.2f} s ({describe_vocoder(vocoder)})"
+    how = describe_vocoder(vocoder) + (f", refined {refine} times" if refine else "")
+    return f"{out}: {seconds:.2f} s of speech in {elapsed:.2f} s ({how})"
 
 
 def describe_vocoder(vocoder: Vocoder) -> str:

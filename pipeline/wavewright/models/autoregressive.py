@@ -131,10 +131,7 @@ class AutoregressiveVocoder(Streamable, HasLikelihood, Sampler):
         loop = self._loop_cache.get(self, engine, lambda: self.compiled_loop(engine))
         return loop.from_silence(self.embed_speaker(speaker))
 
-    @torch.no_grad()
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
+    def generate_wav(self, mel: Tensor, *, seed: int | None, speaker: str | None) -> Tensor:
         """(B, n_mels, frames) -> (B, frames * hop_length); item i draws from (seed, i)."""
         self._require_conditioning("mel", "sample")
         self.check_speaker(speaker)

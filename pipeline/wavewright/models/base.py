@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import torch
@@ -83,8 +84,9 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Device of the parameters."""
-        return next((p.device for p in self.parameters()), torch.device("cpu"))
+        """Device of the parameters, or of the constants of a model that has none."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def parameter_count(self) -> int:
         """Number of trainable values with weight norm folded, as papers count them."""

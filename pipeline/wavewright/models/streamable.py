@@ -13,6 +13,7 @@ from wavewright.errors import WavewrightError
 from wavewright.models.streaming import (
     BlockPipeline,
     StreamBlock,
+    StreamPipeline,
     concat_noise,
     split_noise,
     windows,
@@ -110,10 +111,18 @@ class Streamable(Vocoder):
         self.check_speaker(speaker)
         return self._stream(mel_chunks, seed)
 
+    def stream_pipeline(self) -> StreamPipeline:
+        """Start a stream; by default the `streaming_blocks`, or all frames in reach as one block.
+
+        It takes `concat_noise(mel, noise)`. Override it for a vocoder that has a state.
+        """
+        specs = list(self.noise_inputs(1).values())
+        return BlockPipeline(self.streaming_blocks() or [self._single_block(specs)])
+
     @torch.no_grad()
     def _stream(self, mel_chunks: Iterable[Tensor], seed: int | None) -> Iterator[Tensor]:
         specs = list(self.noise_inputs(1).values())
-        pipeline = BlockPipeline(self.streaming_blocks() or [self._single_block(specs)])
+        pipeline = self.stream_pipeline()
         undo, missing = InverseFilters(self.mel_spec.target_steps, self.sample_rate), 0
         samplers: list[NoiseSampler] | None = None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -128,6 +128,17 @@ class BlockState:
         needed = min(self.block.input_span(Span(self.done, self.done)).first, self.arrived)
         first = max(self.first, needed // self.block.frame_multiple * self.block.frame_multiple)
         self.held, self.first = self.held[..., first - self.first :], first
+
+
+class StreamPipeline(Protocol):
+    """Everything between the frames and the samples of one stream."""
+
+    @property
+    def held(self) -> Tensor | None:
+        """Latest input that is still needed; None before the first."""
+
+    def __call__(self, x: Tensor, *, ended: bool = False) -> Tensor | None:
+        """(B, channels, frames) that follow -> (B, 1, samples) that are complete now, if any."""
 
 
 class BlockPipeline:

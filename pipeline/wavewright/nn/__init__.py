@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wavewright.nn.likelihood import categorical_nll as categorical_nll
     from wavewright.nn.likelihood import gaussian_nll as gaussian_nll
     from wavewright.nn.likelihood import logistics_nll as logistics_nll
+    from wavewright.nn.mel_consistency import MelConsistency as MelConsistency
     from wavewright.nn.melgan_discriminator import MelGANDiscriminator as MelGANDiscriminator
     from wavewright.nn.multi_period import MultiPeriodDiscriminator as MultiPeriodDiscriminator
     from wavewright.nn.multi_resolution import BandDiscriminator as BandDiscriminator

@@ -1,126 +1,208 @@
-"""Griffin-Lim: the baseline that needs no training.
+"""Griffin-Lim: the vocoder that needs no training.
 
-Mel amplitudes become linear magnitudes through the filterbank's pseudo-inverse, clipped at 0 (the
-field's usual; librosa's `mel_to_stft` solves non-negative least squares instead, which fits a
-little better and takes far longer). Phases come from the fast Griffin-Lim iteration.
+By default mel-consistent: each iteration makes the estimate's mel the given one (see
+`wavewright.nn.mel_consistency`). `griffinlim:streaming` does so block by block, as real-time
+spectrogram inversion with look-ahead. `griffinlim:magnitude` is the field's usual: mel amplitudes
+become linear magnitudes through the filterbank's pseudo-inverse, clipped at 0 (librosa's
+`mel_to_stft` solves non-negative least squares instead, which fits a little better and takes far
+longer), and every iteration imposes these.
 
-Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 for the momentum.
+Source: Griffin and Lim 1984; Zhu, Beauregard and Wyse 2007 for the blocks; Perraudin, Balazs and
+Søndergaard 2013 for the momentum.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from wavewright.mel.spec import MelSpec, mel_filterbank
-from wavewright.mel.transform import amplitude_from_log_mel
 from wavewright.models.config import ModelConfig
-from wavewright.models.vocoder import Vocoder
-from wavewright.nn.noise import item_seeds
+from wavewright.models.streamable import Streamable
+from wavewright.models.streaming import StreamPipeline, concat_noise, split_noise
+from wavewright.nn.mel_consistency import MelConsistency
+from wavewright.nn.noise import NoiseSpec
 
-_SMALLEST_OVERLAP = 1e-3  # of squared windows, below which a sample is no sum worth dividing
+_SLOPE_BINS = 32  # below fmax, whose mean says how loud it is above
+_ABOVE_FMAX = 0.5  # of that mean
 
 
 class GriffinLimConfig(ModelConfig):
-    """Sixty iterations with momentum 0.99, as librosa's users know it."""
+    """Sixty iterations over the whole mel.
+
+    Attributes:
+        iterations: the quality grows little after 60.
+        momentum: 0.9 is best for `keep: mel`, librosa's 0.99 for `keep: magnitude`.
+        keep: what an iteration imposes: the mel, or the magnitudes of its pseudo-inverse.
+        block_frames: frames that are finished at once, for streams; 0: all.
+        block_look_ahead: frames after a block that are iterated with it.
+    """
 
     mel: MelSpec = MelSpec.preset("hifigan")
     iterations: int = Field(default=60, gt=0)
-    momentum: float = Field(default=0.99, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    keep: Literal["mel", "magnitude"] = "mel"
+    block_frames: int = Field(default=0, ge=0)
+    block_look_ahead: int = Field(default=8, gt=0)
+
+    @model_validator(mode="after")
+    def _blocks_keep_mels(self) -> Self:
+        if self.block_frames and self.keep == "magnitude":
+            raise ValueError("block_frames: only `keep: mel` goes block by block")
+        return self
 
 
-class GriffinLim(Vocoder):
-    """Estimates phases that make a magnitude spectrogram consistent; has no parameters.
+class GriffinLim(Streamable):
+    """Estimates the waveform of a mel by going back and forth; has no parameters.
 
     Any MelSpec will do: both framings, every logarithm. Bands at the floor become exact silence.
     """
 
-    Config = GriffinLimConfig
+    Config: ClassVar[type[ModelConfig]] = GriffinLimConfig
     config: GriffinLimConfig
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mel": {},
+        "magnitude": {"keep": "magnitude", "momentum": 0.99},
+        "streaming": {"block_frames": 8, "block_look_ahead": 8, "iterations": 40},
+    }
 
-    def generate(
-        self, mel: Tensor, *, seed: int | None = None, speaker: str | None = None
-    ) -> Tensor:
-        """Invert a mel; item i of a batch draws its phases from (seed, i)."""
-        self.check_speaker(speaker)
-        self.check_mel(mel)
-        with torch.no_grad():
-            magnitude = linear_magnitude(mel.float(), self.mel_spec)
-            wav = self._consistent(magnitude, _random_phases(magnitude, seed))
-        samples = mel.shape[-1] * self.hop_length
-        return wav[:, self.mel_spec.padding : self.mel_spec.padding + samples].clamp(-1.0, 1.0)
+    def __init__(self, config: GriffinLimConfig, *, name: str = "griffinlim") -> None:
+        super().__init__(config, name=name)
+        self.consistency = MelConsistency(config.mel, momentum=config.momentum)
+        self.stft = self.consistency.stft
 
-    def _consistent(self, magnitude: Tensor, phases: Tensor) -> Tensor:
-        """Waveforms under all frames, edges included: (B, (frames - 1) * hop + n_fft)."""
+    @property
+    def look_ahead(self) -> int | None:
+        """A block, its own look-ahead, and the frames whose windows reach into a frame's samples.
+
+        None without blocks.
+        """
+        config = self.config
+        if not config.block_frames:
+            return None
+        reach = -(-self.mel_spec.padding // self.hop_length)
+        return reach + config.block_frames + config.block_look_ahead - 1
+
+    def noise_inputs(self, frames: int) -> dict[str, NoiseSpec]:
+        """Phases to begin with, in half turns."""
+        bins = self.mel_spec.n_fft // 2 + 1
+        return {"phases": NoiseSpec((bins, frames), "uniform", frames=frames)}
+
+    def forward(self, mel: Tensor, phases: Tensor) -> Tensor:
+        """(B, n_mels, frames), (B, bins, frames) -> (B, frames * hop_length)."""
+        if self.config.block_frames:
+            both = concat_noise(mel, [phases], list(self.noise_inputs(1).values()))
+            wav = self.stream_pipeline()(both, ended=True)
+            assert wav is not None
+            return wav[:, 0, : mel.shape[-1] * self.hop_length]
+        amplitudes = self.consistency.band_amplitudes(mel)
+        if self.config.keep == "magnitude":
+            magnitude = _magnitude(amplitudes, self.mel_spec)
+            spectrum = self._keep_magnitude(magnitude, _phasors(phases))
+        else:
+            spectrum = self.first_estimate(amplitudes, phases)
+            spectrum = self.consistency.iterate(spectrum, amplitudes, self.config.iterations)
+        return self.stft.crop(self.stft.inverse(spectrum))
+
+    def stream_pipeline(self) -> StreamPipeline:
+        """Start a stream."""
+        return _Blocks(self)
+
+    def first_estimate(self, amplitudes: Tensor, phases: Tensor) -> Tensor:
+        """Spectrum of the pseudo-inverse's magnitudes and of given phases.
+
+        Args:
+            amplitudes: (B, frames, n_mels).
+            phases: (B, bins, frames) in half turns.
+
+        Returns:
+            (B, frames, bins), complex; bins above the highest band are as loud as those below it.
+        """
+        magnitude = _magnitude(amplitudes, self.mel_spec)
+        known = magnitude[..., : self.consistency.bins_up_to_fmax]
+        level = _ABOVE_FMAX * known[..., -_SLOPE_BINS:].mean(dim=-1, keepdim=True)
+        unknown = level.expand(-1, -1, magnitude.shape[-1] - known.shape[-1])
+        return torch.cat([known, unknown], dim=-1) * _phasors(phases)
+
+    def _keep_magnitude(self, magnitude: Tensor, phases: Tensor) -> Tensor:
         push = self.config.momentum / (1 + self.config.momentum)
-        previous = torch.zeros_like(phases)
+        overlap, previous = self.stft.overlap(magnitude.shape[1]), torch.zeros_like(phases)
         for _ in range(self.config.iterations):
-            rebuilt = _stft(_istft(magnitude * phases, self.mel_spec), self.mel_spec)
+            rebuilt = self.stft(self.stft.inverse(magnitude * phases, overlap))
             phases = rebuilt - push * previous
             phases = phases / phases.abs().clamp(min=1e-16)
             previous = rebuilt
-        return _istft(magnitude * phases, self.mel_spec)
+        return magnitude * phases
 
 
-def linear_magnitude(mel: Tensor, spec: MelSpec) -> Tensor:
-    """Log-mel (..., n_mels, frames) to STFT magnitude (..., 1 + n_fft // 2, frames)."""
-    amplitude = amplitude_from_log_mel(mel, spec)
-    silence = torch.tensor(spec.silence, dtype=mel.dtype, device=mel.device)[:, None]
-    amplitude = amplitude * (amplitude > 1.001 * amplitude_from_log_mel(silence, spec))
-    spectrum = (_pseudo_inverse(spec).to(mel.device) @ amplitude).clamp(min=0)
-    return spectrum.sqrt() if spec.power == 2.0 else spectrum
+class _Blocks:
+    """Stream of one batch: frames become final block by block, with the past as it was left.
+
+    A block is iterated together with the frames after it, whose estimates the next one takes over.
+    """
+
+    def __init__(self, vocoder: GriffinLim) -> None:
+        self.vocoder, self.config, self.stft = vocoder, vocoder.config, vocoder.stft
+        self.past_frames = -(-self.stft.n_fft // self.stft.hop_length) - 1
+        self.held: Tensor | None = None  # frames that are not final
+        self.past: Tensor | None = None  # the last final spectra
+        self.ahead: Tensor | None = None  # estimates of the first frames held
+        self.skip = self.stft.padding  # samples before the first frame's own
+
+    def __call__(self, x: Tensor, *, ended: bool = False) -> Tensor | None:
+        """(B, channels, frames) that follow -> (B, 1, samples) that are complete now, if any."""
+        if x.shape[-1]:
+            self.held = x if self.held is None else torch.cat([self.held, x], dim=-1)
+        assert self.held is not None
+        size, look_ahead = self.config.block_frames, self.config.block_look_ahead
+        wavs = []
+        while self.held.shape[-1] >= size + look_ahead or (ended and self.held.shape[-1]):
+            last = ended and self.held.shape[-1] <= size
+            wavs.append(self._finish_block(self.held[..., : size + look_ahead], last=last))
+            self.held = self.held[..., size:]
+        return torch.cat(wavs, dim=1)[:, None] if wavs else None
+
+    def _finish_block(self, both: Tensor, *, last: bool) -> Tensor:
+        vocoder, size = self.vocoder, self.config.block_frames
+        specs = list(vocoder.noise_inputs(1).values())
+        mel, phases = split_noise(both, vocoder.mel_spec.n_mels, specs)
+        amplitudes = vocoder.consistency.band_amplitudes(mel)
+        spectrum = vocoder.first_estimate(amplitudes, phases)
+        if self.ahead is not None:
+            spectrum = torch.cat([self.ahead, spectrum[:, self.ahead.shape[1] :]], dim=1)
+        iterations, past = self.config.iterations, self.past
+        spectrum = vocoder.consistency.iterate(spectrum, amplitudes, iterations, past)
+        final, self.ahead = spectrum[:, :size], spectrum[:, size:]
+        before = 0 if past is None else past.shape[1]
+        whole = final if past is None else torch.cat([past, final], dim=1)
+        self.past = whole[:, max(0, whole.shape[1] - self.past_frames) :]
+        hop = self.stft.hop_length
+        stop = None if last else whole.shape[1] * hop
+        wav = self.stft.inverse(whole)[:, before * hop : stop]
+        skipped = min(self.skip, wav.shape[1])
+        self.skip -= skipped
+        return wav[:, skipped:]
+
+
+def _phasors(phases: Tensor) -> Tensor:
+    """(B, bins, frames) in half turns -> (B, frames, bins), complex."""
+    angle = math.pi * phases.mT
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+def _magnitude(amplitudes: Tensor, spec: MelSpec) -> Tensor:
+    """Pseudo-inverse of a linear mel: (B, frames, n_mels) -> (B, frames, 1 + n_fft // 2)."""
+    spectrum = (amplitudes @ _pseudo_inverse(spec).to(amplitudes.device).T).clamp(min=0)
+    return spectrum.sqrt() if spec.power == 2 else spectrum
 
 
 @lru_cache(maxsize=8)
 def _pseudo_inverse(spec: MelSpec) -> Tensor:
     return torch.from_numpy(np.linalg.pinv(mel_filterbank(spec)).astype(np.float32))
-
-
-def _random_phases(magnitude: Tensor, seed: int | None) -> Tensor:
-    """Unit phasors like `magnitude`; item i draws from (seed, i), on the CPU for all devices."""
-    turns = [
-        torch.rand(item.shape, generator=torch.Generator().manual_seed(own))
-        for item, own in zip(magnitude, item_seeds(seed, len(magnitude)), strict=True)
-    ]
-    angle = 2 * math.pi * torch.stack(turns).to(magnitude.device)
-    return torch.polar(torch.ones_like(angle), angle)
-
-
-def _window(spec: MelSpec, device: torch.device) -> Tensor:
-    return torch.hann_window(spec.win_length, periodic=spec.window_periodic, device=device)
-
-
-def _stft(wav: Tensor, spec: MelSpec) -> Tensor:
-    return torch.stft(
-        wav,
-        spec.n_fft,
-        spec.hop_length,
-        spec.win_length,
-        window=_window(spec, wav.device),
-        center=False,
-        return_complex=True,
-    )
-
-
-def _istft(spectrum: Tensor, spec: MelSpec) -> Tensor:
-    """Least-squares inverse that keeps the padded edges, which torch.istft refuses to give."""
-    frames = spectrum.shape[-1]
-    left = (spec.n_fft - spec.win_length) // 2
-    right = spec.n_fft - spec.win_length - left
-    window = F.pad(_window(spec, spectrum.device), (left, right))[None, :, None]
-    pieces = torch.fft.irfft(spectrum, spec.n_fft, dim=1) * window
-    weight = _overlap_add(window.square().expand(1, -1, frames), spec)
-    return _overlap_add(pieces, spec) / weight.clamp(min=_SMALLEST_OVERLAP)
-
-
-def _overlap_add(pieces: Tensor, spec: MelSpec) -> Tensor:
-    """(B, n_fft, frames) -> (B, (frames - 1) * hop_length + n_fft)."""
-    samples = (pieces.shape[-1] - 1) * spec.hop_length + spec.n_fft
-    folded = F.fold(pieces, (1, samples), (1, spec.n_fft), stride=(1, spec.hop_length))
-    return folded[:, 0, 0]

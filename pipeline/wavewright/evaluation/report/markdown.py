@@ -71,6 +71,12 @@ def _notes(results: Results) -> list[str]:
         f"\nNot measured: {escape_markdown(n)} ({escape_markdown(why)})."
         for n, why in results.absent_metrics.items()
     ]
+    lines += [
+        f"\n{escape_markdown(system.title)}: its output was given the right mel afterwards, by "
+        f"{system.refine} iterations of mel consistency; in copy-synthesis alone."
+        for system in results.systems
+        if system.refine
+    ]
     lines += [f"\nFailures and exclusions: {events}, see results.json."] if events else []
     return lines
 
