@@ -90,6 +90,7 @@ def _train(arguments: argparse.Namespace, arm: str, options: dict[str, Any]) -> 
         arguments.prepared,
         arguments.mels,
         None if arm == "natural" else arguments.gta,
+        None,
         run,
         **{
             "mel": mel,

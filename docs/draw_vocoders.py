@@ -33,6 +33,7 @@ NAMES = {
     "multiband_melgan": "multiband_melgan",
     "vocos": "vocos",
     "bigvgan": "bigvgan",
+    "nhv": "nhv",
     "parallel_wavegan": "parallel_wavegan",
     "waveglow": "waveglow",
     "wavenet": "wavenet:mol",
@@ -84,6 +85,9 @@ def spoken(vocoder: Vocoder, mel: Tensor) -> Tensor:
     elif name == "wavernn":
         context = 2 * network.config.context_frames * vocoder.hop_length
         said = network.network(torch.zeros(1, samples - context), mel)[:, 0]
+    elif name == "nhv":
+        noise = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
+        said = network(mel, noise, torch.full((1, mel.shape[-1]), 150.0))
     else:
         said = network(mel)
     wav: Tensor = said

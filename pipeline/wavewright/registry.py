@@ -29,6 +29,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "hifigan": "wavewright.vocoders.hifigan:HiFiGAN",
         "melgan": "wavewright.vocoders.melgan:MelGAN",
         "multiband_melgan": "wavewright.vocoders.multiband_melgan:MultiBandMelGAN",
+        "nhv": "wavewright.vocoders.nhv:NHV",
         "parallel_wavegan": "wavewright.vocoders.parallel_wavegan:ParallelWaveGAN",
         "specgan": "wavewright.vocoders.specgan:SpecGAN",
         "vocos": "wavewright.vocoders.vocos:Vocos",
@@ -44,6 +45,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
             "download",
             "prepare",
             "mels",
+            "pitch",
             "acoustic",
             "gta",
             "train",
@@ -191,6 +193,18 @@ def describe_vocoders() -> list[VocoderInfo]:
         published.get(name) or _describe_plugin(plugin)
         for name, plugin in plugins("vocoders").items()
     ]
+
+
+def learns_from_pitch(name: str) -> bool:
+    """Tell whether the training of `system[:variant]` reads F0 tracks; False for unknown names."""
+    system = name.partition(":")[0]
+    for info in _published():
+        if info.name == system:
+            return any(variant.learns_from_pitch for variant in info.variants)
+    if system not in plugins("vocoders"):
+        return False
+    info = _describe_plugin(plugins("vocoders")[system])
+    return any(variant.learns_from_pitch for variant in info.variants)
 
 
 @cache

@@ -16,6 +16,7 @@ class VariantInfo:
         sample_rate: in Hz.
         streams: whether it makes a waveform while its mel arrives.
         exports: whether it can be written as ONNX.
+        learns_from_pitch: whether its training reads F0 tracks.
     """
 
     name: str
@@ -24,6 +25,7 @@ class VariantInfo:
     sample_rate: int
     streams: bool
     exports: bool
+    learns_from_pitch: bool = False
 
 
 @dataclass(frozen=True)

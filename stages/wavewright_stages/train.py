@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from wavewright.mel.spec import MelSpec
+from wavewright.registry import learns_from_pitch
 from wavewright.stage import In, InMaybe, Out, stage
 from wavewright.training.options import VocoderTrainingOptions
 
 
 def _inputs(options: Any) -> set[str]:
-    natural = {"prepared", "mels"}
-    return natural if options.features == "natural" else natural | {"gta"}
+    inputs = {"prepared", "mels"}
+    if options.features != "natural":
+        inputs.add("gta")
+    if learns_from_pitch(options.name):
+        inputs.add("pitch")
+    return inputs
 
 
 @stage(version=1, precious=True, foreach="vocoders", uses=_inputs)
@@ -19,6 +24,7 @@ def train(
     prepared: In,
     mels: In,
     gta: InMaybe,
+    pitch: InMaybe,
     vocoder: Out,
     *,
     mel: MelSpec,
@@ -32,6 +38,7 @@ def train(
         prepared: manifest and audio shards.
         mels: natural mels.
         gta: ground-truth-aligned mels, read only if `features` names them.
+        pitch: F0 tracks, read only by vocoders that learn from them.
         vocoder: checkpoints, `validation.jsonl`, and `logs/tensorboard`.
         mel: Mel convention; must be that of `mels`.
         name: `system[:variant]`.
@@ -53,7 +60,7 @@ def train(
     seed_everything(options.seed, 0)
     source = InitFrom(options.init_from) if options.init_from is not None else None
     model = vocoder_setup.build_vocoder(name, mel, config, options.adversary_start, source)
-    data = vocoder_setup.build_crops(model, prepared, mels, gta, options)
+    data = vocoder_setup.build_crops(model, prepared, mels, gta, options, pitch)
     if source is not None:
         source.apply(model)
     elif isinstance(model, NeedsStatistics) and latest_checkpoint(vocoder) is None:

@@ -174,7 +174,7 @@ def test_list_names_everything_with_groups(wavewright_command: Command) -> None:
     _, out, _ = wavewright_command("list", "vocoders")
     assert {"griffinlim:mel", "hifigan:v1", "hifigan:v3"} <= set(out.split())
     _, out, _ = wavewright_command("list", "stages")
-    stages = ["download", "prepare", "mels", "acoustic", "gta", "train", "evaluate"]
+    stages = ["download", "prepare", "mels", "pitch", "acoustic", "gta", "train", "evaluate"]
     assert out.split() == [*stages, "classifier", "samples"]
 
 

@@ -115,7 +115,7 @@ def test_a_melgan_learns_on_from_real_speech(
         "config": {"base_channels": 8}, "init_from": made.out, "max_steps": 2,
     }  # fmt: skip
     (tmp_path / "run").mkdir()
-    train_stage(tmp_path, tmp_path / "mels", None, tmp_path / "run", **options)
+    train_stage(tmp_path, tmp_path / "mels", None, None, tmp_path / "run", **options)
 
     wav, before = begun[0]
     expected = torch.from_numpy(run.outputs["wav"]).squeeze(1)

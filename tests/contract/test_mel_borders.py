@@ -218,6 +218,7 @@ def test_mels_and_the_training_stage(world: World, tmp_path: Path) -> None:
                 world.prepared(a),
                 world.mels(a),
                 None,
+                None,
                 tmp_path,
                 mel=HOUSE[b],
                 seed=0,

@@ -84,6 +84,7 @@ OVERFIT: dict[str, tuple[dict[str, Any], int, float]] = {
     "hifigan": ({"adversary_start": 10}, 150, 0.3),
     "melgan": ({"adversary_start": 10, "mel_weight": 45.0}, 300, 0.3),
     "multiband_melgan": ({"adversary_start": 10}, 150, 0.5),
+    "nhv": ({"adversary_start": 10}, 150, 0.3),
     "parallel_wavegan": ({"adversary_start": 10}, 150, 0.5),
     "vocos": ({"adversary_start": 10}, 400, 0.3),
     "waveglow": ({}, 100, 13.0),

@@ -16,6 +16,7 @@ from tests.data.test_manifest import row
 from tests.support import tiny
 from wavewright.checkpoints.checkpoint import latest_checkpoint, load_training, load_vocoder
 from wavewright.data.manifest import write_manifest
+from wavewright.data.pitch import write_pitch
 from wavewright.data.shards import Shards, write_shards
 from wavewright.errors import MelMismatch, WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -57,13 +58,18 @@ def made_work(folder: Path) -> Path:
     (prepared / "mels").rename(folder / "mels")
     made = {id_: tiny.mel(id_, shift=0.5) for id_ in tiny.IDS[:3] + tiny.IDS[4:]}
     write_shards(folder / "gta", list(made), made.__getitem__, mel=tiny.SPEC, sample_rate=8000)
+    (folder / "pitch").mkdir()
+    mels = Shards(folder / "mels")
+    tracks = {id_: np.full(mels.length(id_), 100.0, np.float32) for id_ in tiny.IDS}
+    write_pitch(folder / "pitch", tracks, tiny.SPEC)
     return folder
 
 
 def train(work: Path, out: Path, **options: Any) -> Path:
     out.mkdir(exist_ok=True)
     settings = {**QUICK, "max_steps": 2, **options}
-    train_stage(work / "prepared", work / "mels", settings.pop("gta", None), out, **settings)
+    gta, pitch = settings.pop("gta", None), settings.pop("pitch", None)
+    train_stage(work / "prepared", work / "mels", gta, pitch, out, **settings)
     newest = latest_checkpoint(out)
     assert newest is not None
     return newest
@@ -249,7 +255,8 @@ def test_every_vocoder_is_trained_by_any_recipe(work: Path, tmp_path: Path, name
         for key, value in tiny.SMALL[name].items()
         if key not in ("mel", "upsample_rates", "upsample_kernel_sizes")
     }
-    train(work, tmp_path, name=name, config=config, adversary_start=1)
+    pitch = {"pitch": work / "pitch"} if find("vocoders", name).crops.f0 else {}
+    train(work, tmp_path, name=name, config=config, adversary_start=1, **pitch)
     vocoder = load_vocoder(tmp_path)
     assert vocoder.mel_spec == tiny.SPEC
     assert getattr(vocoder.config, "adversary_start", 1) == 1

@@ -26,6 +26,7 @@ class Batch:
         seeds: of each crop's noise; empty draws from torch's own generator.
         context: frames by which `mel` is longer on either side, as the vocoder's `crops` ask.
         labels: what each crop is, by the vocoder's `crops.label_column`; empty where nobody asks.
+        f0: (B, frames) in Hz, 0 where unvoiced; None unless the vocoder's `crops` ask for it.
     """
 
     wav: Tensor
@@ -34,11 +35,13 @@ class Batch:
     seeds: list[int] = field(default_factory=list)
     context: int = 0
     labels: list[str] = field(default_factory=list)
+    f0: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Move the batch to a device."""
         wav, mel = (value.to(device, non_blocking=True) for value in (self.wav, self.mel))
-        return Batch(wav, mel, self.ids, self.seeds, self.context, self.labels)
+        f0 = None if self.f0 is None else self.f0.to(device, non_blocking=True)
+        return Batch(wav, mel, self.ids, self.seeds, self.context, self.labels, f0)
 
     def seconds(self, spec: MelSpec) -> float:
         """Seconds of audio in the batch."""

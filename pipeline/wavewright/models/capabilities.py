@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
@@ -53,6 +54,49 @@ class NeedsStatistics(Vocoder):
         Args:
             wavs: (samples) float32, a crop of every utterance; may be read once.
         """
+
+
+class PitchDriven(Vocoder):
+    """Vocoder whose pitch can be given; otherwise it reads F0 off the mel."""
+
+    @abstractmethod
+    def estimate_f0(self, mel: Tensor) -> Tensor:
+        """F0 (B, frames) in Hz of mels (B, n_mels, frames), 0 where unvoiced."""
+
+    def generate(
+        self,
+        mel: Tensor,
+        *,
+        seed: int | None = None,
+        speaker: str | None = None,
+        refine: int = 0,
+        f0: Tensor | None = None,
+    ) -> Tensor:
+        """Synthesize without gradients, as `Vocoder.generate`.
+
+        Args:
+            mel: (B, n_mels, frames).
+            seed: of all noise.
+            speaker: one of a `MultiSpeaker` vocoder's names.
+            refine: iterations of `refine`.
+            f0: (B, frames) in Hz, 0 where unvoiced; None reads it off the mel. A pitch other than
+                the mel's is sung in the mel's timbre, without `refine`.
+        """
+        if f0 is None:
+            return super().generate(mel, seed=seed, speaker=speaker, refine=refine)
+        self.check_speaker(speaker)
+        self.check_mel(mel)
+        if f0.shape != (len(mel), mel.shape[-1]) or not bool((f0 >= 0).all()):
+            raise WavewrightError(
+                f"'{self.name}' takes F0 of shape {(len(mel), mel.shape[-1])} in Hz, 0 where "
+                f"unvoiced; found {tuple(f0.shape)}"
+                + ("" if f0.shape != (len(mel), mel.shape[-1]) else " with negative values")
+            )
+        mel = mel.to(self.device, torch.float32)
+        with torch.no_grad():
+            noise = self.draw_noise(len(mel), mel.shape[-1], seed=seed)
+            wav = self.postprocess(self(mel, *noise, f0.to(mel)))
+            return self.refine(wav, mel, refine) if refine else wav
 
 
 class Sampler(Vocoder):

@@ -27,6 +27,7 @@ def describe_variants(system: type[Vocoder], name: str) -> tuple[VariantInfo, ..
                 sample_rate=vocoder.sample_rate,
                 streams=can_stream(vocoder),
                 exports=isinstance(vocoder, Exportable),
+                learns_from_pitch=vocoder.crops.f0,
             )
         )
     return tuple(infos)

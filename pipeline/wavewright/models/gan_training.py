@@ -76,6 +76,10 @@ class GANTraining(Vocoder):
             fake: outputs for fake ones.
         """
 
+    def auxiliary_loss(self, batch: Batch) -> Loss:
+        """Loss of parts of the generator that is not of its waveforms; none by default."""
+        return Loss([])
+
     def training_pair(self, batch: Batch) -> TrainingPair:
         """Generate waveforms of a batch's mels."""
         return TrainingPair(self(batch.mel), batch.wav)
@@ -107,7 +111,7 @@ class GANTraining(Vocoder):
         self, batch: Batch, real: Any, *, adversarial: bool
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
         pair = self.training_pair(batch)
-        losses = [self.reconstruction_loss(pair)]
+        losses = [self.reconstruction_loss(pair), self.auxiliary_loss(batch)]
         if adversarial:
             discriminator = self.discriminators[PLAYER]
             if self.real_outputs == "fresh":

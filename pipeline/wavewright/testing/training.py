@@ -242,7 +242,8 @@ def _example_batch(vocoder: Vocoder, segment_length: int | None) -> Batch:
     samples = vocoder.crops.fixed_samples or segment_length or fewest
     wav = noise_waves(2, samples)
     mel = log_mel(wav, vocoder.mel_spec)[..., : samples // hop]
-    return Batch(wav=wav, mel=mel, ids=["first", "second"])
+    f0 = torch.full((2, mel.shape[-1]), 150.0) if vocoder.crops.f0 else None
+    return Batch(wav=wav, mel=mel, ids=["first", "second"], f0=f0)
 
 
 def _spoken_batch(vocoder: Vocoder, at_least: int) -> Batch:
@@ -254,4 +255,8 @@ def _spoken_batch(vocoder: Vocoder, at_least: int) -> Batch:
     tone = sum((0.2 / n * torch.sin(n * pitch) for n in range(1, 6)), start=torch.zeros(samples))
     wav = torch.stack([tone, torch.zeros(samples)])
     mel = log_mel(wav, spec)[..., : samples // spec.hop_length]
-    return Batch(wav=wav, mel=mel, ids=["tone", "silence"])
+    f0 = None
+    if vocoder.crops.f0:
+        rising = (150 + 120 * time)[spec.hop_length // 2 :: spec.hop_length]
+        f0 = torch.stack([rising, torch.zeros_like(rising)])
+    return Batch(wav=wav, mel=mel, ids=["tone", "silence"], f0=f0)

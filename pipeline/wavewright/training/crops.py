@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wavewright.audio.files import from_pcm16
 from wavewright.audio.filters import apply_filters, filter_history
+from wavewright.data.pitch import PitchTracks
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -48,7 +49,7 @@ class DeferredMelBatch(Batch):
         mel = done.mel.clone()
         for item, frames in enumerate(self.frames):
             mel[item, :, :frames] = computed[item, :, :frames]
-        return Batch(done.wav, mel, done.ids, done.seeds, labels=done.labels)
+        return Batch(done.wav, mel, done.ids, done.seeds, labels=done.labels, f0=done.f0)
 
 
 class CropData:
@@ -67,6 +68,7 @@ class CropData:
         context_frames: frames of the mels before and after each crop that come with it.
         padding: of what lies beyond an utterance's ends, in those frames.
         labels: of the utterances, for vocoders that tell some apart.
+        pitch: F0 tracks, for vocoders that learn from them.
         later_mels: mels used from step `switch_at` on, such as GTA mels.
         switch_at: first step that uses `later_mels`.
     """
@@ -85,6 +87,7 @@ class CropData:
         context_frames: int = 0,
         padding: Padding = "replicate",
         labels: Mapping[str, str] | None = None,
+        pitch: PitchTracks | None = None,
         later_mels: Shards | None = None,
         switch_at: int = 0,
     ) -> None:
@@ -92,6 +95,16 @@ class CropData:
         if later_mels is not None:
             self.spec.require_equal(
                 _spec_of(later_mels), mine=f"{mels.folder}", theirs=f"{later_mels.folder}"
+            )
+        if pitch is not None and (
+            (pitch.mel.hop_length, pitch.mel.framing, pitch.mel.sample_rate)
+            != (self.spec.hop_length, self.spec.framing, self.spec.sample_rate)
+        ):
+            raise WavewrightError(
+                f"{pitch.folder}: F0 tracks have frames of {pitch.mel.hop_length} samples at "
+                f"{pitch.mel.sample_rate} Hz (framing {pitch.mel.framing}), but the mels in "
+                f"{mels.folder} have {self.spec.hop_length} at {self.spec.sample_rate} Hz "
+                f"({self.spec.framing})"
             )
         if audio.sample_rate != self.spec.sample_rate:
             raise WavewrightError(
@@ -126,7 +139,7 @@ class CropData:
         self.frames = segment_length // self.spec.hop_length
         self.batch_size, self.seed = batch_size, seed
         self.context_frames, self.padding = context_frames, padding
-        self.labels = labels or {}
+        self.labels, self.pitch = labels or {}, pitch
         self.crops_per_utterance, self.compute_mels = crops_per_utterance, compute_mels
 
     def __len__(self) -> int:
@@ -155,6 +168,7 @@ class CropData:
             [crop.seed for crop in crops],
             self.context_frames,
             [self.labels[crop.utterance] for crop in crops] if self.labels else [],
+            None if self.pitch is None else torch.from_numpy(np.stack([*map(self._f0, crops)])),
         )
         if not computed:
             return Batch(*content)
@@ -189,6 +203,15 @@ class CropData:
             mel[:, : first - start] = read[:, :1]
             mel[:, last - start : stop - start] = read[:, -1:]
         return mel
+
+    def _f0(self, crop: _Crop) -> np.ndarray:
+        """F0 of a crop's frames and of its context; 0 beyond the utterance's ends."""
+        assert self.pitch is not None
+        track, start = self.pitch[crop.utterance], crop.start - self.context_frames
+        f0 = np.zeros(self.frames + 2 * self.context_frames, np.float32)
+        known = track[max(0, start) : crop.stop + self.context_frames]
+        f0[max(0, -start) : max(0, -start) + len(known)] = known
+        return f0
 
     def _wav(self, crop: _Crop) -> np.ndarray:
         """Target waveform: the crop after the spec's steps, as in the whole utterance."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from wavewright import registry
 from wavewright.data.manifest import labels_by_id, read_manifest, usable_rows
+from wavewright.data.pitch import PitchTracks
 from wavewright.data.shards import Shards
 from wavewright.errors import WavewrightError
 from wavewright.mel.spec import MelSpec
@@ -72,7 +73,12 @@ def build_vocoder(
 
 
 def build_crops(
-    model: Vocoder, prepared: Path, mels: Path, gta: Path | None, options: VocoderTrainingOptions
+    model: Vocoder,
+    prepared: Path,
+    mels: Path,
+    gta: Path | None,
+    options: VocoderTrainingOptions,
+    pitch: Path | None = None,
 ) -> CropData:
     """Crops of the training split, of natural mels, GTA mels, or one after the other.
 
@@ -82,6 +88,7 @@ def build_crops(
         mels: natural mels.
         gta: GTA mels; needed unless `options.features` is natural.
         options: features, batch size and crops.
+        pitch: F0 tracks; needed by vocoders whose `crops` ask for them.
     """
     audio, natural = Shards(prepared / "audio"), Shards(mels)
     ids = usable_rows(read_manifest(prepared / "manifest.parquet"), "train")["id"].tolist()
@@ -96,6 +103,13 @@ def build_crops(
     }
     if model.crops.label_column:
         fields["labels"] = labels_by_id(prepared, model.crops.label_column)
+    if model.crops.f0:
+        if pitch is None:
+            raise WavewrightError(
+                f"'{model.name}' learns from F0 tracks: put the stage 'pitch' after 'mels' into "
+                "the recipe's stages"
+            )
+        fields["pitch"] = PitchTracks(pitch)
     if gta is None:
         if options.features != "natural":
             raise WavewrightError(
