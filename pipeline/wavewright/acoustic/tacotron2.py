@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -25,7 +24,6 @@ from wavewright.acoustic.attention import (
     attention_distance_loss,
     guided_attention_loss,
 )
-from wavewright.acoustic.lexicon import ARPABET, Lexicon
 from wavewright.acoustic.tacotron2_config import Tacotron2Config
 from wavewright.acoustic.tacotron2_layers import (
     Decoder,
@@ -35,15 +33,15 @@ from wavewright.acoustic.tacotron2_layers import (
     Prenet,
     init_xavier,
 )
+from wavewright.acoustic.text_input import TextModel
 from wavewright.errors import WavewrightError, shorten_list
 from wavewright.mel.transform import silent_mel
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, TextBatch
 from wavewright.models.base import Update
 from wavewright.models.config import ModelConfig, OptimizerConfig
-from wavewright.text.symbols import encode, normalize_text, phonemize
 
 
-class Tacotron2(AcousticModel):
+class Tacotron2(TextModel):
     """Tacotron 2: network, losses, free-running and teacher-forced synthesis."""
 
     Config: ClassVar[type[ModelConfig]] = Tacotron2Config
@@ -103,39 +101,6 @@ class Tacotron2(AcousticModel):
     def uses_alignment_targets(self) -> bool:
         """True if alignment targets are part of the loss."""
         return self.config.aligned_attention > 0
-
-    @property
-    def reads_phones(self) -> bool:
-        """True if the input is the phones of TextGrids."""
-        return self.config.phonemes == ARPABET
-
-    @property
-    def speakers(self) -> tuple[str, ...]:
-        """Speaker names; empty for a single-speaker model."""
-        return self.config.speakers
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """Input symbols by index."""
-        return self.config.symbols
-
-    @cached_property
-    def lexicon(self) -> Lexicon:
-        """Lexicon that turns texts into phones, for a model that reads phones."""
-        return Lexicon(self.config.lexicon)
-
-    @property
-    def language(self) -> str:
-        """Language code of the phonemes that it reads; empty for letters."""
-        return self.config.phonemes or ""
-
-    def encode_text(self, text: str) -> list[int]:
-        """Symbol indices of a text's letters, or of its phonemes if the model reads those."""
-        if self.reads_phones:
-            return encode(self.lexicon.phone_text(normalize_text(text)), self.config.symbols)
-        if self.config.phonemes:
-            return encode(phonemize(text, self.config.phonemes), self.config.symbols)
-        return encode(normalize_text(text), self.config.symbols)
 
     def forward(
         self, batch: TextBatch, masks: Tensor | None = None

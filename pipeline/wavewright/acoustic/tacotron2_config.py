@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from wavewright.acoustic.lexicon import ARPABET
+from wavewright.acoustic.text_input import TextConfig
 from wavewright.mel.spec import MelSpec
-from wavewright.models.config import ModelConfig
-from wavewright.text.symbols import IPA_SYMBOLS, SYMBOLS
 
 
-class Tacotron2Config(ModelConfig):
+class Tacotron2Config(TextConfig):
     """Hyperparameters of Tacotron 2; the defaults are those of NVIDIA/tacotron2.
 
     Attributes:
-        symbols: input symbols; index 0 is padding.
-        phonemes: input instead of letters: the IPA of an espeak-ng language, such as `en-us`, or
-            with `arpabet` the phones of TextGrids; None: letters.
-        lexicon: phones by word, for texts without a TextGrid; only with `arpabet`.
-        speakers: speaker names; empty, as published, for a single speaker.
         speaker_width: width of the speaker embedding, which is concatenated to every symbol's
             encoding as in NVIDIA/mellotron (model.py at 1189db6; 128 wide there).
         frames_per_step: frames per decoder step (the reduction factor). The paper has 1; more
@@ -47,11 +39,6 @@ class Tacotron2Config(ModelConfig):
     """
 
     mel: MelSpec = MelSpec.preset("tacotron2")
-    symbols: tuple[str, ...] = SYMBOLS
-    phonemes: str | None = None
-    lexicon: Mapping[str, str] = {}
-    speakers: tuple[str, ...] = ()
-    speaker_width: int = Field(default=64, gt=0)
     frames_per_step: int = Field(default=1, ge=1, le=5)
     encoder_width: int = Field(default=512, gt=0, multiple_of=2)
     encoder_convolutions: int = Field(default=3, ge=0)
@@ -86,30 +73,6 @@ class Tacotron2Config(ModelConfig):
     learning_rate_decay: float = 1.0
     weight_decay: float = 1e-6
     clip_norm: float = 1.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_to_ipa_symbols(cls, data: Any) -> Any:
-        ipa = isinstance(data, dict) and data.get("phonemes") not in (None, "", ARPABET)
-        if ipa and "symbols" not in data:
-            return {**data, "symbols": IPA_SYMBOLS}
-        return data
-
-    @model_validator(mode="after")
-    def _require_distinct_speakers(self) -> Self:
-        if len(set(self.speakers)) < len(self.speakers) or not all(self.speakers):
-            raise ValueError(f"speakers must be different names, found {', '.join(self.speakers)}")
-        return self
-
-    @model_validator(mode="after")
-    def _require_known_phones(self) -> Self:
-        if self.lexicon and self.phonemes != ARPABET:
-            raise ValueError(f"lexicon is for phonemes: {ARPABET}")
-        for word, phones in self.lexicon.items():
-            unknown = [phone for phone in phones.split() if f"@{phone}" not in self.symbols]
-            if unknown or not phones.strip():
-                raise ValueError(f"lexicon has '{word}' as '{phones}'; allowed: ARPAbet in symbols")
-        return self
 
     @model_validator(mode="after")
     def _require_odd_kernels(self) -> Self:
