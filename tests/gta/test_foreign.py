@@ -27,6 +27,7 @@ from wavewright.runner.plan import Plan
 from wavewright.runner.recipe import load_recipe
 from wavewright_stages.gta import gta
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
 IDS = ["anna-u1", "ben-u1", "u2", "u3", "u4"]
 FILES = {"anna-u1": "anna/u1", "ben-u1": "ben/u1", "u2": "anna/u2", "u3": "ben/u3", "u4": "ben/u4"}
 ESPNET = MelSpec.preset("espnet")
@@ -486,6 +487,7 @@ def test_a_folder_that_could_be_two_toolkits_is_refused(tmp_path: Path) -> None:
         read_collection(tmp_path / "nowhere")
 
 
+@pytest.mark.renders
 def test_interrupted_and_with_workers_the_bytes_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
