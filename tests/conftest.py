@@ -50,9 +50,9 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture
-def blank_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots are built but not rendered, which takes seconds; a test marked `renders` gets them.
+@pytest.fixture(autouse=True)
+def _blank_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are built but not rendered, which takes a second each, except if marked `renders`.
 
     Every PNG that matplotlib would write in this process is one white pixel.
     """

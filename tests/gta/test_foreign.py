@@ -27,7 +27,6 @@ from wavewright.runner.plan import Plan
 from wavewright.runner.recipe import load_recipe
 from wavewright_stages.gta import gta
 
-pytestmark = pytest.mark.usefixtures("blank_plots")
 IDS = ["anna-u1", "ben-u1", "u2", "u3", "u4"]
 FILES = {"anna-u1": "anna/u1", "ben-u1": "ben/u1", "u2": "anna/u2", "u3": "ben/u3", "u4": "ben/u4"}
 ESPNET = MelSpec.preset("espnet")

@@ -29,7 +29,6 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright_stages.gta import gta
 
-pytestmark = pytest.mark.usefixtures("blank_plots")
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 20})
 TEXTS = ["Hello there.", "One more time, please.", "Yes."]
 

@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -162,7 +163,7 @@ def _run(request: Mapping[str, Any]) -> None:
 
     sys.argv = [str(Path(app.__file__).parents[1] / "__main__.py"), *request["arguments"]]
     names = {name: getattr(subprocess, name) for name in ("DEVNULL", "PIPE", "STDOUT")}
-    child.subprocess = SimpleNamespace(Popen=_ForkedWorker, **names)  # type: ignore[assignment]
+    child.subprocess = SimpleNamespace(Popen=_ForkedWorker, **names)  # type: ignore[attr-defined]
     app.main()
 
 
@@ -176,7 +177,7 @@ def _serve() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            _finish(lambda: _run(json.loads(line)))
+            _finish(partial(_run, json.loads(line)))
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
