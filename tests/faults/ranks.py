@@ -14,9 +14,17 @@ from tests.support import tiny
 
 _STARTS = multiprocessing.get_context("forkserver")
 _STARTS.set_forkserver_preload(
-    ["torch", "torch._dynamo", "torch.utils.tensorboard", "tests.support.tiny", "pandas"]
-    + ["pyarrow.dataset", "pyarrow.parquet"]
-    + ["wavewright.training.crops", "wavewright.training.loop", "wavewright.training.distributed"]
+    [
+        "pandas",
+        "pyarrow.dataset",
+        "pyarrow.parquet",
+        "tests.support.tiny",
+        "torch",
+        "torch._dynamo",
+        "torch.utils.tensorboard",
+        "wavewright.training.crops",
+        "wavewright.training.loop",
+    ]
 )
 
 

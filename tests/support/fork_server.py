@@ -163,7 +163,7 @@ def _run(request: Mapping[str, Any]) -> None:
 
     sys.argv = [str(Path(app.__file__).parents[1] / "__main__.py"), *request["arguments"]]
     names = {name: getattr(subprocess, name) for name in ("DEVNULL", "PIPE", "STDOUT")}
-    child.subprocess = SimpleNamespace(Popen=_ForkedWorker, **names)  # type: ignore[attr-defined]
+    vars(child)["subprocess"] = SimpleNamespace(Popen=_ForkedWorker, **names)
     app.main()
 
 

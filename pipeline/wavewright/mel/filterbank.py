@@ -59,6 +59,7 @@ def triangular_filters(
     widths = np.diff(edges)[:, None]
     rising = -distances[:-2] / widths[:-1]
     falling = distances[2:] / widths[1:]
+    filters: npt.NDArray[np.float32]
     filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     if norm == "slaney":
         filters *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
