@@ -16,6 +16,8 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")"
 ./setup.sh --dev
 python=.venv/bin/python
 export OMP_NUM_THREADS=1
+# Compiled modules are kept: hundreds of child processes import them, and each of pytest's workers.
+unset PYTHONDONTWRITEBYTECODE
 
 run() {
     printf '\n== %s\n' "$1"

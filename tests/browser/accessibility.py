@@ -12,13 +12,18 @@ from tests.browser.chromium import Tab
 _CARRIERS = ("axe_core_python", "axe_playwright_python")
 
 
-def barriers(tab: Tab) -> list[str]:
-    """What axe-core calls serious or critical on the page: rule, how often, first element.
+def barriers(tab: Tab, part: str = "html") -> list[str]:
+    """What axe-core calls serious or critical on a page: rule, how often, first element.
 
     Skips where no package with axe-core is installed.
+
+    Args:
+        tab: shows the page.
+        part: CSS selector of the part to look at; the rest is left out.
     """
     tab.run(f"{_axe().read_text('utf-8')}; true")
-    found = tab.run("axe.run({resultTypes: ['violations']}).then(found => found.violations)")
+    options = "{resultTypes: ['violations']}"
+    found = tab.run(f"axe.run({part!r}, {options}).then(found => found.violations)")
     return [
         f"{one['id']}, {len(one['nodes'])} times: {one['nodes'][0]['html'][:200]}"
         for one in found

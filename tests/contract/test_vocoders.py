@@ -20,9 +20,23 @@ BY_THEMSELVES = [
 ]
 
 
-def small(name: str) -> Vocoder:
+#: Changes that leave each operation of a deep network once, since exporters follow every one.
+THIN: dict[str, dict[str, Any]] = {
+    "bigvgan": {
+        "upsample_rates": (16,),
+        "upsample_kernel_sizes": (32,),
+        "resblock_kernel_sizes": (3,),
+        "resblock_dilation_sizes": ((1,),),
+    },
+    "parallel_wavegan": {"layers": 2, "cycles": 1},
+    "vocos": {"layers": 1},
+    "waveglow": {"layers": 1},
+}
+
+
+def small(name: str, **changes: Any) -> Vocoder:
     torch.manual_seed(0)
-    return create_vocoder(name, **SMALL[name])
+    return create_vocoder(name, **{**SMALL[name], **changes})
 
 
 def check_training(vocoder: Vocoder) -> None:
@@ -67,7 +81,8 @@ def test_one_that_no_mel_drives_keeps_the_contract_and_is_left_as_it_was(
 
 def check_and_compare(name: str, check: Callable[[Vocoder], None]) -> None:
     """Check a small vocoder and that its weights and modes are the same afterwards."""
-    vocoder = small(name)
+    changes = THIN.get(name, {}) if check is testing.check_export else {}
+    vocoder = small(name, **changes)
     before = copy.deepcopy(vocoder.state_dict())
     check(vocoder)
     assert vocoder.state_dict().keys() == before.keys()

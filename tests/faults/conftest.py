@@ -70,6 +70,8 @@ def call(
     toy: Toy, *arguments: str, before: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`wavewright ARGUMENTS` in the toy's folder; `before` runs in the child first."""
+    if before is None:
+        return toy.call(*arguments)
     return subprocess.run(
         toy.command(*arguments),
         cwd=toy.folder,

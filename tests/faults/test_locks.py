@@ -34,7 +34,8 @@ def test_of_many_runs_at_once_one_does_the_work(toy: Toy, number: int) -> None:
     """Each of the others is refused, or comes late and finds the result."""
     assert toy.run("--stop-stage", "1").returncode == 0
     toy.ran()
-    alone = ("--vocoder", "hifigan:v3", "--stop-stage", "learn", "--set", "learn.pause=1.5")
+    pause = f"learn.pause={0.4 + 0.1 * number}"  # three of them, in which the last has started
+    alone = ("--vocoder", "hifigan:v3", "--stop-stage", "learn", "--set", pause)
     runs = [start(toy, *alone) for _ in range(number)]
     words = [run.communicate(timeout=120)[0] for run in runs]
     codes = [run.returncode for run in runs]
@@ -129,7 +130,7 @@ def test_clean_waits_for_nobody_and_removes_nothing_of_a_run(toy: Toy) -> None:
 
 def test_second_runner_is_refused_even_by_an_orphaned_child(toy: Toy) -> None:
     toy.run("--stop-stage", "1")
-    same = ("--vocoder", "hifigan:v3", "--set", "learn.max_steps=30")
+    same = ("--vocoder", "hifigan:v3", "--set", "learn.max_steps=15")
     slow = ("--set", "learn.pause=0.3", *same)
     runner = subprocess.Popen(
         toy.command("run", "recipe.yaml", *slow),
@@ -150,9 +151,9 @@ def test_second_runner_is_refused_even_by_an_orphaned_child(toy: Toy) -> None:
     assert orphan.returncode == 75, "the child still writes, so nobody else may"
     deadline = time.monotonic() + 20
     (steps,) = started.glob(".partial-*/steps.txt")
-    while steps.read_text() != "." * 30 and time.monotonic() < deadline:
+    while steps.read_text() != "." * 15 and time.monotonic() < deadline:
         time.sleep(0.05)
     while toy.run(*same).returncode == 75:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "." * 30
+    assert toy.result("02_learn/hifigan-v3", "steps.txt") == "." * 15

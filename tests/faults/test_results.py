@@ -14,13 +14,18 @@ import pytest
 from tests.faults.conftest import call, said
 from tests.recipes.conftest import Toy, make_toy
 from tests.recipes.test_runner import ALL
+from tests.support.fork_server import ForkServer
 from wavewright.runner.record import first_damage, read_record
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, source_environment: dict[str, str]) -> Toy:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    source_environment: dict[str, str],
+    fork_server: ForkServer,
+) -> Toy:
     """A toy recipe that is up to date and reads a file from outside."""
-    toy = make_toy(tmp_path_factory.mktemp("finished"), source_environment)
+    toy = make_toy(tmp_path_factory.mktemp("finished"), source_environment, fork_server)
     (toy.folder / "extra.txt").write_text(" there")
     recipe = toy.folder / "recipe.yaml"
     words = "words: hello"
@@ -33,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, source_environment: dict[
 @pytest.fixture
 def done(finished: Toy, tmp_path: Path, source_environment: dict[str, str]) -> Toy:
     """A copy of it to spoil."""
-    toy = make_toy(tmp_path, source_environment)
+    toy = make_toy(tmp_path, source_environment, finished.server)
     shutil.rmtree(toy.folder)
     shutil.copytree(finished.folder, toy.folder, symlinks=True)
     return toy

@@ -105,7 +105,7 @@ def test_stages_depend_on_what_shapes_their_output() -> None:
     }
     assert needed <= modules.keys()
     assert "wavewright.training.loop" not in modules
-    assert {"torch", "librosa"} <= libraries.keys()
+    assert {"torch", "scipy"} <= libraries.keys()
     assert "wavewright.training.loop" in code_fingerprint(["wavewright_stages.train"])[0]
 
 

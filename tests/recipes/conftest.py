@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fork_server import ForkServer
+
 RECIPE = """\
 recipe: toy
 about: Four stages that write text.
@@ -36,15 +38,24 @@ class Toy:
 
     folder: Path
     environment: dict[str, str]
+    server: ForkServer
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of `wavewright ARGUMENTS`."""
         return [sys.executable, "-m", "wavewright", *arguments]
 
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `wavewright ARGUMENTS`, forked from the server, and wait."""
+        return self.server.run(arguments, self.folder, self.environment, self.folder.parent)
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `wavewright run recipe.yaml ARGUMENTS` and wait."""
+        """Run `wavewright run recipe.yaml ARGUMENTS`, forked from the server, and wait."""
+        return self.call("run", "recipe.yaml", *arguments)
+
+    def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `wavewright ARGUMENTS` in a Python of its own, as a user does, and wait."""
         return subprocess.run(
-            self.command("run", "recipe.yaml", *arguments),
+            self.command(*arguments),
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -66,12 +77,12 @@ class Toy:
 
 
 @pytest.fixture
-def toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
+def toy(tmp_path: Path, source_environment: dict[str, str], fork_server: ForkServer) -> Toy:
     """A fresh toy recipe, its stages registered by an entry point."""
-    return make_toy(tmp_path, source_environment)
+    return make_toy(tmp_path, source_environment, fork_server)
 
 
-def make_toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
+def make_toy(tmp_path: Path, source_environment: dict[str, str], server: ForkServer) -> Toy:
     """Make the toy recipe below any folder."""
     plugin = tmp_path / "plugin"
     shutil.copytree(
@@ -88,4 +99,5 @@ def make_toy(tmp_path: Path, source_environment: dict[str, str]) -> Toy:
     (folder / "recipe.yaml").write_text(RECIPE)
     roots = os.pathsep.join([source_environment["PYTHONPATH"], str(plugin)])
     counts = str(tmp_path / "counts.txt")
-    return Toy(folder, {**source_environment, "PYTHONPATH": roots, "TOY_COUNTS": counts})
+    environment = {**source_environment, "PYTHONPATH": roots, "TOY_COUNTS": counts}
+    return Toy(folder, environment, server)

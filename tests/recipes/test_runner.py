@@ -15,12 +15,12 @@ ALL = ["source", "shout", "learn hifigan:v2", "learn hifigan:v3", "judge"]
 
 
 def test_first_run_makes_everything_and_the_second_nothing(toy: Toy) -> None:
-    first = toy.run()
+    first = toy.start("run", "recipe.yaml")
     assert first.returncode == 0, first.stderr
     assert toy.ran() == ALL
     assert toy.result("01_shout", "words.txt") == "HELLO!"
     assert toy.result("03_judge", "verdict.txt") == "hifigan:v2 3\nhifigan:v3 3"
-    again = toy.run()
+    again = toy.start("run", "recipe.yaml")
     assert again.returncode == 0
     assert toy.ran() == []
     assert again.stdout.count("up to date") == 5
@@ -240,22 +240,12 @@ def test_touching_an_output_changes_nothing(toy: Toy) -> None:
 
 def test_status_and_verify(toy: Toy) -> None:
     toy.run()
-    status = subprocess.run(
-        toy.command("status", "recipe.yaml"),
-        cwd=toy.folder,
-        env=toy.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    status = toy.call("status", "recipe.yaml")
+    assert status.returncode == 0
     assert status.stdout.count("up to date") == 5
-    verify = toy.command("verify", "recipe.yaml")
-    whole = subprocess.run(verify, cwd=toy.folder, env=toy.environment, check=False)
-    assert whole.returncode == 0
+    assert toy.call("verify", "recipe.yaml").returncode == 0
     (toy.folder / "exp" / "00_source" / "latest" / "words.txt").write_text("hellx")
-    broken = subprocess.run(
-        verify, cwd=toy.folder, env=toy.environment, capture_output=True, text=True, check=False
-    )
+    broken = toy.call("verify", "recipe.yaml")
     assert broken.returncode == 1
     assert "words.txt was changed" in broken.stdout
 

@@ -109,14 +109,7 @@ def test_a_damaged_shard_is_made_again_and_the_others_kept(tones: Toy) -> None:
         file.seek(700)
         file.write(b"\xff")
     os.utime(damaged, ns=(times.st_atime_ns, times.st_mtime_ns))
-    verify = subprocess.run(
-        tones.command("verify", "recipe.yaml"),
-        cwd=tones.folder,
-        env=tones.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    verify = tones.call("verify", "recipe.yaml")
     assert verify.returncode == 1
     assert "audio/shard-00002.tar was changed; the next run keeps what is whole" in verify.stdout
     again = tones.run()

@@ -82,6 +82,7 @@ def run(inputs: tuple[Path, Path], out: Path, **options: Any) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.renders
 def test_it_trains_validates_and_draws(
     inputs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,6 +102,7 @@ def test_it_trains_validates_and_draws(
 
 
 @pytest.mark.slow
+@pytest.mark.renders
 def test_a_resumed_run_equals_one_that_was_not_stopped(
     inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -55,6 +58,18 @@ def small_report(
     folder: Path, utterances: int = 7, seconds: float = 0.6, **options: Any
 ) -> tuple[Path, Results]:
     """A whole report of made-up wavs: `toy:v1` is noisier than `griffinlim`, GTA is absent."""
+    wavs, results = _measured(utterances, seconds)
+    shutil.copytree(wavs.name, folder, dirs_exist_ok=True)
+    training = TrainingCurves({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
+    page = write_report(folder, results, made_up_speed(), training=training, **options)
+    return page, results
+
+
+@cache
+def _measured(utterances: int, seconds: float) -> tuple[TemporaryDirectory[str], Results]:
+    """Folder of the wavs of `small_report`, and their results, which take seconds to compute."""
+    kept = TemporaryDirectory(prefix="wavewright-report-")
+    folder = Path(kept.name)
     ids = [f"made-{index:03d}" for index in range(utterances)]
     rng = np.random.default_rng(0)
     utterance_rows, events = [], []
@@ -104,9 +119,7 @@ def small_report(
         events=tuple(events),
         **measurements._asdict(),
     )
-    training = TrainingCurves({"toy:v1": [(0, 5.0), (100, 2.0), (200, 0.9)]}, {"griffinlim": 0.5})
-    page = write_report(folder, results, made_up_speed(), training=training, **options)
-    return page, results
+    return kept, results
 
 
 def large_results() -> Results:

@@ -98,7 +98,16 @@ def test_training_goes_on_where_theirs_stopped(
     lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
     assert all(0 < json.loads(line)["mel_l1"] < 100 for line in lines)
 
-    asked["validation_utterances"] = 0
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=() if name == "melgan" else pytest.mark.long) for name in FAMILIES],
+)
+def test_such_a_training_resumes_exactly(work: Path, tmp_path: Path, family: str) -> None:
+    _, made = imported(tmp_path, family)
+    asked = {**options(family, made), "validation_utterances": 0}
+    players = load_training(train(work, tmp_path / "run", max_steps=2, **asked))["players"]
     train(work, tmp_path / "stopped", max_steps=1, **asked)
     resumed = train(work, tmp_path / "stopped", max_steps=2, **asked)
     again = load_training(resumed)["players"]

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.faults.ranks import advance_together
 from tests.support import tiny
 from tests.support.published_order import STEPS
 from tests.training.test_loop import assert_equal_to, go
@@ -138,48 +139,40 @@ def test_accumulated_shares_equal_the_batch(data: CropData, name: str) -> None:
 
 
 RANK = """\
-import json, sys
+import os, sys
 from pathlib import Path
-import torch
-from tests.support import tiny
-from wavewright.training.crops import CropData
-from wavewright.training.distributed import join_world
-from wavewright.data.shards import Shards
-from wavewright.training.state import TrainState
+from tests.faults.ranks import advance
 
-torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-audio, mels = Shards(folder / "audio"), Shards(folder / "mels")
-data = CropData(audio, mels, tiny.IDS, segment_length=512, batch_size=4, seed=3)
-with join_world(torch.device("cpu")) as world:
-    state = TrainState(tiny.hifigan(), len(data), torch.device("cpu"), 3, world=world)
-    taken = []
-    for step in range(6):
-        logs = state.advance(data.batch(step, world.rank, world.size))
-        taken.append({name: float(value) for name, value in world.mean(logs).items()})
-    weights = torch.cat([p.detach().flatten() for p in state.model.parameters()])
-    text = json.dumps({"losses": taken, "weights": weights.double().sum().item()})
-    (folder / f"rank{world.rank}.json").write_text(text)
+advance(int(os.environ["RANK"]), Path(sys.argv[1]), int(os.environ["MASTER_PORT"]), 6)
 """
 
 
+def start_by_torchrun(folder: Path, environment: Mapping[str, str]) -> None:
+    """Start two processes with PyTorch's launcher."""
+    (folder / "rank.py").write_text(RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [str(folder / "rank.py"), str(folder)]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=240)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "by_torchrun", [False, pytest.param(True, marks=pytest.mark.long)], ids=["forked", "torchrun"]
+)
 def test_two_processes_equal_one(
-    data: CropData, tmp_path: Path, root: Path, source_environment: dict[str, str]
+    data: CropData,
+    tmp_path: Path,
+    root: Path,
+    source_environment: dict[str, str],
+    by_torchrun: bool,
 ) -> None:
-    """At the same global batch, over gloo, as torchrun starts them."""
+    """At the same global batch, over gloo."""
     tiny.corpus(tmp_path)
-    (tmp_path / "rank.py").write_text(RANK)
-    roots = os.pathsep.join([source_environment["PYTHONPATH"], str(root)])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", str(tmp_path / "rank.py"), str(tmp_path)]
-    subprocess.run(
-        command,
-        env={**source_environment, "PYTHONPATH": roots, "OMP_NUM_THREADS": "1"},
-        check=True,
-        capture_output=True,
-        timeout=240,
-    )
+    if by_torchrun:
+        roots = os.pathsep.join([source_environment["PYTHONPATH"], str(root)])
+        start_by_torchrun(tmp_path, {**source_environment, "PYTHONPATH": roots})
+    else:
+        assert advance_together(tmp_path, steps=6) == [0, 0]
     first, second = (json.loads((tmp_path / f"rank{i}.json").read_text()) for i in (0, 1))
     assert first["weights"] == second["weights"], "both hold the same weights"
     state = TrainState(tiny.hifigan(), len(data), CPU, 3)

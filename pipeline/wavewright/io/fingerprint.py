@@ -48,6 +48,21 @@ def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, 
     Returns:
         sha256 by module, and major.minor version by library.
     """
+    digests, outside = _follow_imports(frozenset(modules))
+    libraries = {
+        name: ".".join(_version(_LIBRARIES[name]).split(".")[:2])
+        for name in sorted(outside & _LIBRARIES.keys())
+    }
+    return dict(sorted(digests.items())), libraries
+
+
+@cache
+def _follow_imports(modules: frozenset[str]) -> tuple[dict[str, str], frozenset[str]]:
+    """Follow the imports of project modules.
+
+    Returns:
+        sha256 by project module, and the top-level names of everything else that is imported.
+    """
     digests: dict[str, str] = {}
     outside: set[str] = set()
     waiting = list(modules)
@@ -69,11 +84,7 @@ def code_fingerprint(modules: Iterable[str]) -> tuple[dict[str, str], dict[str, 
                 waiting += [name, *_packages_of(name)]
             else:
                 outside.add(top)
-    libraries = {
-        name: ".".join(_version(_LIBRARIES[name]).split(".")[:2])
-        for name in sorted(outside & _LIBRARIES.keys())
-    }
-    return dict(sorted(digests.items())), libraries
+    return digests, frozenset(outside)
 
 
 class PathFingerprints:

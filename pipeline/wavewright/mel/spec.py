@@ -333,19 +333,18 @@ def require_samples(samples: int, spec: MelSpec) -> None:
 
 @lru_cache(maxsize=32)
 def mel_filterbank(spec: MelSpec) -> npt.NDArray[np.float32]:
-    """Filterbank of `spec`: (n_mels, 1 + n_fft // 2) float32, by librosa."""
-    from librosa.filters import mel
+    """Filterbank of `spec`: (n_mels, 1 + n_fft // 2) float32."""
+    from wavewright.mel.filterbank import triangular_filters
 
-    basis: npt.NDArray[np.float32] = mel(
-        sr=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
+    return triangular_filters(
+        spec.sample_rate,
+        spec.n_fft,
+        spec.n_mels,
         fmin=spec.fmin,
         fmax=spec.fmax,
-        htk=spec.mel_scale == "htk",
+        scale=spec.mel_scale,
         norm=spec.mel_norm,
     )
-    return basis
 
 
 @lru_cache(maxsize=32)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from wavewright.mel.filterbank import mel_frequencies
 from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 
@@ -43,10 +44,7 @@ def long_term_spectrum(wavs: Iterable[np.ndarray], spec: MelSpec) -> np.ndarray:
 
 def band_frequencies(spec: MelSpec) -> np.ndarray:
     """Center frequencies (n_mels) in Hz of the bands of `long_term_spectrum`."""
-    from librosa import mel_frequencies
-
-    edges: np.ndarray = mel_frequencies(n_mels=spec.n_mels + 2, fmin=0, fmax=spec.sample_rate / 2)
-    return edges[1:-1]
+    return mel_frequencies(spec.n_mels + 2, 0.0, spec.sample_rate / 2)[1:-1]
 
 
 def spectral_distance(first: np.ndarray, second: np.ndarray) -> float:
