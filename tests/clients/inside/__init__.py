@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-_DOCS = Path(__file__).resolve().parents[2] / "docs" / "interop.md"
+_DOCS = Path(__file__).resolve().parents[3] / "docs" / "interop.md"
 
 
 def answer(work: Callable[..., dict[str, Any]]) -> None:
