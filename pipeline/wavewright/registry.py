@@ -38,7 +38,10 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "wavenet": "wavewright.vocoders.wavenet:WaveNet",
         "wavernn": "wavewright.vocoders.wavernn:WaveRNN",
     },
-    "acoustic": {"tacotron2": "wavewright.acoustic.tacotron2:Tacotron2"},
+    "acoustic": {
+        "fastpitch": "wavewright.acoustic.fastpitch:FastPitch",
+        "tacotron2": "wavewright.acoustic.tacotron2:Tacotron2",
+    },
     "stages": {
         name: f"wavewright_stages.{name}:{name}"
         for name in (
@@ -94,6 +97,7 @@ FIRST_PARTY: dict[str, dict[str, str]] = {
         "clipped": "wavewright.metrics.clipped:Clipped",
     },
 }
+_ACOUSTIC_WITH_PITCH = {"fastpitch"}
 # Loaded by name, as plugins are: it is torch's, and of a layer above.
 _DESCRIBER = "wavewright.models.describe:describe_variants"
 _PUBLISHED = Path(__file__).with_name("vocoders") / "published.json"
@@ -205,6 +209,19 @@ def learns_from_pitch(name: str) -> bool:
         return False
     info = _describe_plugin(plugins("vocoders")[system])
     return any(variant.learns_from_pitch for variant in info.variants)
+
+
+def acoustic_learns_from_pitch(name: str) -> bool:
+    """Tell whether the acoustic model `system[:variant]` learns from F0 tracks.
+
+    False for unknown names. Only other packages' models are loaded to learn it.
+    """
+    system = name.partition(":")[0]
+    if system in FIRST_PARTY["acoustic"]:
+        return system in _ACOUSTIC_WITH_PITCH
+    if system not in plugins("acoustic"):
+        return False
+    return bool(getattr(find("acoustic", system), "learns_from_pitch", False))
 
 
 @cache

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from wavewright.errors import WavewrightError, shorten_list
 from wavewright.mel.spec import MelSpec
-from wavewright.stage import In, Out, stage
+from wavewright.registry import acoustic_learns_from_pitch
+from wavewright.stage import In, InMaybe, Out, stage
 from wavewright.training.options import AcousticTrainingOptions
 
 if TYPE_CHECKING:
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("wavewright")
 
 
-@stage(version=1, precious=True)
+def _inputs(options: Any) -> set[str]:
+    inputs = {"prepared", "mels"}
+    return inputs | {"pitch"} if acoustic_learns_from_pitch(options.model) else inputs
+
+
+@stage(version=1, precious=True, uses=_inputs)
 def acoustic(
     prepared: In,
     mels: In,
+    pitch: InMaybe,
     acoustic: Out,
     *,
     mel: MelSpec,
@@ -36,6 +43,7 @@ def acoustic(
     Args:
         prepared: the manifest, for texts and splits.
         mels: natural mels.
+        pitch: F0 tracks, for models that learn from them.
         acoustic: checkpoints, `validation.jsonl`, `attention.png` of the last validation, and
             `logs/tensorboard`.
         mel: Mel convention; must be that of `mels`.
@@ -45,6 +53,7 @@ def acoustic(
             from the split's TextGrids; entries of the recipe's own `lexicon` take precedence.
         options: see `wavewright.training.options`.
     """
+    from wavewright.data.pitch import PitchTracks
     from wavewright.data.shards import Shards
     from wavewright.registry import create_model
     from wavewright.training import loop
@@ -64,21 +73,26 @@ def acoustic(
         _start_from(network, options.init_from)
     longest = options.longest_seconds
     frames = None if longest is None else mel.frames(int(longest * mel.sample_rate))
+    tracks = PitchTracks(pitch) if network.learns_from_pitch and pitch is not None else None
+    dev = table.texts(network, "dev")
+    dev_targets = table.alignment_targets(network, dev)
     loop.train(
         network,
-        _training_data(network, table, options.batch_size, seed, frames),
+        _training_data(network, table, options.batch_size, seed, frames, tracks),
         run=acoustic,
         options=options,
         selection=loop.Selection(health_metric="mel"),
         validate=AcousticValidation(
             network,
             natural,
-            table.texts(network, "dev"),
+            _with_targets(network, dev, dev_targets),
             table.speakers,
             seed=seed,
             utterances=options.validation_utterances,
             spoken=options.spoken_utterances,
             picture=acoustic / "attention.png",
+            alignment_targets=dev_targets if network.needs_alignment_targets else None,
+            pitch=tracks,
         ),
     )
 
@@ -186,18 +200,44 @@ def _start_from(network: AcousticModel, path: Path) -> None:
         log.info("%s: what is new to it: %s", path, shorten_list(new))
 
 
+def _with_targets(
+    network: AcousticModel, texts: dict[str, list[int]], targets: dict[str, Array] | None
+) -> dict[str, list[int]]:
+    """Texts of the utterances that the model can use: those with times, if it needs them."""
+    if not network.needs_alignment_targets:
+        return texts
+    usable = {id_: text for id_, text in texts.items() if targets and id_ in targets}
+    if len(usable) < len(texts):
+        log.warning(
+            "%d of %d utterances are left out: %s learns durations from TextGrids, and they have "
+            "none that fits their text",
+            len(texts) - len(usable),
+            len(texts),
+            network.name,
+        )
+    return usable
+
+
 def _training_data(
-    network: AcousticModel, table: _Table, batch_size: int, seed: int, longest_frames: int | None
+    network: AcousticModel,
+    table: _Table,
+    batch_size: int,
+    seed: int,
+    longest_frames: int | None,
+    pitch: Mapping[str, Array] | None,
 ) -> TextMelData:
     from wavewright.acoustic.data import TextMelData, index_speakers
 
     texts = table.texts(network, "train")
+    targets = table.alignment_targets(network, texts)
+    texts = _with_targets(network, texts, targets)
     return TextMelData(
         table.natural,
         texts,
         batch_size=batch_size,
         seed=seed,
         longest_frames=longest_frames,
-        alignment_targets=table.alignment_targets(network, texts),
+        alignment_targets=targets,
         speakers=index_speakers(network, table.speakers)[0],
+        pitch=pitch,
     )

@@ -53,17 +53,8 @@ def pitch(
 def _track(
     utterance: str, audio: Shards, mel: MelSpec, tracker: Literal["dio", "harvest"]
 ) -> np.ndarray:
-    import numpy as np
-
     from wavewright.audio.files import from_pcm16
-    from wavewright.data.pitch import resample_track
-    from wavewright.metrics.metric import Undefined
-    from wavewright.metrics.world import STEP, HashableWav, f0_track
+    from wavewright.data.pitch import track_f0
 
     wav = from_pcm16(audio.array(utterance))
-    frames = mel.frames(len(wav))
-    try:
-        f0 = f0_track(HashableWav(wav, audio.sample_rate), tracker)
-    except Undefined:  # too short for the tracker
-        return np.zeros(frames, np.float32)
-    return resample_track(f0, STEP, mel, frames)
+    return track_f0(wav, audio.sample_rate, mel, tracker)

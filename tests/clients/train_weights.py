@@ -49,7 +49,8 @@ _HOP_512 = {"upsample_rates": (8, 8, 8), "upsample_kernel_sizes": (16, 16, 16)}
 
 def main(presets: tuple[str, ...]) -> None:
     """Train one for each preset."""
-    shared = Path(os.environ.get("WAVEWRIGHT_SHARED") or HERE.parents[2].parent / "shared")
+    beside = HERE.resolve().parents[1].parent / "shared"
+    shared = Path(os.environ.get("WAVEWRIGHT_SHARED") or beside)
     corpus = shared / "corpora" / "ljspeech-mini" / "wavs"
     for preset in presets:
         with tempfile.TemporaryDirectory() as scratch:

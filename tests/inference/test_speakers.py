@@ -217,7 +217,7 @@ def train(inputs: tuple[Path, Path], out: Path, **options: Any) -> Path:
     usual: dict[str, Any] = {"mel": STAGE_SPEC, "seed": 1, "batch_size": 3, "device": "cpu"}
     usual |= {"validation_utterances": 2, "spoken_utterances": 1}
     changed = options.pop("config", {})
-    acoustic(*inputs, out, **{**usual, "config": {**config, **changed}, **options})
+    acoustic(*inputs, None, out, **{**usual, "config": {**config, **changed}, **options})
     return out
 
 

@@ -77,7 +77,7 @@ def run(inputs: tuple[Path, Path], out: Path, **options: Any) -> Path:
         "validation_utterances": 2,
         "spoken_utterances": 1,
     }
-    acoustic(*inputs, out, **{**usual, **options})
+    acoustic(*inputs, None, out, **{**usual, **options})
     return out
 
 

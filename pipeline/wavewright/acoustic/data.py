@@ -89,6 +89,7 @@ def collate(
     texts: Mapping[str, list[int]],
     alignment_targets: Mapping[str, Array] | None = None,
     speakers: Mapping[str, int] | None = None,
+    pitch: Mapping[str, Array] | None = None,
 ) -> TextBatch:
     """Pad utterances to the longest: texts with symbol 0, mels with silence.
 
@@ -99,17 +100,21 @@ def collate(
         texts: symbol indices by id.
         alignment_targets: (frames,) by id, where known; None leaves the batch's out.
         speakers: speaker indices by id; empty or None leaves the batch's out.
+        pitch: F0 in Hz (frames,) by id; None leaves the batch's out.
     """
     symbols = [len(texts[id_]) for id_ in ids]
     frames = [mels.length(id_) for id_ in ids]
     text = np.zeros((len(ids), max(symbols)), dtype=np.int64)
     mel = np.stack([silent_mel(spec, max(frames))] * len(ids))
     targets = np.full((len(ids), max(frames)), np.nan, dtype=np.float32)
+    f0 = np.zeros((len(ids), max(frames)), dtype=np.float32)
     for row, id_ in enumerate(ids):
         text[row, : symbols[row]] = texts[id_]
         mel[row, :, : frames[row]] = mels.array(id_)
         if alignment_targets is not None and id_ in alignment_targets:
             targets[row, : frames[row]] = alignment_targets[id_]
+        if pitch is not None:
+            f0[row, : frames[row]] = pitch[id_][: frames[row]]
     return TextBatch(
         text=torch.from_numpy(text),
         text_lengths=torch.tensor(symbols),
@@ -118,6 +123,7 @@ def collate(
         ids=list(ids),
         alignment_targets=None if alignment_targets is None else torch.from_numpy(targets),
         speaker=torch.tensor([speakers[id_] for id_ in ids]) if speakers else None,
+        f0=None if pitch is None else torch.from_numpy(f0),
     )
 
 
@@ -135,6 +141,7 @@ class TextMelData:
         longest_frames: longer utterances are left out; None keeps all.
         alignment_targets: (frames,) by id, for utterances that have them.
         speakers: speaker indices by id, for multi-speaker models.
+        pitch: F0 in Hz (frames,) by id, for models that learn from it.
     """
 
     def __init__(
@@ -147,11 +154,12 @@ class TextMelData:
         longest_frames: int | None = None,
         alignment_targets: Mapping[str, Array] | None = None,
         speakers: Mapping[str, int] | None = None,
+        pitch: Mapping[str, Array] | None = None,
     ) -> None:
         if mels.mel is None:
             raise WavewrightError(f"{mels.folder}: holds audio where mels are expected")
         self.mels, self.spec, self.texts = mels, mels.mel, texts
-        self.alignment_targets, self.speakers = alignment_targets, speakers
+        self.alignment_targets, self.speakers, self.pitch = alignment_targets, speakers, pitch
         self.ids = [
             id_
             for id_ in sorted(texts)
@@ -174,7 +182,8 @@ class TextMelData:
         """Batch of a step, counted over all epochs; or every `shares`-th utterance of it."""
         epoch, position = divmod(step, len(self))
         ids = self._epoch(epoch)[position][share::shares]
-        return collate(self.mels, self.spec, ids, self.texts, self.alignment_targets, self.speakers)
+        columns = (self.alignment_targets, self.speakers, self.pitch)
+        return collate(self.mels, self.spec, ids, self.texts, *columns)
 
     def _epoch(self, epoch: int) -> list[list[str]]:
         """Batches of one epoch: shuffled, sorted by length within pools, shuffled again."""

@@ -46,6 +46,31 @@ def resample_track(f0: np.ndarray, step: float, mel: MelSpec, frames: int) -> np
     return sampled
 
 
+def track_f0(
+    wav: np.ndarray, sample_rate: int, mel: MelSpec, tracker: Tracker = "dio"
+) -> np.ndarray:
+    """Track F0 at the centers of a waveform's mel frames.
+
+    Args:
+        wav: (samples,) in [-1, 1].
+        sample_rate: Hz, the mel's.
+        mel: convention of the frames.
+        tracker: WORLD's dio with stonemask, or harvest.
+
+    Returns:
+        (frames,) float32 in Hz, 0 where unvoiced; all 0 if the waveform is too short to track.
+    """
+    from wavewright.metrics.metric import Undefined
+    from wavewright.metrics.world import STEP, HashableWav, f0_track
+
+    frames = mel.frames(len(wav))
+    try:
+        track = f0_track(HashableWav(wav, sample_rate), tracker)
+    except Undefined:
+        return np.zeros(frames, np.float32)
+    return resample_track(track, STEP, mel, frames)
+
+
 def write_pitch(folder: Path, tracks: Mapping[str, np.ndarray], mel: MelSpec) -> None:
     """Write the tracks of all utterances, by id, with the convention of their frames."""
     import pyarrow as pa

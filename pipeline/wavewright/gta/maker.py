@@ -16,9 +16,12 @@ from typing import Literal
 import numpy as np
 import torch
 
+from wavewright.acoustic.alignment_targets import read_alignment_targets
 from wavewright.acoustic.data import collate, encode_texts, index_speakers
+from wavewright.audio.files import from_pcm16
 from wavewright.checkpoints.checkpoint import load_model
-from wavewright.data.shards import Array, IndexRow
+from wavewright.data.pitch import track_f0
+from wavewright.data.shards import Array, IndexRow, Shards
 from wavewright.errors import WavewrightError
 from wavewright.gta.shard_maker import ReportRow, ShardMaker, single_threaded
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, TextBatch, utterance_seed
@@ -60,6 +63,11 @@ class GtaMaker(ShardMaker):
             theirs=f"the mels in {self.mels}",
         )
         return model
+
+    @cached_property
+    def audio(self) -> Shards:
+        """Shards of the recordings."""
+        return Shards(self.prepared / "audio")
 
     def make_mels(self, ids: Sequence[str]) -> tuple[dict[str, Array], list[ReportRow]]:
         """Mels by id, and a report row for each id, in batches of similar length."""
@@ -105,12 +113,39 @@ class GtaMaker(ShardMaker):
         encoded, unreadable = encode_texts(self.model, {i: t.text for i, t in texts.items()}, grids)
         _, unknown = index_speakers(self.model, {i: t.speaker for i, t in texts.items()})
         refused = refused | unknown | unreadable
+        if self.model.needs_alignment_targets:
+            known_times = self._alignment_targets(
+                {id_: text for id_, text in encoded.items() if id_ not in refused}
+            )
+            untimed = "it has no TextGrid whose words are its text's"
+            refused |= {id_: untimed for id_ in encoded if id_ not in {**known_times, **refused}}
         return {id_: numbers for id_, numbers in encoded.items() if id_ not in refused}, refused
 
     def _batch(self, ids: Sequence[str], encoded: Mapping[str, list[int]]) -> TextBatch:
         names = {id_: self.texts[id_].speaker for id_ in ids}
         speakers, _ = index_speakers(self.model, names)
-        return collate(self.natural, self.spec, ids, encoded, speakers=speakers)
+        targets = pitch = None
+        if self.model.needs_alignment_targets:
+            targets = self._alignment_targets({id_: encoded[id_] for id_ in ids})
+        if self.model.learns_from_pitch:
+            pitch = {id_: self._f0(id_) for id_ in ids}
+        return collate(self.natural, self.spec, ids, encoded, targets, speakers, pitch)
+
+    def _alignment_targets(self, encoded: Mapping[str, list[int]]) -> dict[str, Array]:
+        """Symbol at each frame, of the utterances whose TextGrids fit their texts."""
+        symbols = {id_: [self.model.symbols[n] for n in text] for id_, text in encoded.items()}
+        grids = {
+            id_: self.prepared / self.texts[id_].alignment
+            for id_ in encoded
+            if self.texts[id_].alignment
+        }
+        phones = self.model.reads_phones
+        return read_alignment_targets(symbols, grids, self.natural, self.spec, phones=phones)
+
+    def _f0(self, utterance: str) -> Array:
+        """F0 of a recording at its mel's frames."""
+        wav = from_pcm16(self.audio.array(utterance))
+        return track_f0(wav, self.audio.sample_rate, self.spec)
 
     def _check(self, utterance: str, output: AcousticOutput) -> ReportRow:
         """Report row of a predicted mel: accepted, or failed with the reason."""

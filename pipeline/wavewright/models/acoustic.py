@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ class TextBatch:
         alignment_targets: (B, frames) float32, fractional index of the symbol spoken at each
             frame, NaN where unknown; or None. See `acoustic/alignment_targets.py`.
         speaker: (B,) int64, indices into the model's speakers; None for a single-speaker model.
+        f0: (B, frames) in Hz, 0 where unvoiced and in the padding; None unless the model learns
+            from pitch.
     """
 
     text: Tensor
@@ -37,6 +40,7 @@ class TextBatch:
     ids: list[str]
     alignment_targets: Tensor | None = None
     speaker: Tensor | None = None
+    f0: Tensor | None = None
 
     def seconds(self, spec: MelSpec) -> float:
         """Seconds of speech in the batch, without padding."""
@@ -44,16 +48,19 @@ class TextBatch:
 
     def to(self, device: torch.device) -> TextBatch:
         """Copy the batch to a device."""
+
+        def moved(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, non_blocking=True)
+
         return TextBatch(
             self.text.to(device, non_blocking=True),
             self.text_lengths.to(device, non_blocking=True),
             self.mel.to(device, non_blocking=True),
             self.mel_lengths.to(device, non_blocking=True),
             self.ids,
-            None
-            if self.alignment_targets is None
-            else self.alignment_targets.to(device, non_blocking=True),
-            None if self.speaker is None else self.speaker.to(device, non_blocking=True),
+            moved(self.alignment_targets),
+            moved(self.speaker),
+            moved(self.f0),
         )
 
 
@@ -90,9 +97,17 @@ class AcousticModel(Model):
     Noise of an utterance comes from its own seed alone, so a batch equals its items.
     """
 
+    #: Whether training and teacher forcing read `TextBatch.f0`.
+    learns_from_pitch: ClassVar[bool] = False
+
     @property
     def uses_alignment_targets(self) -> bool:
         """True if training uses `TextBatch.alignment_targets`."""
+        return False
+
+    @property
+    def needs_alignment_targets(self) -> bool:
+        """True if utterances without alignment targets can be neither learned nor forced."""
         return False
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wavewright.acoustic.attention_plot import Panel, plot_attention
 from wavewright.acoustic.data import collate, index_speakers
-from wavewright.data.shards import Shards
+from wavewright.data.shards import Array, Shards
 from wavewright.models.acoustic import AcousticModel, AcousticOutput, utterance_seed
 from wavewright.training.logger import TrainingLogger
 
@@ -24,6 +24,8 @@ class AcousticValidation:
         utterances: number of utterances to measure.
         spoken: number of them to synthesize freely and draw.
         picture: file for the plot of their attention.
+        alignment_targets: (frames,) by id, for models that need them.
+        pitch: F0 in Hz (frames,) by id, for models that learn from it.
     """
 
     def __init__(
@@ -37,10 +39,13 @@ class AcousticValidation:
         utterances: int,
         spoken: int,
         picture: Path,
+        alignment_targets: Mapping[str, Array] | None = None,
+        pitch: Mapping[str, Array] | None = None,
     ) -> None:
         self.model, self.mels, self.texts, self.speakers = model, mels, texts, speakers
         self.voices, _ = index_speakers(model, speakers)
         self.seed, self.picture = seed, picture
+        self.alignment_targets, self.pitch = alignment_targets, pitch
         self.ids = sorted(texts)[:utterances]
         self.spoken = self.ids[:spoken]
 
@@ -63,7 +68,13 @@ class AcousticValidation:
         for start in range(0, len(by_length), 16):
             ids = by_length[start : start + 16]
             batch = collate(
-                self.mels, self.model.mel_spec, ids, self.texts, speakers=self.voices
+                self.mels,
+                self.model.mel_spec,
+                ids,
+                self.texts,
+                self.alignment_targets,
+                self.voices,
+                self.pitch,
             ).to(self.model.device)
             terms, speeches = self.model.teacher_force_with_losses(
                 batch, [utterance_seed(self.seed, id_) for id_ in ids]
