@@ -77,7 +77,13 @@ def test_every_preset_is_among_those_that_a_mel_alone_allows(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PLAIN[::3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if number % 2 else ())
+        for number, name in enumerate(PLAIN[::3])
+    ],
+)
 def test_statistics_cuts_and_gains_are_seen_through(name: str, recording: Recording) -> None:
     mel = mel_of(name, recording)
     axis = 1 if MelSpec.preset(name).layout == "bands_first" else 0

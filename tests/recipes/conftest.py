@@ -45,7 +45,9 @@ class Toy:
         return [sys.executable, "-m", "wavewright", *arguments]
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `wavewright ARGUMENTS`, forked from the server, and wait."""
+        """Run `wavewright ARGUMENTS`, forked from the server where that shows the same; wait."""
+        if "LD_PRELOAD" in self.environment:  # a new program alone obeys it
+            return self.start(*arguments)
         return self.server.run(arguments, self.folder, self.environment, self.folder.parent)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,14 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 ASSETS = Path(__file__).parent / "assets"
 """Folder of the template, style and scripts that all pages share."""
@@ -41,6 +45,20 @@ def render_page(
         style, script: files that together are the page's only style and script.
         media: sources that the content security policy allows for sounds.
     """
+    css, code = (
+        "".join(_asset(name, folder).read_text("utf-8") for name in names)
+        for names in (style, script)
+    )
+    return (
+        _environment(folder)
+        .get_template(template)
+        .render(**page, style=Markup(css), script=Markup(code), policy=_policy(css, code, media))
+    )
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    """Template environment of a page's folder, which keeps the compiled templates."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -51,13 +69,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters.update(unbroken=_unbroken, printable=printable)
-    css, code = (
-        "".join(_asset(name, folder).read_text("utf-8") for name in names)
-        for names in (style, script)
-    )
-    return environment.get_template(template).render(
-        **page, style=Markup(css), script=Markup(code), policy=_policy(css, code, media)
-    )
+    return environment
 
 
 def _asset(name: str, folder: Path) -> Path:
