@@ -105,6 +105,7 @@ def test_power_mels_give_the_same_magnitudes_as_amplitude_mels() -> None:
     assert float(squared / flat) == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_real_speech_is_as_near_as_the_independent_baseline(shared: Path) -> None:
     """Of another implementation of the same: M-STFT 1.784 and mel L1 0.501 over eight clips."""
     spec = MelSpec.preset("tacotron2")
