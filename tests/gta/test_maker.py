@@ -29,6 +29,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright_stages.gta import gta
 
+pytestmark = pytest.mark.slow
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 20})
 TEXTS = ["Hello there.", "One more time, please.", "Yes."]
 
@@ -151,7 +152,6 @@ def test_batches_and_their_order_do_not_show(corpus: Corpus, tmp_path: Path) -> 
         np.testing.assert_allclose(batched.array(id_), single.array(id_), atol=2e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.renders
 def test_workers_do_not_change_a_byte(corpus: Corpus, tmp_path: Path) -> None:
     assert digests(make(corpus, tmp_path / "one")) == digests(
@@ -166,7 +166,6 @@ def test_lists_of_shards_do_not_change_a_byte(corpus: Corpus, tmp_path: Path) ->
     )
 
 
-@pytest.mark.slow
 def test_draws_are_averaged(corpus: Corpus, tmp_path: Path) -> None:
     """Noise of several draws cancels out: means are nearer to each other than draws."""
 
@@ -180,7 +179,6 @@ def test_draws_are_averaged(corpus: Corpus, tmp_path: Path) -> None:
     assert apart(8) < 0.6 * apart(1)
 
 
-@pytest.mark.slow
 @pytest.mark.renders
 def test_the_worst_are_drawn_with_their_attention(corpus: Corpus, tmp_path: Path) -> None:
     out = make(corpus, tmp_path / "gta")
@@ -206,7 +204,6 @@ def test_an_alignment_in_doubt_may_count_as_missing(corpus: Corpus, tmp_path: Pa
     assert all(rows[id_]["reason"].startswith("the acoustic model left out") for id_ in doubted)
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_continues_with_identical_bytes(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +228,6 @@ def test_an_interrupted_run_continues_with_identical_bytes(
     assert (out / "shard-00000.tar").stat().st_mtime_ns == before.st_mtime_ns
 
 
-@pytest.mark.slow
 def test_killed_at_random_it_continues_with_identical_bytes(corpus: Corpus, tmp_path: Path) -> None:
     """SIGKILL, again and again, wherever it hits: what is left in the end is what was due."""
     small = corpus._replace(mels=tmp_path / "mels")
@@ -330,7 +326,6 @@ def test_half_a_hop_of_difference_is_refused_by_name(corpus: Corpus, tmp_path: P
         make(other, tmp_path / "model")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("frames_per_step", [1, 2, 3])
 @pytest.mark.parametrize("framing", ["hop", "center"])
 def test_ljspeech_gets_as_many_frames_as_it_has(
