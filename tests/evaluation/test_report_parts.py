@@ -181,6 +181,7 @@ def test_anchors_never_win_and_few_values_have_no_interval() -> None:
     assert verdict(results).startswith("a is closest") or "a and b" in verdict(results)
 
 
+@pytest.mark.slow
 def test_many_metrics_make_several_readable_tables() -> None:
     metrics = [metric(f"m{index}") for index in range(9)]
     metrics.insert(3, metric("m7_8k", name="m7", title="m7 ≤ 8 kHz", band=8000.0))

@@ -25,6 +25,7 @@ from wavewright.registry import create_vocoder
 from wavewright_stages.classifier import classifier as classifier_stage
 from wavewright_stages.samples import samples as samples_stage
 
+pytestmark = pytest.mark.slow
 SAMPLES = 256 * 16
 WORDS = {"low": 400.0, "high": 2500.0}
 
@@ -106,7 +107,6 @@ def report(
     return folder
 
 
-@pytest.mark.slow
 def test_the_classifier_tells_what_it_never_saw(heard: Path) -> None:
     about = json.loads((heard / "classifier.json").read_text())
     assert about["classes"] == ["high", "low"]

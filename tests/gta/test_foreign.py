@@ -486,6 +486,7 @@ def test_a_folder_that_could_be_two_toolkits_is_refused(tmp_path: Path) -> None:
         read_collection(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.renders
 def test_interrupted_and_with_workers_the_bytes_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ from wavewright.mel.spec import MelSpec
 from wavewright.mel.transform import log_mel
 from wavewright_stages.gta import gta
 
+pytestmark = pytest.mark.slow
 SPEC = MelSpec.preset("hifigan").model_copy(update={"n_mels": 20})
 TEXTS = ["Hello there.", "One more time, please.", "Yes."]
 

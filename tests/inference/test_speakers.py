@@ -30,6 +30,7 @@ from wavewright_stages.acoustic import acoustic
 from wavewright_stages.gta import gta
 
 SPEAKERS = ("anna", "ben", "chi")
+pytestmark = pytest.mark.slow
 SMALL: dict[str, Any] = {**tiny.TACOTRON, "mel": tiny.SPEC, "seconds_per_symbol": 0.01}
 
 
@@ -226,7 +227,6 @@ def trained(inputs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     return train(inputs, tmp_path_factory.mktemp("trained"), max_steps=4)
 
 
-@pytest.mark.slow
 def test_speakers_and_lexicon_are_those_of_the_training_split(
     inputs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,7 +240,6 @@ def test_speakers_and_lexicon_are_those_of_the_training_split(
     assert "phone times known for 5 of 5 utterances" in caplog.text
 
 
-@pytest.mark.slow
 def test_a_resumed_training_with_speakers_equals_one_that_was_not_stopped(
     inputs: tuple[Path, Path], trained: Path, tmp_path: Path
 ) -> None:
@@ -250,7 +249,6 @@ def test_a_resumed_training_with_speakers_equals_one_that_was_not_stopped(
         assert torch.equal(value, parts[key]), key
 
 
-@pytest.mark.slow
 def test_training_starts_from_one_voice(
     inputs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -275,7 +273,6 @@ def test_speakers_who_are_not_trained_on_are_refused(
         train(inputs, tmp_path / "out", max_steps=1)
 
 
-@pytest.mark.slow
 def test_gta_mels_are_of_each_utterances_speaker_and_phones(
     inputs: tuple[Path, Path], trained: Path, tmp_path: Path
 ) -> None:
@@ -329,7 +326,6 @@ def test_free_speech_of_the_evaluation_reads_phones_as_the_speaker(
         assert reason in given.remark
 
 
-@pytest.mark.slow
 def test_say_takes_a_speaker(tmp_path: Path) -> None:
     network = voices(phonemes="arpabet", lexicon={"hello": "HH AH L OW"})
     save_checkpoint(tmp_path / "acoustic", 1, network)

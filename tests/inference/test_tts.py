@@ -209,6 +209,7 @@ class Recorder:
         self.pieces.append(wav)
 
 
+@pytest.mark.slow
 def test_sentences_arrive_one_by_one_and_join_without_clicks(
     acoustic: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +279,7 @@ def run_say(
     )
 
 
+@pytest.mark.slow
 def test_the_command_streams_lines_to_a_pipe(
     source_environment: dict[str, str], acoustic: Path, checkpoint: Path, voice: TTS
 ) -> None:
@@ -320,6 +322,7 @@ def test_the_command_writes_a_folder_and_refuses_two_sources(
         assert "either a text or --file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_leaves_no_half_file_when_it_is_interrupted(
     source_environment: dict[str, str], acoustic: Path, checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -213,6 +213,7 @@ class Live:
         self.words = self.process.stderr
 
 
+@pytest.mark.slow
 def test_sound_comes_out_while_the_mel_still_goes_in(
     checkpoint: Path, source_environment: dict[str, str]
 ) -> None:
@@ -233,6 +234,7 @@ def test_sound_comes_out_while_the_mel_still_goes_in(
     assert words.startswith("standard output: ")
 
 
+@pytest.mark.slow
 def test_a_listener_who_leaves_is_no_error(
     checkpoint: Path, source_environment: dict[str, str]
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_listener_who_leaves_is_no_error(
     assert words == ""
 
 
+@pytest.mark.slow
 def test_errors_of_a_live_stream_are_a_sentence(
     checkpoint: Path, source_environment: dict[str, str]
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_gain_is_undone_in_the_graph_and_pre_emphasis_is_refused(tmp_path: Pat
         export_vocoder(vocoder, tmp_path / "w.onnx")
 
 
+@pytest.mark.slow
 def test_the_file_says_all_that_is_known(hifigan: tuple[Path, ExportMetadata]) -> None:
     path, about = hifigan
     found = metadata(path)
@@ -186,10 +187,12 @@ def test_the_file_says_all_that_is_known(hifigan: tuple[Path, ExportMetadata]) -
     assert ExportMetadata.model_validate(about.model_dump()) == about
 
 
+@pytest.mark.slow
 def test_the_file_tells_nothing_of_this_machine(hifigan: tuple[Path, ExportMetadata]) -> None:
     assert str(Path(__file__).parents[2]).encode() not in hifigan[0].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["hifigan", "wavegan", "parallel_wavegan"])
 def test_the_snippet_runs(which: str, request: pytest.FixtureRequest) -> None:
     path, about = request.getfixturevalue(which)
@@ -256,6 +259,7 @@ def test_those_that_cannot_name_those_that_can(tmp_path: Path) -> None:
             export_vocoder(small(name), tmp_path / "v.onnx")
 
 
+@pytest.mark.slow
 def test_a_file_that_says_something_else_is_not_published(
     hifigan: tuple[Path, ExportMetadata], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_it_installs_once_and_then_does_nothing(house: House) -> None:
     assert house.installs == []
 
 
+@pytest.mark.slow
 def test_a_changed_version_installs_again(house: House) -> None:
     house.setup()
     assert house.installs
@@ -106,6 +107,7 @@ def test_a_changed_version_installs_again(house: House) -> None:
     assert house.installs
 
 
+@pytest.mark.slow
 def test_what_development_needs_is_kept_once_asked_for(house: House) -> None:
     house.setup()
     house.setup("--dev")
@@ -114,6 +116,7 @@ def test_what_development_needs_is_kept_once_asked_for(house: House) -> None:
     assert house.installs == []
 
 
+@pytest.mark.slow
 def test_a_failed_install_is_told_and_mended_by_the_next_call(house: House) -> None:
     fails = Path(house.environment["CALLS"] + ".fails")
     fails.touch()
@@ -145,6 +148,7 @@ def test_without_a_compiler_everything_else_is_installed(house: House) -> None:
     assert "nothing to do" in house.setup().stdout
 
 
+@pytest.mark.slow
 def test_a_new_compiler_builds_what_was_left_out(house: House) -> None:
     lacking = Path(house.environment["CALLS"] + ".no-compiler")
     lacking.touch()

@@ -65,6 +65,7 @@ def run(environment: dict[str, str], *arguments: str, folder: Path | None = None
     return answer.stdout
 
 
+@pytest.mark.slow
 def test_it_is_listed_with_its_origin(plugin_environment: dict[str, str]) -> None:
     rows = run(plugin_environment, "-m", "wavewright", "list", "vocoders").splitlines()
     for name in ("whistle ", "whistle:small "):
@@ -72,6 +73,7 @@ def test_it_is_listed_with_its_origin(plugin_environment: dict[str, str]) -> Non
         assert row.endswith("(from wavewright-whistle)")
 
 
+@pytest.mark.slow
 def test_it_is_created_by_name_variant_and_config_and_not_imported_before(
     plugin_environment: dict[str, str],
 ) -> None:
@@ -92,6 +94,7 @@ def test_it_is_created_by_name_variant_and_config_and_not_imported_before(
     assert refused == "whistle: mel.hop_length 600 exceeds half of mel.n_fft\n"
 
 
+@pytest.mark.slow
 def test_its_own_tests_find_that_it_keeps_the_contract(
     plugin_environment: dict[str, str], template: Path
 ) -> None:
@@ -204,6 +207,7 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_trains_through_a_recipe_that_never_heard_of_it(
     plugin_environment: dict[str, str], recipe: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_normalisation(raw: str, expected: str) -> None:
     assert normalize_text(raw) == expected
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_normalising_twice_is_normalising_once(raw: str) -> None:
     once = normalize_text(raw)

@@ -177,6 +177,7 @@ def test_cutting_loses_no_word(text: str) -> None:
     assert [word for piece in split_sentences(text) for word in re.findall(r"\w+", piece)] == words
 
 
+@pytest.mark.slow
 def test_ljspeechs_own_normalisation_is_nearly_ours(shared: Path) -> None:
     path = shared / "corpora" / "ljspeech-meta" / "metadata.csv"
     rows = [line.split("|")[1:] for line in path.read_text(encoding="utf-8").splitlines()]

@@ -178,6 +178,7 @@ def test_a_signal_at_the_last_step_is_no_interruption(data: CropData, tmp_path: 
     assert go(tmp_path, last).name == "step-00000008"
 
 
+@pytest.mark.slow
 def test_a_signal_between_two_looks_does_not_stop_without_saving(
     data: CropData, tmp_path: Path
 ) -> None:

@@ -163,6 +163,7 @@ def test_blocks_only_keep_mels() -> None:
         create_vocoder("griffinlim", keep="magnitude", block_frames=8)
 
 
+@pytest.mark.slow
 def test_real_speech_is_as_near_as_the_independent_baseline(shared: Path) -> None:
     """The pseudo-inverse's: M-STFT 1.784 and mel L1 0.501 over eight clips; the mel's is nearer."""
     spec = MelSpec.preset("tacotron2")
