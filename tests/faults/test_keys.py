@@ -127,6 +127,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "max_players": 3,
         "max_megabytes": 3.0,
         "precision": "bf16",
+        "refine": 3,
     },
 }
 _WATCH = {"on_bad_step": "skip", "loss_spike": 50.0, "max_bad_steps": 3, "max_restarts": 1}

@@ -91,7 +91,8 @@ def streamed(vocoder: Streamable, mel: Tensor, sizes: list[int]) -> Tensor:
 def test_every_network_of_convolutions_streams() -> None:
     assert all(can_stream(create_vocoder(name, **tiny.SMALL[name])) for name in CONVOLUTIONAL)
     assert set(list_vocoders(conditioning="mel")) - set(CONVOLUTIONAL) == {
-        "griffinlim",  # which goes over the whole again and again
+        "griffinlim",  # which goes over the whole again and again, but for griffinlim:streaming
+        "nhv",  # whose pulses have a phase
         "wavenet",  # these stream by their state
         "wavernn",
     }

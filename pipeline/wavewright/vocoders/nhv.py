@@ -25,7 +25,7 @@ from wavewright.models.batch import Batch
 from wavewright.models.capabilities import PitchDriven
 from wavewright.models.config import FrozenModel, ModelConfig, OptimizerConfig
 from wavewright.models.gan_training import PLAYER, GANTraining, Loss, TrainingPair
-from wavewright.models.vocoder import CropSpec
+from wavewright.models.vocoder import CropSpec, InferenceHints
 from wavewright.nn.discriminator import DiscriminatorGroup
 from wavewright.nn.f0_predictor import F0Predictor, fill_unvoiced
 from wavewright.nn.gan_losses import clipped_hinge_generator, feature_matching, hinge_discriminator
@@ -129,6 +129,12 @@ class NHV(GANTraining, PitchDriven):
 
     Config: ClassVar[type[ModelConfig]] = NHVConfig
     config: NHVConfig
+    inference = InferenceHints(
+        float32_modules=(  # all: it is quick
+            *("f0_predictor", "harmonic_filter", "noise_filter"),
+            *("stft", "consistency"),
+        ),
+    )
     crops = CropSpec(f0=True)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "consistent": {},
