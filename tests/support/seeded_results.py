@@ -27,6 +27,8 @@ import torch
 from tests.support import tiny
 from wavewright.acoustic.tacotron2 import Tacotron2
 from wavewright.checkpoints.checkpoint import load_vocoder
+from wavewright.data.pitch import PitchTracks, write_pitch
+from wavewright.data.shards import Shards
 from wavewright.evaluation.measure import build_metrics
 from wavewright.interop.exporting.export import export_vocoder
 from wavewright.mel.spec import MelSpec
@@ -110,6 +112,7 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
             seed=3,
             context_frames=model.crops.context_frames,
             padding=model.crops.padding,
+            pitch=_pitch(folder, mels) if model.crops.f0 else None,
         )
         seed_everything(3, 0)
         model = create_vocoder(name, **tiny.SMALL[name])
@@ -124,6 +127,13 @@ def vocoder_digests(name: str, folder: Path) -> dict[str, Any]:
             np.concatenate([v.numpy().ravel() for v in model.inference_state().values()])
         )
     return results
+
+
+def _pitch(folder: Path, mels: Shards) -> PitchTracks:
+    """An F0 of 100 Hz in every frame of the tiny corpus."""
+    tracks = {id_: np.full(mels.length(id_), 100.0, np.float32) for id_ in tiny.IDS}
+    write_pitch(folder, tracks, tiny.SPEC)
+    return PitchTracks(folder)
 
 
 def acoustic_digests() -> dict[str, Any]:
