@@ -32,7 +32,7 @@ def test_the_inverse_gives_back_a_waveform(preset: str) -> None:
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_the_mel_becomes_the_given_one(power: int) -> None:
-    """From noise that is ten times as loud above 2 kHz, in 30 iterations to within 5 %."""
+    """Noise that is ten times as loud above 2 kHz comes to within 5 % in 30 iterations."""
     spec = SPEC.model_copy(update={"power": power, "floor": 1e-8})
     wav = noise(64 * SPEC.hop_length)
     wrong = wav + 9 * (wav - torch.nn.functional.avg_pool1d(wav[:, None], 9, 1, 4)[:, 0])

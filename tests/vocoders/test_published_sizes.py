@@ -48,7 +48,7 @@ SIZES = {
 }
 OURS = {
     *("griffinlim", "griffinlim:mel", "griffinlim:magnitude", "griffinlim:streaming"),
-    *("nhv", "nhv:consistent", "nhv:published"),  # the paper tells no number
+    *("nhv", "nhv:consistent", "nhv:published"),  # with our F0 predictor
     *("hifigan:small", "wavernn:sparse"),
 }
 

@@ -126,6 +126,8 @@ class TransformerLayer(nn.Module):
 class Transformer(nn.Module):
     """Layers with sinusoidal positions, and an embedding of symbols if there are any."""
 
+    frequencies: Tensor
+
     def __init__(self, config: FastPitchConfig, symbols: int = 0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.layers))
@@ -133,8 +135,6 @@ class Transformer(nn.Module):
             self.word_emb = nn.Embedding(symbols, config.width, padding_idx=0)
         frequencies = 10000 ** -(torch.arange(0.0, config.width, 2.0) / config.width)
         self.register_buffer("frequencies", frequencies, persistent=False)
-
-    frequencies: Tensor
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, width), valid (B, T) -> (B, T, width)."""

@@ -50,7 +50,7 @@ class DiscriminatorConfig(FrozenModel):
 
 
 class NHVConfig(ModelConfig):
-    """The published sizes.
+    """Sizes of Kobayashi's implementation, with our own for F0 and the final filter.
 
     Attributes:
         cepstrum: values of a filter's complex cepstrum, half of them before time 0.
@@ -86,6 +86,10 @@ class NHVConfig(ModelConfig):
 class CepstrumEstimator(nn.Module):
     """Convolutions from frame features to the complex cepstra of a time-varying filter."""
 
+    decay: Tensor
+    cosines: Tensor
+    sines: Tensor
+
     def __init__(self, features: int, config: NHVConfig) -> None:
         super().__init__()
         width, size = config.channels, config.cepstrum
@@ -104,10 +108,6 @@ class CepstrumEstimator(nn.Module):
         angle = 2 * math.pi / n_fft * torch.arange(n_fft // 2 + 1)[None] * quefrency[:, None]
         self.register_buffer("cosines", angle.cos().float(), persistent=False)
         self.register_buffer("sines", -angle.sin().float(), persistent=False)
-
-    decay: Tensor
-    cosines: Tensor
-    sines: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features, frames) -> frequency responses (B, frames, bins), complex."""
