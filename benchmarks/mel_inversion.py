@@ -6,9 +6,9 @@ Copies of recordings by every variant of `griffinlim`, and by two published meth
 spectrum's magnitudes and phases together: alternating proximal steps with inertia (Masuyama, Ueno
 and Ono 2023, arXiv:2307.12232) and the alternating direction method of multipliers (the same,
 2025, arXiv:2501.05557). No code of theirs is public: `proximal` and `admm` are our reading of the
-abstracts' formulation, with weights of our own, and stand for the methods, not for their results. All begin with the same
-phases and take 60 iterations (`griffinlim:streaming` its own). Real-time factors are CPU time on
-one thread.
+abstracts' formulation, with weights of our own, and stand for the methods, not for their results.
+All begin with the same phases and take 60 iterations (`griffinlim:streaming` its own). Real-time
+factors are CPU time on one thread.
 """
 
 from __future__ import annotations
